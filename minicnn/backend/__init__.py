@@ -1,0 +1,64 @@
+"""What computes: one object per kind of device, with the short list of primitives in ``base.Backend``.
+
+``get(device)`` gives the object that works for a device; ``use("reference")`` forces one for comparison. Operations
+(``minicnn.ops``) ask for nothing else, so a new device is one new folder here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from ..device import device
+from ..errors import DeviceError
+from .base import Backend
+
+
+def _reference() -> Backend:
+    from .reference import ReferenceBackend
+
+    return ReferenceBackend()
+
+
+def _cuda() -> Backend:
+    raise DeviceError("device 'cuda' was asked for, but this version of minicnn computes on the CPU only: use 'cpu'")
+
+
+LOADERS: dict[str, Callable[[], Backend]] = {"reference": _reference, "cuda": _cuda}
+_loaded: dict[str, Backend] = {}
+_active = {"cpu": "reference", "cuda": "cuda"}  # which backend serves a type of device
+
+
+def load(name: str) -> Backend:
+    """The backend called ``name``, made on first use.
+
+    Raises:
+        ValueError: for a name that is not in ``LOADERS``.
+        DeviceError: if its device is not there.
+    """
+    if name not in _loaded:
+        if name not in LOADERS:
+            raise ValueError(f"expected a backend among {sorted(LOADERS)}, got {name!r}")
+        _loaded[name] = LOADERS[name]()
+    return _loaded[name]
+
+
+def get(place: str | device) -> Backend:
+    """The backend that computes on ``place``."""
+    kind = place.type if isinstance(place, device) else device(place).type
+    return load(_active[kind])
+
+
+@contextmanager
+def use(name: str) -> Iterator[Backend]:
+    """Compute with the backend ``name`` inside the block, on the type of device it serves."""
+    chosen = load(name)
+    before = _active[chosen.device_type]
+    _active[chosen.device_type] = name
+    try:
+        yield chosen
+    finally:
+        _active[chosen.device_type] = before
+
+
+__all__ = ["Backend", "get", "load", "use"]

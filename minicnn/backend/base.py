@@ -1,0 +1,107 @@
+"""The primitives that every backend provides, on raw arrays of its own kind.
+
+All images are (N, C, H, W). Everything that is not listed here is written once, in ``minicnn.ops``, with the
+functions of ``backend.xp``.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, Protocol
+
+Array = Any  # numpy.ndarray, or the device's own
+Pair = tuple[int, int]  # along height, along width
+
+
+class Window(NamedTuple):
+    """How a kernel slides over an image: the geometry that convolution and pooling share."""
+
+    kernel_size: Pair
+    stride: Pair = (1, 1)
+    padding: tuple[Pair, Pair] = ((0, 0), (0, 0))  # (above, below), (left, right)
+    dilation: Pair = (1, 1)
+
+    def extent(self, axis: int) -> int:
+        """Pixels from the first to the last sample of one window: ``dilation * (kernel - 1) + 1``."""
+        return self.dilation[axis] * (self.kernel_size[axis] - 1) + 1
+
+    def output_size(self, size: tuple[int, ...]) -> Pair:
+        """Positions of the window on an image of ``size``: ``floor((size + padding - extent) / stride) + 1``."""
+        height, width = (
+            (size[axis] + sum(self.padding[axis]) - self.extent(axis)) // self.stride[axis] + 1 for axis in (0, 1)
+        )
+        return height, width
+
+
+class Backend(Protocol):
+    """One way of computing. ``xp`` is the array module (NumPy or a drop-in), ``device_type`` what it serves."""
+
+    name: str
+    device_type: str
+    xp: Any
+
+    def to_device(self, array: Any) -> Array:
+        """A host array as an array of this backend."""
+
+    def to_host(self, array: Array) -> Any:
+        """An array of this backend as a NumPy array."""
+
+    # convolution: x (N, C, H, W), weight (K, C/groups, kH, kW), y (N, K, oH, oW)
+
+    def conv2d(self, x: Array, weight: Array, window: Window, groups: int) -> Array:
+        """Cross-correlation of ``x`` with ``weight``."""
+
+    def conv2d_input_grad(self, dy: Array, weight: Array, x_shape: tuple[int, ...], window: Window, groups: int) -> Array:
+        """The adjoint of ``conv2d`` in ``x``: the gradient at the input."""
+
+    def conv2d_weight_grad(
+        self, dy: Array, x: Array, weight_shape: tuple[int, ...], window: Window, groups: int
+    ) -> Array:
+        """The adjoint of ``conv2d`` in ``weight``: the gradient at the weight."""
+
+    # pooling: ``out_size`` is given, because ``ceil_mode`` allows windows that hang over the edge
+
+    def max_pool2d(self, x: Array, window: Window, out_size: Pair) -> tuple[Array, Array]:
+        """Window maxima, and where each was found: row * W + column in its input plane."""
+
+    def max_pool2d_grad(self, dy: Array, indices: Array, x_shape: tuple[int, ...]) -> Array:
+        """Each cotangent goes to the pixel that won."""
+
+    def avg_pool2d(self, x: Array, window: Window, divisor: Array) -> Array:
+        """Window sums over ``divisor`` (oH, oW)."""
+
+    def avg_pool2d_grad(self, dy: Array, x_shape: tuple[int, ...], window: Window, divisor: Array) -> Array:
+        """Each cotangent, over its divisor, goes to every pixel of its window."""
+
+    def adaptive_avg_pool2d(self, x: Array, out_size: Pair) -> Array:
+        """Means over the cells of an ``out_size`` grid laid on the image."""
+
+    def adaptive_avg_pool2d_grad(self, dy: Array, x_shape: tuple[int, ...]) -> Array:
+        """Each cotangent, over the area of its cell, goes to every pixel of the cell."""
+
+    # normalisation: channels on axis 1, statistics over all other axes
+
+    def batch_norm(
+        self, x: Array, weight: Array | None, bias: Array | None, eps: float
+    ) -> tuple[Array, Array, Array, Array]:
+        """Normalise with the batch's own statistics: y, mean, biased variance, 1 / sqrt(variance + eps)."""
+
+    def batch_norm_grad(
+        self, dy: Array, x: Array, weight: Array | None, mean: Array, inv_std: Array
+    ) -> tuple[Array, Array, Array]:
+        """Gradients at the input, the weight and the bias, through the statistics."""
+
+    # losses, indices, random numbers
+
+    def softmax_cross_entropy(self, logits: Array, targets: Array) -> tuple[Array, Array]:
+        """-sum_c targets * log softmax(logits) for each row of (N, C), and log softmax."""
+
+    def scatter_add(self, target: Array, index: Any, values: Array) -> None:
+        """``target[index] += values`` in place, adding up where an index repeats."""
+
+    def dropout_mask(self, shape: tuple[int, ...], p: float, dtype: Any, generator: Any) -> Array:
+        """0 with probability ``p``, else 1 / (1 - p)."""
+
+    # one update of one parameter, in place: see ``reference/optimizer.py`` for the equations
+
+    sgd_step: Any
+    adam_step: Any

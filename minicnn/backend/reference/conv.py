@@ -1,0 +1,136 @@
+"""Convolution as a matrix product, in plain NumPy: im2col, and both gradients.
+
+``docs/convolution.md`` derives every line. With N images, K filters of C/G channels in G groups and kH x kW taps, and
+L = oH * oW window positions an image, the shapes are::
+
+    columns  (G, C/G * kH * kW, N * L)   each column is what one window sees
+    filters  (G, K/G, C/G * kH * kW)     each row is one filter
+    output   (G, K/G, N * L)             = filters @ columns
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from ..base import Pair, Window
+
+
+def im2col(x: np.ndarray, window: Window) -> np.ndarray:
+    """Copy what each window sees into a column.
+
+    Args:
+        x: images (N, C, H, W).
+        window: kernel size, stride, padding and dilation.
+
+    Returns:
+        (C * kH * kW, N * oH * oW): row (c, i, j) holds tap (i, j) of channel c for all windows.
+    """
+    n, c, h, w = x.shape
+    out_h, out_w = window.output_size((h, w))
+    padded = np.pad(x, ((0, 0), (0, 0), *window.padding))
+    columns = np.empty((c, *window.kernel_size, n, out_h, out_w), x.dtype)
+    for i, j, seen in taps(window, (out_h, out_w)):
+        columns[:, i, j] = padded[:, :, *seen].transpose(1, 0, 2, 3)  # (N, C, oH, oW) -> (C, N, oH, oW)
+    return columns.reshape(c * window.kernel_size[0] * window.kernel_size[1], n * out_h * out_w)
+
+
+def col2im(columns: np.ndarray, x_shape: tuple[int, ...], window: Window) -> np.ndarray:
+    """The adjoint of ``im2col``: add every column back to the pixels it was copied from.
+
+    Windows overlap, so a pixel collects from all windows that saw it; padding is thrown away.
+
+    Args:
+        columns: (C * kH * kW, N * oH * oW).
+        x_shape: (N, C, H, W) of the images.
+
+    Returns:
+        (N, C, H, W).
+    """
+    n, c, h, w = x_shape
+    out_h, out_w = window.output_size((h, w))
+    (above, below), (left, right) = window.padding
+    columns = columns.reshape(c, *window.kernel_size, n, out_h, out_w)
+    padded = np.zeros((n, c, h + above + below, w + left + right), columns.dtype)
+    for i, j, seen in taps(window, (out_h, out_w)):
+        padded[:, :, *seen] += columns[:, i, j].transpose(1, 0, 2, 3)  # (C, N, oH, oW) -> (N, C, oH, oW)
+    return padded[:, :, above : above + h, left : left + w]
+
+
+def taps(window: Window, out_size: Pair) -> Iterator[tuple[int, int, tuple[slice, slice]]]:
+    """For each tap (i, j) of the kernel, the rows and columns of the padded image that it sees, one a window."""
+
+    def seen(tap: int, axis: int) -> slice:
+        start = tap * window.dilation[axis]
+        return slice(start, start + (out_size[axis] - 1) * window.stride[axis] + 1, window.stride[axis])
+
+    for i in range(window.kernel_size[0]):
+        for j in range(window.kernel_size[1]):
+            yield i, j, (seen(i, 0), seen(j, 1))
+
+
+def conv2d(x: np.ndarray, weight: np.ndarray, window: Window, groups: int = 1) -> np.ndarray:
+    """``y[n, k, p, q] = sum_cij weight[k, c, i, j] * x[n, c, p * stride + i * dilation, q * stride + j * dilation]``.
+
+    Args:
+        x: (N, C, H, W).
+        weight: (K, C / groups, kH, kW).
+
+    Returns:
+        (N, K, oH, oW).
+    """
+    n, k = x.shape[0], weight.shape[0]
+    columns = _grouped(im2col(x, window), groups)
+    filters = weight.reshape(groups, k // groups, -1)
+    y = filters @ columns  # (G, K/G, N*L) = (G, K/G, C/G*kH*kW) @ (G, C/G*kH*kW, N*L)
+    out_h, out_w = window.output_size(x.shape[2:])
+    return np.ascontiguousarray(y.reshape(k, n, out_h, out_w).transpose(1, 0, 2, 3))
+
+
+def conv2d_input_grad(
+    dy: np.ndarray, weight: np.ndarray, x_shape: tuple[int, ...], window: Window, groups: int = 1
+) -> np.ndarray:
+    """The gradient at the input: spread ``dy`` over the columns, then add the columns up.
+
+    Args:
+        dy: cotangent of the output (N, K, oH, oW).
+        weight: (K, C / groups, kH, kW).
+        x_shape: (N, C, H, W).
+
+    Returns:
+        (N, C, H, W).
+    """
+    filters = weight.reshape(groups, weight.shape[0] // groups, -1)
+    columns = filters.transpose(0, 2, 1) @ _output_rows(dy, groups)  # (G, C/G*kH*kW, N*L)
+    return col2im(columns, x_shape, window)
+
+
+def conv2d_weight_grad(
+    dy: np.ndarray, x: np.ndarray, weight_shape: tuple[int, ...], window: Window, groups: int = 1
+) -> np.ndarray:
+    """The gradient at the weight: correlate ``dy`` with what each window saw.
+
+    Args:
+        dy: cotangent of the output (N, K, oH, oW).
+        x: (N, C, H, W).
+        weight_shape: (K, C / groups, kH, kW).
+
+    Returns:
+        ``weight_shape``.
+    """
+    columns = _grouped(im2col(x, window), groups)
+    filters = _output_rows(dy, groups) @ columns.transpose(0, 2, 1)  # (G, K/G, C/G*kH*kW)
+    return filters.reshape(weight_shape)
+
+
+def _grouped(columns: np.ndarray, groups: int) -> np.ndarray:
+    """(C * kH * kW, N * L) -> (G, C/G * kH * kW, N * L): a group is a run of channels."""
+    rows, positions = columns.shape
+    return columns.reshape(groups, rows // groups, positions)
+
+
+def _output_rows(dy: np.ndarray, groups: int) -> np.ndarray:
+    """(N, K, oH, oW) -> (G, K/G, N * L)."""
+    n, k, out_h, out_w = dy.shape
+    return dy.transpose(1, 0, 2, 3).reshape(groups, k // groups, n * out_h * out_w)

@@ -1,0 +1,69 @@
+"""Batch normalisation in plain NumPy [Ioffe and Szegedy, 2015, Algorithm 1], and its gradient."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def batch_norm(
+    x: np.ndarray, weight: np.ndarray | None, bias: np.ndarray | None, eps: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Normalise each channel with the statistics of this batch, then scale and shift.
+
+    Args:
+        x: (N, C, ...); statistics are taken over all axes but 1, m values a channel.
+        weight, bias: gamma and beta (C,), or ``None`` for 1 and 0.
+
+    Returns:
+        y like x, and (C,) each: the mean, the variance (over m, not m - 1) and 1 / sqrt(variance + eps).
+    """
+    axes = _all_but_channels(x)
+    mean = x.mean(axis=axes)
+    centred = x - per_channel(mean, x)
+    variance = (centred * centred).mean(axis=axes)
+    inv_std = 1 / np.sqrt(variance + eps)
+    scale = inv_std if weight is None else weight * inv_std
+    y = centred * per_channel(scale, x)
+    if bias is not None:
+        y += per_channel(bias, x)
+    return y, mean, variance, inv_std
+
+
+def batch_norm_grad(
+    dy: np.ndarray, x: np.ndarray, weight: np.ndarray | None, mean: np.ndarray, inv_std: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The gradient through the normalisation *and* through the statistics.
+
+    With x_hat = (x - mean) * inv_std and the batch average written as E over a channel's m values::
+
+        d_bias   = sum dy
+        d_weight = sum dy * x_hat
+        d_x      = weight * inv_std * (dy - E[dy] - x_hat * E[dy * x_hat])
+
+    The last two terms are what a batch takes back because its own mean and variance move with x.
+
+    Args:
+        dy: cotangent of y, like x.
+        x: the input of ``batch_norm``; mean and inv_std are what it returned.
+
+    Returns:
+        the gradients at x (like x), weight (C,) and bias (C,).
+    """
+    axes = _all_but_channels(x)
+    count = x.size // x.shape[1]
+    x_hat = (x - per_channel(mean, x)) * per_channel(inv_std, x)
+    d_bias = dy.sum(axis=axes)
+    d_weight = (dy * x_hat).sum(axis=axes)
+    scale = inv_std if weight is None else weight * inv_std
+    d_x = dy - per_channel(d_bias / count, x) - x_hat * per_channel(d_weight / count, x)
+    d_x *= per_channel(scale, x)
+    return d_x, d_weight, d_bias
+
+
+def per_channel(values: np.ndarray, like: np.ndarray) -> np.ndarray:
+    """(C,) -> (1, C, 1, ...): lined up with axis 1 of ``like``."""
+    return values.reshape(1, -1, *[1] * (like.ndim - 2))
+
+
+def _all_but_channels(x: np.ndarray) -> tuple[int, ...]:
+    return (0, *range(2, x.ndim))

@@ -1,0 +1,93 @@
+"""The ``minicnn`` command. Each module in this folder whose name has no underscore in front is a command.
+
+A command module has ``HELP`` (one line), ``add_arguments(parser)`` and ``run(args) -> int`` (the exit status), and
+imports what is slow inside ``run``. A new command is a new file.
+
+Exit status: 0 done, 1 failed, 2 misused, 130 stopped by Ctrl-C. Errors are one line on the standard error; ``--debug``
+shows the traceback.
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import importlib
+import os
+import pkgutil
+import sys
+from collections.abc import Sequence
+from types import ModuleType
+
+from ._errors import Parser, Stopped, UsageError, one_line
+
+DONE, FAILED, MISUSED, STOPPED, PIPE_CLOSED = 0, 1, 2, 130, 141  # the last two: 128 + SIGINT, 128 + SIGPIPE
+
+
+def command_names() -> list[str]:
+    """The commands there are, in alphabetical order."""
+    return sorted(module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_"))
+
+
+def load_command(name: str) -> ModuleType:
+    """The module behind a command. Raises UsageError, with the nearest name, when there is none such."""
+    names = command_names()
+    if name not in names:
+        near = difflib.get_close_matches(name, names, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"expected one of: {', '.join(names)}"
+        raise UsageError(f"there is no command {name!r}; {hint}")
+    return importlib.import_module(f".{name}", __name__)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line ``argv`` (the process's own by default) and return the exit status."""
+    argv = list(sys.argv[1:] if argv is None else argv)
+    try:
+        status = _run(argv)
+        sys.stdout.flush()  # a closed pipe shows here and not while Python exits
+        return status
+    except SystemExit as done:  # argparse, after --help and --version
+        return int(done.code or 0)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return PIPE_CLOSED
+    except (Exception, KeyboardInterrupt) as error:
+        if "--debug" in argv:
+            import traceback
+
+            traceback.print_exc()
+        print(f"minicnn: {one_line(error)}", file=sys.stderr)
+        return _status(error)
+
+
+def _run(argv: list[str]) -> int:
+    parser = _parser()
+    if not argv or argv[0].startswith("-"):
+        parser.parse_args(argv or ["--help"])
+        raise UsageError("a command is missing; `minicnn --help` lists them")
+    command = load_command(argv[0])
+    parser = Parser(prog=f"minicnn {argv[0]}", description=command.HELP)
+    command.add_arguments(parser)
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    return command.run(parser.parse_args(argv[1:]))
+
+
+def _parser() -> Parser:
+    """The parser of what stands before the command; it only knows ``--help`` and ``--version``."""
+    from .. import __version__
+
+    lines = [f"  {name:<10} {load_command(name).HELP}" for name in command_names()]
+    parser = Parser(
+        prog="minicnn",
+        usage="minicnn [--help] [--version] COMMAND ...",
+        description="Convolutional networks to read, train and take apart.",
+        epilog="\n".join(["commands:", *lines, "", "`minicnn COMMAND --help` tells more about each."]),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"minicnn {__version__}")
+    return parser
+
+
+def _status(error: BaseException) -> int:
+    if isinstance(error, UsageError):
+        return MISUSED
+    return STOPPED if isinstance(error, (KeyboardInterrupt, Stopped)) else FAILED

@@ -1,0 +1,97 @@
+"""``minicnn train``: train a model, on the bundled digits unless told otherwise, and leave a run folder."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING, Any
+
+from ._errors import Stopped, UsageError, misuse
+
+if TYPE_CHECKING:
+    from ..training import Config, RunFolder
+
+HELP = "train a model; leaves its weights, metrics and learning curves in a run folder"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What is left out comes from the data set's recipe (``training/recipe.py``)."""
+    parser.usage = "minicnn train MODEL [options]  |  minicnn train --resume RUN"
+    parser.add_argument("model", nargs="?", metavar="MODEL", help="one of `minicnn models`, e.g. resnet20")
+    parser.add_argument("--data", help="digits (default), cifar10:DIR, cifar100:DIR or folder:DIR")
+    parser.add_argument("--image-size", type=int, metavar="N", help="bring images to NxN (default: the data's own size)")
+    parser.add_argument("--out", metavar="DIR", help="the run folder (default: the next free runs/MODEL-DATA-N)")
+    parser.add_argument("--resume", metavar="RUN", help="go on with the run in this folder, as if never stopped")
+    parser.add_argument("--device", help="cpu (default) or cuda:N")
+    parser.add_argument("--seed", type=int, metavar="N", help="of everything random (default: 0)")
+    parser.add_argument("--quiet", action="store_true", help="print only the final result")
+    recipe = parser.add_argument_group("recipe (each data set has its own defaults)")
+    recipe.add_argument("--epochs", type=int, metavar="N", help="passes over the training images")
+    recipe.add_argument("--batch-size", type=int, metavar="N", help="images a step")
+    recipe.add_argument("--lr", type=float, metavar="X", help="highest learning rate (warm-up, then cosine to 0)")
+    recipe.add_argument("--weight-decay", type=float, metavar="X", help="on weights, not on biases and batch norm")
+    recipe.add_argument("--optimizer", help="sgd (Nesterov momentum 0.9), adam or adamw")
+    parser.add_argument(
+        "--detect-anomaly", action="store_true", help="find the operation that gives the first NaN or infinity (slow)"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Train, and print where the result lies."""
+    if args.model is None and args.resume is None:
+        raise UsageError("which model? For example `minicnn train resnet20`; `minicnn models` lists them")
+
+    from ..training import Job, Progress, RunFolder, make_config
+
+    progress = Progress(args.quiet)
+    given = {name: value for name in SETTINGS if (value := getattr(args, name)) is not None}
+    with misuse():
+        if args.resume is not None:
+            folder = RunFolder(args.resume)
+            config = folder.read_config()
+            _check_agreement(config, folder, given, args.out)
+            if (result := folder.read_result()) is not None:
+                progress.line("this run is finished:")
+                progress.result(_tell(result, folder))
+                return 0
+            job = Job(config)
+        else:
+            config = make_config(**given)
+            job = Job(config)
+            folder = RunFolder.create(config, args.out)
+        job.take_up(folder)
+    progress.line(job.describe())
+    progress.line(f"run folder: {folder}" + (f", from epoch {job.trainer.epoch + 1} on" if args.resume else ""))
+    try:
+        result = job.run(progress, anomaly=args.detect_anomaly)
+    except KeyboardInterrupt:
+        raise Stopped(f"stopped; go on with: minicnn train --resume {folder}") from None
+    progress.result(_tell(result, folder))
+    return 0
+
+
+# The options that belong to a run's configuration.
+SETTINGS = (
+    "model", "data", "image_size", "device", "seed", "epochs", "batch_size", "lr", "weight_decay", "optimizer",
+)  # fmt: skip
+
+
+def _check_agreement(config: Config, folder: RunFolder, given: dict[str, Any], out: str | None) -> None:
+    """A resumed run keeps its settings: an option that says otherwise is a mistake, not a wish to be ignored."""
+    from ..training import make_config
+
+    if out is not None:
+        raise UsageError("--out and --resume contradict each other: a resumed run stays in its folder")
+    wanted = make_config(**{**config.as_dict(), **given})
+    for name in given:
+        asked, kept = getattr(wanted, name), getattr(config, name)
+        if asked != kept:
+            option = "MODEL" if name == "model" else f"--{name.replace('_', '-')}"
+            raise UsageError(f"{option} {asked} contradicts the run in {folder}, which has {kept}; leave it out")
+
+
+def _tell(result: dict[str, Any], folder: RunFolder) -> str:
+    top5 = f" (top-5 {100 * result['test_top5']:.2f} %)" if "test_top5" in result else ""
+    return (
+        f"test accuracy {100 * result['test_top1']:.2f} %{top5} after {result['epochs']} epochs "
+        f"in {result['seconds']:.0f} s: {folder}"
+    )

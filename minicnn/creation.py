@@ -1,0 +1,138 @@
+"""Making tensors: from data, filled, counted, or drawn at random."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from . import backend, random
+from .ops.shape import shape_of
+from .tensor import Tensor, as_array, as_device, get_default_dtype, int64
+
+
+def tensor(data: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    """A new tensor with a copy of ``data``; Python floats become the default dtype, arrays keep theirs."""
+    array = as_array(data, dtype)
+    return Tensor(array.copy() if np.may_share_memory(array, data) else array, None, requires_grad, device)
+
+
+def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
+    """``data`` as a tensor, without a copy where it already is what is asked for."""
+    if isinstance(data, Tensor):
+        return data.to(device=device, dtype=dtype)
+    return Tensor(data, dtype=dtype, device=device)
+
+
+def from_numpy(array: np.ndarray) -> Tensor:
+    """A tensor on the memory of ``array``."""
+    if not isinstance(array, np.ndarray):
+        raise TypeError(f"from_numpy: expected a numpy.ndarray, got {type(array).__name__}")
+    return Tensor(array)
+
+
+def _place(array: Any, dtype: Any, device: Any, requires_grad: bool) -> Tensor:
+    return Tensor(array, dtype=dtype, requires_grad=requires_grad, device=device)
+
+
+def full(size: Any, fill_value: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    """A tensor of shape ``size`` filled with one value."""
+    dtype = as_array(fill_value).dtype if dtype is None else dtype
+    return _place(np.full(shape_of((size,)), fill_value, dtype), None, device, requires_grad)
+
+
+def zeros(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    """Zeros of shape ``size``."""
+    return _place(np.zeros(shape_of(size), dtype or get_default_dtype()), None, device, requires_grad)
+
+
+def ones(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    """Ones of shape ``size``."""
+    return _place(np.ones(shape_of(size), dtype or get_default_dtype()), None, device, requires_grad)
+
+
+def empty(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    """Memory of shape ``size`` with whatever is in it."""
+    return _place(np.empty(shape_of(size), dtype or get_default_dtype()), None, device, requires_grad)
+
+
+def eye(n: int, m: int | None = None, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    """The identity matrix."""
+    return _place(np.eye(n, m, dtype=dtype or get_default_dtype()), None, device, requires_grad)
+
+
+def arange(*args: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    """``arange(end)``, ``arange(start, end)``, ``arange(start, end, step)``: evenly spaced, the end left out."""
+    if dtype is None:
+        dtype = get_default_dtype() if any(isinstance(a, float) for a in args) else int64
+    return _place(np.arange(*args, dtype=dtype), None, device, requires_grad)
+
+
+def linspace(
+    start: float, end: float, steps: int, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
+    """``steps`` evenly spaced numbers from ``start`` to ``end``, both included."""
+    values = np.linspace(start, end, steps, dtype=dtype or get_default_dtype())
+    return _place(values, None, device, requires_grad)
+
+
+def _sampler(draw: Callable[..., Any], doc: str) -> Callable[..., Tensor]:
+    def sample(
+        *size: Any,
+        generator: random.Generator | None = None,
+        dtype: Any = None,
+        device: Any = None,
+        requires_grad: bool = False,
+    ) -> Tensor:
+        dtype = np.dtype(dtype or get_default_dtype())
+        values = draw(random.resolve(generator), shape_of(size), np.float32 if dtype.itemsize < 4 else dtype)
+        return _place(np.asarray(values), dtype, device, requires_grad)
+
+    sample.__doc__ = doc
+    return sample
+
+
+randn = _sampler(lambda rng, size, dtype: rng.standard_normal(size, dtype=dtype), "Draws from the standard normal.")
+rand = _sampler(lambda rng, size, dtype: rng.random(size, dtype=dtype), "Draws uniformly from [0, 1).")
+
+
+def randint(
+    low: int,
+    high: int | None = None,
+    size: Any = (),
+    *,
+    generator: random.Generator | None = None,
+    dtype: Any = None,
+    device: Any = None,
+) -> Tensor:
+    """Integers drawn evenly from ``low`` (0 if only one bound is given) to ``high``, the upper bound left out."""
+    if isinstance(high, (tuple, list)):
+        high, size = None, high
+    low, high = (0, low) if high is None else (low, high)
+    drawn = random.resolve(generator).integers(low, high, shape_of((size,)))
+    return _place(drawn, dtype or int64, device, False)
+
+
+def randperm(n: int, *, generator: random.Generator | None = None, device: Any = None) -> Tensor:
+    """0 .. n - 1 in random order."""
+    return _place(random.resolve(generator).permutation(n), int64, device, False)
+
+
+def bernoulli(input: Tensor, *, generator: random.Generator | None = None) -> Tensor:
+    """1 with the probability that each element of ``input`` gives, else 0."""
+    drawn = random.resolve(generator).random(input.shape) < backend.get(input.device).to_host(input.array)
+    return _place(drawn, input.dtype, input.device, False)
+
+
+def _like(make: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    def like(input: Tensor, *args: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+        place = input.device if device is None else as_device(device)
+        return make(input.shape, *args, dtype=dtype or input.dtype, device=place, requires_grad=requires_grad)
+
+    like.__doc__ = f"``{getattr(make, '__name__', 'sample')}`` with the shape, dtype and device of ``input``."
+    return like
+
+
+zeros_like, ones_like, empty_like, full_like = _like(zeros), _like(ones), _like(empty), _like(full)
+randn_like, rand_like = _like(randn), _like(rand)

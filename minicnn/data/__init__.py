@@ -1,0 +1,42 @@
+"""Data sets, transforms, and the loader that makes batches of them."""
+
+from . import transforms
+from .cifar import CIFAR10, CIFAR100
+from .collate import collate
+from .dataset import (
+    ArrayDataset,
+    ConcatDataset,
+    Dataset,
+    Subset,
+    TensorDataset,
+    random_split,
+    stratified_split,
+)
+from .digits import digits, digits_statistics
+from .errors import DataError
+from .folder import ImageFolder
+from .images import load_image
+from .loader import DataLoader
+from .sources import DataSource, open_data
+
+__all__ = [
+    "CIFAR10",
+    "CIFAR100",
+    "ArrayDataset",
+    "ConcatDataset",
+    "DataError",
+    "DataLoader",
+    "DataSource",
+    "Dataset",
+    "ImageFolder",
+    "Subset",
+    "TensorDataset",
+    "collate",
+    "digits",
+    "digits_statistics",
+    "load_image",
+    "open_data",
+    "random_split",
+    "stratified_split",
+    "transforms",
+]

@@ -1,0 +1,223 @@
+"""The data sets the command line knows: ``digits``, ``cifar10:DIR``, ``cifar100:DIR``, ``folder:DIR``."""
+
+from __future__ import annotations
+
+import copy
+import difflib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .cifar import CIFAR10, CIFAR100
+from .dataset import Dataset, Subset, stratified_split
+from .digits import DIGIT_CLASSES, SHARES, digits, digits_augmentation, digits_statistics
+from .errors import DataError
+from .folder import ImageFolder, split_folders
+from .images import load_image
+from .transforms import (
+    CenterCrop,
+    Compose,
+    ConvertImageDtype,
+    Normalize,
+    RandomCrop,
+    RandomHorizontalFlip,
+    RandomResizedCrop,
+    Resize,
+    ToTensor,
+    Transform,
+)
+
+SPELLINGS = {"digits": "digits", "cifar10": "cifar10:DIR", "cifar100": "cifar100:DIR", "folder": "folder:DIR"}
+
+# What ImageNet's pictures have, RGB; and for grey pictures their means.
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+GREY_MEAN, GREY_STD = (0.449,), (0.226,)
+
+
+@dataclass(frozen=True)
+class DataSource:
+    """A data set ready for training: three disjoint parts, transforms included, and what a network must know.
+
+    Every part yields ``(image, label)``: float32 (in_channels, *image_size), normalised, and an int.
+    ``train`` is augmented by ``augmentation`` (``None`` if that was switched off); the others never are.
+    """
+
+    name: str
+    train: Dataset
+    validation: Dataset
+    test: Dataset
+    classes: tuple[str, ...]
+    in_channels: int
+    image_size: tuple[int, int]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    augmentation: Transform | None
+
+    @property
+    def num_classes(self) -> int:
+        """The number of classes."""
+        return len(self.classes)
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """(C, H, W) of one image."""
+        return self.in_channels, *self.image_size
+
+
+def open_data(
+    spec: str,
+    seed: int = 0,
+    *,
+    augment: bool = True,
+    image_size: int | None = None,
+    in_channels: int | None = None,
+) -> DataSource:
+    """Open the data set that ``spec`` names.
+
+    * ``digits``: scikit-learn's 1 797 digits, split 70/10/20, shifted by up to one pixel.
+    * ``cifar10:DIR``, ``cifar100:DIR``: a tenth of the training images validates; padded by 4 and cropped,
+      mirrored.
+    * ``folder:DIR``: one subfolder a class, or that below ``train/``, ``val/``, ``test/``. Missing parts are
+      cut out of the training images: a tenth for validation, a fifth for the test. Randomly cropped, resized
+      and mirrored for training, resized and centre-cropped otherwise.
+
+    Args:
+        spec: as above.
+        seed: of the split; the same seed cuts the same parts.
+        augment: whether training images are augmented.
+        image_size: side of the square images; by default 8 for digits, 32 for CIFAR, and for folders 224 or
+            the first image's shorter side if that is less.
+        in_channels: 1 or 3 for digits (default 1) and folders (default 3); CIFAR has 3.
+
+    Raises:
+        DataError: for an unknown name (with the nearest known one) or a missing or damaged folder.
+    """
+    kind, colon, path = spec.partition(":")
+    if kind not in SPELLINGS:
+        raise DataError(f"no data set is called {spec!r}: expected {_spellings()}{_suggestion(spec, kind)}")
+    if kind == "digits":
+        if colon:
+            raise DataError(f"the digits take no folder: expected 'digits', got {spec!r}")
+        return _open_digits(seed, augment, image_size or 8, in_channels or 1)
+    if not path:
+        raise DataError(f"{kind} needs a folder: expected {SPELLINGS[kind]}, got {spec!r}")
+    root = Path(path).expanduser()
+    if kind == "folder":
+        return _open_folder(root, seed, augment, image_size, in_channels or 3)
+    if in_channels not in (None, 3):
+        raise DataError(f"{kind} has 3 channels, got in_channels={in_channels}")
+    return _open_cifar(kind, root, seed, augment, image_size or 32)
+
+
+def _spellings() -> str:
+    *others, last = SPELLINGS.values()
+    return f"{', '.join(others)} or {last}"
+
+
+def _suggestion(spec: str, kind: str) -> str:
+    near = difflib.get_close_matches(kind.lower(), SPELLINGS, n=1)
+    if near:
+        return f"; did you mean {SPELLINGS[near[0]]!r}?"
+    return f"; did you mean 'folder:{spec}'?" if Path(spec).expanduser().is_dir() else ""
+
+
+def _open_digits(seed: int, augment: bool, image_size: int, in_channels: int) -> DataSource:
+    options: dict[str, Any] = {"image_size": image_size, "in_channels": in_channels}
+    mean, std = digits_statistics(seed)
+    return DataSource(
+        name="digits",
+        train=digits("train", seed, augment=augment, **options),
+        validation=digits("validation", seed, **options),
+        test=digits("test", seed, **options),
+        classes=DIGIT_CLASSES,
+        in_channels=in_channels,
+        image_size=(image_size, image_size),
+        mean=(mean,) * in_channels,
+        std=(std,) * in_channels,
+        augmentation=digits_augmentation(image_size) if augment else None,
+    )
+
+
+def _open_cifar(kind: str, root: Path, seed: int, augment: bool, image_size: int) -> DataSource:
+    cifar = {"cifar10": CIFAR10, "cifar100": CIFAR100}[kind]
+    layout = cifar.layout
+    resize = [] if image_size == 32 else [Resize((image_size, image_size))]
+    evaluation = Compose([*resize, ConvertImageDtype(np.float32), Normalize(layout.mean, layout.std)])
+    augmentation = Compose([RandomCrop(32, padding=4), RandomHorizontalFlip()]) if augment else None
+    images = cifar(root, train=True, transform=evaluation)
+    training = evaluation if augmentation is None else Compose([augmentation, evaluation])
+    kept, cut = stratified_split(images.labels, [0.9, 0.1], seed)
+    parts: dict[str, Dataset] = {
+        "train": Subset(_with_transform(images, training), kept),
+        "validation": Subset(images, cut),
+        "test": cifar(root, train=False, transform=evaluation),
+    }
+    _require_samples(parts, root)
+    return DataSource(
+        name=kind,
+        **parts,
+        classes=layout.classes,
+        in_channels=3,
+        image_size=(image_size, image_size),
+        mean=layout.mean,
+        std=layout.std,
+        augmentation=augmentation,
+    )
+
+
+def _open_folder(root: Path, seed: int, augment: bool, image_size: int | None, in_channels: int) -> DataSource:
+    folders = split_folders(root) or {"train": root}
+    images = {part: ImageFolder(folder, in_channels=in_channels) for part, folder in folders.items()}
+    training_images = images["train"]
+    for found in images.values():
+        _require_same_classes(training_images, found)
+    if image_size is None:
+        image_size = min(224, *load_image(training_images.samples[0][0]).size)
+    mean, std = (IMAGENET_MEAN, IMAGENET_STD) if in_channels == 3 else (GREY_MEAN, GREY_STD)
+    to_input = [ToTensor(), Normalize(mean, std)]
+    # The usual evaluation: resize to 8/7 of the size (256 for 224), then cut out the middle.
+    evaluation = Compose([Resize(round(image_size * 8 / 7)), CenterCrop(image_size), *to_input])
+    augmentation = Compose([RandomResizedCrop(image_size), RandomHorizontalFlip()]) if augment else None
+    training = evaluation if augmentation is None else Compose([augmentation, *to_input])
+    shares = {part: 0.0 if part in images else SHARES[part] for part in ("validation", "test")}
+    rest = 1 - sum(shares.values())
+    kept, *cuts = stratified_split(training_images.labels, [rest, *shares.values()], seed)
+    parts: dict[str, Dataset] = {"train": Subset(_with_transform(training_images, training), kept)}
+    for part, cut in zip(shares, cuts, strict=True):
+        if part in images:
+            parts[part] = _with_transform(images[part], evaluation)
+        else:
+            parts[part] = Subset(_with_transform(training_images, evaluation), cut)
+    _require_samples(parts, root)
+    return DataSource(
+        name="folder",
+        **parts,
+        classes=training_images.classes,
+        in_channels=in_channels,
+        image_size=(image_size, image_size),
+        mean=mean,
+        std=std,
+        augmentation=augmentation,
+    )
+
+
+def _with_transform(dataset: Any, transform: Transform) -> Dataset:
+    """The same images behind another transform."""
+    copied = copy.copy(dataset)
+    copied.transform = transform
+    return copied
+
+
+def _require_same_classes(train: ImageFolder, found: ImageFolder) -> None:
+    if found.classes != train.classes:
+        differing = sorted(set(found.classes) ^ set(train.classes))
+        raise DataError(f"{str(found.root)!r} and {str(train.root)!r} differ in the classes {', '.join(differing)}")
+
+
+def _require_samples(parts: dict[str, Dataset], root: Path) -> None:
+    empty = [part for part, dataset in parts.items() if len(dataset) == 0]
+    if empty:
+        total = sum(len(dataset) for dataset in parts.values())
+        raise DataError(f"{str(root)!r} has too few images ({total}): none left for {' and '.join(empty)}")

@@ -1,0 +1,48 @@
+"""Where a tensor's numbers live: ``device("cpu")``, ``device("cuda:0")``, spelled as in PyTorch."""
+
+from __future__ import annotations
+
+import re
+
+DEVICE_TYPES = ("cpu", "cuda")
+
+
+class device:  # noqa: N801  (PyTorch's name)
+    """A device: a type and, for GPUs, an index. ``device("cuda:1")``, ``device("cuda", 1)`` and ``device("cpu")``.
+
+    Naming a device does not touch it: only a tensor placed there asks whether it exists.
+
+    Raises:
+        ValueError: for a name that is not ``cpu``, ``cuda`` or ``cuda:N``.
+    """
+
+    __slots__ = ("index", "type")
+    type: str
+    index: int | None
+
+    def __init__(self, type: str | device, index: int | None = None) -> None:
+        if isinstance(type, device):
+            type, index = type.type, type.index if index is None else index
+        match = re.fullmatch(r"([a-z]+)(?::(\d+))?", type) if isinstance(type, str) else None
+        if match is None or match[1] not in DEVICE_TYPES or (match[2] and index is not None):
+            raise ValueError(f"expected a device like 'cpu', 'cuda' or 'cuda:0', got {type!r}")
+        self.type = match[1]
+        self.index = int(match[2]) if match[2] else index
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, str):
+            other = device(other)
+        return isinstance(other, device) and (self.type, self.index) == (other.type, other.index)
+
+    def __hash__(self) -> int:
+        return hash((self.type, self.index))
+
+    def __str__(self) -> str:
+        return self.type if self.index is None else f"{self.type}:{self.index}"
+
+    def __repr__(self) -> str:
+        index = "" if self.index is None else f", index={self.index}"
+        return f"device(type='{self.type}'{index})"
+
+
+CPU = device("cpu")

@@ -1,0 +1,88 @@
+"""Switches of the tape, per thread: recording or not, and looking for NaN or not."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import ContextDecorator
+from typing import Any
+
+
+class _Switches(threading.local):
+    grad_enabled = True
+    anomaly = False
+
+
+SWITCHES = _Switches()
+
+
+class _Switch(ContextDecorator):
+    """Sets one switch for a block or a decorated function and puts the old value back; may be nested and reused."""
+
+    name: str
+    value: bool
+
+    def __init__(self) -> None:
+        self._before: list[bool] = []
+
+    def __new__(cls, *args: Any) -> Any:
+        switch = super().__new__(cls)
+        if cls._is_bare_decorator(args):  # @no_grad without parentheses
+            switch.__init__()  # type: ignore[misc]
+            return switch(args[0])
+        return switch
+
+    @staticmethod
+    def _is_bare_decorator(args: tuple[Any, ...]) -> bool:
+        return len(args) == 1 and callable(args[0])
+
+    def __enter__(self) -> None:
+        self._before.append(getattr(SWITCHES, self.name))
+        setattr(SWITCHES, self.name, self.value)
+
+    def __exit__(self, *exc_info: object) -> None:
+        setattr(SWITCHES, self.name, self._before.pop())
+
+
+class no_grad(_Switch):  # noqa: N801  (PyTorch's name)
+    """Record nothing: ``with no_grad():`` or ``@no_grad()``. Results do not require a gradient."""
+
+    name, value = "grad_enabled", False
+
+
+class enable_grad(_Switch):  # noqa: N801
+    """Record again inside a ``no_grad`` block."""
+
+    name, value = "grad_enabled", True
+
+
+class set_grad_enabled(_Switch):  # noqa: N801
+    """``set_grad_enabled(mode)``: acts at once, like PyTorch's, and inside a ``with`` until its end."""
+
+    name = "grad_enabled"
+
+    def __init__(self, mode: bool) -> None:
+        super().__init__()
+        self.value = bool(mode)
+        self._before.append(SWITCHES.grad_enabled)
+        SWITCHES.grad_enabled = self.value
+
+    def __enter__(self) -> None:
+        SWITCHES.grad_enabled = self.value
+
+    def __call__(self, function: Any) -> Any:
+        SWITCHES.grad_enabled = self._before.pop()  # decorating switches nothing until the function runs
+        return (enable_grad() if self.value else no_grad())(function)
+
+
+class detect_anomaly(_Switch):  # noqa: N801
+    """Check every result and every gradient for NaN and infinity, and name the operation and module of the first.
+
+    Costs a pass over each array; for looking, not for running.
+    """
+
+    name, value = "anomaly", True
+
+
+def is_grad_enabled() -> bool:
+    """Whether operations are being recorded in this thread."""
+    return SWITCHES.grad_enabled

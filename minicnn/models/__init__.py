@@ -1,0 +1,33 @@
+"""The lecture's architectures, one file each; ``create_model`` builds any of them by name.
+
+Every module of this package is imported here and registers its own builders, so a new architecture is one new
+file. A builder is an attribute of this package, as in torchvision: ``minicnn.models.resnet18()``.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from typing import Any
+
+from .registry import (
+    ModelEntry,
+    Paper,
+    create_model,
+    list_models,
+    model_entry,
+    register,
+    suggestion,
+)
+
+__all__ = ["ModelEntry", "Paper", "create_model", "list_models", "model_entry", "register", "suggestion"]
+
+for _module in pkgutil.iter_modules(__path__):
+    importlib.import_module(f"{__name__}.{_module.name}")
+
+# After the imports: a builder wins over a file of the same name (``alexnet``).
+globals().update({name: model_entry(name).builder for name in list_models()})
+
+
+def __getattr__(name: str) -> Any:
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}{suggestion(name)}")

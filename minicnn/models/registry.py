@@ -1,0 +1,201 @@
+"""The list of models: what each is called, who published it, what it scored, and how to build it by name.
+
+A model file registers its own builders, and that is all a new architecture needs::
+
+    PAPER = Paper("Going Deeper Still", "Doe, Roe", 2027, "https://example.org/deeper", lecture="L2.9")
+    ERRORS = {"deepernet": (1.5, None, "Table 3: validation, one crop")}
+
+    @register(PAPER, ERRORS)
+    def deepernet(num_classes: int = 1000, **options: Any) -> DeeperNet:
+        '''DeeperNet: this first line is the description that ``minicnn models`` lists.'''
+        return DeeperNet(num_classes=num_classes, **options)
+"""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import operator
+import os
+import re
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from .. import nn
+
+
+@dataclass(frozen=True)
+class Paper:
+    """Where an architecture comes from. ``lecture`` is its line in the lecture, e.g. ``"L2.2"``."""
+
+    title: str
+    authors: str
+    year: int
+    url: str
+    lecture: str
+
+
+#: Top-1 and top-5 error in per cent as published (None: not published), and where and how they were measured.
+Score = tuple[float | None, float | None, str]
+
+
+@dataclass(frozen=True)
+class ModelEntry:
+    """One model that ``create_model`` can build.
+
+    ``variants`` starts with the paper's and ends with the one that published weights fit.
+    ``num_classes`` and ``input_size`` (the side of a square image) are those of the paper's experiments.
+    """
+
+    name: str
+    builder: Callable[..., nn.Module]
+    paper: Paper
+    score: Score
+    variants: tuple[str, ...]
+    num_classes: int
+    input_size: int
+
+    @property
+    def description(self) -> str:
+        """The first line of the builder's docstring."""
+        return (inspect.getdoc(self.builder) or "").partition("\n")[0]
+
+    @property
+    def public_variant(self) -> str:
+        """The variant that published weights fit."""
+        return self.variants[-1]
+
+
+_ENTRIES: dict[str, ModelEntry] = {}
+
+Builder = TypeVar("Builder", bound=Callable[..., nn.Module])
+
+
+def register(
+    paper: Paper,
+    errors: Mapping[str, Score] | None = None,
+    *,
+    variants: tuple[str, ...] = ("paper",),
+    input_size: int = 224,
+) -> Callable[[Builder], Builder]:
+    """Decorator that enters a builder in the list of models under its own name.
+
+    ``errors`` holds the score of each model of the paper that published one, by name. The builder takes
+    ``num_classes``, with the paper's number as its default, ``in_channels``, and ``variant`` when it has more
+    than one. Raises ValueError when the name is taken.
+    """
+
+    def enter(builder: Builder) -> Builder:
+        name = builder.__name__
+        if name in _ENTRIES:
+            other = _ENTRIES[name].builder.__module__
+            raise ValueError(f"two models are called {name!r}: in {other} and in {builder.__module__}")
+        num_classes = inspect.signature(builder).parameters["num_classes"].default
+        score = (errors or {}).get(name, (None, None, ""))
+        _ENTRIES[name] = ModelEntry(name, builder, paper, score, variants, num_classes, input_size)
+        return builder
+
+    return enter
+
+
+def _natural(name: str) -> list[str | int]:
+    """Sorts resnet18 before resnet101."""
+    return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name)]
+
+
+def list_models() -> list[str]:
+    """The names that ``create_model`` knows, in reading order (``resnet18`` before ``resnet101``)."""
+    return sorted(_ENTRIES, key=_natural)
+
+
+def suggestion(name: str) -> str:
+    """``"; did you mean 'resnet18'?"`` for the model name nearest to ``name``; empty when none is near."""
+    spelled = {known.replace("_", ""): known for known in list_models()}
+    near = difflib.get_close_matches(re.sub(r"[^a-z0-9]", "", name.lower()), spelled, n=1)
+    return f"; did you mean {spelled[near[0]]!r}?" if near else ""
+
+
+def model_entry(name: str) -> ModelEntry:
+    """What the list holds about one model. Raises ValueError, with the nearest name, for an unknown one."""
+    if not isinstance(name, str) or name not in _ENTRIES:
+        raise ValueError(f"no model is called {name!r}{suggestion(str(name))} (list_models() names them all)")
+    return _ENTRIES[name]
+
+
+def _positive(argument: str, value: Any) -> int:
+    """``value`` as a positive int. Raises ValueError naming the argument and what came."""
+    try:
+        number = 0 if isinstance(value, bool) else operator.index(value)
+    except TypeError:
+        number = 0
+    if number < 1:
+        raise ValueError(f"{argument} (={value!r}) must be a positive integer")
+    return number
+
+
+def create_model(
+    name: str,
+    num_classes: int | None = None,
+    variant: str | None = None,
+    in_channels: int = 3,
+    weights: str | os.PathLike[str] | None = None,
+    init: bool = True,
+    **options: Any,
+) -> nn.Module:
+    """Build a model by name.
+
+    Args:
+        name: one of ``list_models()``.
+        num_classes: width of the last layer. None: the paper's, 1000 for ImageNet networks, 10 for CIFAR's.
+        variant: ``"paper"``, or ``"torchvision"`` for the network that published weights were trained in.
+            None: the paper's, or the public one when ``weights`` are given, because the two can have equal
+            keys and shapes (ResNet-50) and the wrong one would then be silently wrong.
+        in_channels: channels of the image, 1 for grey.
+        weights: a file that ``minicnn.load`` reads, whose keys and shapes must be the model's.
+        init: False leaves the parameters undrawn, for when the caller loads all of them.
+        options: passed on to the architecture, e.g. ``zero_init_residual=True``.
+
+    Raises ValueError for an unknown name (with the nearest one), a variant that the model does not have, a
+    ``num_classes`` or ``in_channels`` that is no positive integer, and weights that do not fit; and
+    ``minicnn.load``'s errors for a file that it cannot read. Warns when weights go into a variant other than
+    the public one.
+    """
+    entry = model_entry(name)
+    if num_classes is not None:
+        num_classes = _positive("num_classes", num_classes)
+    if variant is None:
+        variant = entry.variants[0] if weights is None else entry.public_variant
+    if variant not in entry.variants:
+        raise ValueError(f"{name} has no variant {variant!r}; it has {', '.join(map(repr, entry.variants))}")
+    if len(entry.variants) > 1:
+        options["variant"] = variant
+    arguments = {
+        "num_classes": entry.num_classes if num_classes is None else num_classes,
+        "in_channels": _positive("in_channels", in_channels),
+        **options,
+    }
+    if weights is None and init:
+        return entry.builder(**arguments)
+    with nn.init.skip():
+        model = entry.builder(**arguments)
+    if weights is not None:
+        _load_weights(model, weights, entry, variant)
+    return model
+
+
+def _load_weights(model: nn.Module, path: str | os.PathLike[str], entry: ModelEntry, variant: str) -> None:
+    from ..serialization import load
+
+    if variant != entry.public_variant:
+        warnings.warn(
+            f"loading {os.fspath(path)!r} into the {variant!r} variant of {entry.name}: published weights "
+            f"were trained in the {entry.public_variant!r} variant, in this one they would be silently wrong",
+            stacklevel=3,
+        )
+    state = load(path)
+    try:
+        model.load_state_dict(state)
+    except RuntimeError as error:
+        raise ValueError(f"the weights in {os.fspath(path)!r} do not fit {entry.name}: {error}") from error

@@ -1,0 +1,22 @@
+"""The tensor that a module learns."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..tensor import Tensor
+
+
+class Parameter(Tensor):
+    """A leaf tensor that a ``Module`` registers when it is assigned as an attribute.
+
+    Args:
+        data: a tensor or array, which is wrapped and not copied: writing into one is seen in the other.
+        requires_grad: whether ``backward`` computes its gradient.
+    """
+
+    def __init__(self, data: Any, requires_grad: bool = True) -> None:
+        super().__init__(data.array if isinstance(data, Tensor) else data, requires_grad=requires_grad)
+
+    def __repr__(self) -> str:
+        return f"Parameter containing:\n{super().__repr__()}"

@@ -1,0 +1,97 @@
+"""Loading a state dict: compare everything, report everything, and only then write anything."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from ..grad_mode import no_grad
+from ..tensor import Tensor
+
+if TYPE_CHECKING:
+    from .module import Module
+
+
+class IncompatibleKeys(NamedTuple):
+    """What ``load_state_dict`` did not match; both lists are empty after a strict load."""
+
+    missing_keys: list[str]
+    unexpected_keys: list[str]
+
+    def __repr__(self) -> str:
+        if not (self.missing_keys or self.unexpected_keys):
+            return "<All keys matched successfully>"
+        return f"IncompatibleKeys(missing_keys={self.missing_keys}, unexpected_keys={self.unexpected_keys})"
+
+
+def load(module: Module, state: Mapping[str, Any], strict: bool) -> IncompatibleKeys:
+    """Copy ``state`` into the parameters and buffers of ``module``; the text of the contract is at
+    ``Module.load_state_dict``."""
+    if not isinstance(state, Mapping):
+        raise TypeError(f"expected a dictionary of tensors as state, got {type(state).__name__}")
+    targets = module.state_dict(keep_vars=True)
+    sources = {key: _as_tensor(state[key]) for key in targets if key in state}
+    keys = IncompatibleKeys(
+        missing_keys=[key for key in targets if key not in state and not _is_optional(module, key)],
+        unexpected_keys=[key for key in state if key not in targets],
+    )
+    problems = list(_mismatches(targets, sources, state))
+    if strict:
+        problems += [f'missing key: "{key}"' for key in keys.missing_keys]
+        problems += [f'unexpected key: "{key}"' for key in keys.unexpected_keys]
+    if problems:
+        lines = [f"cannot load this state into {type(module).__name__}, and nothing of it was loaded:"]
+        lines += problems
+        lines += _hints(targets, state, keys)
+        raise RuntimeError("\n    ".join(lines))
+    with no_grad():
+        for key, source in sources.items():
+            assert source is not None  # _mismatches reported the others
+            targets[key].copy_(source)
+    return keys
+
+
+def _as_tensor(value: Any) -> Tensor | None:
+    """A numeric tensor around ``value`` without copying it; None where it is no numeric array."""
+    if isinstance(value, Tensor):
+        return value
+    if not hasattr(value, "__array__"):
+        return None
+    array = np.asarray(value)
+    return Tensor(array) if array.dtype.kind in "biuf" else None
+
+
+def _is_optional(module: Module, key: str) -> bool:
+    """Whether the module that owns ``key`` can do without it (files older than the key lack it)."""
+    path, _, name = key.rpartition(".")
+    return name in module.get_submodule(path).optional_state
+
+
+def _mismatches(
+    targets: Mapping[str, Tensor], sources: Mapping[str, Tensor | None], state: Mapping[str, Any]
+) -> list[str]:
+    problems = []
+    for key, source in sources.items():
+        if source is None:
+            problems.append(f"not an array: {key} is a {type(state[key]).__name__} in the state")
+        elif source.shape != targets[key].shape:
+            problems.append(
+                f"size mismatch for {key}: {tuple(source.shape)} in the state, "
+                f"{tuple(targets[key].shape)} in the module"
+            )
+    return problems
+
+
+def _hints(targets: Mapping[str, Tensor], state: Mapping[str, Any], keys: IncompatibleKeys) -> list[str]:
+    """What most often causes missing and unexpected keys, where it is the case here."""
+    if not (keys.missing_keys and keys.unexpected_keys):
+        return []
+    for key in keys.unexpected_keys:
+        if isinstance(state[key], Mapping):
+            return [f'(the weights may be one level down: load state["{key}"])']
+    prefix = keys.unexpected_keys[0].split(".")[0] + "."
+    if all(key.startswith(prefix) and key.removeprefix(prefix) in targets for key in keys.unexpected_keys):
+        return [f'(without the prefix "{prefix}" the unexpected keys would fit)']
+    return []

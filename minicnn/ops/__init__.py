@@ -1,0 +1,115 @@
+"""Every differentiable operation, one family a file: forward and chain rule on one screen.
+
+Functions take and return Tensors and have PyTorch's names and signatures; importing this package also attaches them
+to ``Tensor`` as methods and operators (``methods.py``).
+"""
+
+from __future__ import annotations
+
+from .activation import (
+    hardsigmoid,
+    hardswish,
+    hardtanh,
+    leaky_relu,
+    log_softmax,
+    relu,
+    relu6,
+    sigmoid,
+    silu,
+    softmax,
+    tanh,
+)
+from .arithmetic import (
+    add,
+    div,
+    eq,
+    ge,
+    gt,
+    le,
+    logical_and,
+    logical_not,
+    logical_or,
+    lt,
+    mul,
+    ne,
+    neg,
+    pow,
+    residual_add,
+    sub,
+)
+from .conv import conv2d
+from .dropout import dropout, dropout2d
+from .elementwise import (
+    abs_ as abs,
+)
+from .elementwise import (
+    ceil,
+    clamp,
+    cos,
+    exp,
+    floor,
+    isfinite,
+    isinf,
+    isnan,
+    log,
+    maximum,
+    minimum,
+    rsqrt,
+    sign,
+    sin,
+    sqrt,
+    square,
+    where,
+)
+from .elementwise import round_ as round
+from .indexing import gather, index_select, masked_fill
+from .matrix import linear, matmul
+from .loss import cross_entropy, l1_loss, mse_loss, nll_loss
+from .methods import attach
+from .normalization import batch_norm, group_norm, local_response_norm
+from .pooling import adaptive_avg_pool2d, avg_pool2d, max_pool2d
+from .reduction import (
+    all_ as all,
+)
+from .reduction import (
+    amax,
+    amin,
+    argmax,
+    argmin,
+    cumsum,
+    logsumexp,
+    max,
+    mean,
+    min,
+    norm,
+    prod,
+    std,
+    sum,
+    var,
+)
+from .reduction import any_ as any
+from .shape import (
+    cat,
+    chunk,
+    expand,
+    flatten,
+    flip,
+    movedim,
+    narrow,
+    pad,
+    permute,
+    repeat,
+    reshape,
+    split,
+    squeeze,
+    stack,
+    t,
+    transpose,
+    unbind,
+    unflatten,
+    unsqueeze,
+)
+
+attach()
+
+__all__ = [name for name in dir() if not name.startswith("_") and name not in ("annotations", "attach", "methods")]

@@ -1,0 +1,296 @@
+"""Functions of one number applied to every element, and choices between two."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .. import backend
+from ..autograd import Function
+from ..tensor import Tensor, get_default_dtype
+from .broadcast import operands, unbroadcast
+
+
+class Exp(Function):
+    """y = exp x, and dy/dx = y."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Any) -> Any:
+        y = ctx.backend.xp.exp(x)
+        ctx.save_for_backward(y)
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, dy: Any) -> Any:
+        (y,) = ctx.saved_tensors
+        return dy * y
+
+
+class Log(Function):
+    """y = log x, and dy/dx = 1 / x."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Any) -> Any:
+        ctx.save_for_backward(x)
+        return ctx.backend.xp.log(x)
+
+    @staticmethod
+    def backward(ctx: Any, dy: Any) -> Any:
+        (x,) = ctx.saved_tensors
+        return dy / x
+
+
+class Sqrt(Function):
+    """y = sqrt x, and dy/dx = 1 / (2 y)."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Any) -> Any:
+        y = ctx.backend.xp.sqrt(x)
+        ctx.save_for_backward(y)
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, dy: Any) -> Any:
+        (y,) = ctx.saved_tensors
+        return dy / (2 * y)
+
+
+class Abs(Function):
+    """y = |x|, and dy/dx = sign x (0 at 0)."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Any) -> Any:
+        ctx.save_for_backward(x)
+        return abs(x)
+
+    @staticmethod
+    def backward(ctx: Any, dy: Any) -> Any:
+        (x,) = ctx.saved_tensors
+        return dy * ctx.backend.xp.sign(x)
+
+
+class Sin(Function):
+    """y = sin x, and dy/dx = cos x."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Any) -> Any:
+        ctx.save_for_backward(x)
+        return ctx.backend.xp.sin(x)
+
+    @staticmethod
+    def backward(ctx: Any, dy: Any) -> Any:
+        (x,) = ctx.saved_tensors
+        return dy * ctx.backend.xp.cos(x)
+
+
+class Cos(Function):
+    """y = cos x, and dy/dx = -sin x."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Any) -> Any:
+        ctx.save_for_backward(x)
+        return ctx.backend.xp.cos(x)
+
+    @staticmethod
+    def backward(ctx: Any, dy: Any) -> Any:
+        (x,) = ctx.saved_tensors
+        return -dy * ctx.backend.xp.sin(x)
+
+
+class Clamp(Function):
+    """y = x held between two bounds; the cotangent passes where x is within them, the bounds included."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Any, low: float | None, high: float | None) -> Any:
+        xp = ctx.backend.xp
+        ctx.bounds = low, high
+        ctx.save_for_backward(x)
+        y = x if low is None else xp.maximum(x, low)
+        return y if high is None else xp.minimum(y, high)
+
+    @staticmethod
+    def backward(ctx: Any, dy: Any) -> Any:
+        (x,) = ctx.saved_tensors
+        low, high = ctx.bounds
+        outside = ctx.backend.xp.zeros(x.shape, bool)
+        if low is not None:
+            outside |= x < low
+        if high is not None:
+            outside |= x > high
+        return ctx.backend.xp.where(outside, 0, dy), None, None
+
+
+class Maximum(Function):
+    """c = max(a, b); where they tie, each gets half of the cotangent."""
+
+    @staticmethod
+    def forward(ctx: Any, a: Any, b: Any) -> Any:
+        ctx.save_for_backward(a, b)
+        return ctx.backend.xp.maximum(a, b)
+
+    @staticmethod
+    def backward(ctx: Any, dc: Any) -> Any:
+        a, b = ctx.saved_tensors
+        return _to_winners(ctx, dc, a, b, a > b)
+
+
+class Minimum(Function):
+    """c = min(a, b); where they tie, each gets half of the cotangent."""
+
+    @staticmethod
+    def forward(ctx: Any, a: Any, b: Any) -> Any:
+        ctx.save_for_backward(a, b)
+        return ctx.backend.xp.minimum(a, b)
+
+    @staticmethod
+    def backward(ctx: Any, dc: Any) -> Any:
+        a, b = ctx.saved_tensors
+        return _to_winners(ctx, dc, a, b, a < b)
+
+
+def _to_winners(ctx: Any, dc: Any, a: Any, b: Any, a_wins: Any) -> tuple[Any, Any]:
+    xp = ctx.backend.xp
+    share = xp.where(a == b, xp.asarray(0.5, dc.dtype), a_wins.astype(dc.dtype))
+    shapes = getattr(a, "shape", ()), getattr(b, "shape", ())
+    wants_a, wants_b = ctx.needs_input_grad
+    return (
+        unbroadcast(dc * share, shapes[0]) if wants_a else None,
+        unbroadcast(dc * (1 - share), shapes[1]) if wants_b else None,
+    )
+
+
+class Where(Function):
+    """c = a where the condition holds, b elsewhere; the cotangent goes where the value came from."""
+
+    @staticmethod
+    def forward(ctx: Any, condition: Any, a: Any, b: Any) -> Any:
+        ctx.save_for_backward(condition)
+        ctx.shapes = getattr(a, "shape", ()), getattr(b, "shape", ())
+        return ctx.backend.xp.where(condition, a, b)
+
+    @staticmethod
+    def backward(ctx: Any, dc: Any) -> Any:
+        xp = ctx.backend.xp
+        (condition,) = ctx.saved_tensors
+        a_shape, b_shape = ctx.shapes
+        _, wants_a, wants_b = ctx.needs_input_grad
+        return (
+            None,
+            unbroadcast(xp.where(condition, dc, 0), a_shape) if wants_a else None,
+            unbroadcast(xp.where(condition, 0, dc), b_shape) if wants_b else None,
+        )
+
+
+def as_float(input: Tensor) -> Tensor:
+    """``input``, with integers and bools turned into the default float dtype."""
+    return input if input.is_floating_point() else input.to(get_default_dtype())
+
+
+def exp(input: Tensor) -> Tensor:
+    """``e ** input``, elementwise."""
+    return Exp.apply(as_float(input))
+
+
+def log(input: Tensor) -> Tensor:
+    """Natural logarithm, elementwise; -inf at 0, NaN below."""
+    return Log.apply(as_float(input))
+
+
+def sqrt(input: Tensor) -> Tensor:
+    """Square root, elementwise; NaN below 0."""
+    return Sqrt.apply(as_float(input))
+
+
+def rsqrt(input: Tensor) -> Tensor:
+    """``1 / sqrt(input)``, elementwise."""
+    return 1 / sqrt(input)
+
+
+def square(input: Tensor) -> Tensor:
+    """``input * input``."""
+    return input * input
+
+
+def abs_(input: Tensor) -> Tensor:
+    """``|input|``, elementwise; its gradient at 0 is 0."""
+    return Abs.apply(input)
+
+
+def sin(input: Tensor) -> Tensor:
+    """Sine, elementwise, of radians."""
+    return Sin.apply(as_float(input))
+
+
+def cos(input: Tensor) -> Tensor:
+    """Cosine, elementwise, of radians."""
+    return Cos.apply(as_float(input))
+
+
+def clamp(input: Tensor, min: float | None = None, max: float | None = None) -> Tensor:
+    """``input`` held within ``[min, max]``; the gradient passes on the bounds and between them.
+
+    Raises:
+        ValueError: if neither bound is given.
+    """
+    if min is None and max is None:
+        raise ValueError("clamp: expected at least one of min and max")
+    if isinstance(min, Tensor) or isinstance(max, Tensor):
+        held = input if min is None else maximum(input, min)
+        return held if max is None else minimum(held, max)
+    return Clamp.apply(input, min, max)
+
+
+def maximum(input: Any, other: Any) -> Tensor:
+    """The larger of two elements; NaN where either is NaN."""
+    return Maximum.apply(*operands("maximum", input, other))
+
+
+def minimum(input: Any, other: Any) -> Tensor:
+    """The smaller of two elements; NaN where either is NaN."""
+    return Minimum.apply(*operands("minimum", input, other))
+
+
+def where(condition: Tensor, input: Any, other: Any) -> Tensor:
+    """``input`` where ``condition`` (bool) holds, ``other`` elsewhere; all three broadcast."""
+    condition = condition if isinstance(condition, Tensor) else Tensor(condition)
+    if condition.dtype.kind != "b":
+        raise TypeError(f"where: expected a bool condition, got {condition.dtype}")
+    return Where.apply(condition, *operands("where", input, other))
+
+
+def sign(input: Tensor) -> Tensor:
+    """-1, 0 or 1; without gradient."""
+    return Tensor.wrap(_xp(input).sign(input.array), input.device)
+
+
+def isnan(input: Tensor) -> Tensor:
+    """Where the elements are NaN."""
+    return Tensor.wrap(_xp(input).isnan(input.array), input.device)
+
+
+def isinf(input: Tensor) -> Tensor:
+    """Where the elements are infinite."""
+    return Tensor.wrap(_xp(input).isinf(input.array), input.device)
+
+
+def isfinite(input: Tensor) -> Tensor:
+    """Where the elements are neither NaN nor infinite."""
+    return Tensor.wrap(_xp(input).isfinite(input.array), input.device)
+
+
+def round_(input: Tensor) -> Tensor:
+    """To the nearest integer, halves to even; without gradient."""
+    return Tensor.wrap(_xp(input).round(input.array), input.device)
+
+
+def floor(input: Tensor) -> Tensor:
+    """Down to an integer; without gradient."""
+    return Tensor.wrap(_xp(input).floor(input.array), input.device)
+
+
+def ceil(input: Tensor) -> Tensor:
+    """Up to an integer; without gradient."""
+    return Tensor.wrap(_xp(input).ceil(input.array), input.device)
+
+
+def _xp(input: Tensor) -> Any:
+    return backend.get(input.device).xp

@@ -1,0 +1,130 @@
+"""Reading and writing parts of a tensor by index: slices, integers, integer arrays, masks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..autograd import Function
+from ..grad_mode import is_grad_enabled
+from ..tensor import Tensor
+from .broadcast import unbroadcast
+from .elementwise import where
+from .inplace import rewrite
+
+
+class Index(Function):
+    """y = x[index]: the cotangent goes back to the places read, adding up where one was read twice."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Any, index: Any) -> Any:
+        ctx.shape, ctx.index = x.shape, index
+        return x[index]
+
+    @staticmethod
+    def backward(ctx: Any, dy: Any) -> Any:
+        dx = ctx.backend.xp.zeros(ctx.shape, dy.dtype)
+        if is_basic(ctx.index):
+            dx[ctx.index] = dy
+        else:
+            ctx.backend.scatter_add(dx, ctx.index, dy)
+        return dx, None
+
+
+class IndexWrite(Function):
+    """y = x with y[index] = value: the places written take their cotangent to the value, the others to x."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Any, value: Any, index: Any) -> Any:
+        y = x.copy()
+        y[index] = value
+        ctx.index = index
+        ctx.value_shape = getattr(value, "shape", ())
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, dy: Any) -> Any:
+        dx = dy.copy()
+        dx[ctx.index] = 0
+        taken = dy[ctx.index]
+        extra = len(ctx.value_shape) - taken.ndim  # value may have leading axes of length 1
+        d_value = unbroadcast(taken, ctx.value_shape[extra:] if extra > 0 else ctx.value_shape)
+        return dx, d_value.reshape(ctx.value_shape), None
+
+
+class Gather(Function):
+    """y = x read along an axis at given positions, one for each element of the output."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Any, axis: int, positions: Any) -> Any:
+        ctx.shape, ctx.axis = x.shape, axis
+        ctx.save_for_backward(positions)
+        return ctx.backend.xp.take_along_axis(x, positions, axis)
+
+    @staticmethod
+    def backward(ctx: Any, dy: Any) -> Any:
+        (positions,) = ctx.saved_tensors
+        xp = ctx.backend.xp
+        dx = xp.zeros(ctx.shape, dy.dtype)
+        index = list(xp.meshgrid(*map(xp.arange, dy.shape), indexing="ij"))
+        index[ctx.axis] = positions
+        ctx.backend.scatter_add(dx, tuple(index), dy)
+        return dx, None, None
+
+
+def plain_index(index: Any) -> Any:
+    """``index`` as NumPy wants it, tensors turned into arrays; basic indices give a view even of one element."""
+    parts = index if isinstance(index, tuple) else (index,)
+    parts = tuple(_plain_part(part) for part in parts)
+    return (*parts, Ellipsis) if is_basic(parts) and not any(part is Ellipsis for part in parts) else parts
+
+
+def _plain_part(part: Any) -> Any:
+    if isinstance(part, Tensor):
+        return int(part) if part.ndim == 0 and part.dtype.kind in "iu" else part.array
+    return part
+
+
+def is_basic(index: tuple[Any, ...]) -> bool:
+    """Whether ``index`` is made of integers, slices, ``None`` and ``...`` only, so that it reads no place twice."""
+    return all(
+        part is None or part is Ellipsis or isinstance(part, slice)
+        or (hasattr(part, "__index__") and not isinstance(part, bool) and not hasattr(part, "shape"))
+        for part in index
+    )
+
+
+def getitem(input: Tensor, index: Any) -> Tensor:
+    """``input[index]``: a view for integers and slices, a copy for integer arrays and masks."""
+    return Index.apply(input, plain_index(index))
+
+
+def setitem(input: Tensor, index: Any, value: Any) -> None:
+    """``input[index] = value``, recorded on the tape where a gradient is wanted.
+
+    Raises:
+        AutogradError: for a leaf that requires grad, outside ``no_grad``.
+    """
+    place = plain_index(index)
+    value = value.to(input.dtype) if isinstance(value, Tensor) else value
+    if is_grad_enabled() and (input.requires_grad or (isinstance(value, Tensor) and value.requires_grad)):
+        rewrite(input, lambda old: IndexWrite.apply(old, value, place))
+        return
+    input.array[place] = value.array if isinstance(value, Tensor) else value
+    input.mark_written()
+
+
+def gather(input: Tensor, dim: int, index: Tensor) -> Tensor:
+    """``out[i][j] = input[index[i][j]][j]`` for ``dim`` 0, and so on for the others."""
+    axis = dim % input.ndim
+    cut = tuple(slice(None) if a == axis else slice(n) for a, n in enumerate(index.shape))
+    return Gather.apply(getitem(input, cut), axis, index.array)
+
+
+def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
+    """The slices of ``input`` along ``dim`` named by ``index``."""
+    return getitem(input, (*(slice(None),) * (dim % input.ndim), index))
+
+
+def masked_fill(input: Tensor, mask: Tensor, value: float) -> Tensor:
+    """``value`` where ``mask`` holds, ``input`` elsewhere."""
+    return where(mask, value, input)

@@ -1,0 +1,92 @@
+"""Which functions are methods and operators of ``Tensor``: tables, and one function that attaches them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ..tensor import Tensor, float32, float64, int32, int64
+from . import activation, arithmetic, elementwise, indexing, inplace, matrix, reduction, shape
+
+_SAME_NAME: dict[Any, str] = {
+    arithmetic: "add sub mul div pow neg lt le gt ge eq ne logical_and logical_or logical_not",
+    elementwise: "exp log sqrt rsqrt square sin cos clamp maximum minimum sign isnan isinf isfinite floor ceil",
+    activation: "relu sigmoid tanh softmax log_softmax",
+    reduction: "sum mean var std amax amin max min argmax argmin prod cumsum logsumexp norm",
+    shape: "reshape view_as flatten unflatten permute transpose t movedim squeeze unsqueeze expand expand_as repeat "
+    "split chunk unbind narrow flip clone contiguous to",
+    indexing: "gather index_select masked_fill",
+    matrix: "matmul",
+    inplace: "zero_ fill_ copy_ normal_ uniform_ bernoulli_",
+}
+
+METHODS: dict[str, Callable] = {
+    **{name: getattr(module, name) for module, names in _SAME_NAME.items() for name in names.split()},
+    "abs": elementwise.abs_,
+    "round": elementwise.round_,
+    "all": reduction.all_,
+    "any": reduction.any_,
+    "where": lambda self, condition, other: elementwise.where(condition, self, other),
+    "view": shape.reshape,
+    "clip": elementwise.clamp,
+    "multiply": arithmetic.mul,
+    "divide": arithmetic.div,
+    "mm": matrix.matmul,
+    "bmm": matrix.matmul,
+    "dot": matrix.matmul,
+    "type": shape.to,
+    "double": lambda self: self.to(float64),
+    "float": lambda self: self.to(float32),
+    "half": lambda self: self.to(np.float16),
+    "long": lambda self: self.to(int64),
+    "int": lambda self: self.to(int32),
+    "bool": lambda self: self.to(np.bool_),
+}
+
+_IN_PLACE = "add sub mul div pow neg exp log sqrt abs clamp relu sigmoid tanh masked_fill"
+
+OPERATORS: dict[str, Callable] = {
+    "__add__": arithmetic.add,
+    "__radd__": lambda self, other: arithmetic.add(other, self),
+    "__sub__": arithmetic.sub,
+    "__rsub__": lambda self, other: arithmetic.sub(other, self),
+    "__mul__": arithmetic.mul,
+    "__rmul__": lambda self, other: arithmetic.mul(other, self),
+    "__truediv__": arithmetic.div,
+    "__rtruediv__": lambda self, other: arithmetic.div(other, self),
+    "__pow__": arithmetic.pow,
+    "__rpow__": lambda self, other: arithmetic.pow(other, self),
+    "__matmul__": matrix.matmul,
+    "__rmatmul__": lambda self, other: matrix.matmul(Tensor(other), self),
+    "__neg__": arithmetic.neg,
+    "__abs__": elementwise.abs_,
+    "__lt__": arithmetic.lt,
+    "__le__": arithmetic.le,
+    "__gt__": arithmetic.gt,
+    "__ge__": arithmetic.ge,
+    "__eq__": arithmetic.eq,
+    "__ne__": arithmetic.ne,
+    "__and__": arithmetic.logical_and,
+    "__or__": arithmetic.logical_or,
+    "__invert__": arithmetic.logical_not,
+    "__getitem__": indexing.getitem,
+    "__setitem__": indexing.setitem,
+    "__iadd__": inplace.in_place(arithmetic.add),
+    "__isub__": inplace.in_place(arithmetic.sub),
+    "__imul__": inplace.in_place(arithmetic.mul),
+    "__itruediv__": inplace.in_place(arithmetic.div),
+    "__ipow__": inplace.in_place(arithmetic.pow),
+}
+
+
+def attach() -> None:
+    """Give ``Tensor`` its methods and operators."""
+    in_place = {f"{name}_": inplace.in_place(METHODS[name]) for name in _IN_PLACE.split()}
+    views = {
+        "T": property(lambda self: self.permute(*reversed(range(self.ndim)))),
+        "mT": property(lambda self: self.transpose(-1, -2)),
+    }
+    for name, function in {**METHODS, **OPERATORS, **in_place, **views}.items():
+        setattr(Tensor, name, function)

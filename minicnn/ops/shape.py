@@ -1,0 +1,417 @@
+"""Moving numbers about without changing them: reshape, permute, concatenate, pad, convert."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import reduce
+from typing import Any
+
+import numpy as np
+
+from .. import backend
+from ..autograd import Function
+from ..device import device
+from ..errors import ShapeError
+from ..tensor import Tensor, as_device, device_of
+from .broadcast import unbroadcast
+
+
+class Reshape(Function):
+    """The same numbers in reading order under another shape, and back."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Any, shape: tuple[int, ...]) -> Any:
+        ctx.shape = x.shape
+        return x.reshape(shape)
+
+    @staticmethod
+    def backward(ctx: Any, dy: Any) -> Any:
+        return dy.reshape(ctx.shape), None
+
+
+class Permute(Function):
+    """Axes in another order; the inverse order takes the cotangent back."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Any, order: tuple[int, ...]) -> Any:
+        ctx.order = order
+        return x.transpose(order)
+
+    @staticmethod
+    def backward(ctx: Any, dy: Any) -> Any:
+        inverse = sorted(range(len(ctx.order)), key=ctx.order.__getitem__)
+        return dy.transpose(inverse), None
+
+
+class Expand(Function):
+    """Axes of length 1 repeated without copying; the cotangents of the repeats add up."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Any, shape: tuple[int, ...]) -> Any:
+        ctx.shape = x.shape
+        return ctx.backend.xp.broadcast_to(x, shape)
+
+    @staticmethod
+    def backward(ctx: Any, dy: Any) -> Any:
+        return unbroadcast(dy, ctx.shape), None
+
+
+class Cat(Function):
+    """Tensors end to end along an axis: each gets its own stretch of the cotangent (lecture lines L2.1.1, L2.3.1)."""
+
+    @staticmethod
+    def forward(ctx: Any, *xs: Any, axis: int) -> Any:
+        ctx.axis = axis
+        ctx.lengths = [x.shape[axis] for x in xs]
+        return ctx.backend.xp.concatenate(xs, axis=axis)
+
+    @staticmethod
+    def backward(ctx: Any, dy: Any) -> Any:
+        ends = np.cumsum(ctx.lengths)
+        before = (slice(None),) * ctx.axis
+        return tuple(
+            dy[(*before, slice(end - length, end))] for end, length in zip(ends, ctx.lengths, strict=True)
+        )
+
+
+class Pad(Function):
+    """A border of one value; the border's cotangent is dropped."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Any, widths: tuple[tuple[int, int], ...], value: float) -> Any:
+        ctx.inner = tuple(slice(before, before + size) for (before, _), size in zip(widths, x.shape, strict=True))
+        return ctx.backend.xp.pad(x, widths, constant_values=value)
+
+    @staticmethod
+    def backward(ctx: Any, dy: Any) -> Any:
+        return dy[ctx.inner], None, None
+
+
+class Flip(Function):
+    """Axes read backwards; flipping the cotangent undoes it."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Any, axes: tuple[int, ...]) -> Any:
+        ctx.axes = axes
+        return ctx.backend.xp.flip(x, axes).copy()
+
+    @staticmethod
+    def backward(ctx: Any, dy: Any) -> Any:
+        return ctx.backend.xp.flip(dy, ctx.axes), None
+
+
+class Clone(Function):
+    """The same numbers in new memory."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Any) -> Any:
+        return x.copy()
+
+    @staticmethod
+    def backward(ctx: Any, dy: Any) -> Any:
+        return dy
+
+
+class Cast(Function):
+    """The same numbers in another dtype; the cotangent is cast back."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Any, dtype: Any) -> Any:
+        return x.astype(dtype)
+
+    @staticmethod
+    def backward(ctx: Any, dy: Any) -> Any:
+        return dy, None  # the engine casts to the input's dtype
+
+
+class Move(Function):
+    """The same numbers on another device; the cotangent travels back."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Any, target: device) -> Any:
+        ctx.source = ctx.device
+        ctx.target = target
+        moved = backend.get(target).to_device(ctx.backend.to_host(x))
+        ctx.device, ctx.backend = target, backend.get(target)
+        return moved
+
+    @staticmethod
+    def backward(ctx: Any, dy: Any) -> Any:
+        return backend.get(ctx.source).to_device(ctx.backend.to_host(dy)), None
+
+
+def shape_of(args: tuple[Any, ...]) -> tuple[int, ...]:
+    """``f(2, 3)`` and ``f((2, 3))`` are the same call."""
+    if len(args) == 1 and isinstance(args[0], (tuple, list)):
+        args = tuple(args[0])
+    return tuple(int(length) for length in args)
+
+
+def reshape(input: Tensor, *shape: Any) -> Tensor:
+    """The same elements in reading order under a new shape, in which one length may be -1; a view where it can be.
+
+    Raises:
+        ShapeError: if the numbers of elements differ.
+    """
+    wanted = shape_of(shape)
+    known = reduce(lambda a, b: a * b, (length for length in wanted if length != -1), 1)
+    guesses = wanted.count(-1)
+    fits = known == input.numel() if not guesses else known and input.numel() % known == 0
+    if guesses > 1 or not fits or any(length < -1 for length in wanted):
+        raise ShapeError(f"reshape: cannot give {input.numel()} elements of shape {input.shape} the shape {wanted}")
+    return Reshape.apply(input, wanted)
+
+
+def view_as(input: Tensor, other: Tensor) -> Tensor:
+    """``input`` under the shape of ``other``."""
+    return reshape(input, other.shape)
+
+
+def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
+    """Dimensions ``start_dim`` to ``end_dim`` (included) joined into one."""
+    if input.ndim == 0:
+        return reshape(input, 1)
+    start, end = _normal(input, start_dim), _normal(input, end_dim)
+    if start > end:
+        raise ShapeError(f"flatten: start_dim {start_dim} comes after end_dim {end_dim} in shape {input.shape}")
+    joined = reduce(lambda a, b: a * b, input.shape[start : end + 1], 1)
+    return reshape(input, (*input.shape[:start], joined, *input.shape[end + 1 :]))
+
+
+def unflatten(input: Tensor, dim: int, sizes: Sequence[int]) -> Tensor:
+    """Dimension ``dim`` split into ``sizes``; the inverse of ``flatten``."""
+    axis = _normal(input, dim)
+    return reshape(input, (*input.shape[:axis], *sizes, *input.shape[axis + 1 :]))
+
+
+def permute(input: Tensor, *dims: Any) -> Tensor:
+    """The dimensions in the order ``dims``; a view.
+
+    Raises:
+        ShapeError: if ``dims`` does not name each dimension once.
+    """
+    order = tuple(_normal(input, d) for d in shape_of(dims))
+    if sorted(order) != list(range(input.ndim)):
+        raise ShapeError(f"permute: expected each of the {input.ndim} dimensions once, got {shape_of(dims)}")
+    return Permute.apply(input, order)
+
+
+def transpose(input: Tensor, dim0: int, dim1: int) -> Tensor:
+    """Two dimensions swapped; a view."""
+    order = list(range(input.ndim))
+    a, b = _normal(input, dim0), _normal(input, dim1)
+    order[a], order[b] = order[b], order[a]
+    return Permute.apply(input, tuple(order))
+
+
+def t(input: Tensor) -> Tensor:
+    """The transpose of a matrix."""
+    return transpose(input, 0, 1) if input.ndim == 2 else input
+
+
+def movedim(input: Tensor, source: int, destination: int) -> Tensor:
+    """One dimension moved to another place, the others in order."""
+    order = [axis for axis in range(input.ndim) if axis != _normal(input, source)]
+    order.insert(_normal(input, destination), _normal(input, source))
+    return Permute.apply(input, tuple(order))
+
+
+def squeeze(input: Tensor, dim: Any = None) -> Tensor:
+    """Without its dimensions of length 1, or without those of ``dim`` that have length 1."""
+    dims = range(input.ndim) if dim is None else [dim] if isinstance(dim, int) else dim
+    gone = {_normal(input, d) for d in dims} if input.ndim else set()
+    return reshape(input, tuple(n for axis, n in enumerate(input.shape) if not (axis in gone and n == 1)))
+
+
+def unsqueeze(input: Tensor, dim: int) -> Tensor:
+    """With a new dimension of length 1 at ``dim``."""
+    if not -input.ndim - 1 <= dim <= input.ndim:
+        raise IndexError(f"dimension out of range: expected {-input.ndim - 1} to {input.ndim}, got {dim}")
+    place = dim % (input.ndim + 1)
+    return reshape(input, (*input.shape[:place], 1, *input.shape[place:]))
+
+
+def expand(input: Tensor, *sizes: Any) -> Tensor:
+    """Dimensions of length 1 repeated to ``sizes`` (-1 keeps a length) without copying."""
+    wanted = list(shape_of(sizes))
+    new = len(wanted) - input.ndim
+    for axis, length in enumerate(wanted):
+        old = input.shape[axis - new] if axis >= new else None
+        if length == -1 and old is not None:
+            wanted[axis] = old
+        elif length < 0 or old not in (None, 1, length):
+            raise ShapeError(f"expand: shape {input.shape} cannot be expanded to {shape_of(sizes)}")
+    if new < 0:
+        raise ShapeError(f"expand: shape {input.shape} cannot be expanded to {shape_of(sizes)}")
+    return Expand.apply(input, tuple(wanted))
+
+
+def expand_as(input: Tensor, other: Tensor) -> Tensor:
+    """``input`` expanded to the shape of ``other``."""
+    return expand(input, other.shape)
+
+
+def repeat(input: Tensor, *repeats: Any) -> Tensor:
+    """Copies laid side by side, ``repeats`` times along each dimension."""
+    counts = shape_of(repeats)
+    padded = reshape(input, (*[1] * (len(counts) - input.ndim), *input.shape))
+    interleaved = [n for pair in zip([1] * len(counts), padded.shape, strict=True) for n in pair]
+    stretched = [n for pair in zip(counts, padded.shape, strict=True) for n in pair]
+    final = tuple(count * n for count, n in zip(counts, padded.shape, strict=True))
+    return reshape(expand(reshape(padded, interleaved), stretched), final)
+
+
+def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
+    """``tensors`` end to end along ``dim``: how an inception module and a dense block join their branches.
+
+    Raises:
+        ShapeError: if they differ in another dimension than ``dim``.
+    """
+    tensors = [x for x in tensors if x.shape != (0,)] or list(tensors)[:1]
+    if not tensors:
+        raise ValueError("cat: expected at least one tensor, got none")
+    axis = _normal(tensors[0], dim)
+    first = tensors[0].shape
+    for index, x in enumerate(tensors):
+        if x.ndim != len(first) or any(n != m for a, (n, m) in enumerate(zip(x.shape, first, strict=True)) if a != axis):
+            raise ShapeError(
+                f"cat: expected shapes that agree in every dimension but {axis}, "
+                f"got {first} for tensor 0 and {x.shape} for tensor {index}"
+            )
+    return Cat.apply(*_one_dtype(tensors), axis=axis)
+
+
+def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
+    """Tensors of one shape along a new dimension ``dim``.
+
+    Raises:
+        ShapeError: if the shapes differ.
+    """
+    tensors = list(tensors)
+    if not tensors:
+        raise ValueError("stack: expected at least one tensor, got none")
+    for index, x in enumerate(tensors):
+        if x.shape != tensors[0].shape:
+            raise ShapeError(
+                f"stack: expected equal shapes, got {tensors[0].shape} for tensor 0 and {x.shape} for tensor {index}"
+            )
+    place = dim % (tensors[0].ndim + 1)
+    return cat([unsqueeze(x, place) for x in tensors], place)
+
+
+def split(input: Tensor, split_size: int | Sequence[int], dim: int = 0) -> tuple[Tensor, ...]:
+    """Consecutive pieces along ``dim``: of one size (the last may be smaller), or of the sizes given; views."""
+    axis = _normal(input, dim)
+    length = input.shape[axis]
+    if isinstance(split_size, int):
+        sizes = [min(split_size, length - start) for start in range(0, length, split_size)] or [0]
+    else:
+        sizes = list(split_size)
+        if sum(sizes) != length:
+            raise ShapeError(f"split: sizes {sizes} do not add up to {length}, the length of dimension {axis}")
+    ends = np.cumsum(sizes).tolist()
+    return tuple(narrow(input, axis, end - size, size) for end, size in zip(ends, sizes, strict=True))
+
+
+def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
+    """At most ``chunks`` consecutive pieces of equal size along ``dim`` (the last may be smaller); views."""
+    return split(input, max(1, -(-input.shape[_normal(input, dim)] // chunks)), dim)
+
+
+def unbind(input: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
+    """The slices along ``dim``, without that dimension; views."""
+    return tuple(squeeze(piece, dim) for piece in split(input, 1, dim)) if input.shape[dim] else ()
+
+
+def narrow(input: Tensor, dim: int, start: int, length: int) -> Tensor:
+    """``length`` slices from ``start`` on along ``dim``; a view."""
+    return input[(*(slice(None),) * _normal(input, dim), slice(start, start + length))]
+
+
+def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float | None = None) -> Tensor:
+    """A border around the last dimensions, last one first: ``(left, right, above, below)`` for images.
+
+    Args:
+        pad: widths, two a dimension; negative ones crop.
+        mode: ``"constant"`` (``value``, 0 by default), ``"reflect"``, ``"replicate"`` or ``"circular"``.
+    """
+    widths = [(0, 0)] * input.ndim
+    if len(pad) % 2 or len(pad) > 2 * input.ndim:
+        raise ShapeError(f"pad: expected two widths for each padded dimension of {input.shape}, got {tuple(pad)}")
+    for i in range(len(pad) // 2):
+        widths[input.ndim - 1 - i] = int(pad[2 * i]), int(pad[2 * i + 1])
+    if mode != "constant":
+        return _pad_by_index(input, widths, mode)
+    cropped = input
+    if any(width < 0 for pair in widths for width in pair):
+        inner = (slice(max(0, -a), n - max(0, -b)) for (a, b), n in zip(widths, input.shape, strict=True))
+        cropped = input[tuple(inner)]
+        widths = [(max(0, a), max(0, b)) for a, b in widths]
+    return Pad.apply(cropped, tuple(widths), 0 if value is None else value)
+
+
+_NUMPY_MODES = {"reflect": "reflect", "replicate": "edge", "circular": "wrap"}
+
+
+def _pad_by_index(input: Tensor, widths: list[tuple[int, int]], mode: str) -> Tensor:
+    if mode not in _NUMPY_MODES:
+        raise ValueError(f"pad: expected mode among {['constant', *_NUMPY_MODES]}, got {mode!r}")
+    for axis, (before, after) in enumerate(widths):
+        if before or after:
+            limit = input.shape[axis] - (mode == "reflect")
+            if mode != "replicate" and max(before, after) > limit:
+                raise ShapeError(f"pad: {mode} padding ({before}, {after}) is larger than {limit} in {input.shape}")
+            source = np.pad(np.arange(input.shape[axis]), (before, after), mode=_NUMPY_MODES[mode])  # type: ignore[call-overload]
+            input = input[(*(slice(None),) * axis, source)]
+    return input
+
+
+def flip(input: Tensor, *dims: Any) -> Tensor:
+    """The dimensions ``dims`` read backwards."""
+    return Flip.apply(input, tuple(_normal(input, d) for d in shape_of(dims)))
+
+
+def clone(input: Tensor) -> Tensor:
+    """The same values in new memory, on the tape."""
+    return Clone.apply(input)
+
+
+def contiguous(input: Tensor) -> Tensor:
+    """The tensor itself if it lies in memory in reading order, else a copy that does."""
+    return input if input.is_contiguous() else clone(input)
+
+
+def to(input: Tensor, *args: Any, dtype: Any = None, device: Any = None, copy: bool = False, **_: Any) -> Tensor:
+    """Another dtype, another device, or both: ``to(float64)``, ``to("cuda")``, ``to(device, dtype)``, ``to(other)``."""
+    for arg in args:
+        if isinstance(arg, Tensor):
+            dtype, device = arg.dtype, arg.device
+        elif isinstance(arg, str) and not _is_dtype_name(arg) or hasattr(arg, "index") and hasattr(arg, "type"):
+            device = arg
+        elif arg is not None and not isinstance(arg, bool):
+            dtype = arg
+    out = input
+    if dtype is not None and np.dtype(dtype) != input.dtype:
+        out = Cast.apply(out, np.dtype(dtype))
+    if device is not None and as_device(device) != device_of(input):
+        out = Move.apply(out, as_device(device))
+    return clone(out) if copy and out is input else out
+
+
+def _is_dtype_name(name: str) -> bool:
+    return not name.startswith(("cpu", "cuda"))
+
+
+def _one_dtype(tensors: Sequence[Tensor]) -> list[Tensor]:
+    dtype = reduce(np.promote_types, (x.dtype for x in tensors))
+    floats = [x.dtype for x in tensors if x.is_floating_point()]
+    if floats:
+        dtype = reduce(np.promote_types, floats)
+    return [x if x.dtype == dtype else to(x, dtype) for x in tensors]
+
+
+def _normal(input: Tensor, dim: int) -> int:
+    """``dim`` counted from the front."""
+    if not -max(input.ndim, 1) <= dim < max(input.ndim, 1):
+        raise IndexError(f"dimension out of range: expected {-input.ndim} to {input.ndim - 1}, got {dim}")
+    return dim % max(input.ndim, 1)

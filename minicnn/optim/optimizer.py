@@ -1,0 +1,213 @@
+"""What every optimiser shares: parameter groups, their options, and a state that can be saved."""
+
+from __future__ import annotations
+
+import copy
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+
+from ..grad_mode import enable_grad
+from ..tensor import Tensor
+
+
+class Optimizer:
+    """Base class: holds the parameters in groups and calls ``update`` for each one that has a gradient.
+
+    Args:
+        params: tensors, ``(name, tensor)`` pairs, or dictionaries ``{"params": tensors, "lr": ...}`` that
+            give a group of parameters options of its own.
+        defaults: the options of groups that do not set them.
+
+    ``param_groups`` is a list of such dictionaries with every option filled in; changing an option in it (as
+    the schedules in ``lr_scheduler`` do with ``"lr"``) takes effect at the next step. ``state`` holds what
+    the optimiser remembers of each parameter.
+
+    Raises:
+        TypeError: if ``params`` is one tensor, a set (no order) or holds something else than tensors.
+        ValueError: for no parameters, a parameter given twice, a non-leaf tensor or an option out of range.
+    """
+
+    state_names: tuple[str, ...] | None = None  # what may be in a parameter's state; None: anything
+
+    def __init__(self, params: Any, defaults: dict[str, Any]) -> None:
+        if isinstance(params, Tensor):
+            raise TypeError("an optimizer takes an iterable of tensors or of dicts, got one Tensor: put it in a list")
+        self.defaults = defaults
+        self.state: defaultdict[Tensor, dict[str, Any]] = defaultdict(dict)
+        self.param_groups: list[dict[str, Any]] = []
+        self.steps_taken = 0
+        groups = _ordered(params)
+        if not groups:
+            raise ValueError("optimizer got an empty parameter list")
+        if not isinstance(groups[0], dict):
+            groups = [{"params": groups}]
+        for group in groups:
+            self.add_param_group(group)
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Optimise further parameters, with options of their own where ``param_group`` has them.
+
+        Raises:
+            TypeError, ValueError: as the constructor.
+        """
+        if not isinstance(param_group, dict) or "params" not in param_group:
+            raise TypeError(f"a parameter group is a dict with the key 'params', got {_describe(param_group)}")
+        params = param_group["params"]
+        entries = [params] if isinstance(params, Tensor) else _ordered(params)
+        named = [isinstance(entry, tuple) and len(entry) == 2 for entry in entries]
+        if any(named) and not all(named):
+            raise ValueError("either all parameters of a group come with names or none")
+        tensors = [entry[1] for entry in entries] if entries and all(named) else entries
+        taken = {id(param) for group in self.param_groups for param in group["params"]}
+        for position, param in enumerate(tensors):
+            if not isinstance(param, Tensor):
+                raise TypeError(f"an optimizer can only optimize tensors, got {_describe(param)} at {position}")
+            if not (param.is_leaf or param.retains_grad):
+                raise ValueError(f"cannot optimize a non-leaf tensor (shape {param.shape}, at {position})")
+            if id(param) in taken:
+                raise ValueError(f"the parameter of shape {param.shape} at {position} was given twice")
+            taken.add(id(param))
+        group = {"params": tensors, **{k: v for k, v in param_group.items() if k != "params"}}
+        if entries and all(named):
+            group["param_names"] = [entry[0] for entry in entries]
+        for name, value in self.defaults.items():
+            group.setdefault(name, value)
+        self.check_options(group)
+        self.param_groups.append(group)
+
+    def check_options(self, group: dict[str, Any]) -> None:
+        """Raise ``ValueError`` if an option of ``group`` is out of range. Subclasses say which."""
+
+    def update(self, param: Tensor, grad: Tensor, group: dict[str, Any]) -> None:
+        """Change ``param`` in place, given its gradient and its group's options: every optimiser's own."""
+        raise NotImplementedError(f"{type(self).__name__} does not define update()")
+
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """Update every parameter that has a gradient; one whose ``.grad`` is ``None`` stays as it is.
+
+        Args:
+            closure: evaluates the model anew and returns the loss, called once before the update.
+
+        Returns:
+            What ``closure`` returned, else ``None``.
+        """
+        loss = None
+        if closure is not None:
+            with enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            for param in group["params"]:
+                if param.grad is not None:
+                    self.update(param, param.grad, group)
+                    param.mark_written()
+        self.steps_taken += 1
+        return loss
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Forget the gradients, or overwrite them with zeros if ``set_to_none`` is false."""
+        for group in self.param_groups:
+            for param in group["params"]:
+                if param.grad is None:
+                    continue
+                if set_to_none:
+                    param.grad = None
+                else:
+                    param.grad = param.grad.detach()
+                    param.grad.array[...] = 0
+                    param.grad.mark_written()
+
+    def state_dict(self) -> dict[str, Any]:
+        """The state in PyTorch's layout: ``{"state": {0: {...}}, "param_groups": [{..., "params": [0]}]}``.
+
+        Parameters are numbered in the order in which they were given. The tensors are the optimiser's own:
+        copy them if they should not change with the next step.
+        """
+        every = [param for group in self.param_groups for param in group["params"]]
+        index_of = {id(param): index for index, param in enumerate(every)}
+        return {
+            "state": {index_of[id(param)]: dict(entry) for param, entry in self.state.items()},
+            "param_groups": [
+                {**group, "params": [index_of[id(param)] for param in group["params"]]} for group in self.param_groups
+            ],
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take up the state that ``state_dict`` gave: options, and copies of the tensors in the right dtype.
+
+        Arrays and numbers may stand in the place of tensors, so that a state read from a file loads directly.
+
+        Raises:
+            ValueError: if groups, their sizes or a tensor's shape do not match; nothing has been changed
+            then.
+        """
+        if not isinstance(state_dict, dict) or not {"state", "param_groups"} <= state_dict.keys():
+            raise ValueError(f"expected a dict with 'state' and 'param_groups', got {_describe(state_dict)}")
+        saved_groups = state_dict["param_groups"]
+        sizes = [len(group["params"]) for group in self.param_groups]
+        saved_sizes = [len(group["params"]) for group in saved_groups]
+        if sizes != saved_sizes:
+            raise ValueError(f"parameters per group: the optimizer has {sizes}, the state dict {saved_sizes}")
+        params = {
+            index: param
+            for group, saved in zip(self.param_groups, saved_groups, strict=True)
+            for index, param in zip(saved["params"], group["params"], strict=True)
+        }
+        state: defaultdict[Tensor, dict[str, Any]] = defaultdict(dict)
+        for index, entry in state_dict["state"].items():
+            if index not in params:
+                raise ValueError(f"state dict holds the state of parameter {index!r}, which is in none of its groups")
+            if self.state_names is not None and not entry.keys() <= set(self.state_names):
+                raise ValueError(
+                    f"{type(self).__name__} keeps {self.state_names}, parameter {index} has {sorted(entry)}"
+                )
+            param = params[index]
+            state[param] = {key: _load_value(value, param, index, key) for key, value in entry.items()}
+        groups = []
+        for group, saved in zip(self.param_groups, saved_groups, strict=True):
+            options = copy.deepcopy({key: value for key, value in saved.items() if key != "params"})
+            names = {"param_names": group["param_names"]} if "param_names" in group else {}
+            groups.append({"params": group["params"], **self.defaults, **names, **options})
+            self.check_options(groups[-1])
+        self.state, self.param_groups = state, groups
+
+    def __repr__(self) -> str:
+        lines = [f"{type(self).__name__} ("]
+        for number, group in enumerate(self.param_groups):
+            lines.append(f"  group {number}: {len(group['params'])} parameters")
+            lines += [f"    {key}: {group[key]}" for key in sorted(group) if key not in ("params", "param_names")]
+        return "\n".join([*lines, ")"])
+
+
+def check_range(group: dict[str, Any], name: str, low: float = 0.0, below: float = float("inf")) -> None:
+    """Raise ``ValueError`` unless ``low <= group[name] < below`` (NaN is never in range)."""
+    value = group[name]
+    if not low <= value < below:
+        upper = "" if below == float("inf") else f" and < {below:g}"
+        raise ValueError(f"`{name}` (={value}) must be a number >= {low:g}{upper}")
+
+
+def _ordered(params: Any) -> list[Any]:
+    if isinstance(params, (set, frozenset)):
+        raise TypeError("optimizer parameters need an order that is the same in every run: give a list, not a set")
+    if not isinstance(params, Iterable):
+        raise TypeError(f"an optimizer takes an iterable of tensors or of dicts, got {_describe(params)}")
+    return list(params)
+
+
+def _describe(value: Any) -> str:
+    return f"a dict with the keys {list(value)}" if isinstance(value, dict) else type(value).__name__
+
+
+def _load_value(value: Any, param: Tensor, index: Any, key: str) -> Any:
+    """One entry of a parameter's state: a tensor like the parameter, or a plain number (as ``step``)."""
+    if not isinstance(value, (Tensor, np.ndarray)):
+        return copy.deepcopy(value)
+    if key == "step":
+        return int(value)
+    if tuple(value.shape) != param.shape:
+        raise ValueError(f"state of parameter {index}: '{key}' must have shape {param.shape}, got {tuple(value.shape)}")
+    copied = np.array(value.detach().cpu().numpy() if isinstance(value, Tensor) else value, dtype=param.dtype)
+    return Tensor(copied, device=param.device)

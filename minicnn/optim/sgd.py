@@ -1,0 +1,74 @@
+"""Stochastic gradient descent with momentum."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .. import backend
+from ..tensor import Tensor
+from .optimizer import Optimizer, check_range
+
+
+class SGD(Optimizer):
+    """Stochastic gradient descent; ``sgd_step`` in ``backend/reference/optimizer.py`` writes out the update.
+
+    Args:
+        params: parameters or groups of them, see ``Optimizer``.
+        lr: the learning rate.
+        momentum: the share of the previous direction that is kept.
+        dampening: the share of the gradient that is left out of the momentum.
+        weight_decay: the factor of the L2 penalty ``weight_decay / 2 * |param|^2``.
+        nesterov: look ahead along the momentum (needs momentum > 0 and dampening = 0).
+        maximize: climb instead of descend.
+
+    Raises:
+        ValueError: for an option out of range.
+    """
+
+    state_names = ("momentum_buffer",)
+
+    def __init__(
+        self,
+        params: Any,
+        lr: float = 1e-3,
+        momentum: float = 0,
+        dampening: float = 0,
+        weight_decay: float = 0,
+        nesterov: bool = False,
+        *,
+        maximize: bool = False,
+    ) -> None:
+        defaults = {
+            "lr": lr,
+            "momentum": momentum,
+            "dampening": dampening,
+            "weight_decay": weight_decay,
+            "nesterov": nesterov,
+            "maximize": maximize,
+        }
+        super().__init__(params, defaults)
+
+    def check_options(self, group: dict[str, Any]) -> None:
+        for name in ("lr", "momentum", "weight_decay"):
+            check_range(group, name)
+        if group["nesterov"] and (group["momentum"] <= 0 or group["dampening"] != 0):
+            raise ValueError(
+                "Nesterov momentum needs `momentum` > 0 and `dampening` = 0, "
+                f"got momentum={group['momentum']}, dampening={group['dampening']}"
+            )
+
+    def update(self, param: Tensor, grad: Tensor, group: dict[str, Any]) -> None:
+        buffer = self.state[param].get("momentum_buffer") if group["momentum"] != 0 else None
+        kept = backend.get(param.device).sgd_step(
+            param.array,
+            grad.array,
+            None if buffer is None else buffer.array,
+            lr=float(group["lr"]),
+            momentum=float(group["momentum"]),
+            dampening=float(group["dampening"]),
+            weight_decay=float(group["weight_decay"]),
+            nesterov=group["nesterov"],
+            maximize=group["maximize"],
+        )
+        if kept is not None and buffer is None:
+            self.state[param]["momentum_buffer"] = Tensor.wrap(kept, param.device)

@@ -1,0 +1,44 @@
+"""Random numbers: one seed, one stream, and a state that can be written down and taken up again."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+
+class Generator:
+    """A stream of random numbers. ``.numpy`` is the ``numpy.random.Generator`` behind it.
+
+    The state is a JSON-able dictionary, so that a checkpoint can hold it and a resumed run draws on exactly
+    where the killed one stopped.
+    """
+
+    def __init__(self, seed: int | None = None) -> None:
+        self.numpy = np.random.Generator(np.random.PCG64(seed))
+
+    def manual_seed(self, seed: int) -> Generator:
+        """Start the stream again from ``seed`` and return this generator."""
+        self.numpy.bit_generator.state = np.random.PCG64(seed).state
+        return self
+
+    def get_state(self) -> dict[str, Any]:
+        """The state as a dictionary of strings and integers."""
+        return dict(self.numpy.bit_generator.state)
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Take up the stream where ``get_state`` left it."""
+        self.numpy.bit_generator.state = state
+
+
+default_generator = Generator()
+
+
+def manual_seed(seed: int) -> Generator:
+    """Seed the default stream, from which ``randn``, dropout and initialisation draw."""
+    return default_generator.manual_seed(seed)
+
+
+def resolve(generator: Generator | None) -> np.random.Generator:
+    """The NumPy generator behind ``generator``, or behind the default one."""
+    return (generator or default_generator).numpy

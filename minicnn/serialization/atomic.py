@@ -1,0 +1,49 @@
+"""Replacing a file in one step: whoever reads it sees the old content or the new, never a part."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import stat
+from collections.abc import Iterator
+
+
+@contextlib.contextmanager
+def replacing(path: str | os.PathLike[str]) -> Iterator[str]:
+    """Give the block the name of an empty temporary file beside ``path``, and move it to ``path`` afterwards.
+
+    The move happens when the bytes are on the disk. If the block raises, the temporary file is removed and
+    ``path`` stays what it was. A replaced file passes its permissions on to the new one; a symbolic link
+    stays a link, and what it points to is replaced.
+
+    Raises:
+        OSError: if the folder does not exist or cannot be written.
+    """
+    target = os.path.realpath(os.fspath(path))
+    folder, name = os.path.split(target)
+    temporary = os.path.join(folder, f".{name[:100]}.{secrets.token_hex(6)}.tmp")
+    handle = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
+    try:
+        mode = stat.S_IMODE(os.fstat(handle).st_mode)  # what the umask leaves of 0o666
+        os.close(handle)
+        yield temporary
+        with contextlib.suppress(FileNotFoundError):
+            mode = stat.S_IMODE(os.stat(target).st_mode)
+        os.chmod(temporary, mode)
+        _flush_to_disk(temporary)
+        os.replace(temporary, target)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary)
+        raise
+    if os.name == "posix":  # elsewhere a folder cannot be opened, and its entry needs no flush
+        _flush_to_disk(folder)
+
+
+def _flush_to_disk(path: str) -> None:
+    handle = os.open(path, os.O_RDWR if os.path.isfile(path) else os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,181 @@
+"""``load``: which format a file is in is decided by its content, never by its name alone."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from minicnn.device import CPU
+from minicnn.errors import FileFormatError
+from minicnn.tensor import Tensor, as_device
+
+from . import npz_file, safetensors_file, torch_file
+from .source import Archive, Source, shown
+
+ZIP_MAGICS = (b"PK\x03\x04", b"PK\x05\x06")  # the second begins an archive without records
+PICKLE_MAGICS = (
+    b"\x80",
+    b"L119547037146038801333356L\n",
+)  # the second is PyTorch's number in protocols 0 and 1
+# What else people have on their disks under the name of weights: offset, bytes in lower case, what it is.
+FOREIGN = (
+    (0, b"<", "a web page or XML text: the download went wrong"),
+    (0, b"version https://git-lfs", "a Git LFS pointer: the weights themselves were not downloaded"),
+    (0, b"\x89hdf", "an HDF5 file, as Keras writes them"),
+    (0, b"\x93numpy", "a single NumPy array: numpy.savez keeps the keys"),
+    (0, b"\x1f\x8b", "compressed by gzip: unpack it first"),
+    (0, b"7z\xbc\xaf", "a 7-Zip archive: unpack it first"),
+    (0, b"gguf", "a GGUF file of a language model"),
+    (
+        257,
+        b"ustar",
+        "a tar archive: unpack it first (or PyTorch's oldest format: load and save it again there)",
+    ),
+)
+LONGEST_MAGIC = 512
+EXPECTED = "expected weights as .pth, .safetensors or .npz"
+
+# Where training scripts keep the weights among other things, and what wrappers put before every key.
+STATE_KEYS = ("state_dict", "model_state_dict", "model_state", "model", "net", "network", "weights")
+WRAPPER_PREFIXES = ("module.", "_orig_mod.")  # DataParallel, torch.compile
+
+
+def load(
+    path: str | os.PathLike[str], map_location: Any = None, *, weights_only: bool = True, mmap: bool = True
+) -> Any:
+    """Read tensors from a file: PyTorch's ``.pth``/``.pt`` (without PyTorch), ``.safetensors`` or ``.npz``.
+
+    Nothing in the file is run, whatever it asks for. float16 and bfloat16 come back as float32, everything
+    else in its own dtype; tensors that shared memory when PyTorch saved them share it again, and none
+    requires a gradient.
+
+    Args:
+        path: the file; its content decides about the format.
+        map_location: the device to put the tensors on, the CPU if None.
+        weights_only: True as in PyTorch; there is no other way here.
+        mmap: let the tensors lie in the file's pages (copy-on-write: the file never changes) instead of
+            reading all of it. Pass False if the file may be shortened or written in place while the tensors
+            are in use.
+
+    Returns:
+        ``{key: Tensor}`` for ``.safetensors``, ``.npz`` and a saved ``state_dict()``. For any other ``.pth``
+        what was given to ``torch.save``: dictionaries, lists, tuples, numbers, text and NumPy arrays with
+        tensors in them, as ``torch.load`` returns them; ``load_state_dict`` finds the weights in that. Dtypes
+        and devices in it come as text.
+
+    Raises:
+        FileFormatError: with one line that names the file, for a file that is truncated, damaged, in another
+            format, refused because it asks to run something, or of unsupported dtype.
+        OSError: if the file does not exist or cannot be read.
+        ValueError: for ``weights_only=False`` and an unknown device.
+    """
+    if not weights_only:
+        raise ValueError("weights_only=False would run code from the file, which minicnn never does")
+
+    place = CPU if map_location is None else as_device(map_location)
+
+    def wrap(array: np.ndarray) -> Tensor:
+        return Tensor(array, device=place)
+
+    with _opened(path, mmap) as source:
+        head = source.head(LONGEST_MAGIC)
+        if head.startswith(ZIP_MAGICS):
+            archive = Archive(source)
+            root = torch_file.find_root(archive)
+            if root is not None:
+                return torch_file.read_zip(archive, root, wrap)
+            if npz_file.is_npz(archive):
+                return npz_file.read_npz(archive, wrap)
+            raise FileFormatError(f"{EXPECTED}, and this is a zip archive of other things")
+        if safetensors_file.is_safetensors(source):
+            return safetensors_file.read_safetensors(source, wrap)
+        if head.startswith(PICKLE_MAGICS):
+            return torch_file.read_legacy(source, wrap)
+        raise FileFormatError(f"{EXPECTED}, and this {_describe(head)}")
+
+
+def load_state_dict(path: str | os.PathLike[str], map_location: Any = None, *, mmap: bool = True) -> dict[str, Tensor]:
+    """The weights in a file, ready for ``Module.load_state_dict``: ``load``, and then unpacked.
+
+    From a training checkpoint it takes the first of the entries ``state_dict``, ``model_state_dict``,
+    ``model``, ... that holds tensors only. The prefix that DataParallel (``module.``) or ``torch.compile``
+    (``_orig_mod.``) puts before every key is removed.
+
+    Raises:
+        FileFormatError: as ``load`` does, and if there is no dictionary of tensors where one is looked for.
+    """
+    content = load(path, map_location, mmap=mmap)
+    candidates = [content]
+    if isinstance(content, Mapping):
+        candidates += [content[key] for key in STATE_KEYS if key in content]
+    for candidate in candidates:
+        if isinstance(candidate, Mapping) and candidate and all(map(_is_entry, candidate.items())):
+            return _without_wrappers(dict(candidate))
+    with _naming(path):
+        raise FileFormatError(f"expected tensors by name, and the file holds {_outline(content)}")
+
+
+def load_metadata(path: str | os.PathLike[str]) -> dict[str, str]:
+    """The text that was stored beside the tensors by ``save(..., metadata=...)``; empty if there is none.
+
+    Raises:
+        FileFormatError: for a damaged file. Other formats than ``.safetensors`` and ``.npz`` have no
+            metadata.
+        OSError: if the file does not exist or cannot be read.
+    """
+    with _opened(path, mmap=True) as source:
+        if safetensors_file.is_safetensors(source):
+            return safetensors_file.read_safetensors_metadata(source)
+        if source.head(4).startswith(ZIP_MAGICS):
+            return npz_file.read_npz_metadata(Archive(source))
+        return {}
+
+
+@contextlib.contextmanager
+def _naming(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Put the file's name before the message of a FileFormatError."""
+    try:
+        yield
+    except FileFormatError as error:
+        raise FileFormatError(f"{os.fsdecode(path)}: {error}") from error
+    except MemoryError as error:
+        raise FileFormatError(f"{os.fsdecode(path)}: needs more memory than there is") from error
+
+
+@contextlib.contextmanager
+def _opened(path: str | os.PathLike[str], mmap: bool) -> Iterator[Source]:
+    with _naming(path), Source(path, map_file=mmap) as source:
+        yield source
+
+
+def _describe(head: bytes) -> str:
+    text = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    for offset, magic, what in FOREIGN:
+        if (head.lower() if offset else text)[offset:].startswith(magic):
+            return f"is {what}"
+    return f"begins with {head[:16]!r}"
+
+
+def _is_entry(item: tuple[Any, Any]) -> bool:
+    return isinstance(item[0], str) and isinstance(item[1], Tensor)
+
+
+def _without_wrappers(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    for prefix in WRAPPER_PREFIXES * 2:  # either may be around the other
+        if all(key.startswith(prefix) and key != prefix for key in state):
+            state = {key.removeprefix(prefix): tensor for key, tensor in state.items()}
+    return state
+
+
+def _outline(content: Any, limit: int = 8) -> str:
+    """A few words about what was loaded: its type, and for a dictionary what is under the first keys."""
+    if not isinstance(content, Mapping):
+        return f"a {type(content).__name__}"
+    entries = [f"{shown(key, 40)}: {type(value).__name__}" for key, value in content.items()]
+    if len(entries) > limit:
+        entries[limit:] = ["..."]
+    return f"a dictionary of {len(content)} entries: {', '.join(entries)}"

@@ -1,0 +1,35 @@
+"""Training: the loop, its metrics, the checkpoints that make it resumable, and a whole run from one configuration.
+
+``loop.py`` is the place to start reading. Nothing is imported here beforehand: matplotlib and tqdm come only with the
+functions that use them.
+"""
+
+from __future__ import annotations
+
+from .checkpoint import load_checkpoint, save_checkpoint
+from .curves import draw_curves
+from .job import Job
+from .loop import Trainer, TrainingDiverged
+from .metrics import ClassificationMetrics, topk_accuracy
+from .progress import Progress
+from .recipe import RECIPES, Config, Recipe, make_config, make_optimizer, make_scheduler
+from .run_folder import RunFolder
+
+__all__ = [
+    "RECIPES",
+    "ClassificationMetrics",
+    "Config",
+    "Job",
+    "Progress",
+    "Recipe",
+    "RunFolder",
+    "Trainer",
+    "TrainingDiverged",
+    "draw_curves",
+    "load_checkpoint",
+    "make_config",
+    "make_optimizer",
+    "make_scheduler",
+    "save_checkpoint",
+    "topk_accuracy",
+]

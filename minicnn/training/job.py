@@ -1,0 +1,164 @@
+"""A whole training run, from a configuration to a finished run folder; killed at any moment, it can be taken up."""
+
+from __future__ import annotations
+
+import time
+from contextlib import nullcontext
+from typing import Any
+
+from ..creation import zeros
+from ..data import DataLoader, open_data
+from ..errors import FileFormatError
+from ..grad_mode import detect_anomaly, no_grad
+from ..models import create_model
+from ..random import manual_seed
+from ..serialization import save
+from .checkpoint import load_checkpoint, save_checkpoint
+from .curves import draw_curves
+from .loop import Trainer
+from .metrics import ClassificationMetrics, best, prefixed
+from .progress import Progress, epoch_line
+from .recipe import Config, make_optimizer, make_scheduler
+from .run_folder import RunFolder
+
+SPLIT_SEED = 0  # every run of a data set is tested on the same images, whatever its own seed
+CURVES_EVERY_SECONDS = 30
+
+
+class Job:
+    """One configured training: the data, the network and the trainer, not yet run.
+
+    Raises:
+        ValueError, OSError, DeviceError: when the configuration cannot be had (no such model, folder or device; a
+            network that is too large for the images).
+    """
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        manual_seed(config.seed)
+        self.data = open_data(config.data, SPLIT_SEED, image_size=config.image_size)
+        self.num_classes = self.data.num_classes
+        if self.num_classes < 2:
+            raise ValueError(f"a classifier needs at least 2 classes, {config.data} has {self.num_classes}")
+        model = create_model(config.model, num_classes=self.num_classes, in_channels=self.data.in_channels)
+        self.model = model.to(config.device)
+        self._check_image_size()
+        train_loader = self._loader(self.data.train, shuffle=True)
+        optimizer = make_optimizer(self.model, config)
+        self.steps_per_epoch = len(train_loader)
+        self.trainer = Trainer(
+            self.model,
+            optimizer,
+            make_scheduler(optimizer, config, self.steps_per_epoch),
+            train_loader,
+            self._loader(self.data.validation),
+            self.num_classes,
+            config.label_smoothing,
+            config.device,
+        )
+
+    @property
+    def num_parameters(self) -> int:
+        """How many numbers the network learns."""
+        return sum(parameter.numel() for parameter in self.model.parameters())
+
+    def describe(self) -> str:
+        """The heading of a run: what is trained on what."""
+        parts = {"training": self.data.train, "validation": self.data.validation, "test": self.data.test}
+        images = ", ".join(f"{len(dataset)} {name}" for name, dataset in parts.items())
+        size = "x".join(map(str, self.data.input_shape))
+        return (
+            f"{self.config.title}: {self.num_parameters:,} parameters; {images} images of {size} in "
+            f"{self.num_classes} classes; {self.config.epochs} epochs on {self.config.device}, seed {self.config.seed}"
+        )
+
+    def _loader(self, dataset: Any, shuffle: bool = False) -> DataLoader:
+        # A last training batch of a few images would have noisy batch statistics: it is left out.
+        drop_last = shuffle and len(dataset) >= self.config.batch_size
+        return DataLoader(
+            dataset, self.config.batch_size, shuffle=shuffle, drop_last=drop_last, seed=self.config.seed
+        )
+
+    def _check_image_size(self) -> None:
+        """Send one black image through the network, so that one that is too deep for it fails now and clearly."""
+        _, height, width = self.data.input_shape
+        try:
+            with no_grad():
+                self.model.eval()(zeros(1, *self.data.input_shape, device=self.config.device))
+        except (RuntimeError, ValueError) as error:
+            hint = "try a larger --image-size"
+            raise ValueError(f"{self.config.model} does not fit images of {height}x{width} ({hint}): {error}") from error
+
+    def take_up(self, folder: RunFolder) -> None:
+        """Work in ``folder``: go to where its checkpoint was written, or write the first, before the first step.
+
+        Raises:
+            FileFormatError: when the checkpoint is damaged or belongs to another configuration.
+        """
+        self.folder = folder
+        if not folder.checkpoint.exists():
+            if folder.metrics.exists():
+                raise FileFormatError(f"{folder} holds metrics but no checkpoint.npz: it cannot be resumed")
+            self._save()
+        state = load_checkpoint(folder.checkpoint)
+        if state.get("config") != self.config.as_dict():
+            raise FileFormatError(f"{folder.checkpoint} was written by a run with other settings than config.json says")
+        try:
+            self.trainer.load_state_dict(state)
+        except ValueError as error:
+            raise FileFormatError(f"{folder.checkpoint}: {error}") from error
+        folder.tidy(self.trainer.history)
+
+    def _save(self) -> None:
+        save_checkpoint(self.folder.checkpoint, {"config": self.config.as_dict(), **self.trainer.state_dict()})
+
+    def run(self, progress: Progress, anomaly: bool = False) -> dict[str, Any]:
+        """Train to the end, leave the finished folder, and return the result (the content of ``result.json``).
+
+        Args:
+            anomaly: look for the first NaN or infinity in every operation (slow).
+
+        Raises:
+            TrainingDiverged: when the loss is no longer finite.
+        """
+        with progress, detect_anomaly() if anomaly else nullcontext():
+            progress.start(self.config.epochs * self.steps_per_epoch, self.trainer.epoch * self.steps_per_epoch)
+            history = self._fit(progress)
+            return self._finish(history)
+
+    def _fit(self, progress: Progress) -> list[dict[str, Any]]:
+        folder, epochs, title = self.folder, self.config.epochs, self.config.title
+        epoch_start = drawn = time.perf_counter()
+
+        def on_step(metrics: ClassificationMetrics) -> None:
+            speed = metrics.count / (time.perf_counter() - epoch_start)
+            progress.step(self.trainer.epoch + 1, epochs, metrics.summary(), speed)
+
+        def on_epoch(line: dict[str, Any]) -> None:
+            nonlocal epoch_start, drawn
+            folder.append_metrics(line)
+            self._save()  # killed before this, a resumed run drops the line and repeats the epoch
+            progress.line(epoch_line(line, epochs))
+            if time.perf_counter() - drawn > CURVES_EVERY_SECONDS:
+                draw_curves(folder.curves, self.trainer.history, title)
+                drawn = time.perf_counter()
+            epoch_start = time.perf_counter()
+
+        return self.trainer.fit(epochs, on_step, on_epoch)
+
+    def _finish(self, history: list[dict[str, Any]]) -> dict[str, Any]:
+        """Measure the final weights, which are not chosen by the test images, and write what is left to write."""
+        folder = self.folder
+        test = self.trainer.evaluate(self._loader(self.data.test))
+        result = {
+            **prefixed("test", test),
+            "validation_top1": history[-1]["validation_top1"],
+            "best_validation": best(history, "validation_top1"),
+            "parameters": self.num_parameters,
+            "epochs": self.config.epochs,
+            "seconds": sum(line["seconds"] for line in history),
+        }
+        draw_curves(folder.curves, history, self.config.title, f"test accuracy {100 * test['top1']:.2f} %")
+        save(self.model.state_dict(), folder.weights)
+        folder.write_result(result)
+        return result

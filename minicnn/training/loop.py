@@ -1,0 +1,174 @@
+"""The training loop: what happens to a batch, in an epoch, and over a run."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from ..grad_mode import no_grad
+from ..nn import Module
+from ..nn.functional import cross_entropy
+from ..optim import Optimizer
+from ..optim.lr_scheduler import LRScheduler
+from ..random import default_generator
+from ..tensor import Tensor
+from .metrics import ClassificationMetrics, prefixed
+
+AUXILIARY_WEIGHT = 0.3  # of each auxiliary classifier's loss (GoogLeNet, section 5; lecture L2.1.5)
+
+# The entries of a history line that tell time and differ from run to run; all others are reproducible.
+WALL_CLOCK = ("seconds", "images_per_second")
+
+
+class TrainingDiverged(RuntimeError):
+    """The loss became NaN or infinite."""
+
+
+class Trainer:
+    """Trains a classifier epoch by epoch, with everything in view that a resumed run must take up.
+
+    Args:
+        model: gives (N, num_classes) logits; while training also a tuple of logits, the main ones first and then
+            those of auxiliary classifiers, whose losses count with weight 0.3.
+        optimizer, scheduler: stepped after every batch.
+        train_loader: gives ``(images, targets)`` batches; ``set_epoch(epoch)`` decides their order.
+        validation_loader: looked at after every epoch; None for none.
+        num_classes: how many classes the targets come from.
+        label_smoothing: the share of the target that is spread over all classes, in the training loss and, so that
+            the two can be compared, in the validation loss.
+        device: where the batches go; the model must be there already.
+    """
+
+    def __init__(
+        self,
+        model: Module,
+        optimizer: Optimizer,
+        scheduler: LRScheduler,
+        train_loader: Any,
+        validation_loader: Any,
+        num_classes: int,
+        label_smoothing: float = 0.0,
+        device: str = "cpu",
+    ) -> None:
+        self.model = model
+        self.optimizer = optimizer
+        self.scheduler = scheduler
+        self.train_loader = train_loader
+        self.validation_loader = validation_loader
+        self.num_classes = num_classes
+        self.label_smoothing = label_smoothing
+        self.device = device
+        self.history: list[dict[str, Any]] = []  # one line an epoch
+
+    @property
+    def epoch(self) -> int:
+        """How many epochs have been completed."""
+        return len(self.history)
+
+    def fit(
+        self,
+        epochs: int,
+        on_step: Callable[[ClassificationMetrics], None] = lambda metrics: None,
+        on_epoch: Callable[[dict[str, Any]], None] = lambda line: None,
+    ) -> list[dict[str, Any]]:
+        """Train until ``epochs`` are completed, counting those made before, and return the history.
+
+        Args:
+            on_step: called after every batch with the epoch's metrics so far.
+            on_epoch: called after every epoch with its line of the history.
+
+        Raises:
+            TrainingDiverged: when the loss is no longer finite.
+        """
+        while self.epoch < epochs:
+            start = time.perf_counter()
+            trained = self.train_epoch(on_step)
+            seconds = time.perf_counter() - start
+            line = {
+                "epoch": self.epoch + 1,
+                "lr": float(self.optimizer.param_groups[0]["lr"]),
+                **prefixed("train", trained.summary()),
+            }
+            if self.validation_loader is not None:
+                line |= prefixed("validation", self.evaluate(self.validation_loader))
+            line["images_per_second"] = trained.count / seconds
+            line["seconds"] = time.perf_counter() - start
+            self.history.append(line)
+            on_epoch(line)
+        return self.history
+
+    def train_epoch(self, on_step: Callable[[ClassificationMetrics], None]) -> ClassificationMetrics:
+        """One pass over the training images."""
+        self.model.train()
+        self.train_loader.set_epoch(self.epoch)
+        metrics = ClassificationMetrics(self.num_classes)
+        for images, targets in self.batches(self.train_loader):
+            logits, loss = self.forward(images, targets)
+            value = loss.item()
+            if not math.isfinite(value):
+                raise TrainingDiverged(self.explain_divergence(value))
+            self.optimizer.zero_grad()
+            loss.backward()
+            self.optimizer.step()
+            self.scheduler.step()
+            metrics.add(value, logits.numpy(), targets.numpy())
+            on_step(metrics)
+        return metrics
+
+    def evaluate(self, loader: Any) -> dict[str, float]:
+        """Loss, top-1 and top-5 accuracy of the network as it stands, with running statistics and no dropout."""
+        self.model.eval()
+        metrics = ClassificationMetrics(self.num_classes)
+        with no_grad():
+            for images, targets in self.batches(loader):
+                logits, loss = self.forward(images, targets)
+                metrics.add(loss.item(), logits.numpy(), targets.numpy())
+        return metrics.summary()
+
+    def batches(self, loader: Any) -> Iterable[tuple[Tensor, Tensor]]:
+        """The loader's batches on the trainer's device."""
+        return ((images.to(self.device), targets.to(self.device)) for images, targets in loader)
+
+    def forward(self, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """The (detached) main logits of a batch, and its loss."""
+        output = self.model(images)
+        logits, *auxiliary = output if isinstance(output, tuple) else (output,)
+        loss = cross_entropy(logits, targets, label_smoothing=self.label_smoothing)
+        for other in auxiliary:
+            loss = loss + AUXILIARY_WEIGHT * cross_entropy(other, targets, label_smoothing=self.label_smoothing)
+        return logits.detach().cpu(), loss
+
+    def explain_divergence(self, value: float) -> str:
+        """What a reader can do about a loss that is no number."""
+        rate = self.optimizer.param_groups[0]["lr"]
+        return (
+            f"the loss became {value} in epoch {self.epoch + 1} at learning rate {rate:.3g}: lower the learning rate "
+            "(--lr), or let detect_anomaly (--detect-anomaly) name the operation where the first such number appears"
+        )
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that the next epoch depends on. Model and optimiser give their own tensors, not copies."""
+        return {
+            "model": dict(self.model.state_dict()),
+            "optimizer": self.optimizer.state_dict(),
+            "scheduler": self.scheduler.state_dict(),
+            "random": default_generator.get_state(),
+            "history": self.history,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take up what ``state_dict`` gave.
+
+        Raises:
+            ValueError: when the state is another network's or optimiser's.
+        """
+        try:
+            self.model.load_state_dict(state["model"])
+            self.optimizer.load_state_dict(state["optimizer"])
+            self.scheduler.load_state_dict(state["scheduler"])
+            default_generator.set_state(state["random"])
+            self.history = list(state["history"])
+        except (KeyError, TypeError, AttributeError, RuntimeError) as error:
+            raise ValueError(f"the state does not fit this training: {error}") from error

@@ -1,0 +1,90 @@
+"""What a training shows: a bar on terminals, one line an epoch everywhere, only the result when quiet."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any, TextIO
+
+BAR_FORMAT = "{desc} {percentage:3.0f}% |{bar:20}| {postfix[0]} [{elapsed}, {remaining} left]"
+
+
+class Progress:
+    """Shows a run's steps and epochs; as a context manager it takes the bar away at the end.
+
+    Args:
+        quiet: show nothing but what ``result`` is given.
+        out: where the lines go (the standard output).
+        bar_out: where the bar is drawn if it is a terminal (the standard error).
+    """
+
+    def __init__(self, quiet: bool = False, out: TextIO | None = None, bar_out: TextIO | None = None) -> None:
+        self.quiet = quiet
+        self.out = out or sys.stdout
+        self.bar_out = bar_out or sys.stderr
+        self.bar: Any = None
+
+    def start(self, steps: int, done: int) -> None:
+        """A run of ``steps`` batches begins, of which ``done`` were made before."""
+        if self.quiet or not self.bar_out.isatty():
+            return
+        from tqdm import tqdm
+
+        self.bar = tqdm(
+            total=steps,
+            initial=done,
+            desc="starting",
+            file=self.bar_out,
+            bar_format=BAR_FORMAT,
+            dynamic_ncols=True,
+            leave=False,
+            postfix=[""],
+        )
+
+    def step(self, epoch: int, epochs: int, numbers: dict[str, float], images_per_second: float) -> None:
+        """One batch more: ``numbers`` are the epoch's means so far."""
+        if self.bar is not None:
+            self.bar.set_description_str(f"epoch {epoch}/{epochs}", refresh=False)
+            self.bar.postfix[0] = f"{describe(numbers)}  {images_per_second:,.0f} images/s"
+            self.bar.update()
+
+    def line(self, text: str) -> None:
+        """A line that stays, above the bar."""
+        if self.quiet:
+            return
+        if self.bar is not None:
+            self.bar.write(text, file=self.out)
+        else:
+            print(text, file=self.out, flush=True)
+
+    def result(self, text: str) -> None:
+        """The final result, shown even when quiet."""
+        self.close()
+        print(text, file=self.out, flush=True)
+
+    def close(self) -> None:
+        """Take the bar away."""
+        if self.bar is not None:
+            self.bar.close()
+            self.bar = None
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+
+def describe(numbers: dict[str, float], prefix: str = "") -> str:
+    """``loss 0.1234  top-1  98.76%  top-5 100.00%`` out of ``{"loss": ..., "top1": ..., "top5": ...}``."""
+    parts = [f"loss {numbers[prefix + 'loss']:.4f}"]
+    parts += [f"top-{k} {100 * numbers[f'{prefix}top{k}']:6.2f}%" for k in (1, 5) if f"{prefix}top{k}" in numbers]
+    return "  ".join(parts)
+
+
+def epoch_line(line: dict[str, Any], epochs: int) -> str:
+    """One line of ``metrics.jsonl`` for people."""
+    width = len(str(epochs))
+    text = f"epoch {line['epoch']:{width}d}/{epochs}  train {describe(line, 'train_')}"
+    if "validation_loss" in line:
+        text += f"  |  validation {describe(line, 'validation_')}"
+    return f"{text}  |  {line['images_per_second']:,.0f} images/s  {line['seconds']:.1f} s"

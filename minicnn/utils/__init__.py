@@ -1,0 +1,5 @@
+"""Tools around training, under PyTorch's names."""
+
+from . import checkpoint
+
+__all__ = ["checkpoint"]

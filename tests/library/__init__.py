@@ -1,0 +1,1 @@
+"""Tests of the library itself, with their oracles, strategies and peers."""

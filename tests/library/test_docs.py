@@ -1,0 +1,261 @@
+"""The documentation is true: its commands are CI's, its examples run, its links land, no line is missing."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import os
+import re
+import shlex
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def _update_links():
+    spec = importlib.util.spec_from_file_location("update_links", ROOT / "docs" / "update_links.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+links = _update_links()
+DOCUMENTS = links.DOCUMENTS
+LECTURE_MAP = ROOT / "docs" / "lecture-map.md"
+
+# Every numbered line of the lecture.
+LECTURE_LINES = (
+    *("L1.1", "L1.2", "L1.2.1", "L1.2.2", "L1.2.3"),
+    *("L2.1.1", "L2.1.2", "L2.1.3", "L2.1.4", "L2.1.5"),
+    *("L2.2.1", "L2.2.2", "L2.2.3", "L2.2.4", "L2.2.5", "L2.2.6", "L2.2.7"),
+    *("L2.3.1", "L2.3.2", "L2.3.3", "L2.3.4"),
+    *("L3.1", "L3.2"),
+)
+
+
+def named(document: Path) -> str:
+    return document.relative_to(ROOT).as_posix()
+
+
+every_document = pytest.mark.parametrize("document", DOCUMENTS, ids=named)
+
+
+# --------------------------------------------------------------------------------------- fenced blocks
+
+
+@dataclass
+class Block:
+    """A fenced block of a Markdown document; ``line`` is the number of its first line of content."""
+
+    language: str
+    line: int
+    content: list[str]
+
+    @property
+    def text(self) -> str:
+        return "\n".join(self.content)
+
+
+def fenced_blocks(text: str) -> list[Block]:
+    blocks: list[Block] = []
+    inside = False
+    for number, line in enumerate(text.splitlines(), start=1):
+        if line.startswith("```"):
+            if not inside:
+                blocks.append(Block(line.removeprefix("```").strip(), number + 1, []))
+            inside = not inside
+        elif inside:
+            blocks[-1].content.append(line)
+    assert not inside, "a fenced block is not closed"
+    return blocks
+
+
+def script_of(blocks: list[Block]) -> str:
+    """The Python blocks as one script, each on the lines it has in the document, a NUL printed after each."""
+    lines: list[str] = []
+    for block in blocks:
+        if block.language == "python":
+            lines += [""] * (block.line - 1 - len(lines)) + block.content + ["print(end='\\0')"]
+    return "\n".join(lines)
+
+
+def run_examples(text: str, name: str, folder: Path) -> None:
+    """Run the Python blocks of a document in one process; a ``text`` block right after one is its output."""
+    blocks = fenced_blocks(text)
+    script = folder / name
+    script.write_text(script_of(blocks), encoding="utf-8")
+    result = subprocess.run(
+        [sys.executable, script],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "MPLBACKEND": "Agg"},
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 0, f"an example in {name} fails:\n{result.stderr}"
+    outputs = iter(result.stdout.split("\0"))
+    for block, following in zip(blocks, [*blocks[1:], None], strict=True):
+        if block.language == "python":
+            output = next(outputs)
+            if following is not None and following.language == "text":
+                assert output.rstrip() == following.text, (
+                    f"{name}:{following.line}: the output is not as shown"
+                )
+
+
+@every_document
+def test_examples_run_and_print_what_is_shown(document: Path, tmp_path: Path) -> None:
+    text = document.read_text(encoding="utf-8")
+    if "```python" in text:
+        run_examples(text, document.name, tmp_path)
+
+
+def test_a_failing_example_is_reported_with_its_line(tmp_path: Path) -> None:
+    with pytest.raises(AssertionError, match=r"broken\.md.*, line 5"):
+        run_examples("# Title\n\n```python\nx = 1\nassert x == 2\n```\n", "broken.md", tmp_path)
+
+
+def test_an_example_with_another_output_is_reported(tmp_path: Path) -> None:
+    with pytest.raises(AssertionError, match="the output is not as shown"):
+        run_examples("```python\nprint(1 + 1)\n```\n\n```text\n3\n```\n", "sum.md", tmp_path)
+
+
+# -------------------------------------------------------------------------------------------- commands
+
+
+def ci_variable(name: str) -> str:
+    script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    found = re.search(rf"^{name}='([^']*)'$", script, re.MULTILINE)
+    assert found, f".ci/run sets no {name}"
+    return found[1]
+
+
+@pytest.mark.parametrize("name", ["main_job", "test_job"])
+def test_ci_runs_the_commands_of_the_readme(name: str) -> None:
+    blocks = fenced_blocks((ROOT / "README.md").read_text(encoding="utf-8"))
+    commands = [line for block in blocks if block.language == "sh" for line in block.content]
+    assert ci_variable(name) in commands
+    script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    assert re.search(rf'^eval "\${name}( [^"]*)?"$', script, re.MULTILINE), f".ci/run never runs ${name}"
+
+
+def test_the_workflow_runs_the_same_script() -> None:
+    workflow = (ROOT / ".github" / "workflows" / "ci.yml").read_text(encoding="utf-8")
+    assert re.search(r"^ *- run: \.ci/run$", workflow, re.MULTILINE)
+    assert os.access(ROOT / ".ci" / "run", os.X_OK)
+
+
+def shown_commands() -> list[str]:
+    """Every ``minicnn ...`` command that a ``sh`` block of a document shows, without its comment."""
+    commands = []
+    for document in DOCUMENTS:
+        for block in fenced_blocks(document.read_text(encoding="utf-8")):
+            for line in block.content if block.language == "sh" else ():
+                for command in line.split("&&"):
+                    words = shlex.split(command, comments=True)
+                    if words and Path(words[0]).name == "minicnn":
+                        commands.append(shlex.join(words[1:]))
+    return sorted(set(commands))
+
+
+@pytest.mark.parametrize("command", shown_commands())
+def test_commands_shown_have_the_options_they_use(command: str) -> None:
+    words = shlex.split(command)
+    subcommand = [word for word in words[:1] if not word.startswith("-")]
+    help_text = subprocess.run(
+        [sys.executable, "-c", "import sys; from minicnn.cli import main; sys.exit(main())", *subcommand, "--help"],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    assert help_text.returncode == 0, help_text.stderr
+    for option in (word for word in words if word.startswith("--")):
+        assert option.split("=")[0] in help_text.stdout
+
+
+# ----------------------------------------------------------------------------------------------- links
+
+
+@every_document
+def test_links_to_symbols_have_the_right_line(document: Path) -> None:
+    text = document.read_text(encoding="utf-8")
+    assert links.refresh(text, document) == text, "run: python docs/update_links.py"
+
+
+@every_document
+def test_links_to_files_exist(document: Path) -> None:
+    text = document.read_text(encoding="utf-8")
+    for address in re.findall(r"\]\(([^)\s]+)\)", text):
+        if not re.match(r"[a-z]+:", address):
+            path, _, anchor = address.partition("#")
+            target = (document.parent / path).resolve() if path else document
+            assert target.exists(), f"{named(document)} links to {address}, which does not exist"
+            if anchor and target.suffix == ".md":
+                assert anchor in anchors(target), f"{named(document)} links to {address}: no such heading"
+
+
+def anchors(document: Path) -> set[str]:
+    """The anchors of a document's headings: lower case, punctuation dropped, spaces to hyphens."""
+    headings = re.findall(r"^#+ (.+)$", document.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_a_vanished_symbol_is_reported_with_the_line_of_the_document() -> None:
+    text = "first line\n[`minicnn/errors.py:NoSuchError`](x)\n"
+    with pytest.raises(LookupError, match=r"README\.md:2: minicnn/errors\.py defines no NoSuchError"):
+        links.refresh(text, ROOT / "README.md")
+
+
+# ----------------------------------------------------------------------------------------- lecture map
+
+
+def lecture_rows() -> dict[str, str]:
+    """The table rows of the lecture map by their line number."""
+    rows: dict[str, str] = {}
+    for line in LECTURE_MAP.read_text(encoding="utf-8").splitlines():
+        if found := re.match(r"\| (L\d[\d.]*) \|", line):
+            assert found[1] not in rows, f"{found[1]} stands twice"
+            rows[found[1]] = line
+    return rows
+
+
+def test_the_lecture_map_has_every_line_in_order() -> None:
+    assert tuple(lecture_rows()) == LECTURE_LINES
+
+
+@pytest.mark.parametrize("number", LECTURE_LINES)
+def test_a_lecture_line_is_built_or_says_that_it_is_not(number: str) -> None:
+    row = lecture_rows()[number]
+    planned = planned_names(row)
+    said = planned or links.SYMBOL_LINK.search(row)
+    assert said, f"{number} neither points at code nor says 'not built yet: `minicnn.name`'"
+    built = [name for name in planned if exists(name)]
+    assert built == [], f"{number}: built by now; point at it"
+
+
+def planned_names(row: str) -> list[str]:
+    """The public names after "not built yet:", separated by commas."""
+    lists = re.findall(r"not built yet: (`[\w.]+`(?:, `[\w.]+`)*)", row)
+    return [name for names in lists for name in re.findall(r"[\w.]+", names)]
+
+
+def exists(name: str) -> bool:
+    """Whether a dotted public name can be imported or is an attribute of something that can."""
+    parent, _, last = name.rpartition(".")
+    try:
+        return importlib.util.find_spec(name) is not None or hasattr(importlib.import_module(parent), last)
+    except ModuleNotFoundError:
+        return hasattr(importlib.import_module(parent), last)
+
+
+def test_what_is_built_is_told_from_what_is_not() -> None:
+    assert planned_names("| the figure is not built yet: `minicnn.a`, `minicnn.b.c` |") == [
+        "minicnn.a",
+        "minicnn.b.c",
+    ]
+    assert exists("minicnn.models.resnet18") and exists("minicnn.models.resnet") and exists("minicnn.nn")
+    assert not exists("minicnn.models.no_such_net") and not exists("minicnn.no_such_package")

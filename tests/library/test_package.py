@@ -1,0 +1,163 @@
+"""The package as a whole: what an import costs, what is public, and what no module may do."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import importlib.metadata
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import minicnn
+
+PACKAGE = Path(minicnn.__file__).parent
+MODULES = sorted(PACKAGE.rglob("*.py"))
+
+# Imported only by the function that uses them, so that `import minicnn` stays quick.
+LAZY = ("numba", "llvmlite", "sklearn", "scipy", "matplotlib", "PIL", "tqdm", "safetensors", "cupy")
+
+# Never imported: what minicnn is compared with does none of its work.
+PEERS = ("torch", "torchvision", "timm", "jax", "tensorflow", "onnxruntime")
+
+PUBLIC = {
+    "minicnn": """
+        Tensor tensor as_tensor from_numpy zeros ones full empty arange linspace eye rand randn randint
+        randperm zeros_like ones_like manual_seed no_grad enable_grad set_grad_enabled is_grad_enabled
+        detect_anomaly cat stack flatten load save set_default_dtype get_default_dtype device float32
+        float64 tanh exp log sqrt sigmoid relu softmax log_softmax matmul where maximum nn optim autograd
+        data models
+    """,
+    "minicnn.Tensor": """
+        shape dtype device data grad requires_grad grad_fn is_leaf ndim backward detach numpy item to cuda
+        cpu double float sum mean var max min argmax reshape view permute transpose flatten pow sqrt exp log
+        tanh clamp relu sigmoid softmax log_softmax matmul size numel dim retain_grad register_hook
+        requires_grad_ clone add_ sub_ mul_ div_ zero_ fill_ copy_ normal_ uniform_ clamp_ __add__ __radd__
+        __sub__ __rsub__ __mul__ __rmul__ __truediv__ __rtruediv__ __pow__ __neg__ __matmul__ __getitem__
+        __setitem__ __len__ __iter__ __bool__ __float__ __int__ __array__ __eq__ __lt__ __gt__
+    """,
+    "minicnn.autograd": "Function backward grad gradcheck",
+    "minicnn.nn": """
+        Module Parameter Sequential ModuleList ModuleDict Identity Flatten Conv2d BatchNorm2d
+        LocalResponseNorm Linear ReLU SiLU Sigmoid Tanh Softmax Dropout MaxPool2d AvgPool2d
+        AdaptiveAvgPool2d CrossEntropyLoss init functional
+    """,
+    "minicnn.nn.Module": """
+        parameters named_parameters buffers modules named_modules children state_dict load_state_dict train
+        eval to double float apply zero_grad requires_grad_ register_buffer register_forward_hook
+    """,
+    "minicnn.nn.functional": """
+        conv2d linear max_pool2d avg_pool2d adaptive_avg_pool2d batch_norm local_response_norm relu sigmoid
+        silu tanh softmax log_softmax dropout cross_entropy nll_loss mse_loss pad
+    """,
+    "minicnn.nn.init": """
+        calculate_gain kaiming_normal_ kaiming_uniform_ xavier_normal_ xavier_uniform_ normal_ uniform_
+        constant_ zeros_ ones_
+    """,
+    "minicnn.optim": "SGD Adam AdamW lr_scheduler",
+    "minicnn.optim.lr_scheduler": "StepLR MultiStepLR CosineAnnealingLR LinearLR",
+    "minicnn.data": "Dataset DataLoader",
+    "minicnn.models": """
+        create_model list_models resnet18 resnet34 resnet50 resnet101 resnet152 plain18 plain34 resnet20
+        resnet32 resnet44 resnet56 resnet110 plain20 plain32 plain44 plain56 plain110
+    """,
+}
+
+
+def module_name(path: Path) -> str:
+    parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+every_module = pytest.mark.parametrize("path", MODULES, ids=module_name)
+
+
+def imported_packages(path: Path) -> set[str]:
+    """The top-level packages that a file imports anywhere, function bodies included."""
+    packages: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            packages |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            packages.add((node.module or "").partition(".")[0])
+    return packages
+
+
+def run_python(code: str) -> str:
+    result = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": str(PACKAGE.parent)},
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 0, result.stderr
+    return result.stdout
+
+
+@pytest.mark.parametrize("statement", ["import minicnn", "import minicnn.cli"])
+def test_import_loads_nothing_heavy(statement: str) -> None:
+    loaded = run_python(f"{statement}, sys; print(*sys.modules)").split()
+    assert set(loaded) & {*LAZY, *PEERS} == set()
+
+
+def test_import_leaves_the_callers_random_numbers_alone() -> None:
+    code = (
+        "import numpy, random; a = numpy.random.get_state()[1].tolist(), random.getstate(); import minicnn; "
+    )
+    code += "print((numpy.random.get_state()[1].tolist(), random.getstate()) == a)"
+    assert run_python(code).strip() == "True"
+
+
+@pytest.mark.parametrize(("owner", "names"), PUBLIC.items(), ids=PUBLIC)
+def test_public_names_exist(owner: str, names: str) -> None:
+    module, _, rest = owner.partition(".")
+    thing = importlib.import_module(module)
+    for part in rest.split(".") if rest else ():
+        thing = getattr(thing, part)
+    assert [name for name in names.split() if not hasattr(thing, name)] == []
+
+
+def test_the_version_is_that_of_the_distribution() -> None:
+    try:
+        installed = importlib.metadata.version("minicnn")
+    except importlib.metadata.PackageNotFoundError:
+        pytest.skip("minicnn runs from its source tree, not installed")
+    assert minicnn.__version__ == installed
+
+
+@every_module
+def test_all_lists_names_that_exist_once(path: Path) -> None:
+    if path.stem == "__main__":
+        return  # importing it runs the command
+    module = importlib.import_module(module_name(path))
+    names = getattr(module, "__all__", [])
+    assert len(names) == len(set(names))
+    assert [name for name in names if not hasattr(module, name)] == []
+
+
+def test_everything_public_at_the_top_is_listed() -> None:
+    private = [name for name in minicnn.__all__ if name.startswith("_") and name != "__version__"]
+    unlisted = [name for name in PUBLIC["minicnn"].split() if name not in minicnn.__all__]
+    assert (private, unlisted) == ([], [])
+
+
+@every_module
+def test_every_module_says_what_it_is_for(path: Path) -> None:
+    docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
+    assert docstring, f"{module_name(path)} has no docstring"
+    assert docstring.splitlines()[0].rstrip()[-1:] in {".", ":"}, "its first line is no sentence"
+
+
+@every_module
+def test_no_module_imports_a_peer(path: Path) -> None:
+    assert imported_packages(path) & set(PEERS) == set()
+
+
+@pytest.mark.parametrize("code", ["import torch.nn as nn", "def f():\n    from torchvision import models"])
+def test_an_import_of_a_peer_is_seen_wherever_it_hides(code: str, tmp_path: Path) -> None:
+    path = tmp_path / "module.py"
+    path.write_text(code, encoding="utf-8")
+    assert imported_packages(path) & set(PEERS)
