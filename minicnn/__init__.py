@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from . import autograd, backend, jit, models, nn, optim, random, utils
+from . import autograd, backend, data, jit, models, nn, optim, random, utils
 from .autograd import detect_anomaly, enable_grad, is_grad_enabled, no_grad, set_grad_enabled
 from .creation import (
     arange,

@@ -20,13 +20,19 @@ def _reference() -> Backend:
     return ReferenceBackend()
 
 
+def _cpu() -> Backend:
+    from .cpu import CpuBackend
+
+    return CpuBackend()
+
+
 def _cuda() -> Backend:
     raise DeviceError("device 'cuda' was asked for, but this version of minicnn computes on the CPU only: use 'cpu'")
 
 
-LOADERS: dict[str, Callable[[], Backend]] = {"reference": _reference, "cuda": _cuda}
+LOADERS: dict[str, Callable[[], Backend]] = {"reference": _reference, "cpu": _cpu, "cuda": _cuda}
 _loaded: dict[str, Backend] = {}
-_active = {"cpu": "reference", "cuda": "cuda"}  # which backend serves a type of device
+_active = {"cpu": "cpu", "cuda": "cuda"}  # which backend serves a type of device
 
 
 def load(name: str) -> Backend:

@@ -45,6 +45,9 @@ class Backend(Protocol):
     def to_host(self, array: Array) -> Any:
         """An array of this backend as a NumPy array."""
 
+    def matmul(self, a: Array, b: Array) -> Array:
+        """The product of the matrices in the last two axes; leading axes broadcast."""
+
     # convolution: x (N, C, H, W), weight (K, C/groups, kH, kW), y (N, K, oH, oW)
 
     def conv2d(self, x: Array, weight: Array, window: Window, groups: int) -> Array:
@@ -57,6 +60,16 @@ class Backend(Protocol):
         self, dy: Array, x: Array, weight_shape: tuple[int, ...], window: Window, groups: int
     ) -> Array:
         """The adjoint of ``conv2d`` in ``weight``: the gradient at the weight."""
+
+    # deformable convolution: offset (N, 2 G kH kW, oH, oW), mask (N, G kH kW, oH, oW) or None
+
+    def deform_im2col(self, x: Array, offset: Array, mask: Array | None, window: Window, offset_groups: int) -> Array:
+        """Samples of ``x`` on the irregular grid, as columns (C * kH * kW, N * oH * oW)."""
+
+    def deform_im2col_grad(
+        self, d_columns: Array, x: Array, offset: Array, mask: Array | None, window: Window, offset_groups: int
+    ) -> tuple[Array, Array, Array | None]:
+        """Gradients at the image, the offsets and the mask."""
 
     # pooling: ``out_size`` is given, because ``ceil_mode`` allows windows that hang over the edge
 

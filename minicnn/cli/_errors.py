@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from ..errors import AutogradError, DeviceError, FileFormatError, ShapeError
 
@@ -20,6 +20,10 @@ class Stopped(KeyboardInterrupt):
 
 class Parser(argparse.ArgumentParser):
     """argparse with its errors as UsageError, so that they are told in one line like all others."""
+
+    def __init__(self, **options: Any) -> None:
+        options.setdefault("formatter_class", lambda prog: argparse.HelpFormatter(prog, max_help_position=28))
+        super().__init__(**options)
 
     def error(self, message: str) -> NoReturn:
         raise UsageError(f"{message} (see `{self.prog} --help`)")

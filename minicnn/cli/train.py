@@ -14,25 +14,23 @@ HELP = "train a model; leaves its weights, metrics and learning curves in a run 
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """What is left out comes from the data set's recipe (``training/recipe.py``)."""
+    """Define the options; the defaults of what belongs to the recipe are in ``training/recipe.py``."""
     parser.usage = "minicnn train MODEL [options]  |  minicnn train --resume RUN"
     parser.add_argument("model", nargs="?", metavar="MODEL", help="one of `minicnn models`, e.g. resnet20")
-    parser.add_argument("--data", help="digits (default), cifar10:DIR, cifar100:DIR or folder:DIR")
-    parser.add_argument("--image-size", type=int, metavar="N", help="bring images to NxN (default: the data's own size)")
-    parser.add_argument("--out", metavar="DIR", help="the run folder (default: the next free runs/MODEL-DATA-N)")
-    parser.add_argument("--resume", metavar="RUN", help="go on with the run in this folder, as if never stopped")
-    parser.add_argument("--device", help="cpu (default) or cuda:N")
+    parser.add_argument("--data", metavar="SPEC", help="digits (default), cifar10:DIR, cifar100:DIR, folder:DIR")
+    parser.add_argument("--image-size", type=int, metavar="N", help="bring images to NxN (default: as they are)")
+    parser.add_argument("--out", metavar="DIR", help="the run folder (default: runs/MODEL-DATA-N)")
+    parser.add_argument("--resume", metavar="RUN", help="go on with the run in this folder")
+    parser.add_argument("--device", metavar="NAME", help="cpu (default) or cuda:N")
     parser.add_argument("--seed", type=int, metavar="N", help="of everything random (default: 0)")
     parser.add_argument("--quiet", action="store_true", help="print only the final result")
+    parser.add_argument("--detect-anomaly", action="store_true", help="name the operation of the first NaN (slow)")
     recipe = parser.add_argument_group("recipe (each data set has its own defaults)")
     recipe.add_argument("--epochs", type=int, metavar="N", help="passes over the training images")
     recipe.add_argument("--batch-size", type=int, metavar="N", help="images a step")
-    recipe.add_argument("--lr", type=float, metavar="X", help="highest learning rate (warm-up, then cosine to 0)")
-    recipe.add_argument("--weight-decay", type=float, metavar="X", help="on weights, not on biases and batch norm")
-    recipe.add_argument("--optimizer", help="sgd (Nesterov momentum 0.9), adam or adamw")
-    parser.add_argument(
-        "--detect-anomaly", action="store_true", help="find the operation that gives the first NaN or infinity (slow)"
-    )
+    recipe.add_argument("--lr", type=float, metavar="X", help="peak learning rate; rises, then falls to zero")
+    recipe.add_argument("--weight-decay", type=float, metavar="X", help="of weights, not of biases and norms")
+    recipe.add_argument("--optimizer", metavar="NAME", help="sgd (Nesterov momentum 0.9), adam or adamw")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -60,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
             folder = RunFolder.create(config, args.out)
         job.take_up(folder)
     progress.line(job.describe())
-    progress.line(f"run folder: {folder}" + (f", from epoch {job.trainer.epoch + 1} on" if args.resume else ""))
+    progress.line(f"run folder: {folder}" + (f", after epoch {job.trainer.epoch}" if args.resume else ""))
     try:
         result = job.run(progress, anomaly=args.detect_anomaly)
     except KeyboardInterrupt:

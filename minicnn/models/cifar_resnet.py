@@ -73,9 +73,7 @@ class CifarResNet(nn.Module):
     ``block`` is ``BasicBlock`` or ``PlainBlock``. Raises ValueError where ``depth`` is not 6n + 2.
     """
 
-    def __init__(
-        self, block: type[BasicBlock], depth: int, num_classes: int = 10, in_channels: int = 3
-    ) -> None:
+    def __init__(self, block: type[BasicBlock], depth: int, num_classes: int = 10, in_channels: int = 3) -> None:
         super().__init__()
         n, remainder = divmod(depth - 2, 6)
         if n < 1 or remainder:
@@ -94,9 +92,7 @@ class CifarResNet(nn.Module):
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
-    def _make_layer(
-        self, block: type[BasicBlock], planes: int, blocks: int, stride: int = 1
-    ) -> nn.Sequential:
+    def _make_layer(self, block: type[BasicBlock], planes: int, blocks: int, stride: int = 1) -> nn.Sequential:
         """One stage. Its first block alone changes the width and, by ``stride``, the size."""
         downsample = None
         if (stride != 1 or self.inplanes != planes) and block is not PlainBlock:

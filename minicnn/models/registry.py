@@ -20,10 +20,12 @@ import os
 import re
 import warnings
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from .. import nn
+from ..serialization import load_metadata, load_state_dict
 
 
 @dataclass(frozen=True)
@@ -83,8 +85,8 @@ def register(
     """Decorator that enters a builder in the list of models under its own name.
 
     ``errors`` holds the score of each model of the paper that published one, by name. The builder takes
-    ``num_classes``, with the paper's number as its default, ``in_channels``, and ``variant`` when it has more
-    than one. Raises ValueError when the name is taken.
+    ``num_classes``, with the paper's number as its default, ``in_channels``, and, when there is more than one
+    variant, ``variant``, which its model keeps as an attribute. Raises ValueError when the name is taken.
     """
 
     def enter(builder: Builder) -> Builder:
@@ -150,8 +152,9 @@ def create_model(
         name: one of ``list_models()``.
         num_classes: width of the last layer. None: the paper's, 1000 for ImageNet networks, 10 for CIFAR's.
         variant: ``"paper"``, or ``"torchvision"`` for the network that published weights were trained in.
-            None: the paper's, or the public one when ``weights`` are given, because the two can have equal
-            keys and shapes (ResNet-50) and the wrong one would then be silently wrong.
+            None: the paper's; with ``weights``, the one that the file names in its metadata (``"variant"``), or
+            else the published one. The two can have equal keys and shapes (ResNet-50), and the wrong one would
+            be silently wrong.
         in_channels: channels of the image, 1 for grey.
         weights: a file that ``minicnn.load`` reads, whose keys and shapes must be the model's.
         init: False leaves the parameters undrawn, for when the caller loads all of them.
@@ -159,14 +162,14 @@ def create_model(
 
     Raises ValueError for an unknown name (with the nearest one), a variant that the model does not have, a
     ``num_classes`` or ``in_channels`` that is no positive integer, and weights that do not fit; and
-    ``minicnn.load``'s errors for a file that it cannot read. Warns when weights go into a variant other than
-    the public one.
+    ``minicnn.load``'s errors for a file that it cannot read. Warns when ``variant`` is not the weights' own.
     """
     entry = model_entry(name)
     if num_classes is not None:
         num_classes = _positive("num_classes", num_classes)
+    weights_variant = entry.variants[0] if weights is None else _variant_of(weights, entry)
     if variant is None:
-        variant = entry.variants[0] if weights is None else entry.public_variant
+        variant = weights_variant
     if variant not in entry.variants:
         raise ValueError(f"{name} has no variant {variant!r}; it has {', '.join(map(repr, entry.variants))}")
     if len(entry.variants) > 1:
@@ -176,26 +179,25 @@ def create_model(
         "in_channels": _positive("in_channels", in_channels),
         **options,
     }
-    if weights is None and init:
-        return entry.builder(**arguments)
+    if weights is None:
+        with nullcontext() if init else nn.init.skip():
+            return entry.builder(**arguments)
+    if variant != weights_variant:
+        warnings.warn(
+            f"{os.fspath(weights)!r} goes into the {variant!r} variant of {name}, but holds weights of the "
+            f"{weights_variant!r} variant: the results will be silently wrong",
+            stacklevel=2,
+        )
+    state = load_state_dict(weights)
     with nn.init.skip():
         model = entry.builder(**arguments)
-    if weights is not None:
-        _load_weights(model, weights, entry, variant)
-    return model
-
-
-def _load_weights(model: nn.Module, path: str | os.PathLike[str], entry: ModelEntry, variant: str) -> None:
-    from ..serialization import load
-
-    if variant != entry.public_variant:
-        warnings.warn(
-            f"loading {os.fspath(path)!r} into the {variant!r} variant of {entry.name}: published weights "
-            f"were trained in the {entry.public_variant!r} variant, in this one they would be silently wrong",
-            stacklevel=3,
-        )
-    state = load(path)
     try:
         model.load_state_dict(state)
     except RuntimeError as error:
-        raise ValueError(f"the weights in {os.fspath(path)!r} do not fit {entry.name}: {error}") from error
+        raise ValueError(f"the weights in {os.fspath(weights)!r} do not fit {name}: {error}") from error
+    return model
+
+
+def _variant_of(weights: str | os.PathLike[str], entry: ModelEntry) -> str:
+    """The variant that a weights file belongs to: what its metadata say, or else the published weights'."""
+    return load_metadata(weights).get("variant", entry.public_variant).strip('"')

@@ -54,13 +54,9 @@ TABLE_1 = (
 # fmt: on
 
 
-def conv3x3(
-    in_planes: int, out_planes: int, stride: int = 1, groups: int = 1, dilation: int = 1
-) -> nn.Conv2d:
+def conv3x3(in_planes: int, out_planes: int, stride: int = 1, groups: int = 1, dilation: int = 1) -> nn.Conv2d:
     """3x3 convolution, padded: (N, in_planes, H, W) -> (N, out_planes, H/stride, W/stride)."""
-    return nn.Conv2d(
-        in_planes, out_planes, 3, stride, padding=dilation, dilation=dilation, groups=groups, bias=False
-    )
+    return nn.Conv2d(in_planes, out_planes, 3, stride, padding=dilation, dilation=dilation, groups=groups, bias=False)
 
 
 def conv1x1(in_planes: int, out_planes: int, stride: int = 1) -> nn.Conv2d:
@@ -230,13 +226,9 @@ class ResNet(nn.Module):
         variant: str = "paper",
     ) -> None:
         super().__init__()
-        dilate = (
-            (False, False, False) if replace_stride_with_dilation is None else replace_stride_with_dilation
-        )
+        dilate = (False, False, False) if replace_stride_with_dilation is None else replace_stride_with_dilation
         if len(dilate) != 3:
-            raise ValueError(
-                f"replace_stride_with_dilation (={dilate}) must be 3 flags, for layer2, layer3, layer4"
-            )
+            raise ValueError(f"replace_stride_with_dilation (={dilate}) must be 3 flags, for layer2, layer3, layer4")
         if variant not in VARIANTS:
             raise ValueError(f"variant (={variant!r}) must be one of {', '.join(map(repr, VARIANTS))}")
         if zero_init_residual and issubclass(block, PlainBlock):
@@ -276,9 +268,7 @@ class ResNet(nn.Module):
             stride = 1
         downsample = None
         if (stride != 1 or self.inplanes != out_planes) and block is not PlainBlock:
-            downsample = nn.Sequential(
-                conv1x1(self.inplanes, out_planes, stride), self._norm_layer(out_planes)
-            )
+            downsample = nn.Sequential(conv1x1(self.inplanes, out_planes, stride), self._norm_layer(out_planes))
 
         options: dict[str, Any] = {
             "groups": self.groups,

@@ -10,8 +10,8 @@ backward, gives
   2 / ((1 + a^2) fan) (equation 15) (``kaiming_*``).
 
 Every function fills its tensor in place, outside the tape, from one stream (``minicnn.manual_seed``), and
-returns it. The numbers are drawn directly into the tensor's memory, in its own dtype: ResNet-152 takes a
-fraction of a second.
+returns it. The numbers are drawn directly into the tensor's memory, in its own dtype and on all cores:
+ResNet-152 takes a fraction of a second.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ import numpy as np
 from ..grad_mode import no_grad
 from ..random import Generator, resolve
 from ..tensor import Tensor
+from .blocks import Draw, draw_in_blocks
 
 _skipping: ContextVar[bool] = ContextVar("skipping", default=False)
 
@@ -103,18 +104,26 @@ def _xavier_std(tensor: Tensor, gain: float) -> float:
 # ------------------------------------------------------------------------------------------------ filling in
 
 
-def _fill(tensor: Tensor, draw: Callable[[np.ndarray], object]) -> Tensor:
-    """Let ``draw`` write random numbers into the memory of ``tensor``, or into a buffer where it cannot."""
+def _fill(tensor: Tensor, generator: Generator | None, draw: Draw, whole: bool = False) -> Tensor:
+    """Let ``draw`` write random numbers into the memory of ``tensor``, or into a buffer where it cannot.
+
+    ``draw`` gets the numbers in flat blocks, unless it wants the array ``whole``.
+    """
     if _skipping.get():
         return tensor
-    array = tensor.array
-    if isinstance(array, np.ndarray) and array.flags.c_contiguous and array.dtype in (np.float32, np.float64):
-        draw(array)
-        tensor.mark_written()
-        return tensor
-    buffer = np.empty(tensor.shape, np.float32)  # another device, another dtype, or a strided view
-    draw(buffer)
-    return _copy(tensor, buffer)
+    array, rng = tensor.array, resolve(generator)
+    writable = isinstance(array, np.ndarray) and array.flags.c_contiguous
+    # A buffer stands in for another device, another dtype or a strided view.
+    direct = writable and array.dtype in (np.float32, np.float64)
+    out = array if direct else np.empty(tensor.shape, np.float32)
+    if whole:
+        draw(out, rng)
+    else:
+        draw_in_blocks(draw, out, rng)
+    if not direct:
+        return _copy(tensor, out)
+    tensor.mark_written()
+    return tensor
 
 
 def _copy(tensor: Tensor, array: np.ndarray) -> Tensor:
@@ -141,12 +150,12 @@ def ones_(tensor: Tensor) -> Tensor:
 def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0, generator: Generator | None = None) -> Tensor:
     """Uniform between ``a`` and ``b``."""
 
-    def draw(out: np.ndarray) -> None:
-        resolve(generator).random(dtype=out.dtype, out=out)
+    def draw(out: np.ndarray, rng: np.random.Generator) -> None:
+        rng.random(dtype=out.dtype, out=out)
         out *= b - a
         out += a
 
-    return _fill(tensor, draw)
+    return _fill(tensor, generator, draw)
 
 
 def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, generator: Generator | None = None) -> Tensor:
@@ -158,13 +167,13 @@ def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, generator: Gene
     if std < 0:
         raise ValueError(f"expected std (={std}) to be at least 0")
 
-    def draw(out: np.ndarray) -> None:
-        resolve(generator).standard_normal(dtype=out.dtype, out=out)
+    def draw(out: np.ndarray, rng: np.random.Generator) -> None:
+        rng.standard_normal(dtype=out.dtype, out=out)
         out *= std
         if mean:
             out += mean
 
-    return _fill(tensor, draw)
+    return _fill(tensor, generator, draw)
 
 
 def trunc_normal_(
@@ -186,14 +195,13 @@ def trunc_normal_(
         raise ValueError(f"expected a (={a}) to be below b (={b})")
     low, high = (a - mean) / std, (b - mean) / std
 
-    def draw(out: np.ndarray) -> None:
-        flat = out.reshape(-1)  # a view: out is contiguous
-        _standard_truncated(flat, low, high, resolve(generator))
-        flat *= std
-        flat += mean
-        np.clip(flat, a, b, out=flat)  # rounding may step over the bounds
+    def draw(out: np.ndarray, rng: np.random.Generator) -> None:
+        _standard_truncated(out, low, high, rng)
+        out *= std
+        out += mean
+        np.clip(out, a, b, out=out)  # rounding may step over the bounds
 
-    return _fill(tensor, draw)
+    return _fill(tensor, generator, draw)
 
 
 def _standard_truncated(out: np.ndarray, low: float, high: float, rng: np.random.Generator) -> None:
@@ -299,7 +307,8 @@ def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:
     centre = tuple(length // 2 for length in tensor.shape[2:])
     per_group = tensor.shape[0] // groups
     for channel in range(min(per_group, tensor.shape[1])):
-        weight[channel::per_group, channel][(slice(None), *centre)] = 1.0
+        index: tuple[slice | int, ...] = (slice(channel, None, per_group), channel, *centre)
+        weight[index] = 1.0
     return _copy(tensor, weight)
 
 
@@ -314,14 +323,14 @@ def orthogonal_(tensor: Tensor, gain: float = 1, generator: Generator | None = N
     if tensor.ndim < 2:
         raise ValueError(f"expected a tensor with at least 2 dimensions, got shape {tensor.shape}")
 
-    def draw(out: np.ndarray) -> None:
+    def draw(out: np.ndarray, rng: np.random.Generator) -> None:
         rows, columns = out.shape[0], math.prod(out.shape[1:])
-        normal = resolve(generator).standard_normal((max(rows, columns), min(rows, columns)))
+        normal = rng.standard_normal((max(rows, columns), min(rows, columns)))
         q, r = np.linalg.qr(normal)
         q *= np.where(np.diag(r) < 0, -1.0, 1.0)  # without the signs of r, q is not uniformly distributed
         out[...] = gain * (q if rows >= columns else q.T).reshape(out.shape)
 
-    return _fill(tensor, draw)
+    return _fill(tensor, generator, draw, whole=True)
 
 
 __all__ = [

@@ -1,4 +1,4 @@
-"""The fully connected layer, and the two layers that compute nothing."""
+"""The fully connected layer, and the layers that compute nothing."""
 
 from __future__ import annotations
 
@@ -71,3 +71,22 @@ class Flatten(Module):
 
     def extra_repr(self) -> str:
         return f"start_dim={self.start_dim}, end_dim={self.end_dim}"
+
+
+class Unflatten(Module):
+    """Split dimension ``dim`` into ``unflattened_size``, the inverse of ``Flatten``; one length may be -1.
+
+    Raises:
+        ShapeError: when called on an input whose dimension ``dim`` has another number of elements.
+    """
+
+    def __init__(self, dim: int, unflattened_size: tuple[int, ...]) -> None:
+        super().__init__()
+        self.dim = dim
+        self.unflattened_size = unflattened_size
+
+    def forward(self, input: Tensor) -> Tensor:
+        return input.unflatten(self.dim, self.unflattened_size)
+
+    def extra_repr(self) -> str:
+        return f"dim={self.dim}, unflattened_size={self.unflattened_size}"

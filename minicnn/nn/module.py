@@ -167,9 +167,9 @@ class Module:
         own = self.__dict__
         if "_modules" not in own:
             raise AttributeError(not_initialised(self))
-        for registry in REGISTRIES:
-            if name in own[registry]:
-                return own[registry][name]
+        for members in (own["_parameters"], own["_buffers"], own["_modules"]):
+            if name in members:
+                return members[name]
         if hasattr(type(self), name):  # a property raised AttributeError: let its own message be seen
             return object.__getattribute__(self, name)
         raise MissingAttributeError(self, name)
@@ -391,9 +391,9 @@ class Module:
         """Floating-point tensors to float32."""
         return self.to(dtype=np.dtype(np.float32))
 
-    def cuda(self, device: int | str = 0) -> Self:
-        """Move to a GPU, the first one by default."""
-        return self.to(device if isinstance(device, str) else f"cuda:{device}")
+    def cuda(self, device: int | str | None = None) -> Self:
+        """Move to a GPU."""
+        return self.to("cuda" if device is None else f"cuda:{device}" if isinstance(device, int) else device)
 
     def cpu(self) -> Self:
         """Move to main memory."""

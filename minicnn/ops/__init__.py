@@ -38,6 +38,7 @@ from .arithmetic import (
     sub,
 )
 from .conv import conv2d
+from .deformable import deform_conv2d
 from .dropout import dropout, dropout2d
 from .elementwise import (
     abs_ as abs,

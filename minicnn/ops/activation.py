@@ -149,7 +149,7 @@ class Hardtanh(Function):
     def backward(ctx: Any, dy: Any) -> Any:
         (x,) = ctx.saved_tensors
         low, high = ctx.bounds
-        return ctx.backend.xp.where((x <= low) | (x >= high), 0, dy), None, None
+        return ctx.backend.xp.where((x > low) & (x < high), dy, 0), None, None
 
 
 def hardtanh(input: Tensor, min_val: float = -1.0, max_val: float = 1.0) -> Tensor:

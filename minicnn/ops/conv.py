@@ -22,7 +22,7 @@ class Conv2d(Function):
     def forward(ctx: Any, x: Any, weight: Any, bias: Any, window: Window, groups: int) -> Any:
         wants_x, wants_weight = ctx.needs_input_grad[:2]
         ctx.save_for_backward(x if wants_weight else None, weight if wants_x else None)
-        ctx.x_shape, ctx.weight_shape, ctx.geometry = x.shape, weight.shape, (window, groups)
+        ctx.x_shape, ctx.weight_shape, ctx.window, ctx.groups = x.shape, weight.shape, window, groups
         y = ctx.backend.conv2d(x, weight, window, groups)
         if bias is not None:
             y += bias[:, None, None]  # (N, K, oH, oW) + (K, 1, 1)
@@ -31,10 +31,11 @@ class Conv2d(Function):
     @staticmethod
     def backward(ctx: Any, dy: Any) -> Any:
         x, weight = ctx.saved_tensors
+        geometry = ctx.window, ctx.groups
         wants_x, wants_weight, wants_bias = ctx.needs_input_grad[:3]
         return (
-            ctx.backend.conv2d_input_grad(dy, weight, ctx.x_shape, *ctx.geometry) if wants_x else None,
-            ctx.backend.conv2d_weight_grad(dy, x, ctx.weight_shape, *ctx.geometry) if wants_weight else None,
+            ctx.backend.conv2d_input_grad(dy, weight, ctx.x_shape, *geometry) if wants_x else None,
+            ctx.backend.conv2d_weight_grad(dy, x, ctx.weight_shape, *geometry) if wants_weight else None,
             dy.sum(axis=(0, 2, 3)) if wants_bias else None,
             None,
             None,

@@ -65,7 +65,8 @@ class Abs(Function):
     @staticmethod
     def backward(ctx: Any, dy: Any) -> Any:
         (x,) = ctx.saved_tensors
-        return dy * ctx.backend.xp.sign(x)
+        xp = ctx.backend.xp
+        return xp.where(x > 0, dy, xp.where(x < 0, -dy, 0))
 
 
 class Sin(Function):
@@ -111,12 +112,12 @@ class Clamp(Function):
     def backward(ctx: Any, dy: Any) -> Any:
         (x,) = ctx.saved_tensors
         low, high = ctx.bounds
-        outside = ctx.backend.xp.zeros(x.shape, bool)
+        within = x == x  # not NaN
         if low is not None:
-            outside |= x < low
+            within &= x >= low
         if high is not None:
-            outside |= x > high
-        return ctx.backend.xp.where(outside, 0, dy), None, None
+            within &= x <= high
+        return ctx.backend.xp.where(within, dy, 0), None, None
 
 
 class Maximum(Function):
@@ -130,7 +131,7 @@ class Maximum(Function):
     @staticmethod
     def backward(ctx: Any, dc: Any) -> Any:
         a, b = ctx.saved_tensors
-        return _to_winners(ctx, dc, a, b, a > b)
+        return _to_winners(ctx, dc, a, b, a < b, a > b)
 
 
 class Minimum(Function):
@@ -144,17 +145,18 @@ class Minimum(Function):
     @staticmethod
     def backward(ctx: Any, dc: Any) -> Any:
         a, b = ctx.saved_tensors
-        return _to_winners(ctx, dc, a, b, a < b)
+        return _to_winners(ctx, dc, a, b, a > b, a < b)
 
 
-def _to_winners(ctx: Any, dc: Any, a: Any, b: Any, a_wins: Any) -> tuple[Any, Any]:
+def _to_winners(ctx: Any, dc: Any, a: Any, b: Any, a_loses: Any, b_loses: Any) -> tuple[Any, Any]:
+    """A tie is shared; beside a NaN nobody loses, and both get the whole cotangent, as PyTorch has it."""
     xp = ctx.backend.xp
-    share = xp.where(a == b, xp.asarray(0.5, dc.dtype), a_wins.astype(dc.dtype))
+    share = xp.where(a == b, dc / 2, dc)
     shapes = getattr(a, "shape", ()), getattr(b, "shape", ())
     wants_a, wants_b = ctx.needs_input_grad
     return (
-        unbroadcast(dc * share, shapes[0]) if wants_a else None,
-        unbroadcast(dc * (1 - share), shapes[1]) if wants_b else None,
+        unbroadcast(xp.where(a_loses, 0, share), shapes[0]) if wants_a else None,
+        unbroadcast(xp.where(b_loses, 0, share), shapes[1]) if wants_b else None,
     )
 
 
@@ -259,7 +261,7 @@ def where(condition: Tensor, input: Any, other: Any) -> Tensor:
 
 def sign(input: Tensor) -> Tensor:
     """-1, 0 or 1; without gradient."""
-    return Tensor.wrap(_xp(input).sign(input.array), input.device)
+    return Tensor.wrap(_xp(input).nan_to_num(_xp(input).sign(input.array)), input.device)
 
 
 def isnan(input: Tensor) -> Tensor:

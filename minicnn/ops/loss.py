@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -78,7 +79,7 @@ def cross_entropy(
     losses = SoftmaxCrossEntropy.apply(rows, Tensor.wrap(targets, input.device))
     if reduction == "none":
         return losses.reshape(outer)
-    return losses.sum() / norm if reduction == "mean" else losses.sum()
+    return _mean(losses, norm) if reduction == "mean" else losses.sum()
 
 
 def _label_targets(
@@ -126,7 +127,12 @@ def nll_loss(
     losses = -rows[np.arange(len(chosen)), chosen] * Tensor.wrap(row_weight, input.device)
     if reduction == "none":
         return losses.reshape(target.shape)
-    return losses.sum() / norm if reduction == "mean" else losses.sum()
+    return _mean(losses, norm) if reduction == "mean" else losses.sum()
+
+
+def _mean(losses: Tensor, norm: Any) -> Tensor:
+    """The sum over ``norm``; where nothing counts 0 / 0 = NaN, but with gradient 0, as PyTorch has it."""
+    return losses.sum() / norm if norm else losses.sum() + math.nan
 
 
 def mse_loss(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:

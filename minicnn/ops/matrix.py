@@ -16,15 +16,16 @@ class MatMul(Function):
     @staticmethod
     def forward(ctx: Any, a: Any, b: Any) -> Any:
         ctx.save_for_backward(a, b)
-        return a @ b
+        return ctx.backend.matmul(a, b)
 
     @staticmethod
     def backward(ctx: Any, dc: Any) -> Any:
         a, b = ctx.saved_tensors
+        matmul = ctx.backend.matmul
         wants_a, wants_b = ctx.needs_input_grad
         return (
-            unbroadcast(dc @ b.swapaxes(-1, -2), a.shape) if wants_a else None,
-            unbroadcast(a.swapaxes(-1, -2) @ dc, b.shape) if wants_b else None,
+            unbroadcast(matmul(dc, b.swapaxes(-1, -2)), a.shape) if wants_a else None,
+            unbroadcast(matmul(a.swapaxes(-1, -2), dc), b.shape) if wants_b else None,
         )
 
 
@@ -34,7 +35,7 @@ class Linear(Function):
     @staticmethod
     def forward(ctx: Any, x: Any, weight: Any, bias: Any) -> Any:
         ctx.save_for_backward(x, weight)
-        y = x @ weight.T  # (..., out) = (..., in) @ (in, out)
+        y = ctx.backend.matmul(x, weight.T)  # (..., out) = (..., in) @ (in, out)
         return y if bias is None else y + bias
 
     @staticmethod
@@ -43,8 +44,9 @@ class Linear(Function):
         wants_x, wants_weight, wants_bias = ctx.needs_input_grad
         rows = dy.reshape(-1, weight.shape[0])  # (M, out)
         return (
-            dy @ weight if wants_x else None,
-            rows.T @ x.reshape(-1, weight.shape[1]) if wants_weight else None,  # (out, in) = (out, M) @ (M, in)
+            ctx.backend.matmul(dy, weight) if wants_x else None,
+            # (out, in) = (out, M) @ (M, in)
+            ctx.backend.matmul(rows.T, x.reshape(-1, weight.shape[1])) if wants_weight else None,
             rows.sum(axis=0) if wants_bias else None,
         )
 

@@ -19,7 +19,7 @@ class MaxPool2d(Function):
     @staticmethod
     def forward(ctx: Any, x: Any, window: Window, out_size: Pair) -> Any:
         y, indices = ctx.backend.max_pool2d(x, window, out_size)
-        ctx.x_shape = x.shape
+        ctx.x_shape, ctx.window = x.shape, window
         ctx.save_for_backward(indices)
         ctx.mark_non_differentiable(indices)
         return y, indices
@@ -35,12 +35,14 @@ class AvgPool2d(Function):
 
     @staticmethod
     def forward(ctx: Any, x: Any, window: Window, divisor: Any) -> Any:
-        ctx.geometry = x.shape, window, divisor
+        ctx.x_shape, ctx.window = x.shape, window
+        ctx.save_for_backward(divisor)
         return ctx.backend.avg_pool2d(x, window, divisor)
 
     @staticmethod
     def backward(ctx: Any, dy: Any) -> Any:
-        return ctx.backend.avg_pool2d_grad(dy, *ctx.geometry), None, None
+        (divisor,) = ctx.saved_tensors
+        return ctx.backend.avg_pool2d_grad(dy, ctx.x_shape, ctx.window, divisor), None, None
 
 
 class AdaptiveAvgPool2d(Function):

@@ -112,11 +112,29 @@ class Prod(Function):
     def backward(ctx: Any, dy: Any) -> Any:
         (x,) = ctx.saved_tensors
         xp = ctx.backend.xp
+        if x.size == 0:
+            return xp.zeros_like(x), None, None
         along = xp.moveaxis(x, ctx.axis, -1)
         ones = xp.ones((*along.shape[:-1], 1), x.dtype)
         before = xp.concatenate([ones, xp.cumprod(along, axis=-1)[..., :-1]], axis=-1)
         after = xp.concatenate([ones, xp.cumprod(along[..., ::-1], axis=-1)[..., :-1]], axis=-1)[..., ::-1]
         return _kept(dy, x.shape, (ctx.axis,)) * xp.moveaxis(before * after, -1, ctx.axis), None, None
+
+
+class RootOfSquares(Function):
+    """y = sqrt x for a sum of squares x; at its minimum 0 the gradient is 0, not infinite."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Any) -> Any:
+        y = ctx.backend.xp.sqrt(x)
+        ctx.save_for_backward(y)
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, dy: Any) -> Any:
+        (y,) = ctx.saved_tensors
+        xp = ctx.backend.xp
+        return dy / (2 * xp.where(y == 0, xp.inf, y))
 
 
 class Cumsum(Function):
@@ -209,7 +227,7 @@ def std(
     input: Tensor, dim: Dims = None, unbiased: bool = True, keepdim: bool = False, *, correction: float | None = None
 ) -> Tensor:
     """The square root of ``var``."""
-    return var(input, dim, unbiased, keepdim, correction=correction).sqrt()
+    return RootOfSquares.apply(var(input, dim, unbiased, keepdim, correction=correction))
 
 
 def amax(input: Tensor, dim: Dims = None, keepdim: bool = False) -> Tensor:
@@ -290,7 +308,7 @@ def norm(input: Tensor, p: float = 2, dim: Dims = None, keepdim: bool = False) -
     if p == float("inf"):
         return amax(input.abs(), dim, keepdim)
     if p == 2:
-        return (input * input).sum(dim, keepdim).sqrt()
+        return RootOfSquares.apply((input * input).sum(dim, keepdim))
     if p == 1:
         return input.abs().sum(dim, keepdim)
     return (input.abs() ** p).sum(dim, keepdim) ** (1 / p)

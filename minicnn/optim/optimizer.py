@@ -170,7 +170,6 @@ class Optimizer:
             options = copy.deepcopy({key: value for key, value in saved.items() if key != "params"})
             names = {"param_names": group["param_names"]} if "param_names" in group else {}
             groups.append({"params": group["params"], **self.defaults, **names, **options})
-            self.check_options(groups[-1])
         self.state, self.param_groups = state, groups
 
     def __repr__(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from contextlib import nullcontext
 from typing import Any
@@ -72,12 +73,21 @@ class Job:
             f"{self.num_classes} classes; {self.config.epochs} epochs on {self.config.device}, seed {self.config.seed}"
         )
 
+    def _card(self) -> dict[str, str]:
+        """What somebody who has only the weights must know to use them."""
+        card = {
+            "model": self.config.model,
+            "input_shape": self.data.input_shape,
+            "mean": self.data.mean,
+            "std": self.data.std,
+            "classes": self.data.classes,
+        }
+        return {"minicnn": json.dumps(card)}  # one entry: several would be written in any order
+
     def _loader(self, dataset: Any, shuffle: bool = False) -> DataLoader:
         # A last training batch of a few images would have noisy batch statistics: it is left out.
         drop_last = shuffle and len(dataset) >= self.config.batch_size
-        return DataLoader(
-            dataset, self.config.batch_size, shuffle=shuffle, drop_last=drop_last, seed=self.config.seed
-        )
+        return DataLoader(dataset, self.config.batch_size, shuffle=shuffle, drop_last=drop_last, seed=self.config.seed)
 
     def _check_image_size(self) -> None:
         """Send one black image through the network, so that one that is too deep for it fails now and clearly."""
@@ -86,8 +96,9 @@ class Job:
             with no_grad():
                 self.model.eval()(zeros(1, *self.data.input_shape, device=self.config.device))
         except (RuntimeError, ValueError) as error:
-            hint = "try a larger --image-size"
-            raise ValueError(f"{self.config.model} does not fit images of {height}x{width} ({hint}): {error}") from error
+            raise ValueError(
+                f"{self.config.model} does not fit images of {height}x{width} (see --image-size): {error}"
+            ) from error
 
     def take_up(self, folder: RunFolder) -> None:
         """Work in ``folder``: go to where its checkpoint was written, or write the first, before the first step.
@@ -159,6 +170,6 @@ class Job:
             "seconds": sum(line["seconds"] for line in history),
         }
         draw_curves(folder.curves, history, self.config.title, f"test accuracy {100 * test['top1']:.2f} %")
-        save(self.model.state_dict(), folder.weights)
+        save(self.model.state_dict(), folder.weights, metadata=self._card())
         folder.write_result(result)
         return result

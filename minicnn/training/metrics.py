@@ -43,7 +43,7 @@ class RunningMean:
 
     def add(self, mean: float, count: int) -> None:
         """Take in ``count`` values whose mean is ``mean``."""
-        self.total += float(mean) * count
+        self.total += mean * count
         self.count += count
 
     @property
@@ -66,7 +66,7 @@ class ClassificationMetrics:
         self.loss.add(loss, count)
         found = ranks(logits, targets)
         for k, mean in self.topk.items():
-            mean.add(np.mean(found < k), count)
+            mean.add(float(np.mean(found < k)), count)
 
     @property
     def count(self) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from ..nn import Module
 from ..optim import SGD, Adam, AdamW, Optimizer, lr_scheduler
 
 # What each optimiser is called with besides ``lr`` and ``weight_decay``.
-OPTIMIZERS: dict[str, tuple[type[Optimizer], dict[str, Any]]] = {
+OPTIMIZERS: dict[str, tuple[Callable[..., Optimizer], dict[str, Any]]] = {
     "sgd": (SGD, {"momentum": 0.9, "nesterov": True}),
     "adam": (Adam, {}),
     "adamw": (AdamW, {}),
@@ -123,12 +123,12 @@ def make_config(model: str, data: str = "digits", **overrides: Any) -> Config:
 def make_optimizer(model: Module, recipe: Recipe) -> Optimizer:
     """The recipe's optimiser over the model's parameters, in two groups: with weight decay and without."""
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    groups = [
-        {"params": [p for p in parameters if p.ndim > 1]},
+    groups: list[dict[str, Any]] = [
+        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": recipe.weight_decay},
         {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
     ]
     optimizer, options = OPTIMIZERS[recipe.optimizer]
-    return optimizer([g for g in groups if g["params"]], lr=recipe.lr, weight_decay=recipe.weight_decay, **options)
+    return optimizer([group for group in groups if group["params"]], lr=recipe.lr, **options)
 
 
 def make_scheduler(optimizer: Optimizer, recipe: Recipe, steps_per_epoch: int) -> lr_scheduler.LRScheduler:

@@ -43,13 +43,13 @@ class RunFolder:
         """A new folder that holds ``config.json``: ``path``, or the next free ``runs/MODEL-DATA-N``.
 
         Raises:
-            FileExistsError: when ``path`` exists and is not an empty folder.
+            FileExistsError: when ``path`` exists and is not an empty folder (what a killed start left does not count).
         """
         if path is None:
             folder = cls(_next_free(RUNS / f"{config.model}-{config.data_kind}"))
         else:
             folder = cls(path)
-            if folder.path.exists() and (not folder.path.is_dir() or any(folder.path.iterdir())):
+            if folder.path.exists() and (not folder.path.is_dir() or set(folder.path.iterdir()) - folder.leftovers()):
                 hint = "; take it up with --resume" if folder.config.exists() else ""
                 raise FileExistsError(f"{path} exists already and is not an empty folder{hint}")
             folder.path.mkdir(parents=True, exist_ok=True)
@@ -87,9 +87,13 @@ class RunFolder:
         with open(self.metrics, "a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
 
+    def leftovers(self) -> set[Path]:
+        """Files that a killed process had half written."""
+        return set(self.path.glob(".*.tmp"))
+
     def tidy(self, lines: list[dict[str, Any]]) -> None:
         """Make ``metrics.jsonl`` hold exactly ``lines``, and remove the half-written files of a killed run."""
-        for leftover in self.path.glob(".*.tmp"):
+        for leftover in self.leftovers():
             leftover.unlink()
         _write(self.metrics, "".join(json.dumps(line) + "\n" for line in lines))
 

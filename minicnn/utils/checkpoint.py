@@ -56,9 +56,7 @@ def checkpoint(
 class _Section:
     """A call that can be repeated."""
 
-    def __init__(
-        self, function: Callable[..., Any], args: Any, kwargs: Any, preserve_rng_state: bool
-    ) -> None:
+    def __init__(self, function: Callable[..., Any], args: Any, kwargs: Any, preserve_rng_state: bool) -> None:
         self.function, self.args, self.kwargs = function, args, kwargs
         self.random_state = default_generator.get_state() if preserve_rng_state else None
         self.tensors = [arg for arg in args if isinstance(arg, Tensor)]
@@ -67,10 +65,7 @@ class _Section:
 
     def run(self) -> tuple[list[Tensor], Any]:
         """Call the function on detached arguments; returns those that are tensors, and the result."""
-        args = [
-            arg.detach().requires_grad_(arg.requires_grad) if isinstance(arg, Tensor) else arg
-            for arg in self.args
-        ]
+        args = [arg.detach().requires_grad_(arg.requires_grad) if isinstance(arg, Tensor) else arg for arg in self.args]
         with enable_grad():
             result = self.function(*args, **self.kwargs)
         return [arg for arg in args if isinstance(arg, Tensor)], result
@@ -83,9 +78,7 @@ class _Section:
         pairs = [pair for pair in zip(outputs, cotangents, strict=True) if pair[0].requires_grad]
         sources = [*inputs, *self.parameters]
         wanted = [source for source in sources if source.requires_grad]
-        found = iter(
-            grad([out for out, _ in pairs], wanted, [given for _, given in pairs], allow_unused=True)
-        )
+        found = iter(grad([out for out, _ in pairs], wanted, [given for _, given in pairs], allow_unused=True))
         return [next(found) if source.requires_grad else None for source in sources]
 
 

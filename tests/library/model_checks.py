@@ -10,6 +10,7 @@ A peer is a PyTorch module; whoever has one has PyTorch.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -81,11 +82,14 @@ def evaluation_error(model: nn.Module, peer: Any, shape: tuple[int, ...]) -> flo
     return float(abs(logits.numpy() - expected).max() / max(1.0, abs(expected).max()))
 
 
-def training_errors(model: nn.Module, peer: Any, shape: tuple[int, ...]) -> dict[str, float]:
+def training_errors(
+    model: nn.Module, peer: Any, shape: tuple[int, ...], logits: Callable[[Any], Any] = lambda output: output
+) -> dict[str, float]:
     """Forward and backward of a training step in float64: errors of loss, gradients and statistics.
 
     The keys are "loss", the parameters' names and the buffers' names. An error is relative to the largest entry
-    of its tensor (for a gradient that is only rounding, to a millionth of the largest gradient).
+    of its tensor (for a gradient that is only rounding, to a millionth of the largest gradient). ``logits`` makes
+    one tensor of what the networks return.
     """
     import torch
 
@@ -93,11 +97,11 @@ def training_errors(model: nn.Module, peer: Any, shape: tuple[int, ...]) -> dict
     model, peer = model.double().train(), peer.double().train()
     model.zero_grad(), peer.zero_grad()
 
-    peer_logits = peer(torch.from_numpy(x))
+    peer_logits = logits(peer(torch.from_numpy(x)))
     target = labels(shape[0], peer_logits.shape[1])
     peer_loss = torch.nn.functional.cross_entropy(peer_logits, torch.from_numpy(target))
     peer_loss.backward()
-    loss = F.cross_entropy(model(minicnn.tensor(x)), minicnn.tensor(target))
+    loss = F.cross_entropy(logits(model(minicnn.tensor(x))), minicnn.tensor(target))
     loss.backward()
 
     gradients = {name: parameter.grad.numpy() for name, parameter in peer.named_parameters()}
@@ -148,6 +152,24 @@ def walk(model: nn.Module, shape: tuple[int, ...]) -> Walk:
         for handle in handles:
             handle.remove()
     return found
+
+
+def losses_on_digits(model: nn.Module, steps: int = 10, batch: int = 64, lr: float = 0.02) -> list[float]:
+    """The losses of a few steps of SGD on one batch of the bundled digits, for networks with one grey channel."""
+    from sklearn.datasets import load_digits
+
+    digits = load_digits()
+    x = minicnn.tensor(digits.images[:batch, None].astype(np.float32) / 8 - 1)
+    y = minicnn.tensor(digits.target[:batch])
+    optimizer = minicnn.optim.SGD(model.train().parameters(), lr=lr, momentum=0.9)
+    losses = []
+    for _ in range(steps):
+        optimizer.zero_grad()
+        loss = F.cross_entropy(model(x), y)
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    return losses
 
 
 def without_gradient(model: nn.Module, shape: tuple[int, ...]) -> list[str]:

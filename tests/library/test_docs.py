@@ -102,9 +102,7 @@ def run_examples(text: str, name: str, folder: Path) -> None:
         if block.language == "python":
             output = next(outputs)
             if following is not None and following.language == "text":
-                assert output.rstrip() == following.text, (
-                    f"{name}:{following.line}: the output is not as shown"
-                )
+                assert output.rstrip() == following.text, f"{name}:{following.line}: the output is not as shown"
 
 
 @every_document
@@ -188,8 +186,8 @@ def test_links_to_symbols_have_the_right_line(document: Path) -> None:
 
 @every_document
 def test_links_to_files_exist(document: Path) -> None:
-    text = document.read_text(encoding="utf-8")
-    for address in re.findall(r"\]\(([^)\s]+)\)", text):
+    prose = re.sub(r"^```.*?^```", "", document.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
+    for address in re.findall(r"\]\(([^)\s]+)\)", prose):
         if not re.match(r"[a-z]+:", address):
             path, _, anchor = address.partition("#")
             target = (document.parent / path).resolve() if path else document

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import minicnn
 from minicnn import nn
-from minicnn.nn import init
+from minicnn.nn import blocks, init
 
 from . import peers
 
@@ -222,6 +222,30 @@ def test_the_seed_decides_and_a_generator_of_ones_own_too(scheme):
     before = minicnn.random.default_generator.get_state()
     assert np.array_equal(scheme(weight(4, 6), generator=own).numpy(), draws[0])
     assert minicnn.random.default_generator.get_state() == before
+
+
+BLOCKWISE = [init.normal_, init.uniform_, init.trunc_normal_, init.kaiming_normal_]
+
+
+@pytest.mark.parametrize("scheme", BLOCKWISE, ids=lambda scheme: scheme.__name__)
+def test_large_tensors_do_not_depend_on_the_number_of_cores(scheme, monkeypatch):
+    draws = []
+    for cores in (1, 3):
+        monkeypatch.setattr("os.cpu_count", lambda cores=cores: cores)
+        minicnn.manual_seed(5)
+        draws.append(scheme(weight(3, blocks.BLOCK - 7)).numpy().copy())
+    assert np.array_equal(draws[0], draws[1])
+    minicnn.manual_seed(6)
+    assert not np.array_equal(scheme(weight(3, blocks.BLOCK - 7)).numpy(), draws[0])
+    assert len(np.unique(draws[0])) > 0.9 * draws[0].size  # no block repeats another; float32 has some ties
+
+
+def test_blocks_are_independent_draws_of_one_distribution():
+    flat = init.normal_(weight(4 * blocks.BLOCK + 1)).numpy()
+    check_normal(flat, 0.0, 1.0)
+    parts = flat[:-1].reshape(4, blocks.BLOCK)
+    assert np.abs(np.corrcoef(parts) - np.eye(4)).max() < 5 / np.sqrt(blocks.BLOCK)
+    assert flat[-1] != 0
 
 
 @pytest.mark.parametrize("scheme", [*SCHEMES, init.eye_, init.ones_, init.zeros_], ids=lambda scheme: scheme.__name__)

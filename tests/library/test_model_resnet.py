@@ -19,6 +19,7 @@ from .model_checks import (
     calibrated,
     evaluation_error,
     images,
+    losses_on_digits,
     same_weights,
     training_errors,
     walk,
@@ -71,7 +72,10 @@ def convolutions(model: nn.Module) -> list[nn.Conv2d]:
     return [m for path, m in model.named_modules() if isinstance(m, nn.Conv2d) and "downsample" not in path]
 
 
-@pytest.mark.parametrize(("name", "billions"), [("resnet18", 1.814), ("resnet50", 4.089)])
+@pytest.mark.parametrize(
+    ("name", "billions"),
+    [("resnet18", 1.814), ("resnet34", 3.664), ("resnet50", 4.089), ("resnet101", 7.801), ("resnet152", 11.514)],
+)
 def test_multiply_adds_of_torchvisions_variant(name: str, billions: float) -> None:
     """As torchvision publishes them: three decimals."""
     found = walk(undrawn(name, variant="torchvision"), (1, 3, 224, 224))
@@ -99,6 +103,13 @@ def test_variants_differ_only_in_where_a_bottleneck_strides() -> None:
 @pytest.mark.parametrize("name", CONFIGS)
 def test_every_parameter_receives_a_gradient(name: str) -> None:
     assert not without_gradient(models.create_model(name, num_classes=10), (2, 3, 64, 64))
+
+
+@pytest.mark.parametrize("name", ["resnet18", "resnet50", "plain18", "resnet20", "plain20", "resnet56"])
+def test_it_trains_on_digits(name: str) -> None:
+    minicnn.manual_seed(0)
+    losses = losses_on_digits(models.create_model(name, num_classes=10, in_channels=1))
+    assert losses[-1] < 0.6 * losses[0]
 
 
 def test_plain_networks_are_the_residual_ones_without_shortcuts() -> None:

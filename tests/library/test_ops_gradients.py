@@ -24,14 +24,12 @@ def test_gradient(case: Case, data):
     assert gradcheck(lambda *tensors: case.run(minicnn, *tensors, **options), inputs)
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+@pytest.mark.parametrize("case", [c for c in CASES if c.name != "cast and back"], ids=lambda case: case.name)
 @settings(max_examples=5)
 @given(data=st.data())
 def test_float32_stays_float32(case: Case, data):
     """Results and gradients have the inputs' dtype, and float64's values to float32's precision."""
     arrays, options = data.draw(case.draw)
-    if case.name == "cast and back":
-        return
     found = {}
     for dtype in (np.float32, np.float64):
         inputs = as_tensors(minicnn, tuple(a.astype(dtype) if a.dtype.kind == "f" else a for a in arrays))
@@ -85,18 +83,18 @@ def examples():
     return found
 
 
-NOT_ON_THE_CPU = {"Move"}  # between devices
+NOT_IN_FLOAT64 = {"Move", "Cast"}  # from device to device; from one precision to another (test_ops_shapes.py)
 
 
 def test_operations_are_found():
     assert {"Add", "Conv2d", "MaxPool2d", "BatchNorm", "SoftmaxCrossEntropy", "Cat", "Index"} <= {c.__name__ for c in operations()}
 
 
-@pytest.mark.parametrize("operation", operations(), ids=lambda operation: operation.__name__)
+@pytest.mark.parametrize(
+    "operation", [c for c in operations() if c.__name__ not in NOT_IN_FLOAT64], ids=lambda operation: operation.__name__
+)
 def test_a_wrong_backward_is_noticed(operation, examples, monkeypatch):
     """Each gradient of each operation, taken times 1.01 in turn, makes some gradient check fail."""
-    if operation.__name__ in NOT_ON_THE_CPU:
-        return
     assert examples[operation.__name__], f"no case in tests/library/cases differentiates {operation.__name__}"
     right = operation.backward
     noticed, used = set(), set()

@@ -20,15 +20,15 @@ from minicnn.training import RunFolder, load_checkpoint
 from minicnn.training.loop import WALL_CLOCK
 
 ROOT = Path(minicnn.__file__).parents[1]
-NEW_RUN = ["train", "tinynet", "--quiet", "--batch-size", "256", "--optimizer", "adamw", "--seed", "3"]
+EPOCHS = 3
+SETTINGS = ["tinynet", "--epochs", str(EPOCHS), "--batch-size", "256", "--optimizer", "adamw", "--seed", "3", "--quiet"]
 
 
-def command(*arguments: str, kill_at: str = "") -> subprocess.Popen[str]:
-    """Start the ``minicnn`` command with tinynet in another process."""
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "MINICNN_KILL_AT": kill_at}
+def command(*arguments: str) -> subprocess.Popen[str]:
+    """Start the ``minicnn`` command, with tinynet among its models, in another process."""
     return subprocess.Popen(
         [sys.executable, "-m", "tests.library.tiny_training", *arguments],
-        env=environment,
+        env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -43,11 +43,11 @@ def finish(process: subprocess.Popen[str]) -> str:
     return out
 
 
-def start_or_resume(folder: Path, epochs: int, kill_at: str = "") -> subprocess.Popen[str]:
+def start_or_resume(folder: Path) -> subprocess.Popen[str]:
     """What a user does after a crash: resume if there is a run, else start it again."""
     if (folder / "config.json").exists():
-        return command("train", "--resume", str(folder), "--quiet", kill_at=kill_at)
-    return command(*NEW_RUN, "--epochs", str(epochs), "--out", str(folder), kill_at=kill_at)
+        return command("train", "--resume", str(folder), "--quiet")
+    return command("train", *SETTINGS, "--out", str(folder))
 
 
 def without_time(line: dict[str, Any]) -> dict[str, Any]:
@@ -88,34 +88,59 @@ def assert_same_run(path: Path, expected: dict[str, Any]) -> None:
 
 
 @pytest.fixture(scope="module")
-def never_stopped(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """A run of six epochs in one go."""
+def whole_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run in one go."""
     folder = tmp_path_factory.mktemp("whole") / "run"
-    finish(start_or_resume(folder, epochs=6))
-    return content(folder)
+    finish(start_or_resume(folder))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def never_stopped(whole_run: Path) -> dict[str, Any]:
+    """What that run left."""
+    return content(whole_run)
 
 
 def test_a_finished_run_has_its_files(never_stopped: dict[str, Any]) -> None:
     assert never_stopped["files"] == [
         "checkpoint.npz", "config.json", "curves.png", "metrics.jsonl", "model.safetensors", "result.json",
     ]  # fmt: skip
-    assert len(never_stopped["metrics"]) == 6
+    assert len(never_stopped["metrics"]) == EPOCHS
     assert {"model", "optimizer", "scheduler", "random", "history", "config"} <= never_stopped["checkpoint"].keys()
-    assert never_stopped["result"]["epochs"] == 6
+    assert never_stopped["result"]["epochs"] == EPOCHS
 
 
 def test_killed_again_and_again_at_random_moments(never_stopped: dict[str, Any], tmp_path: Path) -> None:
     folder, chance = tmp_path / "run", random.Random(0)
-    for _ in range(4):
-        process = start_or_resume(folder, epochs=6)
+    checkpoint = folder / "checkpoint.npz"
+    for _ in range(3):
+        known = checkpoint.stat().st_mtime_ns if checkpoint.exists() else 0
+        process = start_or_resume(folder)
         deadline = time.monotonic() + 60
-        known = (folder / "checkpoint.npz").stat().st_mtime_ns if (folder / "checkpoint.npz").exists() else 0
-        while process.poll() is None and time.monotonic() < deadline:  # until it has written a checkpoint of its own
-            if (folder / "checkpoint.npz").exists() and (folder / "checkpoint.npz").stat().st_mtime_ns > known:
+        while process.poll() is None and time.monotonic() < deadline:
+            if checkpoint.exists() and checkpoint.stat().st_mtime_ns > known:  # it has got somewhere by itself
                 break
             time.sleep(0.002)
         time.sleep(chance.uniform(0, 0.05))
         process.send_signal(signal.SIGKILL)
         process.communicate()
-    finish(start_or_resume(folder, epochs=6))
+    finish(start_or_resume(folder))
     assert_same_run(folder, never_stopped)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="makes many copies of one process")
+def test_killed_at_every_step_of_writing(never_stopped: dict[str, Any], tmp_path: Path) -> None:
+    """Before opening a file, before each array of a checkpoint, before a flush to the disk, before a rename."""
+    finish(command("--kill-everywhere", str(tmp_path), "7", *SETTINGS))
+    folders = sorted(tmp_path.iterdir(), key=lambda folder: int(folder.name))
+    assert len(folders) > 12
+    for folder in folders:
+        assert_same_run(folder, never_stopped)
+
+
+def test_resuming_a_finished_run_says_so_and_changes_nothing(whole_run: Path) -> None:
+    before = {file.name: (file.read_bytes(), file.stat().st_mtime_ns) for file in whole_run.iterdir()}
+    out = finish(command("train", "--resume", str(whole_run)))
+    assert "finished" in out
+    assert "test accuracy" in out
+    assert before == {file.name: (file.read_bytes(), file.stat().st_mtime_ns) for file in whole_run.iterdir()}

@@ -109,7 +109,9 @@ TREES = st.recursive(
     lambda inner: (
         st.lists(inner, max_size=3)
         | st.lists(inner, max_size=3).map(tuple)
-        | st.dictionaries(st.text(st.characters(exclude_characters="/\\", codec="ascii"), max_size=5), inner, max_size=3)
+        | st.dictionaries(
+            st.text(st.characters(exclude_characters="/\\", codec="ascii"), max_size=5), inner, max_size=3
+        )
         | st.dictionaries(st.integers(0, 9), inner, max_size=3)
     ),
     max_leaves=8,
@@ -459,7 +461,7 @@ def test_the_curves_are_a_picture_of_a_sensible_size(lines: list[dict[str, Any]]
         assert 300 <= image.height <= 1200
         pixels = np.asarray(image.convert("RGB")).reshape(-1, 3)
     assert [file.name for file in tmp_path.iterdir()] == ["curves.png"]
-    colors = {"#%02x%02x%02x" % tuple(color) for color in np.unique(pixels, axis=0)}
+    colors = {f"#{bytes(color).hex()}" for color in np.unique(pixels, axis=0)}
     assert ("#1f77b4" in colors) == bool(lines)
     assert ("#d95f02" in colors) == any("validation_loss" in line for line in lines)
 

@@ -1,11 +1,15 @@
 """The ``minicnn`` command with one more model, small enough that a test can train it: ``tinynet``.
 
-As a script it takes the command line of ``minicnn``. With ``MINICNN_KILL_AT=N`` in the environment the process
-kills itself (SIGKILL, as a power cut would) at the N-th step of writing a file; ``COUNT`` as N prints how many there are.
+    python -m tests.library.tiny_training ARGUMENTS OF MINICNN ...
+    python -m tests.library.tiny_training --kill-everywhere FOLDER STRIDE ARGUMENTS OF MINICNN TRAIN ...
+
+The second form starts a run again and again, in ``FOLDER/1``, ``FOLDER/2``, ... Run k kills itself (SIGKILL) at step
+``k * STRIDE`` of writing its files and is then resumed, until there is a run that is over before its step.
 """
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import sys
@@ -13,6 +17,8 @@ import zipfile
 from typing import Any
 
 from minicnn import nn
+from minicnn.cli import main
+from minicnn.data import digits
 from minicnn.models import Paper, list_models, register
 
 
@@ -70,15 +76,34 @@ class Killer:
         zipfile.ZipFile.open = watched_member  # type: ignore[method-assign]
 
 
-if __name__ == "__main__":
-    from minicnn.cli import main
+def forked(arguments: list[str], kill_at: int | None = None) -> int:
+    """Run the command in a copy of this process; its exit status, -9 if it was killed."""
+    sys.stdout.flush()
+    child = os.fork()
+    if child == 0:
+        Killer(kill_at).install()
+        os._exit(main(arguments))
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
+
+def kill_everywhere(folder: str, stride: int, arguments: list[str]) -> None:
+    """Kill runs at every ``stride``-th step of writing, and resume them."""
+    import matplotlib.backends.backend_agg  # noqa: F401  (imported once, here, and not in every fork)
+
+    digits("train")
+    for number in itertools.count(1):
+        path = f"{folder}/{number}"
+        status = forked(["train", *arguments, "--out", path], kill_at=number * stride)
+        if status != -signal.SIGKILL:
+            sys.exit(status)
+        started = os.path.exists(f"{path}/config.json")
+        status = forked(["train", "--resume", path, "--quiet"] if started else ["train", *arguments, "--out", path])
+        if status != 0:
+            sys.exit(f"run {number}, killed at step {number * stride}, could not be taken up: exit status {status}")
+
+
+if __name__ == "__main__":
     register_tinynet()
-    wanted = os.environ.get("MINICNN_KILL_AT")
-    killer = Killer(int(wanted) if wanted and wanted != "COUNT" else None)
-    if wanted:
-        killer.install()
-    status = main(sys.argv[1:])
-    if wanted == "COUNT":
-        print(killer.steps)
-    sys.exit(status)
+    if sys.argv[1] == "--kill-everywhere":
+        kill_everywhere(sys.argv[2], int(sys.argv[3]), sys.argv[4:])
+    sys.exit(main(sys.argv[1:]))

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from . import conv, loss, norm, optimizer, pooling
+from . import conv, deformable, loss, norm, optimizer, pooling
 
 
 class ReferenceBackend:
@@ -17,6 +17,7 @@ class ReferenceBackend:
     device_type = "cpu"
     xp: ModuleType = np
 
+    matmul = staticmethod(np.matmul)
     conv2d = staticmethod(conv.conv2d)
     conv2d_input_grad = staticmethod(conv.conv2d_input_grad)
     conv2d_weight_grad = staticmethod(conv.conv2d_weight_grad)
@@ -26,6 +27,8 @@ class ReferenceBackend:
     avg_pool2d_grad = staticmethod(pooling.avg_pool2d_grad)
     adaptive_avg_pool2d = staticmethod(pooling.adaptive_avg_pool2d)
     adaptive_avg_pool2d_grad = staticmethod(pooling.adaptive_avg_pool2d_grad)
+    deform_im2col = staticmethod(deformable.deform_im2col)
+    deform_im2col_grad = staticmethod(deformable.deform_im2col_grad)
     batch_norm = staticmethod(norm.batch_norm)
     batch_norm_grad = staticmethod(norm.batch_norm_grad)
     softmax_cross_entropy = staticmethod(loss.softmax_cross_entropy)

@@ -94,7 +94,8 @@ def adam_step(
             np.multiply(param, 1 - lr * weight_decay, out=param)
         else:
             grad = grad + weight_decay * param
-    np.add(exp_avg, (1 - beta1) * (grad - exp_avg), out=exp_avg)
+    np.multiply(exp_avg, beta1, out=exp_avg)
+    np.add(exp_avg, (1 - beta1) * grad, out=exp_avg)
     np.multiply(exp_avg_sq, beta2, out=exp_avg_sq)
     np.add(exp_avg_sq, (1 - beta2) * grad * grad, out=exp_avg_sq)
     second_moment = exp_avg_sq

@@ -51,7 +51,8 @@ def max_pool2d_grad(dy: np.ndarray, indices: np.ndarray, x_shape: tuple[int, ...
     n, c, h, w = x_shape
     dx = np.zeros((n * c, h * w), dy.dtype)
     planes = np.arange(n * c)[:, None]
-    np.add.at(dx, (planes, indices.reshape(n * c, indices.shape[2] * indices.shape[3])), dy.reshape(n * c, -1))
+    positions = (n * c, dy.shape[2] * dy.shape[3])
+    np.add.at(dx, (planes, indices.reshape(positions)), dy.reshape(positions))
     return dx.reshape(x_shape)
 
 
