@@ -22,7 +22,7 @@ class device:  # noqa: N801  (PyTorch's name)
 
     def __init__(self, type: str | device, index: int | None = None) -> None:
         if isinstance(type, device):
-            type, index = type.type, type.index if index is None else index
+            type = str(type) if index is None else type.type
         match = re.fullmatch(r"([a-z]+)(?::(\d+))?", type) if isinstance(type, str) else None
         if match is None or match[1] not in DEVICE_TYPES or (match[2] and index is not None):
             raise ValueError(f"expected a device like 'cpu', 'cuda' or 'cuda:0', got {type!r}")

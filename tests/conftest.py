@@ -13,6 +13,7 @@ import os
 # Before NumPy is imported. Arrays are small here: more threads only wait for each other.
 for variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(variable, "1")
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # Numba's threads: waiting must not keep another test's core busy
 
 from hypothesis import HealthCheck, settings
 

@@ -258,7 +258,7 @@ def repeat(input: Tensor, *repeats: Any) -> Tensor:
     interleaved = [n for pair in zip([1] * len(counts), padded.shape, strict=True) for n in pair]
     stretched = [n for pair in zip(counts, padded.shape, strict=True) for n in pair]
     final = tuple(count * n for count, n in zip(counts, padded.shape, strict=True))
-    return reshape(expand(reshape(padded, interleaved), stretched), final)
+    return reshape(clone(expand(reshape(padded, interleaved), stretched)), final)
 
 
 def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:

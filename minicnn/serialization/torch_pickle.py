@@ -259,12 +259,18 @@ def _layout(name: Any) -> Any:
     return name
 
 
+def _bytes() -> bytes:
+    """How protocol 2 pickles the empty bytes; others go through ``_codecs.encode``."""
+    return b""
+
+
 def _bytearray(data: Any = b"") -> bytearray:
     if type(data) is not bytes:
         raise FileFormatError("damaged pickle: a bytearray made of something else than bytes")
     return bytearray(data)
 
 
+BUILTINS = {"set": Call(_set), "bytes": Call(_bytes), "bytearray": Call(_bytearray)}
 CONTAINER_NAMES: dict[str, Any] = {
     "collections.OrderedDict": Call(_ordered_dict),
     "collections.Counter": Call(_counter),
@@ -277,8 +283,7 @@ CONTAINER_NAMES: dict[str, Any] = {
     **{f"torch.{name}": StorageType(dtype) for name, dtype in STORAGE_DTYPES.items()},
     "torch.storage.UntypedStorage": StorageType(None),
     "torch.storage._UntypedStorage": StorageType(None),
-    **{f"{module}.set": Call(_set) for module in ("builtins", "__builtin__")},
-    **{f"{module}.bytearray": Call(_bytearray) for module in ("builtins", "__builtin__")},
+    **{f"{module}.{name}": call for module in ("builtins", "__builtin__") for name, call in BUILTINS.items()},
     **numpy_pickle.NAMES,
 }
 BUILDERS: dict[type, Callable[[Any, Any], None]] = {

@@ -50,9 +50,14 @@ def dictionary(entries: Mapping[str, bytes]) -> bytes:
     return b"}(" + b"".join(text(key) + value for key, value in entries.items()) + b"u"
 
 
-def storage(key: str = "0", length: int = 6, kind: str = "FloatStorage") -> bytes:
+def storage(key: str = "0", length: int = 6, kind: str = "FloatStorage", *more: bytes) -> bytes:
     """A persistent id."""
-    return sequence(text("storage"), name("torch", kind), text(key), text("cpu"), integer(length)) + b"Q"
+    return sequence(text("storage"), name("torch", kind), text(key), text("cpu"), integer(length), *more) + b"Q"
+
+
+def legacy_storage(view: bytes = b"N", length: int = 6) -> bytes:
+    """A persistent id in the legacy format, which has one more part: a view of the storage, or None."""
+    return storage("0", length, "FloatStorage", view)
 
 
 def tensor(

@@ -198,7 +198,7 @@ def test_a_new_command_is_a_new_file(minicnn_command: Command, tmp_path: Path, m
     monkeypatch.setattr(cli, "__path__", [*cli.__path__, str(tmp_path)])
     assert minicnn_command("greet", "Ada") == (0, "hello Ada\n", "")
     assert "say hello" in minicnn_command("--help")[1]
-    monkeypatch.delitem(sys.modules, "minicnn.cli.greet")
+    sys.modules.pop("minicnn.cli.greet")
 
 
 def test_no_command_imports_what_is_slow_before_it_runs() -> None:

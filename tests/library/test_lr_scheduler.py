@@ -137,11 +137,10 @@ def test_jumping_to_an_epoch_equals_pytorch(schedule: Any, epoch: int) -> None:
     assert_equal_rates(*rates)
 
 
-@pytest.mark.parametrize("name", SCHEDULES)
+# Not the warm restarts: PyTorch begins the first period here, minicnn goes on in the one the epoch belongs to.
+@pytest.mark.parametrize("name", sorted(SCHEDULES.keys() - {"CosineAnnealingWarmRestarts"}))
 @given(data=st.data())
 def test_starting_in_the_middle_equals_pytorch(name: str, data: Any) -> None:
-    if name == "CosineAnnealingWarmRestarts":
-        pytest.skip("PyTorch starts its period anew here; minicnn goes on where the epoch is")
     options = data.draw(SCHEDULES[name])
     last_epoch = data.draw(st.integers(0, 30))
 

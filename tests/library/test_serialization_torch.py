@@ -22,6 +22,7 @@ from tests.library import peers
 from tests.library.pickle_bytes import (
     dictionary,
     integer,
+    legacy_storage,
     name,
     program,
     storage,
@@ -183,7 +184,9 @@ def test_a_state_dict(tmp_path: Path, kind: str, protocol: int) -> None:
 
 @pytest.mark.parametrize("kind", FORMATS)
 @given(
-    dtype=st.sampled_from("float64 float32 float16 bfloat16 int64 int32 int16 int8 uint8 bool".split()),
+    dtype=st.sampled_from(
+        ["float64", "float32", "float16", "bfloat16", "int64", "int32", "int16", "int8", "uint8", "bool"]
+    ),
     shape=st.lists(st.integers(0, 4), max_size=4),
     seed=st.integers(0, 1000),
 )
@@ -254,7 +257,7 @@ def test_a_whole_training_checkpoint(tmp_path: Path, kind: str, protocol: int) -
         "rng": torch.get_rng_state(),
         "numpy rng": np.random.RandomState(0).get_state(),
         "seen": {1, 2},
-        "raw": b"\x00\xff",
+        "raw": [b"\x00\xff", b""],
         "more": bytearray(b"\x80"),
         "size": torch.Size([2, 3]),
         "nothing": None,
@@ -317,9 +320,11 @@ def test_what_torch_can_save_and_we_cannot_hold(tmp_path: Path, kind: str) -> No
 def test_the_hand_written_files_are_what_torch_reads(tmp_path: Path) -> None:
     """Otherwise the hostile files would be refused for being wrong instead of for being hostile."""
     torch = peers.torch()
+    zipped, legacy = tmp_path / "zip.pth", tmp_path / "legacy.pth"
     body = dictionary({"x": tensor(storage(), (2, 3), (3, 1))})
-    zipped = write_zip(tmp_path / "zip.pth", body, {"data/0": VALUES.tobytes()})
-    legacy = write_legacy(tmp_path / "legacy.pth", body, {"0": (6, VALUES.tobytes())})
+    write_zip(zipped, body, {"data/0": VALUES.tobytes()})
+    body = dictionary({"x": tensor(legacy_storage(), (2, 3), (3, 1))})
+    write_legacy(legacy, body, {"0": (6, VALUES.tobytes())})
     for path in (zipped, legacy):
         expected = torch.load(path, weights_only=False)
         assert expected["x"].tolist() == [[0, 1, 2], [3, 4, 5]]

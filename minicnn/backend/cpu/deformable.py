@@ -74,7 +74,7 @@ def _locate(dy, dx, tap, geometry, height, width, address, nearness, slope_y, sl
             window = p * dy.shape[1] + q
             y = p * stride_h + row0 + dy[p, q]
             x = q * stride_w + column0 + dx[p, q]
-            if not (-1 < y < height and -1 < x < width):
+            if not (-1 <= y < height and -1 <= x < width):  # NaN is outside too
                 for corner in range(4):
                     address[corner, window] = 0
                     nearness[corner, window] = 0

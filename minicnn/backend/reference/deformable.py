@@ -143,7 +143,7 @@ def _corners(
             index = (np.clip(qy, 0, h - 1) * w + np.clip(qx, 0, w - 1)).astype(np.int64)[:, :, None]
             gy, gx = (below if down else 1 - below), (right if across else 1 - right)
             slope_y, slope_x = (1 if down else -1) * gx * inside, (1 if across else -1) * gy * inside
-            flat = index.reshape(n, offset_groups, 1, -1)
+            flat = index.reshape(n, offset_groups, 1, index.shape[3] * index.shape[4])
             pixels = np.take_along_axis(planes, flat, axis=3).reshape(*planes.shape[:3], *index.shape[3:])
             yield pixels, (gy * gx * inside)[:, :, None], (slope_y, slope_x), index
 

@@ -98,11 +98,12 @@ def _index_item(draw: Any, size: int) -> Any:
 @st.composite
 def _basic_index(draw: Any) -> Drawn:
     x = draw(arrays(shapes(min_dims=1)))
-    items = [_index_item(draw, size) for size in x.shape[: draw(st.integers(1, x.ndim))]]
-    extra = draw(st.sampled_from(["", "...", "None"]))
-    if extra:
-        items.insert(draw(st.integers(0, len(items))), ... if extra == "..." else None)
-    return (x,), {"index": tuple(items)}
+    count = draw(st.integers(1, x.ndim))
+    front = draw(st.integers(0, count))
+    extra = draw(st.sampled_from([(), (...,), (None,)]))
+    sizes = x.shape[:count] if extra != (...,) else (*x.shape[:front], *x.shape[x.ndim - count + front :])
+    items = [_index_item(draw, size) for size in sizes]
+    return (x,), {"index": (*items[:front], *extra, *items[front:])}
 
 
 @st.composite

@@ -1,0 +1,15 @@
+"""How small an image may be: said by the network itself, before the fifth pooling has nothing left to pool."""
+
+from __future__ import annotations
+
+from ..errors import ShapeError
+from ..tensor import Tensor
+
+
+def require_size(images: Tensor, smallest: int) -> None:
+    """Check a batch of images, (N, C, H, W): raises ShapeError unless H and W are at least ``smallest``."""
+    if images.ndim != 4:
+        raise ShapeError(f"expected a batch of images (N, C, H, W), got shape {tuple(images.shape)}")
+    height, width = images.shape[2:]
+    if min(height, width) < smallest:
+        raise ShapeError(f"expected images of at least {smallest}x{smallest} pixels, got {height}x{width}")

@@ -1,0 +1,160 @@
+"""conv2d against the loops of its definition, and the pieces it is made of."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import minicnn
+import minicnn.nn.functional as F
+from minicnn.backend import reference
+from minicnn.backend.base import Window
+from minicnn.errors import ShapeError
+from tests.library import oracles
+from tests.library.strategies import SEEDS, convolutions, distinct, normal
+
+
+def by_loops(x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
+    if padding == "same":  # pad by hand, the odd one below and on the right
+        totals = [d * (k - 1) for d, k in zip(oracles.pair(dilation), weight.shape[2:], strict=True)]
+        x = np.pad(x, [(0, 0), (0, 0), *((total // 2, total - total // 2) for total in totals)])
+    return oracles.conv2d(x, weight, bias, stride, 0 if isinstance(padding, str) else padding, dilation, groups)
+
+
+@given(drawn=convolutions())
+def test_values(drawn):
+    arrays, options = drawn
+    got = F.conv2d(*map(minicnn.tensor, arrays), **options)
+    expected = by_loops(*arrays, **options)
+    assert got.shape == expected.shape
+    np.testing.assert_allclose(got.numpy(), expected, rtol=1e-12, atol=1e-12)
+
+
+@given(drawn=convolutions(unbatched=True))
+def test_one_image(drawn):
+    (x, *rest), options = drawn
+    got = F.conv2d(minicnn.tensor(x), *map(minicnn.tensor, rest), **options)
+    np.testing.assert_allclose(got.numpy(), by_loops(x[None], *rest, **options)[0], rtol=1e-12, atol=1e-12)
+
+
+@given(drawn=convolutions())
+def test_float32(drawn):
+    arrays, options = drawn
+    got = F.conv2d(*(minicnn.tensor(a.astype(np.float32)) for a in arrays), **options)
+    assert got.dtype == np.float32
+    np.testing.assert_allclose(got.numpy(), by_loops(*arrays, **options), rtol=1e-4, atol=1e-4)
+
+
+@given(drawn=convolutions(), seed=SEEDS)
+def test_the_gradients_by_loops(drawn, seed):
+    """The convolution is linear, so a gradient entry is the output's change when one entry grows by one."""
+    (x, weight, *bias), options = drawn
+    leaves = [minicnn.tensor(a, requires_grad=True) for a in (x, weight, *bias)]
+    y = F.conv2d(*leaves, **options)
+    cotangent = normal(y.shape, seed)
+    y.backward(minicnn.tensor(cotangent))
+    rng = np.random.default_rng(seed)
+    for leaf, place in [(leaf, tuple(rng.integers(0, leaf.shape))) for leaf in leaves for _ in range(2)]:
+        unit = np.zeros(leaf.shape)
+        unit[place] = 1
+        args = {"x": x, "weight": weight, "bias": np.zeros(len(weight))}
+        args |= {name: unit for name, other in zip(args, leaves, strict=False) if other is leaf}
+        if leaf is not leaves[-1] or not bias:
+            args["bias"] = None
+        else:
+            args["x"] = np.zeros(x.shape)
+        np.testing.assert_allclose(leaf.grad.numpy()[place], (by_loops(**args, **options) * cotangent).sum(), rtol=1e-9, atol=1e-9)
+
+
+def test_no_image_and_no_row():
+    w = minicnn.ones(3, 2, 3, 3, requires_grad=True)
+    x = minicnn.zeros(0, 2, 5, 5, requires_grad=True)
+    y = F.conv2d(x, w, padding=1)
+    assert y.shape == (0, 3, 5, 5)
+    y.sum().backward()
+    assert x.grad.shape == (0, 2, 5, 5) and not w.grad.numpy().any()
+
+
+def test_inputs_in_any_memory_order():
+    x, w = distinct((2, 3, 5, 4), 0), distinct((4, 3, 3, 2), 1)
+    expected = by_loops(x, w)
+    channels_last = minicnn.tensor(np.ascontiguousarray(x.transpose(0, 2, 3, 1))).permute(0, 3, 1, 2)
+    flipped = minicnn.tensor(np.ascontiguousarray(w[..., ::-1])).flip(3)
+    np.testing.assert_allclose(F.conv2d(channels_last, flipped).numpy(), expected, rtol=1e-12)
+
+
+@given(drawn=convolutions(), seed=SEEDS)
+def test_im2col_copies_and_col2im_is_its_adjoint(drawn, seed):
+    (x, weight, *_), options = drawn
+    window = Window(weight.shape[2:], oracles.pair(options["stride"]), ((1, 0), (2, 1)), oracles.pair(options["dilation"]))
+    columns = reference.conv.im2col(x, window)
+    height, width = window.output_size(x.shape[2:])
+    if min(height, width) < 1:
+        return
+    assert columns.shape == (x.shape[1] * weight[0, 0].size, x.shape[0] * height * width)
+    row, column = 0, 0
+    for c, p, q in np.ndindex(x.shape[1], *weight.shape[2:]):
+        for n, i, j in np.ndindex(x.shape[0], height, width):
+            at = i * window.stride[0] + p * window.dilation[0] - 1, j * window.stride[1] + q * window.dilation[1] - 2
+            inside = 0 <= at[0] < x.shape[2] and 0 <= at[1] < x.shape[3]
+            assert columns[row, column % columns.shape[1]] == (x[n, c, *at] if inside else 0)
+            column += 1
+        row += 1
+    other = normal(columns.shape, seed)
+    back = reference.conv.col2im(other, x.shape, window)
+    np.testing.assert_allclose((columns * other).sum(), (x * back).sum(), rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("x", "w", "options", "words"),
+    [
+        ((1, 3, 5, 5), (4, 2, 3, 3), {}, "expected 2 input channels, got 3"),
+        ((1, 4, 5, 5), (4, 4, 3, 3), {"groups": 2}, "expected 8 input channels, got 4"),
+        ((1, 4, 5, 5), (3, 2, 3, 3), {"groups": 2}, "groups to divide the 3 output channels, got groups=2"),
+        ((1, 2, 5, 5), (4, 2, 3, 3), {"groups": 0}, "got groups=0"),
+        ((1, 2, 2, 5), (4, 2, 3, 3), {}, "at least 3x3 pixels .*, got 2x5"),
+        ((1, 2, 5, 5), (4, 2, 3, 3), {"dilation": 3}, "at least 7x7 pixels"),
+        ((5, 5), (4, 2, 3, 3), {}, r"\(N, C, H, W\) or one image \(C, H, W\), got shape \(5, 5\)"),
+        ((1, 2, 5, 5), (4, 2, 3), {}, r"kH, kW\), got shape \(4, 2, 3\)"),
+    ],
+)
+def test_shape_errors(x, w, options, words):
+    with pytest.raises(ShapeError, match=words):
+        F.conv2d(minicnn.zeros(*x), minicnn.zeros(*w), **options)
+
+
+def test_bias_and_dtype_errors():
+    x, w = minicnn.zeros(1, 2, 5, 5), minicnn.zeros(4, 2, 3, 3)
+    with pytest.raises(ShapeError, match=r"bias of shape \(4,\), got \(2,\)"):
+        F.conv2d(x, w, minicnn.zeros(2))
+    with pytest.raises(ShapeError, match="one dtype, got float64 and float32"):
+        F.conv2d(x.double(), w)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"stride": 0}, "stride: expected an int or a pair of ints of at least 1, got 0"),
+        ({"dilation": (1, 0)}, r"dilation: .* got \(1, 0\)"),
+        ({"padding": -1}, "padding: .* of at least 0, got -1"),
+        ({"padding": (1, 2, 3)}, r"padding: .*got \(1, 2, 3\)"),
+        ({"stride": 1.5}, "stride: .*got 1.5"),
+        ({"padding": "half"}, "'same' or 'valid', got 'half'"),
+        ({"padding": "same", "stride": 2}, r"padding='same' needs stride 1, got stride \(2, 2\)"),
+    ],
+)
+def test_argument_errors(options, words):
+    with pytest.raises(ValueError, match=words):
+        F.conv2d(minicnn.zeros(1, 2, 5, 5), minicnn.zeros(4, 2, 3, 3), **options)
+
+
+@given(size=st.integers(4, 9), kernel=st.integers(1, 4), stride=st.integers(1, 3), padding=st.integers(0, 2), dilation=st.integers(1, 2))
+def test_the_window_counts_its_positions(size, kernel, stride, padding, dilation):
+    window = Window((kernel, kernel), (stride, stride), ((padding, padding), (0, padding)), (dilation, dilation))
+    for axis, (before, after) in enumerate(((padding, padding), (0, padding))):
+        starts = range(-before, size + after, stride)
+        fitting = [s for s in starts if s + dilation * (kernel - 1) < size + after]
+        if fitting:
+            assert window.output_size((size, size))[axis] == len(fitting)
