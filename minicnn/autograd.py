@@ -190,7 +190,7 @@ class Function(Node):
             result = cls.forward(ctx, *(arg.array if isinstance(arg, Tensor) else arg for arg in args), **kwargs)
         results = result if isinstance(result, tuple) else (result,)
         memory = {id(_owner(tensor.array)): tensor.version for tensor in tensors}
-        outputs = tuple(_wrap_output(ctx.backend.xp.asarray(array), memory, place) for array in results)
+        outputs = tuple(_wrap_output(ctx.backend.xp.asanyarray(array), memory, place) for array in results)
 
         if SWITCHES.anomaly:
             ctx.module_path = scope.path()

@@ -26,11 +26,17 @@ def _cpu() -> Backend:
     return CpuBackend()
 
 
+def _shapes() -> Backend:
+    from .shapes import ShapesBackend
+
+    return ShapesBackend()
+
+
 def _cuda() -> Backend:
     raise DeviceError("device 'cuda' was asked for, but this version of minicnn computes on the CPU only: use 'cpu'")
 
 
-LOADERS: dict[str, Callable[[], Backend]] = {"reference": _reference, "cpu": _cpu, "cuda": _cuda}
+LOADERS: dict[str, Callable[[], Backend]] = {"reference": _reference, "cpu": _cpu, "shapes": _shapes, "cuda": _cuda}
 _loaded: dict[str, Backend] = {}
 _active = {"cpu": "cpu", "cuda": "cuda"}  # which backend serves a type of device
 

@@ -80,6 +80,8 @@ PARAMETERS     = {"paper": 60_965_224,  "torchvision": 61_100_840}
 MULTIPLY_ADDS  = {"paper": 724_406_816, "torchvision": 714_188_480}
 # fmt: on
 
+HIDDEN = 4096  # neurons of each of the first two linear layers
+
 # Section 5: weights are normal with this deviation, the biases of the eight layers constant. A bias of 1 keeps the
 # ReLU of a fresh layer active.
 WEIGHT_STD = 0.01
@@ -136,13 +138,13 @@ def _torchvision_features(in_channels: int) -> nn.Sequential:
 def _paper_classifier(num_classes: int, dropout: float) -> nn.Sequential:
     """The three linear layers of 2012: what is dropped are the outputs of the first two."""
     return nn.Sequential(
-        nn.Linear(256 * 6 * 6, 4096),  # (N, 9216) -> (N, 4096)
+        nn.Linear(256 * 6 * 6, HIDDEN),  # (N, 9216) -> (N, 4096)
         nn.ReLU(inplace=True),
         nn.Dropout(dropout),
-        nn.Linear(4096, 4096),  # (N, 4096)
+        nn.Linear(HIDDEN, HIDDEN),  # (N, 4096)
         nn.ReLU(inplace=True),
         nn.Dropout(dropout),
-        nn.Linear(4096, num_classes),  # (N, num_classes)
+        nn.Linear(HIDDEN, num_classes),  # (N, num_classes)
     )
 
 
@@ -150,12 +152,12 @@ def _torchvision_classifier(num_classes: int, dropout: float) -> nn.Sequential:
     """The three linear layers of public weights: what is dropped are the inputs of the first two."""
     return nn.Sequential(
         nn.Dropout(dropout),
-        nn.Linear(256 * 6 * 6, 4096),  # (N, 9216) -> (N, 4096)
+        nn.Linear(256 * 6 * 6, HIDDEN),  # (N, 9216) -> (N, 4096)
         nn.ReLU(inplace=True),
         nn.Dropout(dropout),
-        nn.Linear(4096, 4096),  # (N, 4096)
+        nn.Linear(HIDDEN, HIDDEN),  # (N, 4096)
         nn.ReLU(inplace=True),
-        nn.Linear(4096, num_classes),  # (N, num_classes)
+        nn.Linear(HIDDEN, num_classes),  # (N, num_classes)
     )
 
 

@@ -123,7 +123,7 @@ class BasicConv2d(nn.Module):
 class Inception(nn.Module):
     """The module with dimension reductions (Figure 2b, L2.1.2): (N, in_channels, H, W) -> (N, K, H, W).
 
-    K = ``ch1x1 + ch3x3 + ch5x5 + pool_proj``. Module 3a takes 128e6 multiply-adds, where ``NaiveInception`` with the same
+    K = ``ch1x1 + ch3x3 + ch5x5 + pool_proj``. Module 3a takes 128e6 multiply-adds; ``NaiveInception`` with the same
     filters takes 303e6 and hands 416 channels on instead of 256.
     """
 

@@ -50,7 +50,7 @@ TABLE_1: dict[str, Stages] = {
     "D":                ((64, 64), (128, 128), (256, 256, 256),      (512, 512, 512),      (512, 512, 512)),
     "E":                ((64, 64), (128, 128), (256, 256, 256, 256), (512, 512, 512, 512), (512, 512, 512, 512)),
 }
-LINEAR = (4096, 4096)  # the linear layers before the last one
+HIDDEN = 4096  # neurons of each of the first two linear layers
 
 # Table 2: parameters in millions.
 TABLE_2 = {"A": 133, "B": 133, "D": 138, "E": 144}
@@ -108,13 +108,13 @@ class VGG(nn.Module):
             self.features = _features(stages, batch_norm, in_channels)
             self.avgpool = nn.AdaptiveAvgPool2d((7, 7))
             self.classifier = nn.Sequential(
-                nn.Linear(512 * 7 * 7, LINEAR[0]),  # (N, 25088) -> (N, 4096)
+                nn.Linear(512 * 7 * 7, HIDDEN),  # (N, 25088) -> (N, 4096)
                 nn.ReLU(inplace=True),
                 nn.Dropout(dropout),
-                nn.Linear(*LINEAR),  # (N, 4096)
+                nn.Linear(HIDDEN, HIDDEN),  # (N, 4096)
                 nn.ReLU(inplace=True),
                 nn.Dropout(dropout),
-                nn.Linear(LINEAR[1], num_classes),  # (N, num_classes)
+                nn.Linear(HIDDEN, num_classes),  # (N, num_classes)
             )
 
         for module in self.modules():  # biases are built as zero, a norm as the identity

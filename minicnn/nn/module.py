@@ -356,8 +356,9 @@ class Module:
         """Convert every tensor in the tree; a ``Parameter`` stays the object that optimisers know."""
         for module in self.modules():
             for parameter in module.parameters(recurse=False):
-                gradient = parameter.grad
-                parameter.data = convert(parameter.data)
+                gradient, converted = parameter.grad, convert(parameter.data)
+                if converted.array is not parameter.array:  # else a pending backward still counts its writes
+                    parameter.data = converted
                 parameter.grad = None if gradient is None else convert(gradient)
             for name, buffer in module.named_buffers(recurse=False, remove_duplicate=False):
                 module._buffers[name] = convert(buffer)

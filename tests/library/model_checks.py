@@ -12,12 +12,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import minicnn
-from minicnn import nn
+from minicnn import models, nn
 from minicnn.nn import functional as F
 
 LOGITS_FLOAT32 = 2e-4
@@ -69,6 +70,49 @@ def same_weights(model: nn.Module, peer: Any) -> nn.Module:
     own = {key: value.shape for key, value in model.state_dict().items()}
     assert list(own.items()) == [(key, value.shape) for key, value in state.items()]
     model.load_state_dict(state)
+    return model
+
+
+def drawn(build: Callable[[], Any]) -> Any:
+    """What ``build`` makes of PyTorch's modules, its parameters drawn quickly, signals kept at one size (He).
+
+    The largest of these networks have 10^8 parameters: they are copies of one block of random numbers.
+    """
+    import torch
+
+    with torch.device("meta"):
+        peer = build()
+    peer.to_empty(device="cpu")
+    pool = torch.from_numpy(images(((1 << 20) + 7,)))  # no multiple of a layer's width: rows differ
+    with torch.no_grad():
+        for module in peer.modules():
+            if isinstance(module, torch.nn.BatchNorm2d):
+                module.reset_parameters()
+            elif hasattr(module, "weight"):
+                fan_in = module.weight[0].numel()
+                _tile(module.weight, pool * (2 / fan_in) ** 0.5)
+                if module.bias is not None:
+                    _tile(module.bias, pool * 0.1)
+    return peer
+
+
+def _tile(parameter: Any, pool: Any) -> None:
+    flat = parameter.view(-1)
+    for start in range(0, len(flat), len(pool)):
+        part = flat[start : start + len(pool)]
+        part.copy_(pool[: len(part)])
+
+
+def from_pth(name: str, peer: Any, path: Path, **options: Any) -> nn.Module:
+    """``create_model`` with the weights that PyTorch saves of ``peer``; the file, up to 0.6 GB, is removed again."""
+    import torch
+
+    torch.save(peer.state_dict(), path)
+    try:
+        model = models.create_model(name, weights=path, **options)
+    finally:
+        path.unlink()
+    assert list(model.state_dict()) == list(peer.state_dict())
     return model
 
 
@@ -158,28 +202,43 @@ def walk(model: nn.Module, shape: tuple[int, ...]) -> Walk:
     return found
 
 
-def losses_on_digits(model: nn.Module, lr: float, steps: int = 10, batch: int = 16) -> list[float]:
-    """The losses of a few steps of SGD on one batch of the bundled digits, for networks with one grey channel."""
+def losses_on_digits(
+    model: nn.Module,
+    steps: int = 10,
+    batch: int = 64,
+    lr: float = 0.02,
+    enlarged: int = 1,
+    loss: Callable[[Any, Any], Any] = F.cross_entropy,
+) -> list[float]:
+    """The losses of a few steps of SGD on one batch of the bundled digits, for networks with one grey channel.
+
+    ``enlarged`` makes each of the 8 x 8 pixels a square of that side. ``loss`` takes what the network returns, and the
+    targets.
+    """
     from sklearn.datasets import load_digits
 
     digits = load_digits()
-    x = minicnn.tensor(digits.images[:batch, None].astype(np.float32) / 8 - 1)
+    pixels = digits.images[:batch, None].repeat(enlarged, axis=2).repeat(enlarged, axis=3)
+    x = minicnn.tensor(pixels.astype(np.float32) / 8 - 1)
     y = minicnn.tensor(digits.target[:batch])
     optimizer = minicnn.optim.SGD(model.train().parameters(), lr=lr, momentum=0.9)
     losses = []
     for _ in range(steps):
         optimizer.zero_grad()
-        loss = F.cross_entropy(model(x), y)
-        loss.backward()
+        value = loss(model(x), y)
+        value.backward()
         optimizer.step()
-        losses.append(loss.item())
+        losses.append(value.item())
     return losses
 
 
-def without_gradient(model: nn.Module, shape: tuple[int, ...]) -> list[str]:
+def without_gradient(
+    model: nn.Module, shape: tuple[int, ...], loss: Callable[[Any, Any], Any] = F.cross_entropy
+) -> list[str]:
     """The parameters that a training step leaves without a gradient, or with an infinite or all-zero one."""
-    logits = model.train()(minicnn.tensor(images(shape)))
-    F.cross_entropy(logits, minicnn.tensor(labels(shape[0], logits.shape[1]))).backward()
+    output = model.train()(minicnn.tensor(images(shape)))
+    logits = output[0] if isinstance(output, tuple) else output
+    loss(output, minicnn.tensor(labels(shape[0], logits.shape[1]))).backward()
     return [
         name
         for name, parameter in model.named_parameters()

@@ -24,9 +24,7 @@ gammas = st.floats(0.3, 1.0)
 factors = st.floats(0.05, 1.0)
 SCHEDULES: dict[str, st.SearchStrategy[dict[str, Any]]] = {
     "StepLR": st.fixed_dictionaries({"step_size": st.integers(1, 20), "gamma": gammas}),
-    "MultiStepLR": st.fixed_dictionaries(
-        {"milestones": st.lists(st.integers(1, EPOCHS), max_size=5), "gamma": gammas}
-    ),
+    "MultiStepLR": st.fixed_dictionaries({"milestones": st.lists(st.integers(1, EPOCHS), max_size=5), "gamma": gammas}),
     "ExponentialLR": st.fixed_dictionaries({"gamma": st.floats(0.8, 1.0)}),
     "ConstantLR": st.fixed_dictionaries({"factor": factors, "total_iters": st.integers(0, 60)}),
     "LinearLR": st.fixed_dictionaries(
@@ -36,7 +34,9 @@ SCHEDULES: dict[str, st.SearchStrategy[dict[str, Any]]] = {
     "CosineAnnealingWarmRestarts": st.fixed_dictionaries(
         {"T_0": st.integers(1, 20), "T_mult": st.integers(1, 3), "eta_min": st.floats(0, 0.005)}
     ),
-    "LambdaLR": st.sampled_from([{"lr_lambda": lambda epoch: 1 / (1 + epoch)}, {"lr_lambda": [math.cos, lambda epoch: 0.9**epoch]}]),
+    "LambdaLR": st.sampled_from(
+        [{"lr_lambda": lambda epoch: 1 / (1 + epoch)}, {"lr_lambda": [math.cos, lambda epoch: 0.9**epoch]}]
+    ),
 }
 drawn_schedule = st.sampled_from(sorted(SCHEDULES)).flatmap(
     lambda name: SCHEDULES[name].map(lambda options: (name, options))

@@ -156,6 +156,10 @@ def test_a_typo_is_told_the_nearest_name():
     assert str(caught.value) == "'Net' object has no attribute 'layr1'. Did you mean 'layer1'?"
     with pytest.raises(AttributeError, match="Did you mean 'state_dict'"):
         net.state_dct()
+    with pytest.raises(AttributeError, match="Did you mean 'register_forward_hook'"):  # and nothing private
+        net.forward_hooks  # noqa: B018
+    with pytest.raises(AttributeError, match="Did you mean '_modules'"):
+        net._modles  # noqa: B018
     with pytest.raises(AttributeError, match="Did you mean 'running_mean'"):
         nn.BatchNorm2d(2).runing_mean  # noqa: B018
     with pytest.raises(AttributeError) as caught:
@@ -246,6 +250,8 @@ def test_shared_modules_and_parameters_are_yielded_once():
     net = nn.Sequential(shared, shared, tied)
     assert [name for name, _ in net.named_parameters()] == ["0.weight", "0.bias"]
     assert [name for name, _ in net.named_children()] == ["0", "2"]
+    assert [name for name, _ in net.named_modules()] == ["", "0", "2"]
+    assert [name for name, _ in net.named_modules(remove_duplicate=False)] == ["", "0", "1", "2"]
     assert [name for name, _ in net.named_parameters(remove_duplicate=False)] == [
         "0.weight",
         "0.bias",
@@ -305,6 +311,8 @@ def test_freezing():
     net(images(2, 3, 6, 6)).sum().backward()
     for name, parameter in net.named_parameters():
         assert (parameter.grad is None) == name.startswith("layer1."), name
+    net.requires_grad_()
+    assert all(parameter.requires_grad for parameter in net.parameters())
 
 
 def test_zero_grad():
@@ -335,6 +343,23 @@ def test_to_converts_floats_and_keeps_the_parameter_objects():
     assert str(net.fc.weight.dtype) == "float32"
     with pytest.raises(TypeError, match="floating-point"):
         net.to(minicnn.int64)
+
+
+def test_to_converts_a_buffer_under_each_of_its_names():
+    module = nn.Module()
+    module.register_buffer("a", minicnn.Tensor(np.ones(1, np.float32)))
+    module.register_buffer("b", module.a)
+    module.double()
+    assert str(module.a.dtype) == str(module.b.dtype) == "float64"
+
+
+def test_a_conversion_that_changes_nothing_leaves_pending_backwards_watchful():
+    layer = nn.Linear(2, 2)
+    out = layer(minicnn.Tensor(np.ones((1, 2), np.float32), requires_grad=True)).sum()
+    layer.float()
+    nn.init.zeros_(layer.weight)
+    with pytest.raises(RuntimeError, match="overwritten"):
+        out.backward()
 
 
 def test_a_converted_parameter_still_trains():
@@ -387,6 +412,13 @@ def test_load_state_dict_takes_arrays_of_another_dtype():
     assert np.allclose(net.fc.weight.array, state["fc.weight"])
     assert str(net.fc.weight.dtype) == "float32"
     assert net.layer1[0].bn1.num_batches_tracked.item() == 1
+
+
+def test_load_state_dict_takes_parameters():
+    net, other = Net(), Net()
+    net.load_state_dict(dict(other.named_parameters()) | dict(other.named_buffers()))
+    assert np.array_equal(net.fc.weight.array, other.fc.weight.array)
+    assert net.fc.weight.is_leaf
 
 
 def test_loading_is_noticed_by_a_pending_backward():
@@ -578,6 +610,15 @@ def test_an_error_in_a_composite_forward_names_the_composite():
         net(images(1, 4, 6, 6))
 
 
+def test_an_error_without_a_tensor_to_describe():
+    class Raises(nn.Module):
+        def forward(self, size):
+            return minicnn.zeros(2, 3).reshape(size)
+
+    with pytest.raises(ShapeError, match=r"^Sequential\.0: reshape: .* the shape \(7,\)$"):
+        nn.Sequential(Raises())(7)
+
+
 def test_a_module_from_elsewhere_is_named_by_its_class():
     outside = nn.Linear(2, 4)
     with pytest.raises(ShapeError, match=r"\(from Linear"):
@@ -652,7 +693,7 @@ def test_sequential_runs_in_order():
 def test_sequential_indexing():
     a, b, c = nn.ReLU(), nn.Tanh(), nn.Sigmoid()
     net = nn.Sequential(a, b, c)
-    assert net[0] is a and net[-1] is c and len(net) == 3 and list(net) == [a, b, c]
+    assert net[0] is a and net[-1] is c and net[-3] is a and len(net) == 3 and list(net) == [a, b, c]
     tail = net[1:]
     assert type(tail) is nn.Sequential and list(tail) == [b, c]
     assert [name for name, _ in tail.named_children()] == ["1", "2"]
@@ -673,7 +714,8 @@ def test_sequential_is_changed_like_a_list():
     assert list(net) == [b, c, d] and [n for n, _ in net.named_children()] == ["0", "1", "2"]
     net[-1] = a
     assert list(net) == [b, c, a]
-    assert net.pop(1) is c and net.pop() is a and list(net) == [b]
+    assert net.pop(0) is b and net.pop() is a and list(net) == [c]
+    net[0] = b
     assert list(net + nn.Sequential(c)) == [b, c]
     net += [d]
     assert list(net) == [b, d]
@@ -695,12 +737,25 @@ def test_sequential_with_names():
     assert [name for name, _ in net.named_children()] == ["conv", "1", "relu"]
 
 
-def test_a_slice_of_a_subclass_with_its_own_constructor_is_a_plain_sequential():
+def test_a_slice_is_of_the_subclass_only_where_its_constructor_allows():
     class ConvReLU(nn.Sequential):
         def __init__(self, channels):
             super().__init__(nn.Conv2d(channels, channels, 1), nn.ReLU())
 
+    class Copies(nn.ModuleList):
+        def __init__(self, count):
+            super().__init__(nn.ReLU() for _ in range(count))
+
+    class Stage(nn.Sequential):
+        pass
+
+    class Branches(nn.ModuleList):
+        pass
+
     assert type(ConvReLU(3)[:1]) is nn.Sequential
+    assert type(Copies(3)[:1]) is nn.ModuleList
+    assert type(Stage(nn.ReLU())[:1]) is Stage
+    assert type(Branches([nn.ReLU()])[:1]) is Branches
 
 
 def test_module_list():
@@ -747,7 +802,7 @@ def small_net(nn):
     return nn.Sequential(
         nn.Conv2d(3, 8, 5, stride=2, padding="valid", dilation=2),
         nn.ModuleList([block, nn.ModuleDict({"pool": nn.MaxPool2d(2), "gn": nn.GroupNorm(2, 8)})]),
-        nn.ModuleList([nn.ReLU(), nn.ReLU(), nn.Linear(2, 2, bias=False), nn.ReLU()]),
+        nn.ModuleList([nn.Linear(2, 2, bias=False), nn.ReLU(), nn.ReLU(), nn.Tanh()]),
         nn.ModuleList([nn.Sequential(nn.Tanh(), nn.BatchNorm2d(2, affine=False))] * 2),
         nn.BatchNorm2d(4, track_running_stats=False),
         nn.Sequential(),

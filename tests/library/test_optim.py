@@ -172,7 +172,9 @@ def test_fifty_steps_follow_the_formulas(name: str, data: Any) -> None:
     for grad in grads:
         param.grad = minicnn.tensor([grad, 0.0], dtype=minicnn.float64)
         optimizer.step()
-    by_hand = sgd_by_hand(start, grads, chosen) if name == "SGD" else adam_by_hand(start, grads, chosen, name == "AdamW")
+    by_hand = (
+        sgd_by_hand(start, grads, chosen) if name == "SGD" else adam_by_hand(start, grads, chosen, name == "AdamW")
+    )
     assert worst_difference(param.array[0], by_hand) <= 1e-12
 
 

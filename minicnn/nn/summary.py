@@ -1,0 +1,227 @@
+"""What a network costs, layer by layer: shapes, parameters, multiply-adds, memory, receptive field.
+
+The conventions, because counts that do not state theirs cannot be compared:
+
+- *Multiply-adds* (MACs): one for each weight and each output it contributes to, in convolutions and matrix products,
+  for one image. Biases, norms, activations and pooling are not counted. One multiply-add is two FLOPs.
+- *Activation memory*: the bytes of every layer's output for one image in float32: what training has to keep, up to
+  the layers whose gradient needs less.
+- *Receptive field*: the side of the square of input pixels that one output pixel can depend on, at most; it goes on
+  growing past the image's edge. *Stride*: input pixels between neighbouring output pixels.
+- What does not run in evaluation (GoogLeNet's auxiliary classifiers) counts as parameters only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from .. import backend
+from ..autograd import Node, topological_order
+from ..backend.base import Pair
+from ..backend.shapes import ShapesBackend, shape_array
+from ..grad_mode import enable_grad
+from ..tensor import Tensor
+from .module import Module
+
+FLOAT32_BYTES = 4
+
+
+@dataclass
+class Row:
+    """One call of one layer. ``multiply_adds`` and ``parameters`` are the layer's own, not those of layers inside."""
+
+    name: str
+    kind: str
+    output_shape: tuple[int, ...]
+    parameters: int
+    multiply_adds: int
+    activation_bytes: int
+    receptive_field: Pair | None = None
+    stride: Pair | None = None
+    node: Node | None = field(default=None, repr=False)
+
+
+@dataclass
+class Summary:
+    """The table of a network; ``print`` it, or read ``rows`` and the totals."""
+
+    model: str
+    input_shape: tuple[int, ...]
+    rows: list[Row]
+    parameters: int
+    idle_parameters: int
+    trainable_parameters: int
+
+    @property
+    def multiply_adds(self) -> int:
+        """Of one image through the whole network."""
+        return sum(row.multiply_adds for row in self.rows)
+
+    @property
+    def activation_bytes(self) -> int:
+        """Of all layers' outputs for one image."""
+        return sum(row.activation_bytes for row in self.rows)
+
+    def within(self, name: str) -> list[Row]:
+        """The rows of the module called ``name`` and of everything below it."""
+        return [row for row in self.rows if row.name == name or row.name.startswith(f"{name}.")]
+
+    def __str__(self) -> str:
+        header = ("layer", "kind", "output", "parameters", "mult-adds", "memory", "field", "stride")
+        cells = [header, *(_cells(row) for row in self.rows)]
+        widths = [max(len(line[i]) for line in cells) for i in range(len(header))]
+        lines = [_line(line, widths) for line in cells]
+        rule = "-" * len(lines[0])
+        return "\n".join([lines[0], rule, *lines[1:], rule, *self._totals()])
+
+    def _totals(self) -> list[str]:
+        idle = f" ({self.idle_parameters:,} of them idle in evaluation)" if self.idle_parameters else ""
+        frozen = self.parameters - self.trainable_parameters
+        return [
+            f"{self.model} on {'x'.join(map(str, self.input_shape))}",
+            f"parameters         {self.parameters:,}{idle}" + (f" ({frozen:,} frozen)" if frozen else ""),
+            f"multiply-adds      {self.multiply_adds:,} (convolutions and matrix products, one image; 2 FLOPs each)",
+            f"activation memory  {_bytes(self.activation_bytes)} (all layers' outputs, one image, float32)",
+            f"parameter memory   {_bytes(self.parameters * FLOAT32_BYTES)} (float32)",
+        ]
+
+
+def summary(model: Module, input_shape: tuple[int, ...] = (3, 224, 224)) -> Summary:
+    """What ``model`` costs on one image of ``input_shape`` (C, H, W), layer by layer.
+
+    The model runs once, in evaluation mode, on a backend that follows shapes and computes nothing: no memory, no
+    time, no change to the model. A layer that is called twice has two rows; its parameters count in the first.
+
+    Raises:
+        ShapeError: if the model does not take such an input.
+    """
+    counter = backend.load("shapes")
+    assert isinstance(counter, ShapesBackend)
+    image = Tensor.wrap(shape_array((1, *input_shape)))
+    image.requires_grad = True  # the tape then knows which layers lie between the input and each output
+    recorder = _Recorder(counter, model)
+    with _evaluating(model), recorder.attached(), backend.use("shapes"), enable_grad():
+        model(image)
+    _receptive_fields(recorder.rows, tuple(input_shape[1:]))
+    trainable = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    total = sum(p.numel() for p in model.parameters())
+    used = sum(row.parameters for row in recorder.rows)
+    return Summary(type(model).__name__, tuple(input_shape), recorder.rows, total, total - used, trainable)
+
+
+class _Recorder:
+    """Hooks on every module that note what it put out and what it cost, less what the modules inside it cost."""
+
+    def __init__(self, counter: ShapesBackend, model: Module) -> None:
+        self.counter, self.model = counter, model
+        self.rows: list[Row] = []
+        self._seen: set[int] = set()
+        self._open: list[list[int]] = []  # for each running module: count at entry, count of the modules inside
+
+    @contextmanager
+    def attached(self) -> Iterator[None]:
+        """Hooks in, hooks out."""
+        handles = []
+        try:
+            for name, module in self.model.named_modules():
+                handles.append(module.register_forward_pre_hook(lambda *_: self._enter()))
+                handles.append(module.register_forward_hook(self._leaver(name)))
+            yield
+        finally:
+            for handle in handles:
+                handle.remove()
+
+    def _enter(self) -> None:
+        self._open.append([self.counter.multiply_adds, 0])
+
+    def _leaver(self, name: str) -> Any:
+        def leave(module: Module, _: Any, output: Any) -> None:
+            before, inside = self._open.pop()
+            spent = self.counter.multiply_adds - before
+            if self._open:
+                self._open[-1][1] += spent
+            own = [p for p in module.parameters(recurse=False) if id(p) not in self._seen]
+            self._seen.update(map(id, own))
+            is_layer = not any(True for _ in module.children())
+            if is_layer or own or spent > inside:
+                self._note(name, module, output, sum(p.numel() for p in own), spent - inside, is_layer)
+
+        return leave
+
+    def _note(self, name: str, module: Module, output: Any, parameters: int, spent: int, is_layer: bool) -> None:
+        first = output if isinstance(output, Tensor) else next((o for o in output if isinstance(o, Tensor)), None)
+        if first is None:
+            return
+        memory = first.numel() * FLOAT32_BYTES if is_layer else 0  # a container's output is its last layer's
+        self.rows.append(
+            Row(name, type(module).__name__, first.shape, parameters, spent, memory, node=first.grad_fn)
+        )
+
+
+@contextmanager
+def _evaluating(model: Module) -> Iterator[None]:
+    modes = {module: module.training for module in model.modules()}
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, mode in modes.items():
+            module.training = mode
+
+
+def _receptive_fields(rows: list[Row], image: tuple[int, ...]) -> None:
+    """Walk the tape from the input on: a window of extent e on a field f with stride j sees f + (e - 1) j pixels."""
+    roots = [row.node for row in rows if row.node is not None]
+    seen: dict[Node, tuple[Pair, Pair]] = {}
+    for node in reversed(topological_order(roots)):
+        below = [seen[edge[0]] for edge in node.edges if edge is not None and edge[0] in seen]
+        if not node.edges and node.leaf.ndim == 4 and isinstance(node.leaf.array, type(shape_array(()))):  # type: ignore[attr-defined]
+            seen[node] = (1, 1), (1, 1)
+        elif below:
+            fields, strides = zip(*below, strict=True)
+            size = (max(f[0] for f in fields), max(f[1] for f in fields))
+            jump = (max(s[0] for s in strides), max(s[1] for s in strides))
+            window = getattr(node, "window", None)
+            if window is not None:
+                size = tuple(f + (window.extent(axis) - 1) * jump[axis] for axis, f in enumerate(size))  # type: ignore[assignment]
+                jump = tuple(j * s for j, s in zip(jump, window.stride, strict=True))  # type: ignore[assignment]
+            seen[node] = size, jump
+    for row in rows:
+        if row.node in seen and len(row.output_shape) == 4 and row.output_shape[2:] != (1, 1):
+            row.receptive_field, row.stride = seen[row.node]
+        row.node = None
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    return (
+        row.name or "(model)",
+        row.kind,
+        "x".join(map(str, row.output_shape[1:])),
+        f"{row.parameters:,}" if row.parameters else "",
+        f"{row.multiply_adds:,}" if row.multiply_adds else "",
+        _bytes(row.activation_bytes),
+        _square(row.receptive_field),
+        _square(row.stride),
+    )
+
+
+def _line(cells: tuple[str, ...], widths: list[int]) -> str:
+    left = [cell.ljust(width) for cell, width in zip(cells[:3], widths, strict=False)]
+    right = [cell.rjust(width) for cell, width in zip(cells[3:], widths[3:], strict=True)]
+    return "  ".join([*left, *right])
+
+
+def _square(pair: Pair | None) -> str:
+    return "" if pair is None else str(pair[0]) if pair[0] == pair[1] else f"{pair[0]}x{pair[1]}"
+
+
+def _bytes(count: int) -> str:
+    if not count:
+        return ""
+    for unit, size in (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):
+        if count >= size:
+            return f"{count / size:.1f} {unit}"
+    return f"{count} B"
