@@ -134,7 +134,7 @@ class PickleMachine:
             return self._pop()
         except FileFormatError:
             raise
-        except (ValueError, struct.error, OverflowError) as error:  # from decoding the instructions
+        except (ValueError, struct.error, OverflowError, Warning) as error:  # from decoding the instructions
             raise FileFormatError(f"truncated or damaged pickle ({shown(error)})") from error
 
     def _execute(self, name: str, argument: Any) -> None:

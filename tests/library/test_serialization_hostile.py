@@ -94,7 +94,7 @@ def payloads(marker: Path) -> Iterator[tuple[str, bytes]]:
     yield r"'os\.system'", program(call(name("os", "system"), shell) + b"0}")  # popped again
     yield r"'os\.system'", program(dictionary({"x": b"K\x01", "y": call(name("os", "system"), shell)}))
     yield (
-        r"'os\.system'",
+        r"'(os\.system|collections\.OrderedDict)'",
         program(call(name("collections", "OrderedDict")) + dictionary({"x": call(name("os", "system"), shell)}) + b"b"),
     )
     yield r"'functools\.partial'", program(call(call(name("functools", "partial"), name("os", "system"), shell)))
