@@ -31,6 +31,7 @@ from .creation import (
     zeros_like,
 )
 from .device import device
+from .nn.summary import summary
 from .ops import *  # noqa: F403  (the functional form of every Tensor method; ops/__init__.py lists them)
 from .random import Generator, manual_seed
 from .serialization import load, save

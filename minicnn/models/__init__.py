@@ -10,6 +10,7 @@ import importlib
 import pkgutil
 from typing import Any
 
+from .backbone import features
 from .registry import (
     ModelEntry,
     Paper,
@@ -20,7 +21,7 @@ from .registry import (
     suggestion,
 )
 
-__all__ = ["ModelEntry", "Paper", "create_model", "list_models", "model_entry", "register", "suggestion"]
+__all__ = ["ModelEntry", "Paper", "create_model", "features", "list_models", "model_entry", "register", "suggestion"]
 
 for _module in pkgutil.iter_modules(__path__):
     importlib.import_module(f"{__name__}.{_module.name}")

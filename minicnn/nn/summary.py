@@ -103,7 +103,7 @@ def summary(model: Module, input_shape: tuple[int, ...] = (3, 224, 224)) -> Summ
     image = Tensor.wrap(shape_array((1, *input_shape)))
     image.requires_grad = True  # the tape then knows which layers lie between the input and each output
     recorder = _Recorder(counter, model)
-    with _evaluating(model), recorder.attached(), backend.use("shapes"), enable_grad():
+    with evaluating(model), recorder.attached(), backend.use("shapes"), enable_grad():
         model(image)
     _receptive_fields(recorder.rows, tuple(input_shape[1:]))
     trainable = sum(p.numel() for p in model.parameters() if p.requires_grad)
@@ -162,7 +162,8 @@ class _Recorder:
 
 
 @contextmanager
-def _evaluating(model: Module) -> Iterator[None]:
+def evaluating(model: Module) -> Iterator[None]:
+    """Evaluation mode inside the block; afterwards every module is in the mode it was in."""
     modes = {module: module.training for module in model.modules()}
     model.eval()
     try:

@@ -296,7 +296,7 @@ def test_same_numbers_as_torchvision(name: str) -> None:
 )
 def test_same_options_as_torchvision(options: dict) -> None:
     torchvision = peers.torchvision()
-    layers = [1, 2, 1, 2]
+    layers = [1, 2, 1, 1]
     peer = torchvision.models.resnet.ResNet(torchvision.models.resnet.Bottleneck, layers, num_classes=10, **options)
     model = ResNet(Bottleneck, layers, num_classes=10, variant="torchvision", **options)
     for key, value in model.state_dict().items():
