@@ -15,7 +15,7 @@ for variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(variable, "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # Numba's threads: waiting must not keep another test's core busy
 
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, settings  # noqa: E402  (it imports NumPy)
 
 EXAMPLES = 15
 
@@ -28,6 +28,9 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
 )
 settings.register_profile(
-    "search", settings.get_profile("ci"), max_examples=int(os.environ.get("MINICNN_EXAMPLES", EXAMPLES)), derandomize=False
+    "search",
+    settings.get_profile("ci"),
+    max_examples=int(os.environ.get("MINICNN_EXAMPLES", EXAMPLES)),
+    derandomize=False,
 )
 settings.load_profile("search" if "MINICNN_EXAMPLES" in os.environ else "ci")

@@ -31,4 +31,6 @@ globals().update({name: model_entry(name).builder for name in list_models()})
 
 
 def __getattr__(name: str) -> Any:
+    if name in list_models():  # registered from outside, later
+        return model_entry(name).builder
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}{suggestion(name)}")

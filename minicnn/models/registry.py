@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import json
 import operator
 import os
 import re
@@ -152,9 +153,9 @@ def create_model(
         name: one of ``list_models()``.
         num_classes: width of the last layer. None: the paper's, 1000 for ImageNet networks, 10 for CIFAR's.
         variant: ``"paper"``, or ``"torchvision"`` for the network that published weights were trained in.
-            None: the paper's; with ``weights``, the one that the file names in its metadata (``"variant"``), or
-            else the published one. The two can have equal keys and shapes (ResNet-50), and the wrong one would
-            be silently wrong.
+            None: the paper's; with ``weights``, the one that the file was trained in, if it comes from
+            ``minicnn train`` and says so, or else the published one. The two can have equal keys and shapes
+            (ResNet-50), and the wrong one would be silently wrong.
         in_channels: channels of the image, 1 for grey.
         weights: a file that ``minicnn.load`` reads, whose keys and shapes must be the model's.
         init: False leaves the parameters undrawn, for when the caller loads all of them.
@@ -199,5 +200,6 @@ def create_model(
 
 
 def _variant_of(weights: str | os.PathLike[str], entry: ModelEntry) -> str:
-    """The variant that a weights file belongs to: what its metadata say, or else the published weights'."""
-    return load_metadata(weights).get("variant", entry.public_variant).strip('"')
+    """The variant that a weights file belongs to: what the card of a training run says, or else the published one."""
+    card = json.loads(load_metadata(weights).get("minicnn", "{}"))
+    return card.get("variant") or entry.public_variant

@@ -39,7 +39,7 @@ from .arithmetic import (
 )
 from .conv import conv2d
 from .deformable import deform_conv2d
-from .dropout import dropout, dropout2d
+from .dropout import dropout, dropout2d, stochastic_depth
 from .elementwise import (
     abs_ as abs,
 )

@@ -54,6 +54,20 @@ def dropout2d(
     return _drop(input, p, training, (*input.shape[:2], *[1] * (input.ndim - 2)), generator)
 
 
+def stochastic_depth(
+    input: Tensor, p: float, mode: str = "row", training: bool = True, generator: random.Generator | None = None
+) -> Tensor:
+    """Leave out a whole residual branch with probability ``p`` [Huang et al., ECCV 2016], as ``torchvision.ops``'s.
+
+    Args:
+        mode: ``"row"`` decides for each image, ``"batch"`` once for all. What stays is scaled by 1 / (1 - p).
+    """
+    if mode not in ("row", "batch"):
+        raise ValueError(f"stochastic_depth: expected mode 'row' or 'batch', got {mode!r}")
+    images = input.shape[0] if mode == "row" else 1
+    return _drop(input, p, training, (images, *[1] * (input.ndim - 1)), generator)
+
+
 def _drop(
     input: Tensor, p: float, training: bool, mask_shape: tuple[int, ...], generator: random.Generator | None
 ) -> Tensor:

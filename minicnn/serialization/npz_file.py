@@ -52,7 +52,7 @@ def _read_array(data: np.ndarray, name: str) -> np.ndarray:
         raise FileFormatError(
             f"the array {name} holds {dtype.name if dtype.kind != 'O' else 'Python objects'}, not numbers"
         )
-    if any(side < 0 for side in shape) or math.prod(shape) * itemsize(dtype.name) != data.size - stream.tell():
+    if math.prod(shape) * itemsize(dtype.name) != data.size - stream.tell():
         raise FileFormatError(f"the array {name} has {data.size - stream.tell()} bytes, which do not fit its shape")
     elements = decode(data[stream.tell() :], dtype.name, "big" if dtype.str[0] == ">" else "little")
     return reshaped(elements, shape[::-1]).T if fortran_order else reshaped(elements, shape)

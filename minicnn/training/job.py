@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import time
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from ..creation import zeros
@@ -77,6 +78,7 @@ class Job:
         """What somebody who has only the weights must know to use them."""
         card = {
             "model": self.config.model,
+            "variant": getattr(self.model, "variant", None),  # None: the model has only one
             "input_shape": self.data.input_shape,
             "mean": self.data.mean,
             "std": self.data.std,
@@ -132,7 +134,7 @@ class Job:
         Raises:
             TrainingDiverged: when the loss is no longer finite.
         """
-        with progress, detect_anomaly() if anomaly else nullcontext():
+        with progress, one_blas_thread(), detect_anomaly() if anomaly else nullcontext():
             progress.start(self.config.epochs * self.steps_per_epoch, self.trainer.epoch * self.steps_per_epoch)
             history = self._fit(progress)
             return self._finish(history)
@@ -173,3 +175,16 @@ class Job:
         save(self.model.state_dict(), folder.weights, metadata=self._card())
         folder.write_result(result)
         return result
+
+
+def one_blas_thread() -> AbstractContextManager[Any]:
+    """Let matrix products of this process run on one thread, unless OPENBLAS_NUM_THREADS says how many.
+
+    The products of small networks are too short to share. OpenBLAS's second thread waits for the next one in a busy
+    loop, which gains little on an idle machine, and on a busy one makes a training several times slower.
+    """
+    if "OPENBLAS_NUM_THREADS" in os.environ:
+        return nullcontext()
+    from threadpoolctl import threadpool_limits
+
+    return threadpool_limits(1, user_api="blas")

@@ -37,7 +37,7 @@ def conv2d(
     dilation: Pair = 1,
     groups: int = 1,
 ) -> Array:
-    """Cross-correlation: ``y[n, o, i, j] = b[o] + sum_{c, p, q} w[o, c, p, q] x[n, c', i s - P + p d, j s - P + q d]``."""
+    """Cross-correlation: ``y[n, o, i, j] = b[o] + sum_cpq w[o, c, p, q] x[n, c', i s - P + p d, j s - P + q d]``."""
     (sh, sw), (ph, pw), (dh, dw) = pair(stride), pair(padding), pair(dilation)
     n, _, height, width = x.shape
     out_channels, group_in, kh, kw = weight.shape
@@ -55,7 +55,9 @@ def conv2d(
     return y
 
 
-def pooled_length(length: int, kernel: int, stride: int, padding: int, dilation: int = 1, ceil_mode: bool = False) -> int:
+def pooled_length(
+    length: int, kernel: int, stride: int, padding: int, dilation: int = 1, ceil_mode: bool = False
+) -> int:
     """How many windows there are; with ``ceil_mode`` a partial one counts if it starts inside input or left padding."""
     span = length + 2 * padding - dilation * (kernel - 1) - 1
     count = (math.ceil(span / stride) if ceil_mode else span // stride) + 1
@@ -134,22 +136,11 @@ def adaptive_windows(length: int, out_length: int) -> list[range]:
 
 def adaptive_avg_pool2d(x: Array, output_size: Pair) -> Array:
     """The mean of each of ``output_size`` windows that share out the image; they overlap when they must."""
-    return _adaptive(x, output_size, np.mean)
-
-
-def adaptive_max_pool2d(x: Array, output_size: Pair) -> Array:
-    """The maximum of each of ``output_size`` windows that share out the image."""
-    return _adaptive(x, output_size, np.max)
-
-
-def _adaptive(x: Array, output_size: Pair, reduce: object) -> Array:
-    out_height, out_width = pair(output_size)
-    y = np.zeros((*x.shape[:2], out_height, out_width))
-    for (i, rows), (j, columns) in product(
-        enumerate(adaptive_windows(x.shape[2], out_height)), enumerate(adaptive_windows(x.shape[3], out_width))
-    ):
-        for b, c in product(range(x.shape[0]), range(x.shape[1])):
-            y[b, c, i, j] = reduce([x[b, c, row, column] for row in rows for column in columns])  # type: ignore[operator]
+    rows, columns = (adaptive_windows(*lengths) for lengths in zip(x.shape[2:], pair(output_size), strict=True))
+    y = np.zeros((*x.shape[:2], len(rows), len(columns)))
+    for n, c, i, j in product(*map(range, y.shape)):
+        values = [float(x[n, c, row, column]) for row in rows[i] for column in columns[j]]
+        y[n, c, i, j] = math.fsum(values) / len(values)
     return y
 
 
@@ -249,13 +240,3 @@ def cross_entropy(
     if reduction == "none":
         return losses
     return losses.sum() / total if reduction == "mean" else losses.sum()
-
-
-def numerical_jacobian_product(fn: object, x: Array, cotangent: Array, eps: float = 1e-6) -> Array:
-    """``sum_k c_k dy_k/dx_i`` by central differences, for oracles of gradients that do not use ``minicnn.gradcheck``."""
-    out = np.zeros(x.shape)
-    for index in np.ndindex(x.shape):
-        step = np.zeros(x.shape)
-        step[index] = eps
-        out[index] = float(((fn(x + step) - fn(x - step)) * cotangent).sum()) / (2 * eps)  # type: ignore[operator]
-    return out

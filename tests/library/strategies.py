@@ -35,14 +35,23 @@ def normal(shape: Shape, seed: int) -> Array:
     return np.asarray(np.random.default_rng(seed).standard_normal(shape))  # of shape () too
 
 
-def shapes(min_dims: int = 0, max_dims: int = 4, max_side: int = 4, min_side: int = 1, max_size: int = 48) -> st.SearchStrategy:
+def random_cotangent(shape: Shape, seed: int = 0) -> Array:
+    """As ``normal``, but never the same numbers as an input's, to which they would be anything but random."""
+    return np.asarray(np.random.default_rng([seed, 1]).standard_normal(shape))
+
+
+def shapes(
+    min_dims: int = 0, max_dims: int = 4, max_side: int = 4, min_side: int = 1, max_size: int = 48
+) -> st.SearchStrategy:
     """Shapes with sides of 1 among others, and at most ``max_size`` entries."""
     sides = st.lists(st.integers(min_side, max_side), min_size=min_dims, max_size=max_dims).map(tuple)
     return sides.filter(lambda shape: np.prod(shape) <= max_size)
 
 
 @st.composite
-def arrays(draw: Any, shape: Any = None, low: float = -2.0, high: float = 2.0, kinks: tuple[float, ...] = (0.0,)) -> Array:
+def arrays(
+    draw: Any, shape: Any = None, low: float = -2.0, high: float = 2.0, kinks: tuple[float, ...] = (0.0,)
+) -> Array:
     """One array of distinct numbers; ``shape`` is a shape or a strategy for one."""
     shape = draw(shapes()) if shape is None else draw(shape) if isinstance(shape, st.SearchStrategy) else shape
     return distinct(shape, draw(SEEDS), low, high, kinks)

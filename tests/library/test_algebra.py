@@ -11,7 +11,17 @@ import minicnn
 import minicnn.nn.functional as F
 from tests.library.cases.layers import CASES as LAYERS
 from tests.library.cases.shapes import CASES as SHAPES
-from tests.library.strategies import SEEDS, arrays, convolutions, distinct, images, normal, poolings, shapes
+from tests.library.strategies import (
+    SEEDS,
+    arrays,
+    convolutions,
+    distinct,
+    images,
+    normal,
+    poolings,
+    random_cotangent,
+    shapes,
+)
 
 DRAWS = {case.name: case.draw for case in (*LAYERS, *SHAPES)}
 NUMBERS = st.floats(-3, 3)
@@ -58,7 +68,7 @@ def test_the_gradients_of_convolution_are_its_adjoints(drawn, seed):
     """<conv(x, w), y> = <x, dx(y)> = <w, dw(y)>."""
     (x, w, *_), options = drawn
     y = F.conv2d(*tensors(x, w), **options).numpy()
-    cotangent = normal(y.shape, seed)
+    cotangent = random_cotangent(y.shape, seed)
     dx, dw = pull_back(lambda a, b: F.conv2d(a, b, **options), cotangent, x, w)
     close((y * cotangent).sum(), (x * dx).sum())
     close((y * cotangent).sum(), (w * dw).sum())
@@ -89,7 +99,9 @@ def test_convolution_of_a_shifted_image_is_shifted(shape, seed, step):
 def test_a_strided_convolution_is_a_sampled_one(x, seed, stride):
     w = normal((2, x.shape[1], 3, 3), seed)
     dense = F.conv2d(*tensors(x, w), padding=1).numpy()
-    np.testing.assert_allclose(F.conv2d(*tensors(x, w), padding=1, stride=stride).numpy(), dense[:, :, ::stride, ::stride], 1e-12, 1e-12)
+    np.testing.assert_allclose(
+        F.conv2d(*tensors(x, w), padding=1, stride=stride).numpy(), dense[:, :, ::stride, ::stride], 1e-12, 1e-12
+    )
 
 
 @given(shape=SIDES, seed=SEEDS, dilation=st.integers(1, 2))
@@ -107,7 +119,10 @@ def test_a_grouped_convolution_is_several_side_by_side(drawn):
     parts = [
         F.conv2d(*tensors(part, kernel), None if shift is None else minicnn.tensor(shift), **options)
         for part, kernel, shift in zip(
-            np.split(x, groups, 1), np.split(w, groups), np.split(bias[0], groups) if bias else [None] * groups, strict=True
+            np.split(x, groups, 1),
+            np.split(w, groups),
+            np.split(bias[0], groups) if bias else [None] * groups,
+            strict=True,
         )
     ]
     close(F.conv2d(*tensors(x, w, *bias), groups=groups, **options), minicnn.cat(parts, 1))
@@ -152,7 +167,7 @@ def test_relu_before_or_after_max_pooling_is_the_same(drawn, seed):
     shape = F.max_pool2d(minicnn.tensor(x), **options).shape
     ways = (lambda t: F.relu(F.max_pool2d(t, **options)), lambda t: F.max_pool2d(F.relu(t), **options))
     close(*(way(minicnn.tensor(x)) for way in ways))
-    close(*(pull_back(way, normal(shape, seed), x)[0] for way in ways))
+    close(*(pull_back(way, random_cotangent(shape, seed), x)[0] for way in ways))
 
 
 @given(drawn=poolings(), seed=SEEDS)
@@ -171,7 +186,7 @@ def test_average_pooling_is_convolution_with_a_constant_kernel(drawn, seed):
         return F.avg_pool2d(t, kernel_size, stride, **options)
 
     close(by_pooling(minicnn.tensor(x)), by_convolution(minicnn.tensor(x)))
-    cotangent = normal(by_pooling(minicnn.tensor(x)).shape, seed)
+    cotangent = random_cotangent(by_pooling(minicnn.tensor(x)).shape, seed)
     close(*(pull_back(way, cotangent, x)[0] for way in (by_pooling, by_convolution)))
 
 
@@ -196,7 +211,7 @@ def test_pooling_gradients_keep_the_sum(drawn, seed):
     """Every output is an average, so a cotangent is shared out completely."""
     (x,), options = drawn
     y = F.adaptive_avg_pool2d(minicnn.tensor(x), **options)
-    cotangent = normal(y.shape, seed)
+    cotangent = random_cotangent(y.shape, seed)
     (dx,) = pull_back(lambda t: F.adaptive_avg_pool2d(t, **options), cotangent, x)
     close(dx.sum((2, 3)), cotangent.sum((2, 3)))
     close((y.numpy() * cotangent).sum(), (x * dx).sum())  # linear, so the gradient is the adjoint
@@ -233,7 +248,11 @@ def test_the_gradient_of_batch_norm_has_no_part_along_what_it_ignores(drawn, see
     """The output does not move when x is shifted or scaled, so the gradient is orthogonal to both directions."""
     (x, weight, bias), _ = drawn
     dx, _, _ = pull_back(
-        lambda *t: F.batch_norm(t[0], None, None, *t[1:], training=True, eps=0.0), normal(x.shape, seed), x, weight, bias
+        lambda *t: F.batch_norm(t[0], None, None, *t[1:], training=True, eps=0.0),
+        random_cotangent(x.shape, seed),
+        x,
+        weight,
+        bias,
     )
     axes = (0, *range(2, x.ndim))
     close(dx.sum(axes), 0, 1e-7)
@@ -273,7 +292,9 @@ def test_the_gradient_of_cross_entropy_sums_to_zero(drawn):
     (logits, target), options = drawn
     options["reduction"] = "sum"
     given_options = {k: minicnn.tensor(v) if isinstance(v, np.ndarray) else v for k, v in options.items()}
-    (gradient,) = pull_back(lambda t: F.cross_entropy(t, minicnn.tensor(target), **given_options), np.array(1.0), logits)
+    (gradient,) = pull_back(
+        lambda t: F.cross_entropy(t, minicnn.tensor(target), **given_options), np.array(1.0), logits
+    )
     close(gradient.sum(1), 0)
 
 
@@ -317,10 +338,15 @@ def test_permuting_back(drawn):
     order = [axis % x.ndim for axis in options["args"]]
     back = np.argsort(order).tolist()
     np.testing.assert_array_equal(minicnn.tensor(x).permute(*order).permute(*back).numpy(), x)
-    np.testing.assert_array_equal(minicnn.tensor(x).permute(*order).reshape(-1).reshape([x.shape[a] for a in order]).permute(*back).numpy(), x)
+    np.testing.assert_array_equal(
+        minicnn.tensor(x).permute(*order).reshape(-1).reshape([x.shape[a] for a in order]).permute(*back).numpy(), x
+    )
 
 
-@pytest.mark.parametrize("name", ["pad", "pad modes", "integer arrays", "gather", "expand", "repeat", "flip", "slices and integers", "cat", "stack"])
+@pytest.mark.parametrize(
+    "name",
+    ["pad", "pad modes", "integer arrays", "gather", "expand", "repeat", "flip", "slices and integers", "cat", "stack"],
+)
 @given(data=st.data(), seed=SEEDS)
 def test_what_only_moves_numbers_has_its_adjoint_as_gradient(name, data, seed):
     """These are linear maps M (padding with 0): <M x, y> = <x, M' y>."""
@@ -328,7 +354,7 @@ def test_what_only_moves_numbers_has_its_adjoint_as_gradient(name, data, seed):
     inputs, options = data.draw(case.draw)
     options = options | ({"value": 0.0} if "value" in options else {})
     y = case.run(minicnn, *tensors(*inputs), **options).numpy()
-    cotangent = normal(y.shape, seed)
+    cotangent = random_cotangent(y.shape, seed)
     gradients = pull_back(lambda *t: case.run(minicnn, *t, **options), cotangent, *inputs)
     close((y * cotangent).sum(), sum((x * g).sum() for x, g in zip(inputs, gradients, strict=True)))
 
@@ -337,7 +363,7 @@ def test_what_only_moves_numbers_has_its_adjoint_as_gradient(name, data, seed):
 def test_the_gradients_of_a_product_are_its_adjoints(drawn, seed):
     (a, b), _ = drawn
     c = (minicnn.tensor(a) @ minicnn.tensor(b)).numpy()
-    cotangent = normal(c.shape, seed)
+    cotangent = random_cotangent(c.shape, seed)
     da, db = pull_back(lambda x, y: x @ y, cotangent, a, b)
     close((c * cotangent).sum(), (a * da).sum())
     close((c * cotangent).sum(), (b * db).sum())
@@ -354,7 +380,7 @@ def test_a_residual_block_passes_the_cotangent_on_and_adds_the_branchs(x, seed):
     def branch(t):
         return F.conv2d(F.relu(F.conv2d(t, w, padding=1)), w, padding=1)
 
-    cotangent = normal(x.shape, seed + 1)
+    cotangent = random_cotangent(x.shape, seed + 1)
     (with_shortcut,) = pull_back(lambda t: t + branch(t), cotangent, x)
     (of_branch,) = pull_back(branch, cotangent, x)
     close(with_shortcut, cotangent + of_branch)
@@ -369,7 +395,7 @@ def test_through_residual_blocks_of_zero_weight_the_gradient_is_untouched(seed, 
             t = t + F.relu(F.conv2d(t, w, padding=1))
         return t
 
-    cotangent = normal((1, 2, 3, 3), seed)
+    cotangent = random_cotangent((1, 2, 3, 3), seed)
     (gradient,) = pull_back(network, cotangent, normal((1, 2, 3, 3), seed + 1))
     np.testing.assert_array_equal(gradient, cotangent)
 
@@ -382,14 +408,14 @@ def test_backward_is_linear_in_the_cotangent(x, seed, a, b):
     def fn(t):
         return (t.sigmoid() * t).exp() + t.sum()
 
-    first, second = normal(x.shape, seed), normal(x.shape, seed + 1)
+    first, second = random_cotangent(x.shape, seed), random_cotangent(x.shape, seed + 1)
     combined, one, two = (pull_back(fn, c, x)[0] for c in (a * first + b * second, first, second))
     close(combined, a * one + b * two)
 
 
 @given(x=arrays(), seed=SEEDS)
 def test_the_product_rule_and_the_quotient_rule(x, seed):
-    cotangent = normal(x.shape, seed)
+    cotangent = random_cotangent(x.shape, seed)
     f, g = (lambda t: t.exp()), (lambda t: t.sigmoid() + 1)
     (product,) = pull_back(lambda t: f(t) * g(t), cotangent, x)
     (by_rule,) = pull_back(lambda t: f(t) * g(t).detach() + f(t).detach() * g(t), cotangent, x)
@@ -403,6 +429,11 @@ def test_the_product_rule_and_the_quotient_rule(x, seed):
 @given(shape=shapes(min_dims=1), seed=SEEDS)
 def test_exp_and_log_and_powers_undo_each_other(shape, seed):
     x = distinct(shape, seed, 0.2, 3.0)
-    for there_and_back in (lambda t: t.exp().log(), lambda t: t.log().exp(), lambda t: t.sqrt() ** 2, lambda t: (t**3) ** (1 / 3)):
+    for there_and_back in (
+        lambda t: t.exp().log(),
+        lambda t: t.log().exp(),
+        lambda t: t.sqrt() ** 2,
+        lambda t: (t**3) ** (1 / 3),
+    ):
         close(there_and_back(minicnn.tensor(x)), x)
-        close(pull_back(there_and_back, normal(shape, seed), x)[0], normal(shape, seed))
+        close(pull_back(there_and_back, random_cotangent(shape, seed), x)[0], random_cotangent(shape, seed))

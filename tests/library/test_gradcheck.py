@@ -9,14 +9,8 @@ from hypothesis import strategies as st
 
 from minicnn import autograd
 from minicnn.autograd import Function
-from minicnn.gradcheck import (
-    ArgumentReport,
-    GradcheckError,
-    diagnose,
-    gradcheck,
-    gradcheck_report,
-    numerical_gradient,
-)
+from minicnn.diagnosis import ArgumentReport, diagnose
+from minicnn.gradcheck import GradcheckError, gradcheck, gradcheck_report, numerical_gradient
 from minicnn.tensor import Tensor
 from tests.library.strategies import SEEDS, normal, shapes
 
@@ -113,7 +107,11 @@ def test_names_the_planted_mistake(kind, words, change):
 @pytest.mark.parametrize(
     ("change", "kind", "words"),
     [
-        (lambda g: np.repeat(g, 4, axis=0) / 4, "unreduced", "not summed over the broadcast axes (0,): got shape (4, 3, 1)"),
+        (
+            lambda g: np.repeat(g, 4, axis=0) / 4,
+            "unreduced",
+            "not summed over the broadcast axes (0,): got shape (4, 3, 1)",
+        ),
         (lambda g: np.repeat(np.repeat(g, 5, 2), 4, 0) / 20, "unreduced", "broadcast axes (0, 2): got shape (4, 3, 5)"),
         (lambda g: np.repeat(g, 4, axis=0), "shape", "has shape (4, 3, 1), the argument (1, 3, 1)"),
     ],

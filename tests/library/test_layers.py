@@ -132,6 +132,33 @@ def test_repr_and_state_dict_equal_pytorch(build, shape):
     }
 
 
+# Arguments that this library leaves out: two that PyTorch has given up, and a way to spell a third.
+LEFT_OUT = {"size_average", "reduce", "min_value", "max_value", "generator"}
+
+
+def arguments_of(function) -> list[tuple[str, object]]:
+    return [
+        (p.name, p.default)
+        for p in inspect.signature(function).parameters.values()
+        if p.name not in LEFT_OUT and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
+    ]
+
+
+@pytest.mark.parametrize("name", [name for name in nn.__all__ if isinstance(getattr(nn, name), type)])
+def test_constructors_take_pytorchs_arguments_with_its_defaults(name):
+    torch = peers.torch()
+    assert arguments_of(getattr(nn, name)) == arguments_of(getattr(torch.nn, name))
+
+
+@pytest.mark.parametrize("name", F.__all__)
+def test_functions_take_pytorchs_arguments_with_its_defaults(name):
+    torch = peers.torch()
+    theirs = getattr(torch.nn.functional, name)
+    if name in ("max_pool2d", "conv2d", "avg_pool2d", "linear", "pad"):
+        pytest.skip("compiled: PyTorch gives no signature")
+    assert arguments_of(getattr(F, name)) == arguments_of(theirs)
+
+
 def functional_form(layer: nn.Module, x: minicnn.Tensor) -> minicnn.Tensor:
     """What a layer in evaluation computes, written with ``nn.functional``."""
     s = layer

@@ -30,6 +30,14 @@ SMALL = (2, 3, 33, 33)  # the smallest square whose last stage has more than one
 RESIDUAL = [name for name in CONFIGS if name.startswith("resnet")]
 CIFAR = [f"{kind}{depth}" for kind in ("resnet", "plain") for depth in cifar_resnet.TABLE_6]
 
+# A convolution of 3 to 16 channels and 2n of 16, 1 + (2n - 1) of 32, 1 + (2n - 1) of 64; their norms; 64 to 10.
+CIFAR_PARAMETERS = {
+    depth: 9 * (3 * 16 + 2 * n * 16 * 16 + 16 * 32 + (2 * n - 1) * 32 * 32 + 32 * 64 + (2 * n - 1) * 64 * 64)
+    + 2 * (16 + 2 * n * (16 + 32 + 64))
+    + 65 * 10
+    for depth, n in ((20, 3), (32, 5), (44, 7), (56, 9), (110, 18))
+}
+
 
 def parameters(model: nn.Module) -> int:
     return sum(parameter.numel() for parameter in model.parameters())
@@ -201,7 +209,8 @@ def test_cifar_table(name: str) -> None:
     assert all(conv.kernel_size == (3, 3) for conv in convolutions(model))
     published, _ = cifar_resnet.TABLE_6[depth]
     digits = 1 if published >= 1 else 2
-    assert round(parameters(model) / 1e6, digits) == published
+    assert round(CIFAR_PARAMETERS[depth] / 1e6, digits) == published
+    assert parameters(model) == CIFAR_PARAMETERS[depth]
     assert found.shapes["fc"] == (1, 10)
 
 

@@ -33,10 +33,14 @@ def test_float32_stays_float32(case: Case, data):
     found = {}
     for dtype in (np.float32, np.float64):
         inputs = as_tensors(minicnn, tuple(a.astype(dtype) if a.dtype.kind == "f" else a for a in arrays))
-        given_options = {k: v.astype(dtype) if isinstance(v, np.ndarray) and v.dtype.kind == "f" else v for k, v in options.items()}
+        given_options = {
+            k: v.astype(dtype) if isinstance(v, np.ndarray) and v.dtype.kind == "f" else v for k, v in options.items()
+        }
         outputs = as_tuple(case.run(minicnn, *inputs, **given_options))
         assert [y.dtype for y in outputs] == [dtype] * len(outputs)
-        minicnn.autograd.backward([y for y in outputs if y.requires_grad], [y.detach() for y in outputs if y.requires_grad])
+        minicnn.autograd.backward(
+            [y for y in outputs if y.requires_grad], [y.detach() for y in outputs if y.requires_grad]
+        )
         gradients = [x.grad for x in inputs if x.grad is not None]
         assert [g.dtype for g in gradients] == [dtype] * len(gradients)
         found[dtype] = [y.detach().numpy() for y in (*outputs, *gradients)]
@@ -87,7 +91,9 @@ NOT_IN_FLOAT64 = {"Move", "Cast"}  # from device to device; from one precision t
 
 
 def test_operations_are_found():
-    assert {"Add", "Conv2d", "MaxPool2d", "BatchNorm", "SoftmaxCrossEntropy", "Cat", "Index"} <= {c.__name__ for c in operations()}
+    assert {"Add", "Conv2d", "MaxPool2d", "BatchNorm", "SoftmaxCrossEntropy", "Cat", "Index"} <= {
+        c.__name__ for c in operations()
+    }
 
 
 @pytest.mark.parametrize(

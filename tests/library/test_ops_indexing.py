@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 import minicnn
 from minicnn.errors import AutogradError
 from tests.library.cases.shapes import CASES
-from tests.library.strategies import SEEDS, distinct, normal
+from tests.library.strategies import SEEDS, distinct, normal, random_cotangent
 
 DRAWS = {case.name: case.draw for case in CASES}
 READS = ("slices and integers", "integer arrays", "mask")
@@ -43,7 +43,7 @@ def test_the_gradient_adds_up_what_was_read(name, data):
     plain, wrapped = index_of(options)
     t = minicnn.tensor(x, requires_grad=True)
     y = t[wrapped]
-    cotangent = normal(y.shape, 1)
+    cotangent = random_cotangent(y.shape, 1)
     y.backward(minicnn.tensor(cotangent))
     number = np.arange(x.size).reshape(x.shape)[plain]  # which entry each place shows
     expected = np.bincount(number.ravel(), cotangent.ravel(), minlength=x.size).reshape(x.shape)
@@ -98,7 +98,7 @@ def test_a_broadcast_value_collects_its_gradient():
     y = x * 1
     y[1:] = row
     y[0, :2] = number
-    cotangent = normal((3, 4), 1)
+    cotangent = random_cotangent((3, 4), 1)
     y.backward(minicnn.tensor(cotangent))
     np.testing.assert_allclose(row.grad.numpy(), cotangent[1:].sum(0))
     np.testing.assert_allclose(number.grad.numpy(), cotangent[0, :2].sum())

@@ -123,7 +123,12 @@ def test_copy_passes_the_gradient_on():
 
 def test_a_leaf_is_protected():
     leaf = minicnn.ones(2, requires_grad=True)
-    for write in (lambda: leaf.add_(1), lambda: leaf.zero_(), lambda: leaf.copy_(minicnn.zeros(2)), lambda: leaf.normal_()):
+    for write in (
+        lambda: leaf.add_(1),
+        lambda: leaf.zero_(),
+        lambda: leaf.copy_(minicnn.zeros(2)),
+        lambda: leaf.normal_(),
+    ):
         with pytest.raises(AutogradError, match="requires grad"):
             write()
     assert leaf.tolist() == [1.0, 1.0]
@@ -132,7 +137,9 @@ def test_a_leaf_is_protected():
     assert leaf.tolist() == [2.0, 2.0] and leaf.requires_grad and leaf.is_leaf
 
 
-@pytest.mark.parametrize("write", [lambda y: y.add_(1), lambda y: y.mul_(2), lambda y: y.zero_(), lambda y: y[0].fill_(1)])
+@pytest.mark.parametrize(
+    "write", [lambda y: y.add_(1), lambda y: y.mul_(2), lambda y: y.zero_(), lambda y: y[0].fill_(1)]
+)
 def test_overwriting_what_backward_needs_is_an_error(write):
     x = minicnn.tensor([1.0, 2.0], requires_grad=True)
     y = x.exp()

@@ -125,10 +125,22 @@ def test_one_example_without_a_batch():
     [
         (lambda x: F.cross_entropy(x, minicnn.tensor([0, 3])), IndexError, "labels between 0 and 2, got 3"),
         (lambda x: F.cross_entropy(x, minicnn.tensor([0, -1])), IndexError, "labels between 0 and 2, got -1"),
-        (lambda x: F.cross_entropy(x, minicnn.tensor([0])), ShapeError, r"labels of shape \(2,\) for logits \(2, 3\), got \(1,\)"),
+        (
+            lambda x: F.cross_entropy(x, minicnn.tensor([0])),
+            ShapeError,
+            r"labels of shape \(2,\) for logits \(2, 3\), got \(1,\)",
+        ),
         (lambda x: F.cross_entropy(x, minicnn.zeros(2)), ShapeError, r"class probabilities \(2, 3\), got \(2,\)"),
-        (lambda x: F.cross_entropy(x, minicnn.tensor([0, 1]), minicnn.ones(2)), ShapeError, r"weight of shape \(3,\), got \(2,\)"),
-        (lambda x: F.cross_entropy(x, minicnn.tensor([0, 1]), reduction="avg"), ValueError, "'mean', 'sum' or 'none', got 'avg'"),
+        (
+            lambda x: F.cross_entropy(x, minicnn.tensor([0, 1]), minicnn.ones(2)),
+            ShapeError,
+            r"weight of shape \(3,\), got \(2,\)",
+        ),
+        (
+            lambda x: F.cross_entropy(x, minicnn.tensor([0, 1]), reduction="avg"),
+            ValueError,
+            "'mean', 'sum' or 'none', got 'avg'",
+        ),
         (lambda x: F.cross_entropy(x, minicnn.tensor([0, 1]), label_smoothing=2), ValueError, "between 0 and 1, got 2"),
         (lambda x: F.nll_loss(x, minicnn.tensor([0, 5])), IndexError, "got 5"),
         (lambda x: F.mse_loss(x, minicnn.zeros(2, 3), reduction="total"), ValueError, "got 'total'"),

@@ -57,9 +57,18 @@ def test_linear(drawn):
         (lambda: minicnn.zeros(3) @ minicnn.zeros(4), r"inner lengths 3 and 4 differ"),
         (lambda: minicnn.zeros(2, 1, 3) @ minicnn.zeros(3, 3, 1), r"leading dimensions of \(2, 1, 3\) and \(3, 3, 1\)"),
         (lambda: minicnn.zeros(()) @ minicnn.zeros(3), "at least 1 dimension each"),
-        (lambda: F.linear(minicnn.zeros(2, 3), minicnn.zeros(4, 5)), r"expected 5 input features, got 3 \(input shape \(2, 3\)\)"),
-        (lambda: F.linear(minicnn.zeros(2, 3), minicnn.zeros(3)), r"weight \(out_features, in_features\), got shape \(3,\)"),
-        (lambda: F.linear(minicnn.zeros(2, 3), minicnn.zeros(4, 3), minicnn.zeros(3)), r"bias of shape \(4,\), got \(3,\)"),
+        (
+            lambda: F.linear(minicnn.zeros(2, 3), minicnn.zeros(4, 5)),
+            r"expected 5 input features, got 3 \(input shape \(2, 3\)\)",
+        ),
+        (
+            lambda: F.linear(minicnn.zeros(2, 3), minicnn.zeros(3)),
+            r"weight \(out_features, in_features\), got shape \(3,\)",
+        ),
+        (
+            lambda: F.linear(minicnn.zeros(2, 3), minicnn.zeros(4, 3), minicnn.zeros(3)),
+            r"bias of shape \(4,\), got \(3,\)",
+        ),
         (lambda: F.linear(minicnn.zeros(2, 3).double(), minicnn.zeros(4, 3)), "one dtype, got float64 and float32"),
     ],
 )

@@ -69,7 +69,9 @@ def test_a_constant_channel():
 def test_group_norm(drawn):
     (x, weight, bias), options = drawn
     got = F.group_norm(*map(minicnn.tensor, (x,)), options["groups"], minicnn.tensor(weight), minicnn.tensor(bias))
-    np.testing.assert_allclose(got.numpy(), oracles.group_norm(x, options["groups"], weight, bias), rtol=1e-9, atol=1e-10)
+    np.testing.assert_allclose(
+        got.numpy(), oracles.group_norm(x, options["groups"], weight, bias), rtol=1e-9, atol=1e-10
+    )
     plain = F.group_norm(minicnn.tensor(x), options["groups"])
     np.testing.assert_allclose(plain.numpy(), oracles.group_norm(x, options["groups"]), rtol=1e-9, atol=1e-10)
 
@@ -95,8 +97,16 @@ def test_alexnets_alpha_is_fives_times_pytorchs():
 @pytest.mark.parametrize(
     ("call", "error", "words"),
     [
-        (lambda x: F.batch_norm(x, minicnn.zeros(2), minicnn.ones(2)), ShapeError, r"2 channels \(running_mean .*got 3"),
-        (lambda x: F.batch_norm(x, None, None, minicnn.ones(4), training=True), ShapeError, r"4 channels \(weight .*got 3"),
+        (
+            lambda x: F.batch_norm(x, minicnn.zeros(2), minicnn.ones(2)),
+            ShapeError,
+            r"2 channels \(running_mean .*got 3",
+        ),
+        (
+            lambda x: F.batch_norm(x, None, None, minicnn.ones(4), training=True),
+            ShapeError,
+            r"4 channels \(weight .*got 3",
+        ),
         (lambda x: F.batch_norm(x, None, None), ValueError, "needs running_mean and running_var"),
         (lambda x: F.batch_norm(x[:1], None, None, training=True), ValueError, r"more than one value .*\(1, 3\)"),
         (lambda x: F.batch_norm(x[0], None, None, training=True), ShapeError, r"got shape \(3,\)"),

@@ -21,7 +21,9 @@ def check(ours, theirs, drawn: Drawn):
     arrays_, options = drawn
     got = ours(*map(minicnn.tensor, arrays_), **options)
     expected = theirs(*arrays_, **options)
-    for y, e in zip(got if isinstance(got, tuple) else (got,), expected if isinstance(expected, list) else [expected], strict=True):
+    for y, e in zip(
+        got if isinstance(got, tuple) else (got,), expected if isinstance(expected, list) else [expected], strict=True
+    ):
         assert y.shape == e.shape
         np.testing.assert_array_equal(y.numpy(), e)
 
@@ -69,7 +71,10 @@ NUMPY = {
     "split": (lambda x, sizes, dim: x.split(sizes, dim), pieces),
     "narrow": (lambda x, args: x.narrow(*args), lambda x, args: x.take(range(args[1], args[1] + args[2]), args[0])),
     "gather": (lambda x, dim, index: x.gather(dim, minicnn.tensor(index)), None),
-    "index_select": (lambda x, dim, index: x.index_select(dim, minicnn.tensor(index)), lambda x, dim, index: x.take(index, dim)),
+    "index_select": (
+        lambda x, dim, index: x.index_select(dim, minicnn.tensor(index)),
+        lambda x, dim, index: x.take(index, dim),
+    ),
 }
 
 
@@ -121,9 +126,25 @@ def test_negative_padding_crops():
 @given(x=arrays(shapes(min_dims=2)), seed=SEEDS)
 def test_views_share_memory_and_copies_do_not(x, seed):
     t = minicnn.tensor(x)
-    views = [t.reshape(-1), t.view(*x.shape), t.permute(*range(x.ndim)), t.T, t.unsqueeze(0), t.detach(), t[0], t[..., :1]]
+    views = [
+        t.reshape(-1),
+        t.view(*x.shape),
+        t.permute(*range(x.ndim)),
+        t.T,
+        t.unsqueeze(0),
+        t.detach(),
+        t[0],
+        t[..., :1],
+    ]
     views += [t.flatten(), t.expand(2, *x.shape), t.narrow(0, 0, 1), t.chunk(2)[0], t.contiguous(), t.data]
-    copies = [t.clone(), t.repeat(*[1] * x.ndim), minicnn.cat([t]), t.flip(0), t.to(minicnn.float32), t[minicnn.tensor([0])]]
+    copies = [
+        t.clone(),
+        t.repeat(*[1] * x.ndim),
+        minicnn.cat([t]),
+        t.flip(0),
+        t.to(minicnn.float32),
+        t[minicnn.tensor([0])],
+    ]
     before = t.numpy().copy()
     assert all(np.shares_memory(view.numpy(), t.numpy()) for view in views)
     assert not any(np.shares_memory(copy.numpy(), t.numpy()) for copy in copies)

@@ -392,7 +392,17 @@ def test_npz_holds_numbers_only(tmp_path: Path, array: np.ndarray, message: str)
 
 
 @pytest.mark.parametrize(
-    "shape", ["(2,)", "(4,)", "(-3,)", "(3, 0)", f"({2**62}, {2**62})", f"(0, {2**62}, {2**62})", "(" + "1," * 70 + ")"]
+    "shape",
+    [
+        "(2,)",
+        "(4,)",
+        "(-3,)",
+        "(-1, -3)",
+        "(3, 0)",
+        f"({2**62}, {2**62})",
+        f"(0, {2**62}, {2**62})",
+        "(" + "1," * 70 + ")",
+    ],
 )
 def test_npz_shapes_must_fit_the_bytes(tmp_path: Path, shape: str) -> None:
     header = f"{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}}}\n".encode()

@@ -10,6 +10,7 @@ import os
 import pickle
 import struct
 import tracemalloc
+import warnings
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -364,6 +365,17 @@ def test_numpy_arrays_get_no_strange_state(tmp_path: Path, state: bytes) -> None
     good = sequence(b"K\x01", sides((1,)), FLOAT64, b"\x89", b"C\x08" + struct.pack("<d", 2.5))
     assert minicnn.load(write_zip(tmp_path / "w.pth", empty + good + b"b")).tolist() == [2.5]
     refused_body(tmp_path, empty + state + b"b")
+
+
+def test_numpy_bytes_must_fit_their_shape(tmp_path: Path) -> None:
+    for data in (b"C\x00", b"C\x04abcd", b"C\x10abcdefghabcdefgh"):
+        refused_body(tmp_path, call(name(NUMPY, "scalar"), FLOAT64, data), "bytes, dtype and shape do not agree")
+
+
+def test_a_strange_escape_is_no_other_error(tmp_path: Path) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # Python warns about it, and warnings may be errors
+        refused_body(tmp_path, b"S'\\o'\n", "truncated or damaged pickle")
 
 
 # ---- filling the memory, the stack and the time ------------------------------------------------------------

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from threadpoolctl import threadpool_info, threadpool_limits
 
 import minicnn
 from minicnn import nn, optim
@@ -33,6 +34,7 @@ from minicnn.training import (
     save_checkpoint,
     topk_accuracy,
 )
+from minicnn.training.job import one_blas_thread
 from minicnn.training.loop import AUXILIARY_WEIGHT
 from minicnn.training.metrics import RunningMean, best
 from minicnn.training.progress import describe, epoch_line
@@ -436,6 +438,23 @@ def test_training_without_validation_images_works() -> None:
     (line,) = trainer.fit(1)
     assert not [name for name in line if name.startswith("validation")]
     assert "validation" not in epoch_line(line, 1)
+
+
+def blas_threads() -> set[int]:
+    return {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"}
+
+
+def test_a_training_uses_one_blas_thread_unless_told_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    if not blas_threads():
+        pytest.skip("NumPy's BLAS here has no threads that can be counted")
+    monkeypatch.delenv("OPENBLAS_NUM_THREADS", raising=False)
+    with threadpool_limits(2, user_api="blas"):
+        with one_blas_thread():
+            assert blas_threads() == {1}
+        assert blas_threads() == {2}
+        monkeypatch.setenv("OPENBLAS_NUM_THREADS", "2")
+        with one_blas_thread():
+            assert blas_threads() == {2}
 
 
 # --- curves ---------------------------------------------------------------------------------------------------

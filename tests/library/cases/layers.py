@@ -87,9 +87,30 @@ LINEAR = [
     Case("linear", "linear and matmul", functional("linear"), _affine()),
 ]
 
+
+@st.composite
+def _deformed(draw: Any) -> Drawn:
+    """An image, offsets that point between the pixels (never onto a grid line, where the slope jumps), and a mask."""
+    kernel = draw(st.sampled_from([(1, 1), (2, 2), (2, 1)]))
+    groups, offset_groups = draw(st.integers(1, 2)), draw(st.integers(1, 2))
+    batch, height, width = draw(st.integers(1, 2)), draw(st.integers(2, 3)), draw(st.integers(2, 4))
+    rng = np.random.default_rng(draw(SEEDS))
+    plane = (height + 1 - kernel[0], width + 1 - kernel[1])
+    taps = offset_groups * kernel[0] * kernel[1]
+    offset = rng.integers(-2, 2, (batch, 2 * taps, *plane)) + rng.uniform(0.1, 0.9, (batch, 2 * taps, *plane))
+    weight = rng.standard_normal((2, 2 // groups, *kernel))
+    mask = rng.uniform(0.1, 1, (batch, taps, *plane))
+    return (rng.standard_normal((batch, 2, height, width)), offset, weight, rng.standard_normal(2), mask), {}
+
+
+def _deform_conv2d(lib: Any, x: Any, offset: Any, weight: Any, bias: Any, mask: Any) -> Any:
+    return lib.nn.functional.deform_conv2d(x, offset, weight, bias, mask=mask)
+
+
 CONVOLUTION = [
     Case("conv2d", "convolution", functional("conv2d"), draws.convolutions()),
     Case("conv2d unbatched", "convolution", functional("conv2d"), draws.convolutions(unbatched=True)),
+    Case("deform_conv2d", "convolution", _deform_conv2d, _deformed(), torch=False),
 ]
 
 
@@ -140,7 +161,11 @@ def _grouped(draw: Any) -> Drawn:
 @st.composite
 def _neighbours(draw: Any) -> Drawn:
     x = draw(images(max_length=3, channels=st.integers(1, 6)))
-    options = {"size": st.integers(1, 6), "alpha": st.sampled_from([1e-4, 0.5]), "beta": st.sampled_from([0.75, 0.5, 1.0])}
+    options = {
+        "size": st.integers(1, 6),
+        "alpha": st.sampled_from([1e-4, 0.5]),
+        "beta": st.sampled_from([0.75, 0.5, 1.0]),
+    }
     return (x,), draw(st.fixed_dictionaries(options | {"k": st.sampled_from([1.0, 2.0])}))
 
 
@@ -156,6 +181,7 @@ NORMALISATION = [
     ),
     Case("local_response_norm", "normalisation", functional("local_response_norm"), _neighbours()),
 ]
+
 
 @st.composite
 def _residual(draw: Any) -> Drawn:

@@ -152,7 +152,10 @@ def _gathered(draw: Any) -> Drawn:
 def _selected(draw: Any) -> Drawn:
     x = draw(arrays(shapes(min_dims=1)))
     dim = draw(st.integers(-x.ndim, x.ndim - 1))
-    return (x,), {"dim": dim, "index": np.random.default_rng(draw(SEEDS)).integers(0, x.shape[dim], draw(st.integers(1, 4)))}
+    return (x,), {
+        "dim": dim,
+        "index": np.random.default_rng(draw(SEEDS)).integers(0, x.shape[dim], draw(st.integers(1, 4))),
+    }
 
 
 @st.composite
@@ -219,8 +222,8 @@ SHAPES = [
     Case("cat", "shapes", lambda lib, *xs, dim: lib.cat(xs, dim=dim), _several()),
     Case("stack", "shapes", lambda lib, *xs, dim: lib.stack(xs, dim=dim), _several(equal=True)),
     Case("split", "shapes", lambda lib, x, sizes, dim: tuple(lib.split(x, sizes, dim=dim)), _split()),
-    Case("chunk", "shapes", lambda lib, x, n: tuple(x.chunk(n, dim=0)), one(arrays(shapes(min_dims=1)), n=st.integers(1, 4))),
-    Case("unbind", "shapes", lambda lib, x, dim: tuple(x.unbind(dim)), one(arrays(shapes(min_dims=2)), dim=st.integers(-2, 1))),
+    Case("chunk", "shapes", lambda lib, x, n: tuple(x.chunk(n)), one(arrays(shapes(min_dims=1)), n=st.integers(1, 4))),
+    Case("unbind", "shapes", lambda lib, x, d: x.unbind(d), one(arrays(shapes(min_dims=2)), d=st.integers(-2, 1))),
     Case("narrow", "shapes", method("narrow"), _narrowed()),
     Case("flip", "shapes", lambda lib, x: lib.flip(x, (0, -1)), one(arrays(shapes(min_dims=2)))),
     Case("cast and back", "shapes", lambda lib, x: x.to(lib.float64).double() * x.clone(), one(arrays())),
