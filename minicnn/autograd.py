@@ -358,10 +358,11 @@ def _run(
     edges = [gradient_edge(root) for root in roots]
     order = topological_order(node for node, _ in edges)
     targets = {gradient_edge(tensor): None for tensor in wanted} if wanted is not None else None
+    last: set[Node] = set()  # wanted nodes with nothing wanted below them: they are read, not run
     if targets is not None:
-        order = _leading_to({node for node, _ in targets}, order)
+        order, last = _leading_to({node for node, _ in targets}, order)
     for node in order:  # before anything is accumulated
-        if getattr(node, "_freed", False):
+        if node not in last and getattr(node, "_freed", False):
             raise AutogradError(node._freed_message())  # type: ignore[attr-defined]
 
     arriving = _Arriving(order)
@@ -380,7 +381,7 @@ def _run(
             if isinstance(node, AccumulateGrad):
                 if targets is None:
                     node.accumulate(gradients[0], fresh=not changed and arriving.was_fresh)
-            elif isinstance(node, Function):
+            elif isinstance(node, Function) and node not in last:
                 results = node.run_backward(gradients)
                 shared = {id(_owner(array)) for array in (*gradients, *node._saved) if array is not None}
                 for edge, gradient in zip(node.edges, results, strict=True):
@@ -446,13 +447,14 @@ def _run_hooks(node: Node, gradients: list[Any]) -> bool:
     return bool(node.hooks or node.retain)
 
 
-def _leading_to(targets: set[Node], order: list[Node]) -> list[Node]:
-    """The part of ``order`` from which some target can be reached."""
-    leading = set(targets)
+def _leading_to(targets: set[Node], order: list[Node]) -> tuple[list[Node], set[Node]]:
+    """The part of ``order`` from which some target can be reached, and those targets from which no other can."""
+    leading, last = set(targets), set(targets)
     for node in reversed(order):  # oldest first: a node's inputs are decided before it
         if any(edge is not None and edge[0] in leading for edge in node.edges):
             leading.add(node)
-    return [node for node in order if node in leading]
+            last.discard(node)
+    return [node for node in order if node in leading], last
 
 
 # ---- checks and small helpers --------------------------------------------------------------------------------

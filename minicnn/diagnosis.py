@@ -23,7 +23,7 @@ class ArgumentReport:
 
     ``kind`` is ``"ok"``, or what is wrong: ``"missing"``, ``"shape"``, ``"unreduced"``, ``"nonfinite"``,
     ``"zero"``, ``"sign"``, ``"factor"``, ``"transposed"``, ``"flipped"``, ``"border"``, ``"interior"``, or
-    ``"wrong"`` where no exact pattern fits all entries.  ``pattern`` says the same as a sentence.  ``index`` is
+    ``"wrong"`` where no exact pattern fits all entries. ``pattern`` says the same as a sentence. ``index`` is
     the worst entry; ``relative_error`` is that entry's ``|got - expected| / max(|got|, |expected|)``;
     ``norm_error`` is the largest error of all over the largest expected entry; ``wrong_share`` is in [0, 1].
     """
@@ -67,8 +67,8 @@ def diagnose(
 ) -> ArgumentReport:
     """Compare a gradient with the right one entry by entry, and look for an exact pattern in the difference.
 
-    An entry is right when ``|got - expected| <= atol + rtol * |expected|``.  A pattern is claimed only when it
-    explains every entry to the same tolerance and leaves at most 0.01 % of the difference.  ``sizes`` (name ->
+    An entry is right when ``|got - expected| <= atol + rtol * |expected|``. A pattern is claimed only when it
+    explains every entry to the same tolerance and leaves at most 0.01 % of the difference. ``sizes`` (name ->
     number) are what a wrong constant factor is looked up in, for a hint such as "4 = size of axis 0".
     """
     if got is None:
@@ -232,7 +232,7 @@ def _rectangle(mask: Array) -> tuple[int, int, int, int] | None:
     return (top, bottom, left, right) if mask[top:bottom, left:right].all() else None
 
 
-# The first that answers is reported.  Those before `_nonfinite` also take a gradient of the wrong shape.
+# The first that answers is reported. Those before `_nonfinite` also take a gradient of the wrong shape.
 _PATTERNS: tuple[Callable[[_Pair], Finding | None], ...] = (
     _unreduced, _transposed, _shape, _nonfinite, _zero, _sign, _factor, _flipped, _border,
 )  # fmt: skip

@@ -1,14 +1,14 @@
 """Compare a backward with central differences, and say what is wrong with it.
 
 For a function ``y = f(x)`` and a random cotangent ``c`` (one for each output), backward must return the
-vector-Jacobian product ``sum_k c_k * dy_k/dx_i`` for every entry ``i`` of ``x``.  Central differences give the
+vector-Jacobian product ``sum_k c_k * dy_k/dx_i`` for every entry ``i`` of ``x``. Central differences give the
 same number without any calculus::
 
     expected_i = sum_k c_k * (y_k(x + h e_i) - y_k(x - h e_i)) / (2 h)
 
 The cotangent is random because an all-ones one is blind: the rows of a softmax always sum to one, the channels
-of a batch norm always sum to its bias, so for both of them it accepts a backward that returns zeros.  Everything
-runs in float64: in float32 the difference quotient has two or three correct digits.  Functions with kinks (ReLU,
+of a batch norm always sum to its bias, so for both of them it accepts a backward that returns zeros. Everything
+runs in float64: in float32 the difference quotient has two or three correct digits. Functions with kinks (ReLU,
 max) must be checked at points further than ``eps`` from the kink; choosing such points is the caller's job.
 """
 
@@ -51,7 +51,7 @@ class GradcheckReport:
 
 
 class GradcheckError(AssertionError, RuntimeError):
-    """A gradient is wrong.  ``report`` is the :class:`GradcheckReport` behind the message."""
+    """A gradient is wrong. ``report`` is the :class:`GradcheckReport` behind the message."""
 
     def __init__(self, report: GradcheckReport):
         super().__init__(f"gradcheck failed\n{report}")
@@ -165,7 +165,7 @@ def gradcheck(
         inputs: a Tensor or a sequence; those with ``requires_grad`` are checked, everything else is passed on.
             A float64 Tensor is moved by ``eps`` in place and restored, so ``fn`` may also reach it in another
             way (a module's parameters, say); one of another precision is replaced by a float64 copy.
-        eps: the step of the difference quotient.  Kinks of ``fn`` must be further away than this.
+        eps: the step of the difference quotient. Kinks of ``fn`` must be further away than this.
         atol, rtol: an entry is right when ``|got - expected| <= atol + rtol * |expected|``.
         raise_exception: False to return False instead of raising.
         nondet_tol: how far two runs of ``fn``, or of its backward, may differ.

@@ -1,7 +1,7 @@
 """What all tests share: one thread per process, and how many examples Hypothesis draws.
 
 The default profile draws the same few examples on every run, so that the whole suite stays under five minutes
-on two cores and a red test stays red.  To search further:
+on two cores and a red test stays red. To search further:
 
     MINICNN_EXAMPLES=500 pytest tests/library/test_algebra.py     # new random examples on every run
 """

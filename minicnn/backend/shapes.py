@@ -44,7 +44,7 @@ class ShapeArray(np.ndarray):
         """Nothing to copy."""
         return self
 
-    def mean(self, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: bool = False, **_: Any) -> Any:
+    def mean(self, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: bool = False, **_: Any) -> Any:  # type: ignore[override]
         """NumPy's own mean divides in place, which this array cannot."""
         return shape_array(_reduced(self.shape, {"axis": axis, "keepdims": keepdims}), self.dtype)
 
@@ -81,7 +81,7 @@ def _where(condition: Any, a: Any, b: Any) -> ShapeArray:
     return shape_array(np.broadcast_shapes(np.shape(condition), np.shape(a), np.shape(b)), dtype)
 
 
-_BY_SHAPE = {np.concatenate: _concatenate, np.pad: _pad, np.where: _where}
+_BY_SHAPE: dict[Any, Any] = {np.concatenate: _concatenate, np.pad: _pad, np.where: _where}
 
 
 class ShapesBackend(ReferenceBackend):
@@ -103,7 +103,7 @@ class ShapesBackend(ReferenceBackend):
         self.multiply_adds += prod(leading) * rows[-2] * rows[-1] * b.shape[-1]
         return shape_array((*leading, *a.shape[-2:-1], b.shape[-1]), a.dtype)
 
-    def conv2d(self, x: Any, weight: Any, window: Window, groups: int = 1) -> Any:  # type: ignore[override]
+    def conv2d(self, x: Any, weight: Any, window: Window, groups: int = 1) -> Any:
         """Each weight works once at every output position of every image."""
         out_size = window.output_size(x.shape[2:])
         self.multiply_adds += x.shape[0] * weight.size * prod(out_size)

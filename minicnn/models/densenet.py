@@ -170,7 +170,8 @@ class DenseNet(nn.Module):
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight)
-        nn.init.zeros_(self.classifier.bias)
+            elif isinstance(module, nn.Linear) and module.bias is not None:
+                nn.init.zeros_(module.bias)
 
     def forward(self, x: Tensor) -> Tensor:
         # Shapes for DenseNet-121 and 224 x 224.

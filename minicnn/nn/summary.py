@@ -187,8 +187,8 @@ def _receptive_fields(rows: list[Row], image: tuple[int, ...]) -> None:
             jump = (max(s[0] for s in strides), max(s[1] for s in strides))
             window = getattr(node, "window", None)
             if window is not None:
-                size = tuple(f + (window.extent(axis) - 1) * jump[axis] for axis, f in enumerate(size))  # type: ignore[assignment]
-                jump = tuple(j * s for j, s in zip(jump, window.stride, strict=True))  # type: ignore[assignment]
+                size = tuple(f + (window.extent(axis) - 1) * jump[axis] for axis, f in enumerate(size))
+                jump = tuple(j * s for j, s in zip(jump, window.stride, strict=True))
             seen[node] = size, jump
     for row in rows:
         if row.node in seen and len(row.output_shape) == 4 and row.output_shape[2:] != (1, 1):

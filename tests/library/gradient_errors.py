@@ -3,8 +3,8 @@
     python -m tests.library.gradient_errors [examples per operation, 20 by default]
 
 An error is the largest difference of any entry over the largest entry of the right gradient, for the worst of all
-examples; gradients that vanish (below 1e-3 throughout) are left out.  Central differences are themselves only right
-to 1e-9 or so.  PyTorch, where it is installed, is right to the last digits, so the last column is what minicnn really
+examples; gradients that vanish (below 1e-3 throughout) are left out. Central differences are themselves only right
+to 1e-9 or so. PyTorch, where it is installed, is right to the last digits, so the last column is what minicnn really
 loses (except in hardsigmoid, where PyTorch multiplies by a float32 1/6).
 """
 

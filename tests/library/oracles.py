@@ -1,7 +1,7 @@
 """Operations written as Python loops, straight from their definitions, on NumPy arrays.
 
-They share no code and no trick with the library: no im2col, no strides, no broadcasting of windows.  They are slow
-and are meant to be believed.  Argument names and defaults are PyTorch's; images are (N, C, H, W).
+They share no code and no trick with the library: no im2col, no strides, no broadcasting of windows. They are slow
+and are meant to be believed. Argument names and defaults are PyTorch's; images are (N, C, H, W).
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def max_pool2d(
 ) -> tuple[Array, Array]:
     """The largest value of each window and its flat position ``row * W + column``; padding never wins.
 
-    The first of equal values wins.  NaN wins over everything, and of several the last.
+    The first of equal values wins. NaN wins over everything, and of several the last.
     """
     (kh, kw), (ph, pw), (dh, dw) = pair(kernel_size), pair(padding), pair(dilation)
     sh, sw = pair(kernel_size if stride is None else stride)
@@ -220,7 +220,7 @@ def cross_entropy(
     """``-sum_c w_c q_c log p_c`` for each row of (N, C) logits.
 
     ``q`` is the class index as one-hot (or (N, C) probabilities as they are), mixed with the uniform distribution by
-    ``label_smoothing``.  Ignored rows are zero.  The mean divides by the weights of the rows' classes, for
+    ``label_smoothing``. Ignored rows are zero. The mean divides by the weights of the rows' classes, for
     probabilities by N.
     """
     rows, classes = logits.shape

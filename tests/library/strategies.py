@@ -1,7 +1,7 @@
 """Hypothesis strategies: shapes, arrays away from kinks and ties, and layer configurations that are valid.
 
 Numbers come from a drawn seed and not one by one: Hypothesis then shrinks what matters (shapes, options), and a
-failing example prints as a few small integers.  Sizes are small because central differences visit every entry.
+failing example prints as a few small integers. Sizes are small because central differences visit every entry.
 """
 
 from __future__ import annotations

@@ -16,8 +16,8 @@ Drawn = tuple[tuple[np.ndarray, ...], dict[str, Any]]
 class Case:
     """One way to use one operation.
 
-    ``run(lib, *tensors, **options)`` makes the call; ``lib`` is minicnn or torch, which are spelled alike.  ``draw``
-    yields ``(arrays, options)``; integer arrays among them get no gradient.  ``torch`` tells whether PyTorch has it.
+    ``run(lib, *tensors, **options)`` makes the call; ``lib`` is minicnn or torch, which are spelled alike. ``draw``
+    yields ``(arrays, options)``; integer arrays among them get no gradient. ``torch`` tells whether PyTorch has it.
     """
 
     name: str
