@@ -10,6 +10,7 @@ from ..serialization.atomic import replacing
 
 COLORS = {"train": "#1f77b4", "validation": "#d95f02"}
 LABELS = {"train": "training", "validation": "validation"}
+ERROR_TICKS = (0, 0.5, 1, 2, 5, 10, 20, 50, 100)
 SIZE_INCHES, DPI = (9.0, 3.8), 120
 
 
@@ -24,7 +25,7 @@ def draw_curves(path: str | Path, lines: Sequence[dict[str, Any]], title: str, f
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
-    from matplotlib.ticker import MaxNLocator
+    from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, NullLocator
 
     figure = Figure(figsize=SIZE_INCHES, dpi=DPI, layout="constrained")
     FigureCanvasAgg(figure)  # no pyplot: it would keep the figure, and choose a backend for the whole process
@@ -34,7 +35,14 @@ def draw_curves(path: str | Path, lines: Sequence[dict[str, Any]], title: str, f
         if not found:
             continue
         epochs = [line["epoch"] for line in found]
-        style = {"color": color, "label": LABELS[part], "marker": "o", "markersize": 3, "linewidth": 1.6}
+        style = {
+            "color": color,
+            "label": LABELS[part],
+            "marker": "o",
+            "markersize": 3,
+            "linewidth": 1.6,
+            "clip_on": False,
+        }
         loss_axes.plot(epochs, [line[f"{part}_loss"] for line in found], **style)
         error_axes.plot(epochs, [100 * (1 - line[f"{part}_top1"]) for line in found], **style)
     for axes, name in ((loss_axes, "loss"), (error_axes, "top-1 error (%)")):
@@ -45,7 +53,16 @@ def draw_curves(path: str | Path, lines: Sequence[dict[str, Any]], title: str, f
         axes.spines[["top", "right"]].set_visible(False)
         if axes.lines:
             axes.legend(frameon=False)
-    error_axes.set_ylim(bottom=0)
+    # Most of a training happens at small losses and errors: logarithmic scales, the error's with room for a zero.
+    loss_axes.set_yscale("log")
+    loss_axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    loss_axes.yaxis.set_major_formatter("{x:g}")
+    loss_axes.yaxis.set_minor_formatter(NullFormatter())
+    error_axes.set_yscale("symlog", linthresh=1, linscale=0.5)
+    error_axes.set_yticks(ERROR_TICKS)
+    error_axes.yaxis.set_major_formatter("{x:g}")
+    error_axes.yaxis.set_minor_locator(NullLocator())
+    error_axes.set_ylim(0, 100)
     figure.suptitle(f"{title}\n{footer}" if footer else title, fontsize=11)
     with replacing(path) as temporary:
         figure.savefig(temporary, format="png")

@@ -74,17 +74,17 @@ class Progress:
         self.close()
 
 
-def describe(numbers: dict[str, float], prefix: str = "") -> str:
+def describe(numbers: dict[str, float], prefix: str = "", ks: tuple[int, ...] = (1, 5)) -> str:
     """``loss 0.1234  top-1  98.76%  top-5 100.00%`` out of ``{"loss": ..., "top1": ..., "top5": ...}``."""
     parts = [f"loss {numbers[prefix + 'loss']:.4f}"]
-    parts += [f"top-{k} {100 * numbers[f'{prefix}top{k}']:6.2f}%" for k in (1, 5) if f"{prefix}top{k}" in numbers]
+    parts += [f"top-{k} {100 * numbers[f'{prefix}top{k}']:6.2f}%" for k in ks if f"{prefix}top{k}" in numbers]
     return "  ".join(parts)
 
 
 def epoch_line(line: dict[str, Any], epochs: int) -> str:
-    """One line of ``metrics.jsonl`` for people."""
+    """The most of a line of ``metrics.jsonl`` that people can take in at a glance."""
     width = len(str(epochs))
-    text = f"epoch {line['epoch']:{width}d}/{epochs}  train {describe(line, 'train_')}"
+    text = f"epoch {line['epoch']:{width}d}/{epochs}  train {describe(line, 'train_', ks=(1,))}"
     if "validation_loss" in line:
-        text += f"  |  validation {describe(line, 'validation_')}"
-    return f"{text}  |  {line['images_per_second']:,.0f} images/s  {line['seconds']:.1f} s"
+        text += f"  validation {describe(line, 'validation_', ks=(1,))}"
+    return f"{text}  {line['images_per_second']:,.0f} images/s"

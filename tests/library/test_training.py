@@ -531,7 +531,7 @@ def test_quiet_is_only_the_result(bar_out: io.StringIO) -> None:
 def test_numbers_are_told_in_percent() -> None:
     assert describe({"loss": 0.12345, "top1": 0.5}) == "loss 0.1235  top-1  50.00%"
     line = {"epoch": 3, "seconds": 2.04, "images_per_second": 1234.5, "train_loss": 1.0, "train_top1": 0.25}
-    assert epoch_line(line, 25) == "epoch  3/25  train loss 1.0000  top-1  25.00%  |  1,234 images/s  2.0 s"
+    assert epoch_line(line, 25) == "epoch  3/25  train loss 1.0000  top-1  25.00%  1,234 images/s"
 
 
 # --- the run folder -------------------------------------------------------------------------------------------
