@@ -5,18 +5,21 @@
 
 from __future__ import annotations
 
-from . import autograd, backend, data, jit, models, nn, optim, random, utils
+from . import autograd, backend, cuda, data, jit, models, nn, optim, random, utils
 from .autograd import detect_anomaly, enable_grad, is_grad_enabled, no_grad, set_grad_enabled
 from .creation import (
+    allclose,
     arange,
     as_tensor,
     bernoulli,
     empty,
     empty_like,
+    equal,
     eye,
     from_numpy,
     full,
     full_like,
+    isclose,
     linspace,
     ones,
     ones_like,

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from . import backend, random
+from .ops.arithmetic import eq
 from .ops.shape import shape_of
 from .tensor import Tensor, as_array, as_device, get_default_dtype, int64
 
@@ -136,3 +137,32 @@ def _like(make: Callable[..., Tensor]) -> Callable[..., Tensor]:
 
 zeros_like, ones_like, empty_like, full_like = _like(zeros), _like(ones), _like(empty), _like(full)
 randn_like, rand_like = _like(randn), _like(rand)
+
+
+def allclose(input: Tensor, other: Tensor, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> bool:
+    """Whether ``|input - other| <= atol + rtol * |other|`` everywhere."""
+    return bool(isclose(input, other, rtol, atol, equal_nan).all())
+
+
+def isclose(input: Tensor, other: Tensor, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> Tensor:
+    """Where ``|input - other| <= atol + rtol * |other|``."""
+    xp = backend.get(input.device).xp
+    return Tensor.wrap(xp.asarray(xp.isclose(input.array, other.array, rtol, atol, equal_nan)), input.device)
+
+
+def equal(input: Tensor, other: Tensor) -> bool:
+    """Whether two tensors have one shape and the same elements."""
+    return input.shape == other.shape and bool(eq(input, other).all())
+
+
+def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
+    """(...) class indices -> (..., num_classes): 1 at the class and 0 elsewhere, as ``torch.nn.functional.one_hot``.
+
+    Raises:
+        ValueError: for an index below 0, or not below ``num_classes`` (-1: one more than the largest index).
+    """
+    labels = backend.get(tensor.device).to_host(tensor.array)
+    classes = int(labels.max(initial=-1)) + 1 if num_classes == -1 else num_classes
+    if labels.size and not 0 <= labels.min() <= labels.max() < classes:
+        raise ValueError(f"one_hot: expected classes 0 to {classes - 1}, got {labels.min()} to {labels.max()}")
+    return Tensor(np.eye(classes, dtype=np.int64)[labels], device=tensor.device)

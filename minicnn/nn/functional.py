@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from .. import ops
+from ..creation import one_hot
 from ..ops import (
     adaptive_avg_pool2d,
     avg_pool2d,
@@ -114,6 +115,7 @@ __all__ = [
     "max_pool2d",
     "mse_loss",
     "nll_loss",
+    "one_hot",
     "pad",
     "relu",
     "relu6",

@@ -21,8 +21,12 @@ from .activation import (
 )
 from .arithmetic import (
     add,
+    bitwise_and,
+    bitwise_or,
+    bitwise_xor,
     div,
     eq,
+    floor_divide,
     ge,
     gt,
     le,
@@ -34,6 +38,7 @@ from .arithmetic import (
     ne,
     neg,
     pow,
+    remainder,
     residual_add,
     sub,
 )
@@ -64,8 +69,8 @@ from .elementwise import (
 )
 from .elementwise import round_ as round
 from .indexing import gather, index_select, masked_fill
-from .matrix import linear, matmul
 from .loss import cross_entropy, l1_loss, mse_loss, nll_loss
+from .matrix import linear, matmul
 from .methods import attach
 from .normalization import batch_norm, group_norm, local_response_norm
 from .pooling import adaptive_avg_pool2d, avg_pool2d, max_pool2d
@@ -110,6 +115,9 @@ from .shape import (
     unflatten,
     unsqueeze,
 )
+from .sorting import argsort, sort, topk
+
+mm = bmm = matmul
 
 attach()
 

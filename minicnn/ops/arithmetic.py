@@ -111,6 +111,23 @@ class Pow(Function):
         return da, db
 
 
+class Remainder(Function):
+    """c = a - b floor(a / b), with the sign of b: 1 to a, -floor(a / b) to b."""
+
+    @staticmethod
+    def forward(ctx: Any, a: Any, b: Any) -> Any:
+        ctx.shapes = np.shape(a), np.shape(b)
+        ctx.save_for_backward(a, b)
+        return a % b
+
+    @staticmethod
+    def backward(ctx: Any, dc: Any) -> Any:
+        a, b = ctx.saved_tensors
+        a_shape, b_shape = ctx.shapes
+        wants_a, wants_b = ctx.needs_input_grad
+        return unbroadcast(dc, a_shape) if wants_a else None, unbroadcast(-dc * (a // b), b_shape) if wants_b else None
+
+
 class Neg(Function):
     """c = -a."""
 
@@ -148,6 +165,11 @@ def pow(input: Any, exponent: Any) -> Tensor:
     return Pow.apply(*operands("pow", input, exponent))
 
 
+def remainder(input: Any, other: Any) -> Tensor:
+    """``input % other``, with the sign of ``other``."""
+    return Remainder.apply(*operands("remainder", input, other))
+
+
 def neg(input: Tensor) -> Tensor:
     """``-input``."""
     return Neg.apply(input)
@@ -167,7 +189,7 @@ def residual_add(branch: Tensor, shortcut: Tensor) -> Tensor:
 
 
 def compare(name: str) -> Any:
-    """The elementwise comparison called ``name`` (``"less"``, ``"equal"`` ...), which gives bools and no gradient."""
+    """The elementwise function called ``name`` in NumPy (``"less"``, ``"bitwise_and"`` ...), which has no gradient."""
 
     def comparison(input: Any, other: Any) -> Tensor:
         a, b = operands(name, input, other)
@@ -175,18 +197,20 @@ def compare(name: str) -> Any:
         return Compare.apply(a, b, name=name)
 
     comparison.__name__ = name
-    comparison.__doc__ = f"Elementwise ``{name}``: a bool tensor, without gradient."
+    comparison.__doc__ = f"Elementwise ``{name}``, without gradient."
     return comparison
 
 
 class Compare(Function):
-    """One of the elementwise comparisons."""
+    """One of the elementwise functions without gradient."""
 
     @staticmethod
     def forward(ctx: Any, a: Any, b: Any, name: str) -> Any:
         return getattr(ctx.backend.xp, name)(a, b)
 
 
+floor_divide = compare("floor_divide")
+bitwise_and, bitwise_or, bitwise_xor = compare("bitwise_and"), compare("bitwise_or"), compare("bitwise_xor")
 lt, le, gt, ge = compare("less"), compare("less_equal"), compare("greater"), compare("greater_equal")
 eq, ne = compare("equal"), compare("not_equal")
 logical_and, logical_or = compare("logical_and"), compare("logical_or")

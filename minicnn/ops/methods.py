@@ -8,13 +8,15 @@ from typing import Any
 import numpy as np
 
 from ..tensor import Tensor, float32, float64, int32, int64
-from . import activation, arithmetic, elementwise, indexing, inplace, matrix, reduction, shape
+from . import activation, arithmetic, elementwise, indexing, inplace, matrix, reduction, shape, sorting
 
 _SAME_NAME: dict[Any, str] = {
-    arithmetic: "add sub mul div pow neg lt le gt ge eq ne logical_and logical_or logical_not",
+    arithmetic: "add sub mul div pow neg remainder floor_divide lt le gt ge eq ne bitwise_and bitwise_or bitwise_xor "
+    "logical_and logical_or logical_not",
     elementwise: "exp log sqrt rsqrt square sin cos clamp maximum minimum sign isnan isinf isfinite floor ceil",
     activation: "relu sigmoid tanh softmax log_softmax",
     reduction: "sum mean var std amax amin max min argmax argmin prod cumsum logsumexp norm",
+    sorting: "sort argsort topk",
     shape: "reshape view_as flatten unflatten permute transpose t movedim squeeze unsqueeze expand expand_as repeat "
     "split chunk unbind narrow flip clone contiguous to",
     indexing: "gather index_select masked_fill",
@@ -31,12 +33,15 @@ METHODS: dict[str, Callable] = {
     "where": lambda self, condition, other: elementwise.where(condition, self, other),
     "view": shape.reshape,
     "clip": elementwise.clamp,
+    "clamp_min": lambda self, min: elementwise.clamp(self, min=min),
+    "clamp_max": lambda self, max: elementwise.clamp(self, max=max),
     "multiply": arithmetic.mul,
     "divide": arithmetic.div,
     "mm": matrix.matmul,
     "bmm": matrix.matmul,
     "dot": matrix.matmul,
     "type": shape.to,
+    "type_as": lambda self, other: self.to(other),
     "double": lambda self: self.to(float64),
     "float": lambda self: self.to(float32),
     "half": lambda self: self.to(np.float16),
@@ -68,8 +73,15 @@ OPERATORS: dict[str, Callable] = {
     "__ge__": arithmetic.ge,
     "__eq__": arithmetic.eq,
     "__ne__": arithmetic.ne,
-    "__and__": arithmetic.logical_and,
-    "__or__": arithmetic.logical_or,
+    "__mod__": arithmetic.remainder,
+    "__rmod__": lambda self, other: arithmetic.remainder(other, self),
+    "__floordiv__": arithmetic.floor_divide,
+    "__rfloordiv__": lambda self, other: arithmetic.floor_divide(other, self),
+    "__and__": arithmetic.bitwise_and,
+    "__rand__": arithmetic.bitwise_and,
+    "__or__": arithmetic.bitwise_or,
+    "__ror__": arithmetic.bitwise_or,
+    "__xor__": arithmetic.bitwise_xor,
     "__invert__": arithmetic.logical_not,
     "__getitem__": indexing.getitem,
     "__setitem__": indexing.setitem,

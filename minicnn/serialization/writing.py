@@ -66,11 +66,11 @@ def _checked_key(key: Any) -> str:
 
 
 def _as_array(key: str, value: Any) -> np.ndarray:
-    """The value as a contiguous little-endian array in host memory, copied only if it must be."""
+    """The value as a contiguous array in host memory, copied only if it must be."""
     if isinstance(value, Tensor):
         value = value.detach().cpu().numpy()
     if not isinstance(value, np.ndarray):
         raise TypeError(f"expected a tensor or array under {key!r}, got {type(value).__name__}")
     if value.dtype.name not in STORED_AS:
         raise TypeError(f"cannot save {key!r}: its dtype is {value.dtype}, and a file holds {', '.join(STORED_AS)}")
-    return np.asarray(value, value.dtype.newbyteorder("<"), order="C")
+    return np.asarray(value, order="C")

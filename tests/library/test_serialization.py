@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 import minicnn
 from minicnn.errors import FileFormatError
-from minicnn.serialization import atomic, load_metadata, load_state_dict, source, writing
+from minicnn.serialization import atomic, load_metadata, load_state_dict, npz_file, source, writing
 
 SUFFIXES = (".npz", ".safetensors")
 DTYPES = ("f8", "f4", "f2", "i8", "i4", "i2", "i1", "u8", "u4", "u2", "u1", "?")
@@ -100,6 +100,8 @@ def test_equal_states_give_equal_bytes(tmp_path: Path, suffix: str, state: dict[
     minicnn.save(state, first)
     minicnn.save(state, second)
     assert first.read_bytes() == second.read_bytes()
+    if suffix == ".npz":  # no clock in it
+        assert {entry.date_time for entry in zipfile.ZipFile(first).infolist()} == {(1980, 1, 1, 0, 0, 0)}
 
 
 def test_numpy_reads_our_npz_and_we_read_numpys(tmp_path: Path) -> None:
@@ -354,6 +356,16 @@ def test_what_is_no_file_at_all(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")  # opening it would wait for a writer
     with pytest.raises(FileFormatError, match="pipe or a device"):
         minicnn.load(tmp_path / "pipe")
+
+
+def test_too_little_memory_names_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def exhausted(*_: Any) -> None:
+        raise MemoryError
+
+    minicnn.save({"x": np.arange(2)}, tmp_path / "w.npz")
+    monkeypatch.setattr(npz_file, "decode", exhausted)
+    with pytest.raises(FileFormatError, match=r"w\.npz: needs more memory"):
+        minicnn.load(tmp_path / "w.npz")
 
 
 def test_another_zip_archive_is_no_weights(tmp_path: Path) -> None:
