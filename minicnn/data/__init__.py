@@ -16,6 +16,7 @@ from .digits import digits, digits_statistics
 from .errors import DataError
 from .folder import ImageFolder
 from .images import load_image
+from .labels import imagenet_labels, read_labels
 from .loader import DataLoader
 from .sources import DataSource, open_data
 
@@ -34,9 +35,11 @@ __all__ = [
     "collate",
     "digits",
     "digits_statistics",
+    "imagenet_labels",
     "load_image",
     "open_data",
     "random_split",
+    "read_labels",
     "stratified_split",
     "transforms",
 ]

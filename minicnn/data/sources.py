@@ -17,9 +17,9 @@ from .errors import DataError
 from .folder import ImageFolder, split_folders
 from .images import load_image
 from .transforms import (
-    CenterCrop,
     Compose,
     ConvertImageDtype,
+    ImageClassification,
     Normalize,
     RandomCrop,
     RandomHorizontalFlip,
@@ -28,11 +28,11 @@ from .transforms import (
     ToTensor,
     Transform,
 )
+from .transforms.presets import IMAGENET_MEAN, IMAGENET_STD
 
 SPELLINGS = {"digits": "digits", "cifar10": "cifar10:DIR", "cifar100": "cifar100:DIR", "folder": "folder:DIR"}
 
-# What ImageNet's pictures have, RGB; and for grey pictures their means.
-IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+# For grey pictures the means of what ImageNet's RGB pictures have.
 GREY_MEAN, GREY_STD = (0.449,), (0.226,)
 
 
@@ -42,6 +42,9 @@ class DataSource:
 
     Every part yields ``(image, label)``: float32 (in_channels, *image_size), normalised, and an int.
     ``train`` is augmented by ``augmentation`` (``None`` if that was switched off); the others never are.
+
+    ``resize_size`` is what an image of another size is brought to before its centre of ``image_size`` is cut out: the
+    shorter side, or (height, width).
     """
 
     name: str
@@ -51,6 +54,7 @@ class DataSource:
     classes: tuple[str, ...]
     in_channels: int
     image_size: tuple[int, int]
+    resize_size: int | tuple[int, int]
     mean: tuple[float, ...]
     std: tuple[float, ...]
     augmentation: Transform | None
@@ -134,6 +138,7 @@ def _open_digits(seed: int, augment: bool, image_size: int, in_channels: int) ->
         classes=DIGIT_CLASSES,
         in_channels=in_channels,
         image_size=(image_size, image_size),
+        resize_size=(image_size, image_size),
         mean=(mean,) * in_channels,
         std=(std,) * in_channels,
         augmentation=digits_augmentation(image_size) if augment else None,
@@ -161,6 +166,7 @@ def _open_cifar(kind: str, root: Path, seed: int, augment: bool, image_size: int
         classes=layout.classes,
         in_channels=3,
         image_size=(image_size, image_size),
+        resize_size=(image_size, image_size),
         mean=layout.mean,
         std=layout.std,
         augmentation=augmentation,
@@ -177,8 +183,8 @@ def _open_folder(root: Path, seed: int, augment: bool, image_size: int | None, i
         image_size = min(224, *load_image(training_images.samples[0][0]).size)
     mean, std = (IMAGENET_MEAN, IMAGENET_STD) if in_channels == 3 else (GREY_MEAN, GREY_STD)
     to_input = [ToTensor(), Normalize(mean, std)]
-    # The usual evaluation: resize to 8/7 of the size (256 for 224), then cut out the middle.
-    evaluation = Compose([Resize(round(image_size * 8 / 7)), CenterCrop(image_size), *to_input])
+    resize_size = round(image_size * 8 / 7)  # 256 for 224
+    evaluation = ImageClassification(image_size, resize_size, mean, std)
     augmentation = Compose([RandomResizedCrop(image_size), RandomHorizontalFlip()]) if augment else None
     training = evaluation if augmentation is None else Compose([augmentation, *to_input])
     shares = {part: 0.0 if part in images else SHARES[part] for part in ("validation", "test")}
@@ -197,6 +203,7 @@ def _open_folder(root: Path, seed: int, augment: bool, image_size: int | None, i
         classes=training_images.classes,
         in_channels=in_channels,
         image_size=(image_size, image_size),
+        resize_size=resize_size,
         mean=mean,
         std=std,
         augmentation=augmentation,

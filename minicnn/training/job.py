@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from contextlib import AbstractContextManager, nullcontext
@@ -12,7 +11,7 @@ from ..creation import zeros
 from ..data import DataLoader, open_data
 from ..errors import FileFormatError
 from ..grad_mode import detect_anomaly, no_grad
-from ..models import create_model
+from ..models import Card, create_model
 from ..random import manual_seed
 from ..serialization import save
 from .checkpoint import load_checkpoint, save_checkpoint
@@ -76,15 +75,16 @@ class Job:
 
     def _card(self) -> dict[str, str]:
         """What somebody who has only the weights must know to use them."""
-        card = {
-            "model": self.config.model,
-            "variant": getattr(self.model, "variant", None),  # None: the model has only one
-            "input_shape": self.data.input_shape,
-            "mean": self.data.mean,
-            "std": self.data.std,
-            "classes": self.data.classes,
-        }
-        return {"minicnn": json.dumps(card)}  # one entry: several would be written in any order
+        card = Card(
+            model=self.config.model,
+            variant=getattr(self.model, "variant", None),
+            classes=self.data.classes,
+            input_shape=self.data.input_shape,
+            resize=self.data.resize_size,
+            mean=self.data.mean,
+            std=self.data.std,
+        )
+        return card.metadata()
 
     def _loader(self, dataset: Any, shuffle: bool = False) -> DataLoader:
         # A last training batch of a few images would have noisy batch statistics: it is left out.

@@ -7,6 +7,7 @@ are called with, ``transform(image, generator)``, and without one from the libra
 
 from .base import Compose, Transform, apply_transform
 from .fixed import CenterCrop, ConvertImageDtype, Normalize, Resize, ToTensor
+from .presets import ImageClassification
 from .random import RandomCrop, RandomHorizontalFlip, RandomResizedCrop
 from .sizes import InterpolationMode
 
@@ -14,6 +15,7 @@ __all__ = [
     "CenterCrop",
     "Compose",
     "ConvertImageDtype",
+    "ImageClassification",
     "InterpolationMode",
     "Normalize",
     "RandomCrop",

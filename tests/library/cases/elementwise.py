@@ -23,6 +23,8 @@ ARITHMETIC = [
     Case("sub alpha", "arithmetic", lambda lib, a, b: lib.sub(a, b, alpha=-2.0), many(distinct_pair())),
     Case("mul", "arithmetic", lambda lib, a, b: a * b, many(distinct_pair())),
     Case("div", "arithmetic", lambda lib, a, b: a / b, many(distinct_pair(low=0.5, high=2.0))),
+    Case("remainder", "arithmetic", lambda lib, a, b: (2.9137 * a) % b, many(distinct_pair(low=1.0, high=1.9))),
+    Case("remainder of a scalar", "arithmetic", lambda lib, a: (a + 3.7) % 1.9, one(arrays(low=0.2, high=1.9))),
     Case("neg", "arithmetic", lambda lib, a: -a, one(ANY)),
     Case("abs", "arithmetic", top("abs"), one(ANY)),
     Case("maximum", "arithmetic", top("maximum"), many(distinct_pair())),

@@ -199,6 +199,10 @@ def _both_memory_orders(lib: Any, x: Any) -> Any:
     return x.t().contiguous() + x.contiguous().t().clone()
 
 
+def _ordered() -> st.SearchStrategy[Drawn]:
+    return one(arrays(shapes(min_dims=2)), dim=st.integers(-2, 1), down=st.booleans())
+
+
 SHAPES = [
     Case("reshape", "shapes", method("reshape"), _reshaped()),
     Case("view", "shapes", method("view"), _reshaped()),
@@ -235,6 +239,9 @@ INDEXING = [
     Case("mask", "indexing", lambda lib, x, mask: x[lib.tensor(mask)], _mask_index()),
     Case("assignment", "indexing", _set, _assigned()),
     Case("gather", "indexing", lambda lib, x, dim, index: x.gather(dim, lib.tensor(index)), _gathered()),
+    Case("sort", "indexing", lambda lib, x, dim, down: lib.sort(x, dim=dim, descending=down)[0], _ordered()),
+    Case("argsort", "indexing", lambda lib, x, dim, down: (x * lib.argsort(x, dim=dim, descending=down)), _ordered()),
+    Case("topk", "indexing", lambda lib, x, dim, down: lib.topk(x, 1 + (x.shape[dim] > 1), dim, down)[0], _ordered()),
     Case("index_select", "indexing", lambda lib, x, dim, index: x.index_select(dim, lib.tensor(index)), _selected()),
 ]
 

@@ -1,0 +1,117 @@
+"""The card in a weights file: what somebody who has only the weights must know to use them.
+
+``minicnn train`` writes it as the file's metadata (``.safetensors`` and ``.npz`` can hold some): one entry, the JSON text
+of the fields below. Files from elsewhere have none.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from ..data.transforms import ImageClassification
+from ..errors import FileFormatError
+from ..serialization import load_metadata
+
+KEY = "minicnn"  # of the metadata's entry; several entries would be written in any order
+
+
+@dataclass(frozen=True, kw_only=True)
+class Card:
+    """What the weights are for. None: the file does not say.
+
+    Attributes:
+        model: the name for ``create_model``.
+        variant: of the model; None also where the model has only one.
+        classes: their names, in the order of the logits.
+        input_shape: (C, H, W) of one image.
+        resize: what an image of another size is brought to before its centre is cut out: the shorter side, or
+            [height, width].
+        mean, std: of each channel, in [0, 1].
+    """
+
+    model: str | None = None
+    variant: str | None = None
+    classes: tuple[str, ...] | None = None
+    input_shape: tuple[int, ...] | None = None
+    resize: int | tuple[int, ...] | None = None
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+
+    def metadata(self) -> dict[str, str]:
+        """The card as ``save(..., metadata=...)`` takes it."""
+        return {KEY: json.dumps(asdict(self))}
+
+    @classmethod
+    def read(cls, path: str | os.PathLike[str]) -> Card:
+        """The card in a file, empty where there is none.
+
+        Raises:
+            FileFormatError: for a file that is damaged, or a card that does not say what a card says.
+            OSError: if the file does not exist or cannot be read.
+        """
+        text = load_metadata(path).get(KEY, "{}")
+        try:
+            content = json.loads(text)
+        except (ValueError, RecursionError):
+            content = None
+        if not isinstance(content, dict):
+            raise FileFormatError(f"{os.fsdecode(path)}: expected a JSON object as its card, got {_short(text)}")
+        known = {}
+        for name in (field.name for field in fields(cls)):
+            value = content.get(name)
+            if value is not None and not CHECKS[name](value):
+                raise FileFormatError(f"{os.fsdecode(path)}: its card has {_short(value)} as {name}")
+            known[name] = tuple(value) if isinstance(value, list) else value
+        card = cls(**known)
+        channels = {len(card.mean or ()), len(card.std or ()), *(card.input_shape or (0,))[:1]} - {0}
+        if len(channels) > 1:
+            raise FileFormatError(f"{os.fsdecode(path)}: its card has input_shape, mean and std of different channels")
+        return card
+
+    def transform(self) -> ImageClassification | None:
+        """How a picture becomes the network's input; None where the card does not say."""
+        if self.input_shape is None or self.mean is None or self.std is None:
+            return None
+        crop = self.input_shape[1:]
+        return ImageClassification(crop, crop if self.resize is None else self.resize, self.mean, self.std)
+
+
+def _list_of(kind: type | tuple[type, ...], holds: Callable[[Any], bool] = lambda item: True) -> Callable[[Any], bool]:
+    def check(value: Any) -> bool:
+        return (
+            isinstance(value, list)
+            and len(value) > 0
+            and all(isinstance(item, kind) and not isinstance(item, bool) and holds(item) for item in value)
+        )
+
+    return check
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _is_size(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 < value <= LARGEST_SIDE
+
+
+LARGEST_SIDE = 1 << 14  # of an image that a card may ask for: a damaged number must not ask for all memory
+
+CHECKS: dict[str, Callable[[Any], bool]] = {
+    "model": _is_text,
+    "variant": _is_text,
+    "classes": _list_of(str),
+    "input_shape": lambda value: _list_of(int, _is_size)(value) and len(value) == 3,
+    "resize": lambda value: _is_size(value) or (_list_of(int, _is_size)(value) and len(value) == 2),
+    "mean": _list_of((int, float), lambda number: abs(number) < 1e6),
+    "std": _list_of((int, float), lambda number: 0 < number < 1e6),
+}
+
+
+def _short(value: Any) -> str:
+    text = ascii(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
