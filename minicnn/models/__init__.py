@@ -11,6 +11,9 @@ import pkgutil
 from typing import Any
 
 from .backbone import features
+from .card import Card
+from .prediction import Classifier, Guess, Prediction, load_classifier, predict
+from .preprocessing import preprocessing
 from .registry import (
     ModelEntry,
     Paper,
@@ -21,7 +24,23 @@ from .registry import (
     suggestion,
 )
 
-__all__ = ["ModelEntry", "Paper", "create_model", "features", "list_models", "model_entry", "register", "suggestion"]
+__all__ = [
+    "Card",
+    "Classifier",
+    "Guess",
+    "ModelEntry",
+    "Paper",
+    "Prediction",
+    "create_model",
+    "features",
+    "list_models",
+    "load_classifier",
+    "model_entry",
+    "predict",
+    "preprocessing",
+    "register",
+    "suggestion",
+]
 
 for _module in pkgutil.iter_modules(__path__):
     importlib.import_module(f"{__name__}.{_module.name}")

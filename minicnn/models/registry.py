@@ -27,6 +27,7 @@ from typing import Any, TypeVar
 from .. import nn
 from ..serialization import load_state_dict
 from .card import Card
+from .misfit import misfit
 
 
 @dataclass(frozen=True)
@@ -195,28 +196,9 @@ def create_model(
     try:
         model.load_state_dict(state)
     except RuntimeError as error:
-        reason = _misfit(state, model, arguments["num_classes"], arguments["in_channels"])
+        reason = misfit(state, model, arguments["num_classes"], arguments["in_channels"])
         raise ValueError(f"the weights in {os.fspath(weights)!r} do not fit {name}: {reason}\n{error}") from error
     return model
-
-
-def _misfit(state: Mapping[str, Any], model: nn.Module, num_classes: int, in_channels: int) -> str:
-    """In one line, why ``state`` is not one of ``model``: its classes, its channels, or the first of the differences."""
-    own = {key: tensor.shape for key, tensor in model.state_dict().items()}
-    missing = [f"{key} is missing" for key in own if key not in state and not key.endswith(".num_batches_tracked")]
-    unknown = [f"the model has no {key}" for key in state if key not in own]
-    sizes = [(key, state[key].shape, shape) for key, shape in own.items() if key in state and state[key].shape != shape]
-    if not missing and not unknown:
-        first, wanted = zip(*((given[:1], shape[:1]) for _, given, shape in sizes), strict=True)
-        rest_agrees = all(given[1:] == shape[1:] for _, given, shape in sizes)
-        if rest_agrees and set(wanted) == {(num_classes,)} and len(set(first)) == 1:
-            return f"they tell {first[0][0]} classes apart, not {num_classes}"
-        key, given, shape = sizes[0]
-        if len(sizes) == 1 and given[:1] + given[2:] == shape[:1] + shape[2:] and shape[1] == in_channels:
-            return f"they are for images of {given[1]} channel{'s' * (given[1] > 1)}, not {in_channels}"
-    differences = [*(f"{key} is {given} in the file, {shape} in the model" for key, given, shape in sizes), *missing, *unknown]
-    more = f", and {len(differences) - 1} more differences" if len(differences) > 1 else ""
-    return f"{differences[0]}{more}"
 
 
 def _variant_of(weights: str | os.PathLike[str], entry: ModelEntry) -> str:

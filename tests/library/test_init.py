@@ -66,7 +66,7 @@ def test_signatures_equal_pytorch(name):
     assert [(p.name, p.default) for p in ours.values()] == [(p.name, p.default) for p in theirs.values()]
 
 
-@pytest.mark.parametrize("name", ["linear", "conv2d", "sigmoid", "tanh", "relu", "leaky_relu", "selu"])
+@pytest.mark.parametrize("name", sorted(init.GAINS))
 def test_gains_equal_pytorch(name):
     torch = peers.torch()
     assert init.calculate_gain(name) == pytest.approx(torch.nn.init.calculate_gain(name))

@@ -227,6 +227,15 @@ def test_a_layer_is_its_function(build, shape):
     assert np.array_equal(x.numpy(), before)  # inplace=True computes out of place
 
 
+@pytest.mark.parametrize("function", [F.softmax, F.log_softmax], ids=lambda f: f.__name__)
+def test_softmax_in_another_dtype(function):
+    x = minicnn.Tensor(numbers((3, 4), "float32"))
+    assert str(function(x, 1).dtype) == "float32"
+    wide = function(x, 1, dtype=minicnn.float64)
+    assert str(wide.dtype) == "float64"
+    assert np.array_equal(wide.numpy(), function(x.double(), 1).numpy())
+
+
 def test_dtype_of_a_layer():
     assert {str(p.dtype) for p in nn.Conv2d(2, 2, 1, dtype=minicnn.float64).parameters()} == {"float64"}
     norm = nn.BatchNorm2d(2, dtype=minicnn.float64, device="cpu")

@@ -1,0 +1,42 @@
+"""Why weights do not fit a model, in one line: ``load_state_dict`` lists every difference, which can be hundreds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from .. import nn
+from ..tensor import Tensor
+
+Shapes = tuple[tuple[int, ...], tuple[int, ...]]  # in the file, in the model
+
+
+def misfit(state: Mapping[str, Tensor], model: nn.Module, num_classes: int, in_channels: int) -> str:
+    """The reason: another number of classes, of image channels, or else the first difference and how many more."""
+    own = {key: tensor.shape for key, tensor in model.state_dict().items()}
+    missing = [f"{key} is missing" for key in own if key not in state and not key.endswith(".num_batches_tracked")]
+    unknown = [f"the model has no {key}" for key in state if key not in own]
+    sizes = {key: (state[key].shape, shape) for key, shape in own.items() if key in state and state[key].shape != shape}
+    if sizes and not missing and not unknown:
+        if classes := _other_classes(list(sizes.values()), num_classes):
+            return f"they tell {classes} classes apart, not {num_classes}"
+        if channels := _other_channels(list(sizes.values()), in_channels):
+            return f"they are for images of {channels} channel{'s' * (channels > 1)}, not {in_channels}"
+    resized = [f"{key} is {given} in the file and {shape} in the model" for key, (given, shape) in sizes.items()]
+    first, *others = [*resized, *missing, *unknown]
+    return first + (f", and {len(others)} more differences" if others else "")
+
+
+def _other_classes(sizes: list[Shapes], num_classes: int) -> int:
+    """The file's number of classes if that is all that differs, else 0."""
+    if any(given[1:] != shape[1:] or shape[:1] != (num_classes,) for given, shape in sizes):
+        return 0
+    found = {given[:1] for given, _ in sizes}
+    return found.pop()[0] if len(found) == 1 and () not in found else 0
+
+
+def _other_channels(sizes: list[Shapes], in_channels: int) -> int:
+    """The file's number of image channels if that is all that differs, else 0."""
+    (given, shape), *others = sizes
+    if others or len(given) != 4 or len(shape) != 4 or given[:1] + given[2:] != shape[:1] + shape[2:]:
+        return 0
+    return given[1] if shape[1] == in_channels else 0

@@ -1,0 +1,66 @@
+"""How a picture becomes a network's input where the weights do not say: as in the paper, or as for public weights."""
+
+from __future__ import annotations
+
+from ..data.cifar import CIFAR10_LAYOUT
+from ..data.transforms import ImageClassification
+from ..data.transforms.presets import IMAGENET_MEAN, IMAGENET_STD
+from .registry import model_entry
+
+CIFAR_SIZE = 32
+
+# fmt: off
+# What public weights were evaluated with: torchvision's IMAGENET1K_V1, and timm's for SE-ResNet-50.
+PUBLISHED: dict[str, tuple[int, int, str]] = {
+    #                   shorter side  crop  interpolation
+    "alexnet":         (256,          224,  "bilinear"),
+    "efficientnet_b0": (256,          224,  "bicubic"),
+    "efficientnet_b1": (256,          240,  "bicubic"),
+    "efficientnet_b2": (288,          288,  "bicubic"),
+    "efficientnet_b3": (320,          300,  "bicubic"),
+    "efficientnet_b4": (384,          380,  "bicubic"),
+    "efficientnet_b5": (456,          456,  "bicubic"),
+    "efficientnet_b6": (528,          528,  "bicubic"),
+    "efficientnet_b7": (600,          600,  "bicubic"),
+    "seresnet50":      (256,          224,  "bicubic"),
+}
+# fmt: on
+
+# GoogLeNet's public weights saw pixels brought to [-1, 1]. torchvision builds the network with transform_input=True,
+# which turns ImageNet's normalisation into this one.
+TO_UNIT_BALL = {"mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}
+
+
+def preprocessing(name: str, variant: str | None = None, in_channels: int = 3) -> ImageClassification:
+    """The usual evaluation transform for a model: shorter side to 8/7 of its image size, the centre, normalised.
+
+    Models for CIFAR-10 have no room to cut: the whole picture is squeezed to 32 x 32. A grey channel is normalised by
+    the mean of the colours' numbers.
+
+    Args:
+        variant: None for the paper's; with the one that public weights fit, it is what those were evaluated with.
+
+    Raises:
+        ValueError: for an unknown model or variant.
+    """
+    entry = model_entry(name)
+    variant = variant or entry.variants[0]
+    if variant not in entry.variants:
+        raise ValueError(f"{name} has no variant {variant!r}; it has {', '.join(map(repr, entry.variants))}")
+    crop = entry.input_size
+    if crop == CIFAR_SIZE:
+        statistics = {"mean": CIFAR10_LAYOUT.mean, "std": CIFAR10_LAYOUT.std}
+        return ImageClassification(crop, (crop, crop), **_for_channels(statistics, in_channels))
+    resize, interpolation = round(crop * 256 / 224), "bilinear"
+    statistics = {"mean": IMAGENET_MEAN, "std": IMAGENET_STD}
+    if variant == entry.public_variant:
+        resize, crop, interpolation = PUBLISHED.get(name, (resize, crop, interpolation))
+        if name == "googlenet":
+            statistics = TO_UNIT_BALL
+    return ImageClassification(crop, resize, **_for_channels(statistics, in_channels), interpolation=interpolation)
+
+
+def _for_channels(statistics: dict[str, tuple[float, float, float]], channels: int) -> dict[str, tuple[float, ...]]:
+    if channels == 3:
+        return dict(statistics)
+    return {name: (sum(values) / 3,) * channels for name, values in statistics.items()}
