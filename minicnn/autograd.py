@@ -151,8 +151,8 @@ class Function(Node):
             if version is not None and version[0].writes != version[1]:
                 where = f" in {self.module_path}" if self.module_path else ""
                 raise AutogradError(
-                    f"backward of {self.name()}{where} needs an array that was overwritten in place after {self.name()} "
-                    f"saved it (saved at version {version[1]}, now at version {version[0].writes}): "
+                    f"backward of {self.name()}{where} needs an array that was overwritten in place since "
+                    f"{self.name()} saved it (saved at version {version[1]}, now at version {version[0].writes}): "
                     "write the change out of place (y = y + 1), or write into a .clone()"
                 )
         return self._saved
@@ -205,13 +205,11 @@ class Function(Node):
         self, args: Sequence[Any], results: Sequence[Any], outputs: Sequence[Tensor], memory: dict[int, Any]
     ) -> None:
         self.edges = tuple(
-            gradient_edge(arg) if wanted else None
-            for arg, wanted in zip(args, self.needs_input_grad, strict=True)
+            gradient_edge(arg) if wanted else None for arg, wanted in zip(args, self.needs_input_grad, strict=True)
         )
         self.created = next(_creation)  # after the nodes of all inputs, a leaf's among them
         self.input_specs = tuple(
-            (arg.shape, arg.dtype) if wanted else None
-            for arg, wanted in zip(args, self.needs_input_grad, strict=True)
+            (arg.shape, arg.dtype) if wanted else None for arg, wanted in zip(args, self.needs_input_grad, strict=True)
         )
         self.output_specs = tuple((out.shape, out.dtype) for out in outputs)
         memory.update((id(_owner(out.array)), out.version) for out in outputs)
@@ -472,7 +470,7 @@ def _differentiable(tensors: list[Any], what: str) -> list[Tensor]:
             raise TypeError(f"{what}: expected Tensors, got {type(tensor).__name__}")
         if not tensor._requires_grad:
             raise AutogradError(
-                f"{what}: a tensor of shape {tensor.shape} does not require grad and was not made by recorded operations"
+                f"{what}: a tensor of shape {tensor.shape} does not require grad, nor was it made by recorded operations"
             )
     return tensors
 

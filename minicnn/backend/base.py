@@ -53,7 +53,9 @@ class Backend(Protocol):
     def conv2d(self, x: Array, weight: Array, window: Window, groups: int) -> Array:
         """Cross-correlation of ``x`` with ``weight``."""
 
-    def conv2d_input_grad(self, dy: Array, weight: Array, x_shape: tuple[int, ...], window: Window, groups: int) -> Array:
+    def conv2d_input_grad(
+        self, dy: Array, weight: Array, x_shape: tuple[int, ...], window: Window, groups: int
+    ) -> Array:
         """The adjoint of ``conv2d`` in ``x``: the gradient at the input."""
 
     def conv2d_weight_grad(

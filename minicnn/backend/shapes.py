@@ -56,7 +56,9 @@ def shape_array(shape: tuple[int, ...], dtype: Any = np.float32) -> ShapeArray:
 
 def _reduced(shape: tuple[int, ...], options: dict[str, Any]) -> tuple[int, ...]:
     axis, keepdims = options.get("axis", 0), options.get("keepdims", False)
-    axes = range(len(shape)) if axis is None else [a % len(shape) for a in (axis if isinstance(axis, tuple) else (axis,))]
+    axes = (
+        range(len(shape)) if axis is None else [a % len(shape) for a in (axis if isinstance(axis, tuple) else (axis,))]
+    )
     kept = ((1 if index in axes else length) for index, length in enumerate(shape) if keepdims or index not in axes)
     return tuple(kept)
 

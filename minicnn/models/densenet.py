@@ -11,7 +11,7 @@ to a collective knowledge that all later layers can read, and the loss reaches e
 
 Choices, and where they deviate from the paper
   * Only DenseNet-BC with theta = 0.5 is here, and no dropout by default, as on ImageNet.
-  * The first convolution has 2k filters, 64 for k = 32 and 96 for k = 48; its padding, which the paper leaves open, is 3.
+  * The first convolution has 2k filters, 64 for k = 32 and 96 for k = 48; its padding, left open by the paper, is 3.
   * He initialisation (fan of the input) as section 4.2 asks; biases are zero.
   * Concatenations are plain: memory grows with the square of a block's depth. ``memory_efficient=True`` computes them
     again in backward instead of keeping them [Pleiss et al. 2017, arXiv:1707.06990].
@@ -75,7 +75,9 @@ COMPRESSION = 0.5  # theta: the share of channels that a transition keeps
 class DenseLayer(nn.Module):
     """H: norm, ReLU, 1x1 convolution to 4k channels, norm, ReLU, 3x3 convolution to k = ``growth_rate`` channels."""
 
-    def __init__(self, in_channels: int, growth_rate: int, drop_rate: float = 0.0, memory_efficient: bool = False) -> None:
+    def __init__(
+        self, in_channels: int, growth_rate: int, drop_rate: float = 0.0, memory_efficient: bool = False
+    ) -> None:
         super().__init__()
         narrow = BOTTLENECK * growth_rate
         self.norm1 = nn.BatchNorm2d(in_channels)
@@ -104,7 +106,9 @@ class DenseLayer(nn.Module):
 class DenseBlock(nn.ModuleDict):
     """``layers`` dense layers: (N, C, H, W) -> (N, C + layers * k, H, W)."""
 
-    def __init__(self, layers: int, in_channels: int, growth_rate: int, drop_rate: float, memory_efficient: bool) -> None:
+    def __init__(
+        self, layers: int, in_channels: int, growth_rate: int, drop_rate: float, memory_efficient: bool
+    ) -> None:
         super().__init__()
         for i in range(layers):
             channels = in_channels + i * growth_rate  # the input, and k from each layer before

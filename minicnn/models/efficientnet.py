@@ -5,8 +5,8 @@ Paper    Tan, Le, "EfficientNet: Rethinking Model Scaling for Convolutional Neur
 Lecture  L2.3.3.
 
 Idea. Depth, width and resolution each help, and each alone stops helping soon. Compound scaling raises them together:
-depth 1.2^phi, width 1.1^phi, resolution 1.15^phi, with 1.2 * 1.1^2 * 1.15^2 close to 2, so that each step of phi doubles
-the multiply-adds (equation 3). B0 comes from a search; B1 to B7 come from B0 by the rule.
+depth 1.2^phi, width 1.1^phi, resolution 1.15^phi, with 1.2 * 1.1^2 * 1.15^2 close to 2, so that each step of phi
+doubles the multiply-adds (equation 3). B0 comes from a search; B1 to B7 come from B0 by the rule.
 
 Choices, and where they deviate from the paper
   * The factors of B1 to B7 are the published ones (``SCALING``): rounded powers, phi = 0.5 for B1.

@@ -144,7 +144,10 @@ CONFIGS: dict[str, tuple[type[SEBasicBlock] | type[SEBottleneck], tuple[int, int
 
 
 def insert_se(
-    model: nn.Module, names: Sequence[str], reduction: int = REDUCTION, input_shape: tuple[int, int, int] = (3, 224, 224)
+    model: nn.Module,
+    names: Sequence[str],
+    reduction: int = REDUCTION,
+    input_shape: tuple[int, int, int] = (3, 224, 224),
 ) -> nn.Module:
     """Put an SE block behind each of the modules ``names`` of any network, in place: SE-VGG, SE-Inception (Figure 2).
 

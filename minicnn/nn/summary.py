@@ -156,9 +156,7 @@ class _Recorder:
         if first is None:
             return
         memory = first.numel() * FLOAT32_BYTES if is_layer else 0  # a container's output is its last layer's
-        self.rows.append(
-            Row(name, type(module).__name__, first.shape, parameters, spent, memory, node=first.grad_fn)
-        )
+        self.rows.append(Row(name, type(module).__name__, first.shape, parameters, spent, memory, node=first.grad_fn))
 
 
 @contextmanager

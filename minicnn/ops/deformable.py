@@ -85,7 +85,9 @@ def _convolve(
         raise ShapeError(f"expected a bias of shape ({filters},), got {bias.shape}")
     out_size = window.output_size(input.shape[2:])
     if min(out_size) < 1:
-        raise ShapeError(f"expected an input of at least {window.extent(0)}x{window.extent(1)} pixels, got {input.shape}")
+        raise ShapeError(
+            f"expected an input of at least {window.extent(0)}x{window.extent(1)} pixels, got {input.shape}"
+        )
     offset_groups = _offset_groups(offset, mask, n, channels, window, out_size)
     check_dtypes(input, weight, bias)
     check_dtypes(input, offset, mask)

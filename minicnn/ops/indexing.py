@@ -87,7 +87,9 @@ def _plain_part(part: Any) -> Any:
 def is_basic(index: tuple[Any, ...]) -> bool:
     """Whether ``index`` is made of integers, slices, ``None`` and ``...`` only, so that it reads no place twice."""
     return all(
-        part is None or part is Ellipsis or isinstance(part, slice)
+        part is None
+        or part is Ellipsis
+        or isinstance(part, slice)
         or (hasattr(part, "__index__") and not isinstance(part, bool) and not hasattr(part, "shape"))
         for part in index
     )

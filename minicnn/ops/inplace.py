@@ -80,9 +80,7 @@ def normal_(self: Tensor, mean: float = 0.0, std: float = 1.0, generator: random
     return write_in_place(self, draws)
 
 
-def uniform_(
-    self: Tensor, low: float = 0.0, high: float = 1.0, generator: random.Generator | None = None
-) -> Tensor:
+def uniform_(self: Tensor, low: float = 0.0, high: float = 1.0, generator: random.Generator | None = None) -> Tensor:
     """Draw every element uniformly from [low, high)."""
     draws = _draw(self, random.resolve(generator).random)
     draws *= high - low

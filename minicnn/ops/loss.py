@@ -74,7 +74,9 @@ def cross_entropy(
         norm: Any = len(targets)
     else:
         if target.shape != outer:
-            raise ShapeError(f"cross_entropy: expected labels of shape {outer} for logits {input.shape}, got {target.shape}")
+            raise ShapeError(
+                f"cross_entropy: expected labels of shape {outer} for logits {input.shape}, got {target.shape}"
+            )
         targets, norm = _label_targets(xp, target.array.reshape(-1), class_weight, ignore_index, label_smoothing)
     losses = SoftmaxCrossEntropy.apply(rows, Tensor.wrap(targets, input.device))
     if reduction == "none":
@@ -90,9 +92,7 @@ def _label_targets(
     counted = labels != ignore_index
     wrong = counted & ((labels < 0) | (labels >= classes))
     if wrong.any():
-        raise IndexError(
-            f"cross_entropy: expected labels between 0 and {classes - 1}, got {int(labels[wrong][0])}"
-        )
+        raise IndexError(f"cross_entropy: expected labels between 0 and {classes - 1}, got {int(labels[wrong][0])}")
     known = xp.where(counted, labels, 0)
     example_weight = class_weight[known] * counted
     targets = xp.zeros((len(labels), classes), class_weight.dtype)

@@ -154,9 +154,7 @@ def group_norm(
     return y if bias is None else y + bias.reshape(lined_up)
 
 
-def local_response_norm(
-    input: Tensor, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0
-) -> Tensor:
+def local_response_norm(input: Tensor, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> Tensor:
     """Divide by the energy of ``size`` neighbouring channels, as ``torch.nn.functional.local_response_norm``.
 
     ``alpha`` is divided by ``size`` as in PyTorch; AlexNet's own alpha (section 3.3) is not, so its 1e-4 over n = 5

@@ -115,7 +115,10 @@ def avg_pool2d(
         out_size = pooling_output_size(window, batch.shape[2:], ceil_mode)
         if divisor_override is None:
             divisor = np.multiply.outer(
-                *(_pixels_seen(window, axis, batch.shape[2 + axis], out_size[axis], count_include_pad) for axis in (0, 1))
+                *(
+                    _pixels_seen(window, axis, batch.shape[2 + axis], out_size[axis], count_include_pad)
+                    for axis in (0, 1)
+                )
             )
         else:
             divisor = np.full(out_size, divisor_override)

@@ -69,9 +69,7 @@ class Cat(Function):
     def backward(ctx: Any, dy: Any) -> Any:
         ends = np.cumsum(ctx.lengths)
         before = (slice(None),) * ctx.axis
-        return tuple(
-            dy[(*before, slice(end - length, end))] for end, length in zip(ends, ctx.lengths, strict=True)
-        )
+        return tuple(dy[(*before, slice(end - length, end))] for end, length in zip(ends, ctx.lengths, strict=True))
 
 
 class Pad(Function):
@@ -273,7 +271,9 @@ def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     axis = _normal(tensors[0], dim)
     first = tensors[0].shape
     for index, x in enumerate(tensors):
-        if x.ndim != len(first) or any(n != m for a, (n, m) in enumerate(zip(x.shape, first, strict=True)) if a != axis):
+        if x.ndim != len(first) or any(
+            n != m for a, (n, m) in enumerate(zip(x.shape, first, strict=True)) if a != axis
+        ):
             raise ShapeError(
                 f"cat: expected shapes that agree in every dimension but {axis}, "
                 f"got {first} for tensor 0 and {x.shape} for tensor {index}"

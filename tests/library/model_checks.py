@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -209,11 +210,12 @@ def losses_on_digits(
     lr: float = 0.02,
     enlarged: int = 1,
     loss: Callable[[Any, Any], Any] = F.cross_entropy,
+    optimizer: Callable[..., Any] = partial(minicnn.optim.SGD, momentum=0.9),
 ) -> list[float]:
-    """The losses of a few steps of SGD on one batch of the bundled digits, for networks with one grey channel.
+    """The losses of a few steps on one batch of the bundled digits, for networks with one grey channel.
 
     ``enlarged`` makes each of the 8 x 8 pixels a square of that side. ``loss`` takes what the network returns, and the
-    targets.
+    targets. Networks without a norm hardly move in a few steps of SGD: for them ``optimizer`` is Adam.
     """
     from sklearn.datasets import load_digits
 
@@ -221,13 +223,13 @@ def losses_on_digits(
     pixels = digits.images[:batch, None].repeat(enlarged, axis=2).repeat(enlarged, axis=3)
     x = minicnn.tensor(pixels.astype(np.float32) / 8 - 1)
     y = minicnn.tensor(digits.target[:batch])
-    optimizer = minicnn.optim.SGD(model.train().parameters(), lr=lr, momentum=0.9)
+    stepper = optimizer(model.train().parameters(), lr=lr)
     losses = []
     for _ in range(steps):
-        optimizer.zero_grad()
+        stepper.zero_grad()
         value = loss(model(x), y)
         value.backward()
-        optimizer.step()
+        stepper.step()
         losses.append(value.item())
     return losses
 

@@ -136,7 +136,9 @@ def test_gradients_against_central_differences(name, case):
     names = [k for k, a in arrays.items() if a is not None]
     with backend.use(name):
         assert gradcheck(
-            lambda *tensors: F.deform_conv2d(**{"bias": None, "mask": None, **dict(zip(names, tensors, strict=True))}, **options),
+            lambda *tensors: F.deform_conv2d(
+                **{"bias": None, "mask": None, **dict(zip(names, tensors, strict=True))}, **options
+            ),
             [minicnn.tensor(arrays[k], requires_grad=True) for k in names],
         )
 
@@ -214,7 +216,9 @@ def grid_sample_version(torch, input, offset, weight, bias, mask, stride, paddin
     for group, x in enumerate(padded.chunk(offset_groups, 1)):
         for i in range(kernel_h):
             for j in range(kernel_w):
-                rows = torch.arange(out_h)[:, None] * stride[0] - padding[0] + i * dilation[0] + offset[:, group, i, j, 0]
+                rows = (
+                    torch.arange(out_h)[:, None] * stride[0] - padding[0] + i * dilation[0] + offset[:, group, i, j, 0]
+                )
                 cols = torch.arange(out_w) * stride[1] - padding[1] + j * dilation[1] + offset[:, group, i, j, 1]
                 grid = torch.stack([2 * (cols + 1) / (w + 1) - 1, 2 * (rows + 1) / (h + 1) - 1], -1)
                 seen = torch.nn.functional.grid_sample(x, grid, padding_mode="zeros", align_corners=True)

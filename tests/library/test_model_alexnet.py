@@ -137,7 +137,10 @@ def test_arguments() -> None:
     model = undrawn(num_classes=7, in_channels=2, dropout=0.25)
     assert model.features[0].in_channels == 2 and model.classifier[-1].out_features == 7
     assert {module.p for module in model.modules() if isinstance(module, nn.Dropout)} == {0.25}
-    assert (models.model_entry("alexnet").public_variant, models.model_entry("alexnet").input_size) == ("torchvision", 227)
+    assert (models.model_entry("alexnet").public_variant, models.model_entry("alexnet").input_size) == (
+        "torchvision",
+        227,
+    )
 
 
 # ------------------------------------------------------------ training

@@ -47,7 +47,7 @@ def test_every_parameter_takes_part() -> None:
 
 
 def warped_digits(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Digits enlarged to 16 x 16 under random affine maps: rotation up to 40 degrees, scale 0.7 to 1.3, shear, shift."""
+    """Digits enlarged to 16 x 16 under random affine maps: rotated up to 40 degrees, scaled, sheared, shifted."""
     from scipy.ndimage import affine_transform
     from sklearn.datasets import load_digits
 

@@ -44,7 +44,12 @@ def test_the_lectures_table(name):
 
 
 @given(
-    st.integers(1, 3), st.integers(1, 4), st.sampled_from([1, 2]), st.integers(1, 3), st.integers(1, 2), st.integers(8, 12)
+    st.integers(1, 3),
+    st.integers(1, 4),
+    st.sampled_from([1, 2]),
+    st.integers(1, 3),
+    st.integers(1, 2),
+    st.integers(8, 12),
 )
 def test_a_convolution_in_closed_form(kernel, stride, groups, dilation, padding, size):
     layer = nn.Conv2d(4, 6, kernel, stride, padding, dilation, groups)

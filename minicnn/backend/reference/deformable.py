@@ -60,7 +60,9 @@ def deform_conv2d_loops(
             channel = first + c
             tap = (channel // (channels // offset_groups)) * kernel_h * kernel_w + i * kernel_w + j
             row = p * window.stride[0] - window.padding[0][0] + i * window.dilation[0] + offset[image, 2 * tap, p, q]
-            col = q * window.stride[1] - window.padding[1][0] + j * window.dilation[1] + offset[image, 2 * tap + 1, p, q]
+            col = (
+                q * window.stride[1] - window.padding[1][0] + j * window.dilation[1] + offset[image, 2 * tap + 1, p, q]
+            )
             modulation = 1.0 if mask is None else mask[image, tap, p, q]
             y[image, k, p, q] += weight[k, c, i, j] * bilinear(x[image, channel], row, col) * modulation
     return y

@@ -240,7 +240,7 @@ INDEXING = [
     Case("assignment", "indexing", _set, _assigned()),
     Case("gather", "indexing", lambda lib, x, dim, index: x.gather(dim, lib.tensor(index)), _gathered()),
     Case("sort", "indexing", lambda lib, x, dim, down: lib.sort(x, dim=dim, descending=down)[0], _ordered()),
-    Case("argsort", "indexing", lambda lib, x, dim, down: (x * lib.argsort(x, dim=dim, descending=down)), _ordered()),
+    Case("argsort", "indexing", lambda lib, x, dim, down: x * lib.argsort(x, dim=dim, descending=down), _ordered()),
     Case("topk", "indexing", lambda lib, x, dim, down: lib.topk(x, 1 + (x.shape[dim] > 1), dim, down)[0], _ordered()),
     Case("index_select", "indexing", lambda lib, x, dim, index: x.index_select(dim, lib.tensor(index)), _selected()),
 ]
