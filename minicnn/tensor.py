@@ -16,7 +16,6 @@ import numpy as np
 from . import backend
 from .device import CPU, device
 from .errors import AutogradError
-from .grad_mode import is_grad_enabled
 
 if TYPE_CHECKING:
     from .autograd import AccumulateGrad, Function
@@ -50,14 +49,16 @@ class Version:
     """Counts the writes into one piece of memory, shared by a tensor and all its views.
 
     ``writes`` lets backward notice that an array it saved has been overwritten since; ``recorded`` counts the writes
-    that went on the tape, after which older views no longer know how their values came about.
+    that went on the tape, after which older views no longer know how their values came about; ``of_leaf`` says that
+    the memory is that of a leaf which requires grad.
     """
 
-    __slots__ = ("recorded", "writes")
+    __slots__ = ("of_leaf", "recorded", "writes")
 
     def __init__(self) -> None:
         self.writes = 0
         self.recorded = 0
+        self.of_leaf = False
 
 
 def as_array(data: Any, dtype: Any = None) -> Any:
@@ -263,6 +264,7 @@ class Tensor:
         if not value and self.grad_fn is not None:
             raise AutogradError("requires_grad can only be switched off on a leaf: use .detach()")
         self._requires_grad = bool(value)
+        self.version.of_leaf = self._requires_grad and self.grad_fn is None
 
     def requires_grad_(self, requires_grad: bool = True) -> Tensor:
         """Set ``requires_grad`` in place and return the tensor."""
@@ -355,6 +357,7 @@ class Tensor:
         value = value if isinstance(value, Tensor) else Tensor(value)
         self.array, self._device = value.array, value._device
         self.version = Version()
+        self.version.of_leaf = self._requires_grad and self.grad_fn is None
         self.recorded_writes = 0
 
     def mark_written(self, recorded: bool = False) -> None:
@@ -381,7 +384,7 @@ class Tensor:
         memo[id(self)] = out
         out.array = self.array.copy()
         out._set_meta(self._device)
-        out._requires_grad = self._requires_grad
+        out.requires_grad = self._requires_grad
         if self._grad is not None:
             out._grad = self._grad.detach().clone()
         return out
@@ -452,16 +455,3 @@ def as_device(value: Any) -> device:
 def device_of(data: Any) -> device:
     """The device ``data`` lives on: a tensor's own, the CPU for everything else."""
     return data._device if isinstance(data, Tensor) else CPU
-
-
-def write_in_place(target: Tensor, values: Any, index: Any = ...) -> Tensor:
-    """Overwrite ``target[index]`` with ``values`` outside the tape, and count the write.
-
-    Raises:
-        AutogradError: for a leaf that requires grad while the tape is recording.
-    """
-    if target._requires_grad and is_grad_enabled():
-        raise AutogradError("in-place write into a tensor that requires grad: wrap it in `with minicnn.no_grad():`")
-    target.array[index] = values
-    target.mark_written()
-    return target

@@ -1,29 +1,88 @@
-"""``minicnn models``: what can be trained, summarised and used for prediction."""
+"""``minicnn models``: what can be trained, summarised and used for prediction, what it costs, how good it was."""
 
 from __future__ import annotations
 
 import argparse
+from typing import TYPE_CHECKING
 
-HELP = "list the models, with their size and what they are"
+if TYPE_CHECKING:
+    from ..models import ModelEntry
+
+HELP = "list the models, with their cost and the error that their papers report"
+
+HEADER = ("model", "parameters", "mult-adds", "input", "top-1", "top-5", "", "lecture")
+NOTES = (
+    "mult-adds: in convolutions and matrix products, for one image of the input size; one is two FLOPs",
+    "top-1, top-5: published error in per cent",
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """A part of the name picks some of the models."""
     parser.add_argument("part", nargs="?", default="", metavar="PART", help="only models with this in their name")
+    parser.add_argument("--variant", metavar="NAME", help="paper (default) or torchvision, where they differ")
 
 
 def run(args: argparse.Namespace) -> int:
-    """One line a model."""
-    from ..models import create_model, list_models, model_entry
+    """One line a model, then where the numbers come from."""
+    from ..models import list_models, model_entry
     from ._errors import UsageError
 
-    names = [name for name in list_models() if args.part in name]
-    if not names:
+    entries = [model_entry(name) for name in list_models() if args.part in name]
+    if not entries:
         raise UsageError(f"no model has {args.part!r} in its name; `minicnn models` lists all {len(list_models())}")
-    width = max(map(len, names))
-    print(f"{'model':<{width}}  {'parameters':>11}  description")
-    for name in names:
-        model = create_model(name, init=False)
-        parameters = sum(parameter.numel() for parameter in model.parameters())
-        print(f"{name:<{width}}  {parameters:>11,}  {model_entry(name).description}", flush=True)
+    if args.variant is not None and not any(args.variant in entry.variants for entry in entries):
+        known = sorted({variant for entry in entries for variant in entry.variants})
+        raise UsageError(f"none of these models has a variant {args.variant!r}, only {' and '.join(known)}")
+    widths = [max(len(HEADER[0]), *(len(entry.name) for entry in entries)), 11, 9, 5, 5, 5, 4, 7]
+    print(_line(HEADER, widths))
+    sources = _sources(entries)
+    for entry in entries:
+        print(_line(_cells(entry, args.variant, sources), widths), flush=True)
+    print("", *NOTES, sep="\n")
+    for source, number in sources.items():
+        print(f"[{number}] {source}")
     return 0
+
+
+def _cells(entry: ModelEntry, variant: str | None, sources: dict[str, int]) -> tuple[str, ...]:
+    from ..models import create_model, preprocessing
+    from ..nn.summary import multiply_adds
+
+    variant = variant if variant in entry.variants else entry.variants[0]
+    model = create_model(entry.name, variant=variant, init=False)
+    (side, _) = preprocessing(entry.name, variant).crop_size
+    top1, top5, _ = entry.score
+    source = _source(entry)
+    return (
+        entry.name,
+        f"{sum(parameter.numel() for parameter in model.parameters()):,}",
+        f"{multiply_adds(model, (3, side, side)) / 1e9:.3f} G",
+        str(side),
+        "" if top1 is None else f"{top1:.2f}",
+        "" if top5 is None else f"{top5:.2f}",
+        f"[{sources[source]}]" if source else "",
+        entry.paper.lecture,
+    )
+
+
+def _sources(entries: list[ModelEntry]) -> dict[str, int]:
+    """Where errors were published, numbered in the order in which the models need them."""
+    return {source: number for number, source in enumerate(dict.fromkeys(filter(None, map(_source, entries))), 1)}
+
+
+def _source(entry: ModelEntry) -> str:
+    """``"He et al. 2015, Table 3: validation, 10 crops"``; empty for a model whose error nobody published."""
+    where = entry.score[2]
+    first, *others = entry.paper.authors.split(", ")
+    authors = f"{first} et al." if len(others) > 1 else " and ".join([first, *others])
+    return f"{authors} {entry.paper.year}, {where}" if where.startswith("Table") else where
+
+
+def _line(cells: tuple[str, ...], widths: list[int]) -> str:
+    """Names and lecture lines start where their column starts, numbers end where it ends."""
+    placed = [
+        cell.ljust(width) if index in (0, 6, 7) else cell.rjust(width)
+        for index, (cell, width) in enumerate(zip(cells, widths, strict=True))
+    ]
+    return "  ".join(placed).rstrip()

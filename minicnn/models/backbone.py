@@ -16,8 +16,8 @@ from typing import Any
 
 from .. import backend, nn
 from ..backend.shapes import shape_array
-from ..grad_mode import no_grad
-from ..nn.summary import evaluating
+from ..grad_mode import enable_grad
+from ..nn.summary import Row, evaluating, follow_windows
 from ..tensor import Tensor
 
 STRIDES = (4, 8, 16, 32)  # of C2, C3, C4, C5
@@ -27,22 +27,29 @@ class FeatureExtractor(nn.Module):
     """Runs ``model`` as far as its last wanted module: (N, C, H, W) -> {name: (N, channels[name], ...)}.
 
     ``channels`` and ``strides`` say for each name how deep its map is, and how many input pixels lie between two of
-    its pixels. What comes after the last map (the classifier) does not run.
+    its pixels. ``runs`` says how often a module runs in a pass; its map is the last. What comes after the last map (the
+    classifier) does not run.
     """
 
-    def __init__(self, model: nn.Module, channels: dict[str, int], strides: dict[str, int]) -> None:
+    def __init__(
+        self, model: nn.Module, channels: dict[str, int], strides: dict[str, int], runs: dict[str, int]
+    ) -> None:
         super().__init__()
         self.model = model
         self.channels = channels
         self.strides = strides
+        self.runs = runs
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
         maps: dict[str, Tensor] = {}
+        awaited = sum(self.runs.values())
 
         def keep(name: str) -> Any:
             def hook(module: nn.Module, args: Any, output: Tensor) -> None:
+                nonlocal awaited
                 maps[name] = output
-                if len(maps) == len(self.channels):
+                awaited -= 1
+                if not awaited:
                     raise _Complete
 
             return hook
@@ -70,7 +77,7 @@ def features(
 
     Args:
         model: any network of this package, or of your own.
-        names: of the modules whose outputs are wanted, as ``named_modules()`` spells them. ``None``: the last output
+        names: of the modules whose outputs are wanted, as ``named_modules()`` spells them. ``None``: the last stage
             at each of the strides 4, 8, 16 and 32, which papers call C2 to C5.
         input_shape: the (C, H, W) for which channels and strides are worked out, without computing anything.
 
@@ -79,10 +86,8 @@ def features(
             model that reaches none of the strides.
     """
     outputs = _outputs(model, input_shape)
-    height = input_shape[1]
     if names is None:
-        last_at = {_stride(height, shape): name for name, shape in outputs.items()}  # later outputs replace earlier
-        names = [last_at[stride] for stride in STRIDES if stride in last_at]
+        names = _pyramid(outputs, input_shape)
         if not names:
             raise ValueError(f"no map of {type(model).__name__} has a stride of {STRIDES} at {input_shape}: name some")
     known = dict(model.named_modules())
@@ -94,31 +99,49 @@ def features(
             )
         if name not in outputs:
             raise ValueError(f"the output of {name!r} is no feature map (N, C, H, W), or it does not run in evaluation")
-    channels = {name: outputs[name][1] for name in names}
-    return FeatureExtractor(model, channels, {name: _stride(height, outputs[name]) for name in names})
+    return FeatureExtractor(
+        model,
+        channels={name: outputs[name][-1].output_shape[1] for name in names},
+        strides={name: _stride(outputs[name][-1], input_shape) for name in names},
+        runs={name: len(outputs[name]) for name in names},
+    )
 
 
-def _outputs(model: nn.Module, input_shape: tuple[int, int, int]) -> dict[str, tuple[int, ...]]:
-    """The shape of every map (N, C, H, W), by the module that gave it, in the order in which they came."""
-    shapes: dict[str, tuple[int, ...]] = {}
+def _pyramid(outputs: dict[str, list[Row]], input_shape: tuple[int, int, int]) -> list[str]:
+    """C2 to C5: at each stride the last of the outermost modules, so whole stages where the model has any."""
+    found: dict[int, str] = {}
+    for name, rows in outputs.items():
+        stride = _stride(rows[-1], input_shape)
+        if stride not in found or name.count(".") <= found[stride].count("."):
+            found[stride] = name
+    return [found[stride] for stride in STRIDES if stride in found]
+
+
+def _outputs(model: nn.Module, input_shape: tuple[int, int, int]) -> dict[str, list[Row]]:
+    """Every map (N, C, H, W) by the module that gave it, in the order of their last, and one for each time it ran."""
+    maps: dict[str, list[Row]] = {}
 
     def note(name: str) -> Any:
         def hook(module: nn.Module, args: Any, output: Any) -> None:
             if isinstance(output, Tensor) and output.ndim == 4 and not isinstance(module, nn.AdaptiveAvgPool2d):
-                shapes.pop(name, None)  # a module that runs twice stands where it ran last
-                shapes[name] = output.shape
+                earlier = maps.pop(name, [])  # a module that runs twice stands where it ran last
+                maps[name] = [*earlier, Row(name, type(module).__name__, output.shape, 0, 0, 0, node=output.grad_fn)]
 
         return hook
 
     handles = [module.register_forward_hook(note(name)) for name, module in model.named_modules() if name]
+    image = Tensor.wrap(shape_array((1, *input_shape)))
+    image.requires_grad = True  # the tape then knows which windows lie between the image and each map
     try:
-        with evaluating(model), backend.use("shapes"), no_grad():
-            model(Tensor.wrap(shape_array((1, *input_shape))))
+        with evaluating(model), backend.use("shapes"), enable_grad():
+            model(image)
     finally:
         for handle in handles:
             handle.remove()
-    return shapes
+    follow_windows([row for rows in maps.values() for row in rows])
+    return maps
 
 
-def _stride(size: int, shape: tuple[int, ...]) -> int:
-    return round(size / shape[2])
+def _stride(row: Row, input_shape: tuple[int, int, int]) -> int:
+    """Along the height. A map of one pixel may come from a mean over all: its pixel stands for the whole image."""
+    return row.stride[0] if row.stride is not None else input_shape[1]

@@ -20,9 +20,12 @@ Choices, and where they deviate from the paper
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from typing import Any
 
 from .. import nn
+from ..nn.state import IncompatibleKeys
 from ..ops import cat
 from ..tensor import Tensor
 from ..utils.checkpoint import checkpoint
@@ -69,6 +72,9 @@ ERRORS: dict[str, Score] = {
 # fmt: on
 
 BOTTLENECK = 4  # a 1x1 convolution leaves 4k channels to the 3x3 one
+# The published files are older than the names of their layers: norm.1 in them is norm1 here and in torchvision.
+OLD_KEY = re.compile(r"(denselayer\d+\.(?:norm|conv))\.([12]\.)")
+
 COMPRESSION = 0.5  # theta: the share of channels that a transition keeps
 
 
@@ -176,6 +182,12 @@ class DenseNet(nn.Module):
                 nn.init.kaiming_normal_(module.weight)
             elif isinstance(module, nn.Linear) and module.bias is not None:
                 nn.init.zeros_(module.bias)
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True) -> IncompatibleKeys:
+        """Like any module's, and takes the keys of the published files too."""
+        if isinstance(state_dict, Mapping):
+            state_dict = {OLD_KEY.sub(r"\1\2", key): value for key, value in state_dict.items()}
+        return super().load_state_dict(state_dict, strict)
 
     def forward(self, x: Tensor) -> Tensor:
         # Shapes for DenseNet-121 and 224 x 224.

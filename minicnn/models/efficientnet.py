@@ -194,6 +194,7 @@ class EfficientNet(nn.Module):
         super().__init__()
         if variant not in VARIANTS:
             raise ValueError(f"variant (={variant!r}) must be one of {', '.join(map(repr, VARIANTS))}")
+        self.variant = variant
         of_the_paper = variant == "paper" or late_norm
         norm_layer = partial(nn.BatchNorm2d, eps=1e-3, momentum=0.01) if of_the_paper else nn.BatchNorm2d
         total = sum(scale_blocks(row[4], depth) for row in TABLE_1)

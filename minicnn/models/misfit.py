@@ -2,31 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-from .. import nn
-from ..tensor import Tensor
-
-Shapes = tuple[tuple[int, ...], tuple[int, ...]]  # in the file, in the model
+from ..nn.state import Shape, StateMismatch
 
 
-def misfit(state: Mapping[str, Tensor], model: nn.Module, num_classes: int, in_channels: int) -> str:
+def misfit(error: StateMismatch, num_classes: int, in_channels: int) -> str:
     """The reason: another number of classes, of image channels, or else the first difference and how many more."""
-    own = {key: tensor.shape for key, tensor in model.state_dict().items()}
-    missing = [f"{key} is missing" for key in own if key not in state and not key.endswith(".num_batches_tracked")]
-    unknown = [f"the model has no {key}" for key in state if key not in own]
-    sizes = {key: (state[key].shape, shape) for key, shape in own.items() if key in state and state[key].shape != shape}
-    if sizes and not missing and not unknown:
-        if classes := _other_classes(list(sizes.values()), num_classes):
+    sizes = list(error.sizes.values())
+    if sizes and not any(error.keys):
+        if classes := _other_classes(sizes, num_classes):
             return f"they tell {classes} classes apart, not {num_classes}"
-        if channels := _other_channels(list(sizes.values()), in_channels):
+        if channels := _other_channels(sizes, in_channels):
             return f"they are for images of {channels} channel{'s' * (channels > 1)}, not {in_channels}"
-    resized = [f"{key} is {given} in the file and {shape} in the model" for key, (given, shape) in sizes.items()]
-    first, *others = [*resized, *missing, *unknown]
+    first, *others = [
+        *(f"{key} is {given} in the file and {shape} in the model" for key, (given, shape) in error.sizes.items()),
+        *(f"{key} is missing" for key in error.keys.missing_keys),
+        *(f"the model has no {key}" for key in error.keys.unexpected_keys),
+    ]
     return first + (f", and {len(others)} more differences" if others else "")
 
 
-def _other_classes(sizes: list[Shapes], num_classes: int) -> int:
+def _other_classes(sizes: list[tuple[Shape, Shape]], num_classes: int) -> int:
     """The file's number of classes if that is all that differs, else 0."""
     if any(given[1:] != shape[1:] or shape[:1] != (num_classes,) for given, shape in sizes):
         return 0
@@ -34,7 +29,7 @@ def _other_classes(sizes: list[Shapes], num_classes: int) -> int:
     return found.pop()[0] if len(found) == 1 and () not in found else 0
 
 
-def _other_channels(sizes: list[Shapes], in_channels: int) -> int:
+def _other_channels(sizes: list[tuple[Shape, Shape]], in_channels: int) -> int:
     """The file's number of image channels if that is all that differs, else 0."""
     (given, shape), *others = sizes
     if others or len(given) != 4 or len(shape) != 4 or given[:1] + given[2:] != shape[:1] + shape[2:]:

@@ -28,7 +28,7 @@ PUBLISHED: dict[str, tuple[int, int, str]] = {
 
 # GoogLeNet's public weights saw pixels brought to [-1, 1]. torchvision builds the network with transform_input=True,
 # which turns ImageNet's normalisation into this one.
-TO_UNIT_BALL = {"mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}
+SYMMETRIC = {"mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}
 
 
 def preprocessing(name: str, variant: str | None = None, in_channels: int = 3) -> ImageClassification:
@@ -56,7 +56,7 @@ def preprocessing(name: str, variant: str | None = None, in_channels: int = 3) -
     if variant == entry.public_variant:
         resize, crop, interpolation = PUBLISHED.get(name, (resize, crop, interpolation))
         if name == "googlenet":
-            statistics = TO_UNIT_BALL
+            statistics = SYMMETRIC
     return ImageClassification(crop, resize, **_for_channels(statistics, in_channels), interpolation=interpolation)
 
 

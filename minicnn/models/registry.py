@@ -25,6 +25,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from .. import nn
+from ..nn.state import StateMismatch
 from ..serialization import load_state_dict
 from .card import Card
 from .misfit import misfit
@@ -195,8 +196,8 @@ def create_model(
         model = entry.builder(**arguments)
     try:
         model.load_state_dict(state)
-    except RuntimeError as error:
-        reason = misfit(state, model, arguments["num_classes"], arguments["in_channels"])
+    except StateMismatch as error:
+        reason = misfit(error, arguments["num_classes"], arguments["in_channels"])
         raise ValueError(f"the weights in {os.fspath(weights)!r} do not fit {name}: {reason}\n{error}") from error
     return model
 

@@ -27,6 +27,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .. import nn
+from ..ops import residual_add
 from ..tensor import Tensor
 from .registry import Paper, Score, register
 
@@ -106,7 +107,7 @@ class BasicBlock(nn.Module):
         out = self.relu(self.bn1(self.conv1(x)))  # (N, C, H, W) -> (N, K, H/s, W/s)
         out = self.bn2(self.conv2(out))  # (N, K, H/s, W/s)
 
-        out += identity  # H(x) = F(x) + x
+        out = residual_add(out, identity)  # H(x) = F(x) + x
         return self.relu(out)
 
 
@@ -161,7 +162,7 @@ class Bottleneck(nn.Module):
         out = self.relu(self.bn2(self.conv2(out)))  # (N, w, H/s, W/s)
         out = self.bn3(self.conv3(out))  # (N, w, H/s, W/s) -> (N, 4K, H/s, W/s)
 
-        out += identity  # H(x) = F(x) + x
+        out = residual_add(out, identity)  # H(x) = F(x) + x
         return self.relu(out)
 
 

@@ -22,6 +22,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from .. import nn
+from ..ops import residual_add
 from ..tensor import Tensor
 from .backbone import features
 from .registry import Paper, Score, register
@@ -100,7 +101,8 @@ class SEBasicBlock(BasicBlock):
         out = self.bn2(self.conv2(out))  # (N, K, H/s, W/s)
         out = self.se(out)
 
-        return self.relu(out + identity)
+        out = residual_add(out, identity)  # H(x) = F(x) + x
+        return self.relu(out)
 
 
 class SEBottleneck(Bottleneck):
@@ -128,7 +130,8 @@ class SEBottleneck(Bottleneck):
         out = self.bn3(self.conv3(out))  # (N, K, H/s, W/s) -> (N, 4K, H/s, W/s)
         out = self.se(out)
 
-        return self.relu(out + identity)
+        out = residual_add(out, identity)  # H(x) = F(x) + x
+        return self.relu(out)
 
 
 # fmt: off

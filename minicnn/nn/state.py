@@ -13,6 +13,8 @@ from ..tensor import Tensor
 if TYPE_CHECKING:
     from .module import Module
 
+Shape = tuple[int, ...]
+
 
 class IncompatibleKeys(NamedTuple):
     """What ``load_state_dict`` did not match; both lists are empty after a strict load."""
@@ -26,6 +28,14 @@ class IncompatibleKeys(NamedTuple):
         return f"IncompatibleKeys(missing_keys={self.missing_keys}, unexpected_keys={self.unexpected_keys})"
 
 
+class StateMismatch(RuntimeError):
+    """A state that does not fit a module: ``keys`` that did not match, and by key two shapes, the state's and its own."""
+
+    def __init__(self, message: str, keys: IncompatibleKeys, sizes: dict[str, tuple[Shape, Shape]]) -> None:
+        super().__init__(message)
+        self.keys, self.sizes = keys, sizes
+
+
 def load(module: Module, state: Mapping[str, Any], strict: bool) -> IncompatibleKeys:
     """Copy ``state`` into the parameters and buffers of ``module``; the text of the contract is at
     ``Module.load_state_dict``."""
@@ -37,7 +47,19 @@ def load(module: Module, state: Mapping[str, Any], strict: bool) -> Incompatible
         missing_keys=[key for key in targets if key not in state and not _is_optional(module, key)],
         unexpected_keys=[key for key in state if key not in targets],
     )
-    problems = list(_mismatches(targets, sources, state))
+    sizes = {
+        key: (source.shape, targets[key].shape)
+        for key, source in sources.items()
+        if source is not None and source.shape != targets[key].shape
+    }
+    problems = [
+        f"not an array: {key} is a {type(state[key]).__name__} in the state"
+        for key, source in sources.items()
+        if source is None
+    ]
+    problems += [
+        f"size mismatch for {key}: {given} in the state, {shape} in the module" for key, (given, shape) in sizes.items()
+    ]
     if strict:
         problems += [f'missing key: "{key}"' for key in keys.missing_keys]
         problems += [f'unexpected key: "{key}"' for key in keys.unexpected_keys]
@@ -45,10 +67,10 @@ def load(module: Module, state: Mapping[str, Any], strict: bool) -> Incompatible
         lines = [f"cannot load this state into {type(module).__name__}, and nothing of it was loaded:"]
         lines += problems
         lines += _hints(targets, state, keys)
-        raise RuntimeError("\n    ".join(lines))
+        raise StateMismatch("\n    ".join(lines), keys, sizes)
     with no_grad():
         for key, source in sources.items():
-            assert source is not None  # _mismatches reported the others
+            assert source is not None  # else it is among the problems
             targets[key].copy_(source)
     return keys
 
@@ -67,21 +89,6 @@ def _is_optional(module: Module, key: str) -> bool:
     """Whether the module that owns ``key`` can do without it (files older than the key lack it)."""
     path, _, name = key.rpartition(".")
     return name in module.get_submodule(path).optional_state
-
-
-def _mismatches(
-    targets: Mapping[str, Tensor], sources: Mapping[str, Tensor | None], state: Mapping[str, Any]
-) -> list[str]:
-    problems = []
-    for key, source in sources.items():
-        if source is None:
-            problems.append(f"not an array: {key} is a {type(state[key]).__name__} in the state")
-        elif source.shape != targets[key].shape:
-            problems.append(
-                f"size mismatch for {key}: {tuple(source.shape)} in the state, "
-                f"{tuple(targets[key].shape)} in the module"
-            )
-    return problems
 
 
 def _hints(targets: Mapping[str, Tensor], state: Mapping[str, Any], keys: IncompatibleKeys) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Any
 from .. import random
 from ..errors import AutogradError, ShapeError
 from ..grad_mode import is_grad_enabled
-from ..tensor import Tensor, as_array, write_in_place
+from ..tensor import Tensor
 
 
 def rewrite(target: Tensor, compute: Callable[[Tensor], Tensor]) -> Tensor:
@@ -17,13 +17,14 @@ def rewrite(target: Tensor, compute: Callable[[Tensor], Tensor]) -> Tensor:
     ``compute`` is given a stand-in with the old values and the old history, so what it saves stays valid.
 
     Raises:
-        AutogradError: for a leaf that requires grad, outside ``no_grad``.
+        AutogradError: for a leaf that requires grad or a view of one, outside ``no_grad``.
         ShapeError: if the result no longer fits into target.
     """
     recording = is_grad_enabled()
-    if recording and target.requires_grad and target.is_leaf:
+    if recording and target.version.of_leaf:
+        what = "a leaf" if target.is_leaf else "a view of a leaf"
         raise AutogradError(
-            "in-place write into a leaf that requires grad: its gradient would belong to a value that is gone. "
+            f"in-place write into {what} that requires grad: its gradient would belong to a value that is gone. "
             "Wrap it in `with minicnn.no_grad():`, or compute out of place"
         )
     old = Tensor.wrap(target.array.copy() if recording else target.array, target.device)
@@ -62,14 +63,14 @@ def zero_(self: Tensor) -> Tensor:
 
 def fill_(self: Tensor, value: Any) -> Tensor:
     """Set every element to ``value``."""
-    return write_in_place(self, value.item() if isinstance(value, Tensor) else value)
+    self[...] = value
+    return self
 
 
 def copy_(self: Tensor, source: Any, non_blocking: bool = False) -> Tensor:
     """Take over the values of ``source``, which is broadcast and converted."""
-    if isinstance(source, Tensor) and is_grad_enabled() and (source.requires_grad or self.requires_grad):
-        return rewrite(self, lambda old: (source.to(old.dtype)).expand(old.shape))
-    return write_in_place(self, as_array(source))
+    self[...] = source
+    return self
 
 
 def normal_(self: Tensor, mean: float = 0.0, std: float = 1.0, generator: random.Generator | None = None) -> Tensor:
@@ -77,7 +78,8 @@ def normal_(self: Tensor, mean: float = 0.0, std: float = 1.0, generator: random
     draws = _draw(self, random.resolve(generator).standard_normal)
     draws *= std
     draws += mean
-    return write_in_place(self, draws)
+    self[...] = draws
+    return self
 
 
 def uniform_(self: Tensor, low: float = 0.0, high: float = 1.0, generator: random.Generator | None = None) -> Tensor:
@@ -85,12 +87,14 @@ def uniform_(self: Tensor, low: float = 0.0, high: float = 1.0, generator: rando
     draws = _draw(self, random.resolve(generator).random)
     draws *= high - low
     draws += low
-    return write_in_place(self, draws)
+    self[...] = draws
+    return self
 
 
 def bernoulli_(self: Tensor, p: float = 0.5, generator: random.Generator | None = None) -> Tensor:
     """Set every element to 1 with probability ``p``, else to 0."""
-    return write_in_place(self, random.resolve(generator).random(self.shape) < p)
+    self[...] = random.resolve(generator).random(self.shape) < p
+    return self
 
 
 def _draw(self: Tensor, sample: Callable[..., Any]) -> Any:

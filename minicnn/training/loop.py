@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 from ..grad_mode import no_grad
+from ..models.googlenet import auxiliary_loss
 from ..nn import Module
 from ..nn.functional import cross_entropy
 from ..optim import Optimizer
@@ -15,8 +17,6 @@ from ..optim.lr_scheduler import LRScheduler
 from ..random import default_generator
 from ..tensor import Tensor
 from .metrics import ClassificationMetrics, prefixed
-
-AUXILIARY_WEIGHT = 0.3  # of each auxiliary classifier's loss (GoogLeNet, section 5; lecture L2.1.5)
 
 # The entries of a history line that tell time and differ from run to run; all others are reproducible.
 WALL_CLOCK = ("seconds", "images_per_second")
@@ -134,10 +134,8 @@ class Trainer:
     def forward(self, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         """The (detached) main logits of a batch, and its loss."""
         output = self.model(images)
-        logits, *auxiliary = output if isinstance(output, tuple) else (output,)
-        loss = cross_entropy(logits, targets, label_smoothing=self.label_smoothing)
-        for other in auxiliary:
-            loss = loss + AUXILIARY_WEIGHT * cross_entropy(other, targets, label_smoothing=self.label_smoothing)
+        logits = output[0] if isinstance(output, tuple) else output
+        loss = auxiliary_loss(output, targets, partial(cross_entropy, label_smoothing=self.label_smoothing))
         return logits.detach().cpu(), loss
 
     def explain_divergence(self, value: float) -> str:

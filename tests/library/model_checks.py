@@ -25,6 +25,8 @@ from minicnn.nn import functional as F
 LOGITS_FLOAT32 = 2e-4
 GRADIENTS_FLOAT64 = 1e-6
 
+MOMENTUM_SGD = partial(minicnn.optim.SGD, momentum=0.9)
+
 
 def images(shape: tuple[int, ...], dtype: Any = np.float32, seed: int = 0) -> np.ndarray:
     """Standard normal numbers, the same for the same seed."""
@@ -210,7 +212,7 @@ def losses_on_digits(
     lr: float = 0.02,
     enlarged: int = 1,
     loss: Callable[[Any, Any], Any] = F.cross_entropy,
-    optimizer: Callable[..., Any] = partial(minicnn.optim.SGD, momentum=0.9),
+    optimizer: Callable[..., Any] = MOMENTUM_SGD,
 ) -> list[float]:
     """The losses of a few steps on one batch of the bundled digits, for networks with one grey channel.
 

@@ -403,6 +403,7 @@ def test_losses_equal_pytorch(name, options, reduction):
         (lambda: nn.LocalResponseNorm(0), ValueError, r"size \(=0\)"),
         (lambda: nn.MaxPool2d((2, 0)), ValueError, r"kernel_size \(=0\)"),
         (lambda: nn.MaxPool2d(2, dilation=0), ValueError, r"dilation \(=0\)"),
+        (lambda: nn.MaxPool2d(2, padding=-1), ValueError, r"padding \(=-1\)"),
         (lambda: nn.AvgPool2d(2, stride=0), ValueError, r"stride \(=0\)"),
         (lambda: nn.AdaptiveAvgPool2d(-1), ValueError, r"output_size \(=-1\)"),
         (lambda: nn.Dropout(1.5), ValueError, r"p \(=1.5\) to be between 0 and 1"),
@@ -415,6 +416,16 @@ def test_losses_equal_pytorch(name, options, reduction):
 def test_constructors_check_and_quote_their_arguments(build, error, message):
     with pytest.raises(error, match=message):
         build()
+
+
+def test_the_smallest_layers_there_are():
+    one_pixel = minicnn.Tensor(np.ones((2, 1, 1, 1), np.float32))
+    for layer in (nn.Conv2d(1, 1, 1), nn.LocalResponseNorm(1), nn.GroupNorm(1, 1), nn.MaxPool2d(1)):
+        assert layer(one_pixel).shape == (2, 1, 1, 1)
+    assert nn.BatchNorm2d(1)(one_pixel).shape == (2, 1, 1, 1)
+    empty, nothing = nn.Linear(0, 2), nn.Linear(2, 0)
+    assert np.array_equal(empty(minicnn.zeros(3, 0)).detach().numpy(), np.tile(empty.bias.array, (3, 1)))
+    assert nothing(minicnn.zeros(3, 2)).shape == (3, 0)
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ import minicnn
 from minicnn import nn, optim
 from minicnn.data import DataLoader, TensorDataset
 from minicnn.errors import FileFormatError
+from minicnn.models.googlenet import AUXILIARY_WEIGHT
 from minicnn.training import (
     RECIPES,
     ClassificationMetrics,
@@ -35,7 +36,6 @@ from minicnn.training import (
     topk_accuracy,
 )
 from minicnn.training.job import one_blas_thread
-from minicnn.training.loop import AUXILIARY_WEIGHT
 from minicnn.training.metrics import RunningMean, best
 from minicnn.training.progress import describe, epoch_line
 

@@ -27,7 +27,7 @@ def register_tinynet() -> None:
     if "tinynet" in list_models():
         return
 
-    @register(Paper("Tests", "minicnn", 2025, "", lecture=""))
+    @register(Paper("Tests", "minicnn", 2025, "", lecture=""), input_size=8)
     def tinynet(num_classes: int = 10, in_channels: int = 3) -> nn.Module:
         """A network with batch norm and dropout that learns digits in a moment."""
         return nn.Sequential(

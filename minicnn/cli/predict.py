@@ -1,0 +1,160 @@
+"""``minicnn predict``: what is in a picture."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ._errors import UsageError, misuse
+
+if TYPE_CHECKING:
+    from ..models import Classifier, Prediction
+
+HELP = "name what is in image files, by trained weights"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The images, the weights, and what the weights do not say themselves."""
+    parser.add_argument("images", nargs="+", metavar="IMAGE", help="a file, or a folder with images anywhere below")
+    parser.add_argument("--weights", required=True, metavar="FILE", help=".pth, .safetensors, .npz, or a run folder")
+    parser.add_argument("--model", metavar="NAME", help="one of `minicnn models`; weights of a run say it themselves")
+    parser.add_argument("--variant", metavar="NAME", help="of the model (default: the one that public weights fit)")
+    parser.add_argument("--classes", type=int, metavar="N", help="how many the weights tell apart (default: 1000)")
+    parser.add_argument("--labels", metavar="FILE", help="class names, one a line (default: ImageNet's, or the run's)")
+    parser.add_argument("--size", type=int, metavar="N", help="show the network NxN pixels (default: the model's)")
+    parser.add_argument("--top", type=int, default=5, metavar="N", help="classes an image (default: 5)")
+    parser.add_argument("--batch-size", type=int, default=16, metavar="N", help="images at once (default: 16)")
+    parser.add_argument("--device", default="cpu", metavar="NAME", help="cpu (default) or cuda:N")
+    parser.add_argument("--json", action="store_true", help="one JSON object a line instead of text")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the likeliest classes of each image; status 1 if some could not be read."""
+    from ..errors import ShapeError
+    from . import DONE, FAILED
+
+    with misuse(), warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        paths = find_images(args.images)
+        _require_positive(args, "top", "batch_size", "size", "classes")
+        classifier = _load(args)
+        classifier.model.to(args.device)
+    for warning in caught:
+        print(f"minicnn: warning: {warning.message}", file=sys.stderr)
+
+    unread = 0
+    with _Output(len(paths)) as output, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Pillow's, about odd files that it reads all the same
+        try:
+            for prediction in classifier.predict(paths, args.top, args.batch_size):
+                if prediction.error is not None:
+                    unread += 1
+                    output.error(str(prediction.error))
+                else:
+                    output.result(_as_json(prediction) if args.json else _as_text(prediction))
+                output.step()
+        except ShapeError as error:
+            size = "x".join(map(str, classifier.transform.crop_size))
+            raise UsageError(f"{classifier.name} does not fit images of {size} (see --size): {error}") from error
+    if unread and len(paths) > 1:
+        output.error(f"{unread} of {len(paths)} images could not be read")
+    return FAILED if unread else DONE
+
+
+def find_images(arguments: list[str]) -> list[Path]:
+    """The files as they are named, and for a folder all images below it, sorted.
+
+    Raises:
+        UsageError: for a path where nothing is, and a folder without images.
+    """
+    from ..data.folder import EXTENSIONS, images_below
+
+    found: list[Path] = []
+    for path in map(Path, arguments):
+        if not path.exists():
+            raise UsageError(f"no such file or folder: {path}")
+        inside = images_below(path) if path.is_dir() else [path]
+        if not inside:
+            raise UsageError(f"no image in the folder {path} (their names end in {', '.join(EXTENSIONS)})")
+        found += inside
+    return found
+
+
+def _load(args: argparse.Namespace) -> Classifier:
+    from ..data import read_labels
+    from ..models import load_classifier
+    from ..training.run_folder import RunFolder
+
+    weights = Path(args.weights)
+    if weights.is_dir():
+        folder = RunFolder(weights)
+        weights = folder.weights
+        if not weights.exists():
+            unfinished = f": finish its run with `minicnn train --resume {folder}`" if folder.config.exists() else ""
+            raise UsageError(f"the folder {folder} holds no {weights.name}{unfinished}")
+    labels = None if args.labels is None else read_labels(args.labels)
+    return load_classifier(weights, args.model, args.variant, args.classes, labels, args.size)
+
+
+def _require_positive(args: argparse.Namespace, *names: str) -> None:
+    for name in names:
+        value = getattr(args, name)
+        if value is not None and value < 1:
+            raise UsageError(f"--{name.replace('_', '-')} must be at least 1, got {value}")
+
+
+def _as_text(prediction: Prediction) -> str:
+    lines = [f"{100 * guess.probability:7.2f} %  {_printable(guess.label)}" for guess in prediction.guesses]
+    return "\n".join([_printable(prediction.image), *lines])
+
+
+def _as_json(prediction: Prediction) -> str:
+    guesses = [vars(guess) for guess in prediction.guesses]
+    return json.dumps({"image": str(prediction.image), "guesses": guesses})
+
+
+def _printable(text: Any) -> str:
+    """Names of files and classes may hold anything; a terminal should not obey it."""
+    return "".join(character if character.isprintable() else "?" for character in str(text))
+
+
+class _Output:
+    """Results on the standard output, errors and, for many images on a terminal, a bar on the standard error."""
+
+    def __init__(self, images: int) -> None:
+        self.bar: Any = None
+        if images > 1 and sys.stderr.isatty():
+            from tqdm import tqdm
+
+            self.bar = tqdm(total=images, unit="image", file=sys.stderr, dynamic_ncols=True, leave=False)
+
+    def result(self, text: str) -> None:
+        """Print what was found."""
+        self._print(text, sys.stdout)
+
+    def error(self, text: str) -> None:
+        """Print what went wrong with one image."""
+        self._print(f"minicnn: {_printable(text)}", sys.stderr)
+
+    def _print(self, text: str, file: Any) -> None:
+        if self.bar is None:
+            print(text, file=file, flush=True)
+        else:
+            self.bar.write(text, file=file)
+
+    def step(self) -> None:
+        """One image more is done."""
+        if self.bar is not None:
+            self.bar.update()
+
+    def __enter__(self) -> _Output:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        if self.bar is not None:
+            self.bar.close()
+            self.bar = None

@@ -1,0 +1,217 @@
+"""From image files to the names of what a network sees in them.
+
+    classifier = load_classifier("resnet50.pth", "resnet50")
+    for prediction in classifier.predict(["cat.jpg", "dog.png"]):
+        print(prediction.image, prediction.guesses[0].label)
+
+``load_classifier`` finds out what weights need (the network, its transform, the names of its classes); ``predict`` is
+the part that any network of one's own can use.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .. import nn
+from ..data import DataError, DataLoader, imagenet_labels, load_image
+from ..data.cifar import CIFAR10_LAYOUT
+from ..data.collate import collate
+from ..data.transforms import ImageClassification
+from ..grad_mode import no_grad
+from ..nn.summary import evaluating
+from ..tensor import Tensor
+from .card import Card
+from .preprocessing import preprocessing
+from .registry import create_model, model_entry, suggestion
+
+TOP, BATCH_SIZE = 5, 16
+
+# What the classes of the papers' experiments are called, by their number.
+KNOWN_LABELS: dict[int, Callable[[], tuple[str, ...]]] = {1000: imagenet_labels, 10: lambda: CIFAR10_LAYOUT.classes}
+
+
+class NotFinite(ArithmeticError):
+    """A network answered with NaN or infinity."""
+
+
+@dataclass(frozen=True)
+class Guess:
+    """One class that an image may belong to: its number, its name, and the softmax of its logit."""
+
+    index: int
+    label: str
+    probability: float
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a network makes of one image: the likeliest classes, the first most; or why it could not be read."""
+
+    image: Any
+    guesses: tuple[Guess, ...] = ()
+    error: DataError | None = None
+
+
+def predict(
+    model: nn.Module,
+    images: Sequence[Any],
+    transform: Callable[[Any], Any],
+    top: int = TOP,
+    labels: Sequence[str] | None = None,
+    batch_size: int = BATCH_SIZE,
+    in_channels: int = 3,
+) -> Iterator[Prediction]:
+    """Classify images, one ``Prediction`` each, in their order; the network runs in evaluation mode, without gradients.
+
+    While the network computes one batch, a thread reads the next. A file that cannot be read has its error in its
+    prediction; the others go on.
+
+    Args:
+        model: (N, C, H, W) -> (N, classes).
+        images: paths, or Pillow images.
+        transform: makes a tensor (C, H, W) of a Pillow image, the same size for all, e.g. ``ImageClassification``.
+        top: how many classes each prediction has; all, if there are fewer.
+        labels: the names of the classes; None numbers them.
+        batch_size: images that go through the network together.
+        in_channels: 3 for RGB, 1 for grey.
+
+    Raises:
+        ValueError: for a ``top`` or ``batch_size`` below 1, and if there are not as many labels as classes.
+        ShapeError: if the network does not take such images.
+        NotFinite: if its logits are NaN or infinite.
+    """
+    if top < 1:
+        raise ValueError(f"`top` (={top}) must be at least 1")
+    loader = DataLoader(
+        _Inputs(images, transform, in_channels), batch_size, num_workers=1, collate_fn=lambda batch: batch, seed=0
+    )
+    return _predictions(model, loader, top, labels)
+
+
+class _Inputs:
+    """The images of a prediction, ready for the network, or the reason why one is not."""
+
+    def __init__(self, images: Sequence[Any], transform: Callable[[Any], Any], in_channels: int) -> None:
+        self.images, self.transform, self.in_channels = images, transform, in_channels
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: int) -> tuple[Any, Any]:
+        image = self.images[index]
+        try:
+            opened = load_image(image, self.in_channels) if isinstance(image, (str, os.PathLike)) else image
+        except DataError as error:
+            return image, error
+        return image, self.transform(opened)
+
+
+def _predictions(
+    model: nn.Module, loader: DataLoader, top: int, labels: Sequence[str] | None
+) -> Iterator[Prediction]:
+    for batch in loader:
+        readable = [item for _, item in batch if not isinstance(item, DataError)]
+        logits = iter(_logits(model, collate(readable)) if readable else ())
+        for image, item in batch:
+            if isinstance(item, DataError):
+                yield Prediction(image, error=item)
+            else:
+                yield Prediction(image, _guesses(next(logits), top, labels, image))
+
+
+def _logits(model: nn.Module, inputs: Tensor) -> np.ndarray:
+    """(N, C, H, W) -> (N, classes), float64."""
+    place = next(model.parameters())
+    with evaluating(model), no_grad():
+        outputs = model(inputs.to(place.device, place.dtype))
+    return outputs.cpu().numpy().astype(np.float64)
+
+
+def _guesses(logits: np.ndarray, top: int, labels: Sequence[str] | None, image: Any) -> tuple[Guess, ...]:
+    if labels is not None and len(labels) != len(logits):
+        raise ValueError(f"{len(labels)} labels cannot name the {len(logits)} classes of the network")
+    if not np.isfinite(logits).all():
+        raise NotFinite(f"the network's answer to {str(image)!r} is not finite: are these the weights of a trained one?")
+    exponentials = np.exp(logits - logits.max())
+    probabilities = exponentials / exponentials.sum()
+    likeliest = np.argsort(-logits, kind="stable")[:top]
+    return tuple(
+        Guess(index, f"class {index}" if labels is None else labels[index], float(probabilities[index]))
+        for index in likeliest.tolist()
+    )
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """A trained network with all that it needs to name what is in a picture."""
+
+    name: str
+    model: nn.Module
+    transform: ImageClassification
+    labels: tuple[str, ...]
+    in_channels: int
+
+    def predict(self, images: Sequence[Any], top: int = TOP, batch_size: int = BATCH_SIZE) -> Iterator[Prediction]:
+        """``predict`` with this network."""
+        return predict(self.model, images, self.transform, top, self.labels, batch_size, self.in_channels)
+
+
+def load_classifier(
+    weights: str | os.PathLike[str],
+    name: str | None = None,
+    variant: str | None = None,
+    num_classes: int | None = None,
+    labels: Sequence[str] | None = None,
+    size: int | None = None,
+) -> Classifier:
+    """Build the network that a weights file belongs to, and all around it.
+
+    A file of ``minicnn train`` says itself what it is for. For others, such as published ``.pth`` files, give the
+    ``name`` of the model; its variant is then the published one, and its classes are ImageNet's if there are 1000.
+
+    Args:
+        weights: a file that ``minicnn.load`` reads.
+        name, variant, num_classes: as for ``create_model``; None: as the file says, or else the published ones.
+        labels: the names of the classes, where the file's or ImageNet's are not the right ones.
+        size: the side of the square that the network sees of a picture, if not the usual one.
+
+    Raises:
+        ValueError: for arguments that contradict the file or each other, and what ``create_model`` raises.
+        OSError: if the file does not exist or cannot be read.
+    """
+    card = Card.read(weights)
+    shown = os.fspath(weights)
+    if name is None and card.model is None:
+        raise ValueError(f"{shown!r} does not say which model it is for: name one, e.g. resnet50")
+    name = _agreed("model", name, card.model, shown)
+    try:
+        entry = model_entry(name)
+    except ValueError:
+        if name == card.model:
+            raise ValueError(f"{shown!r} is for a model {name!r}, which is not known here{suggestion(name)}") from None
+        raise
+    found = None if card.classes is None else len(card.classes)
+    classes = _agreed("num_classes", num_classes, found, shown) or entry.num_classes
+    in_channels = 3 if card.input_shape is None else card.input_shape[0]
+    model = create_model(name, classes, variant, in_channels, weights)
+
+    variant = variant or card.variant or entry.public_variant
+    transform = card.transform() or preprocessing(name, variant, in_channels)
+    if labels is None:
+        named = card.classes is None and classes == entry.num_classes and classes in KNOWN_LABELS
+        labels = KNOWN_LABELS[classes]() if named else card.classes or [f"class {index}" for index in range(classes)]
+    if len(labels) != classes:
+        raise ValueError(f"{len(labels)} labels cannot name the {classes} classes of {shown!r}")
+    return Classifier(name, model, transform if size is None else transform.at(size), tuple(labels), in_channels)
+
+
+def _agreed(argument: str, given: Any, noted: Any, weights: str) -> Any:
+    """What was asked for or else what the file says. Raises ValueError where the two differ."""
+    if given is not None and noted is not None and given != noted:
+        raise ValueError(f"{argument} {given} contradicts {weights!r}, which is for {noted}")
+    return noted if given is None else given
