@@ -106,6 +106,7 @@ class Function(Node):
     """
 
     backend: Any
+    input_backend: Any  # another one only for a move between devices
     needs_input_grad: tuple[bool, ...] = ()
 
     def __init__(self) -> None:
@@ -179,7 +180,8 @@ class Function(Node):
         ctx = cls()
         tensors = [arg for arg in args if isinstance(arg, Tensor)]
         place = _common_device(cls.__name__, tensors)
-        ctx.device, ctx.backend = place, backend.get(place)
+        ctx.device = place
+        ctx.backend = ctx.input_backend = backend.get(place)
         ctx.needs_input_grad = tuple(isinstance(arg, Tensor) and arg._requires_grad for arg in args)
         recording = SWITCHES.grad_enabled and any(ctx.needs_input_grad)
         if SWITCHES.grad_enabled:
@@ -190,7 +192,7 @@ class Function(Node):
             result = cls.forward(ctx, *(arg.array if isinstance(arg, Tensor) else arg for arg in args), **kwargs)
         results = result if isinstance(result, tuple) else (result,)
         memory = {id(_owner(tensor.array)): tensor.version for tensor in tensors}
-        outputs = tuple(_wrap_output(ctx.backend.xp.asanyarray(array), memory, place) for array in results)
+        outputs = tuple(_wrap_output(ctx.backend.xp.asanyarray(array), memory, ctx.device) for array in results)
 
         if SWITCHES.anomaly:
             ctx.module_path = scope.path()
@@ -243,7 +245,7 @@ class Function(Node):
     def _check_gradient(self, gradient: Any, spec: tuple[tuple[int, ...], Any] | None, index: int) -> Any:
         if gradient is None or spec is None:
             return None
-        gradient = gradient.array if isinstance(gradient, Tensor) else self.backend.xp.asarray(gradient)
+        gradient = gradient.array if isinstance(gradient, Tensor) else self.input_backend.xp.asarray(gradient)
         shape, dtype = spec
         if gradient.shape != shape:
             raise GradientShapeError(

@@ -100,10 +100,11 @@ class Tensor:
     def __init__(
         self, data: Any = (), dtype: Any = None, requires_grad: bool = False, device: str | device | None = None
     ) -> None:
-        place = device_of(data) if device is None else as_device(device)
+        source = device_of(data)
+        place = source if device is None else as_device(device)
         self.array = as_array(data, dtype)
-        if place != device_of(data):
-            self.array = backend.get(place).to_device(self.array)
+        if place != source:
+            self.array = backend.get(place).to_device(backend.get(source).to_host(self.array))
         self._set_meta(place)
         if requires_grad:
             self.requires_grad = True
@@ -231,7 +232,7 @@ class Tensor:
         return (self[i] for i in range(len(self)))
 
     def __contains__(self, value: Any) -> bool:
-        return bool((self.array == as_array(value)).any())
+        return bool((self.array == (value.array if isinstance(value, Tensor) else value)).any())
 
     __hash__ = object.__hash__  # == compares elements, so identity is the only hash
 
@@ -447,9 +448,11 @@ def _rebuild(cls: type[Tensor], array: np.ndarray, place: str, requires_grad: bo
 
 
 def as_device(value: Any) -> device:
-    """``value`` as a ``device``; the CPU is always the same object."""
+    """``value`` as a ``device``; the CPU is always the same object, and a GPU always has its number."""
     place = value if isinstance(value, device) else device(value)
-    return CPU if place.type == "cpu" else place
+    if place.type == "cpu":
+        return CPU
+    return device(place.type, 0) if place.index is None else place
 
 
 def device_of(data: Any) -> device:

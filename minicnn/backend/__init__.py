@@ -33,7 +33,9 @@ def _shapes() -> Backend:
 
 
 def _cuda() -> Backend:
-    raise DeviceError("device 'cuda' was asked for, but this version of minicnn computes on the CPU only: use 'cpu'")
+    from .cuda.device import CudaBackend
+
+    return CudaBackend()
 
 
 LOADERS: dict[str, Callable[[], Backend]] = {"reference": _reference, "cpu": _cpu, "shapes": _shapes, "cuda": _cuda}
@@ -56,9 +58,15 @@ def load(name: str) -> Backend:
 
 
 def get(place: str | device) -> Backend:
-    """The backend that computes on ``place``."""
-    kind = place.type if isinstance(place, device) else device(place).type
-    return load(_active[kind])
+    """The backend that computes on ``place``.
+
+    Raises:
+        DeviceError: if that device is not there.
+    """
+    place = place if isinstance(place, device) else device(place)
+    if place.index:
+        raise DeviceError(f"minicnn computes on one GPU, cuda:0, got {place}: choose it with CUDA_VISIBLE_DEVICES")
+    return load(_active[place.type])
 
 
 @contextmanager

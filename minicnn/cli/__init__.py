@@ -42,11 +42,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line ``argv`` (the process's own by default) and return the exit status."""
     argv = list(sys.argv[1:] if argv is None else argv)
     try:
-        status = _run(argv)
+        try:
+            status = _run(argv)
+        except SystemExit as done:  # argparse, after --help and --version
+            status = int(done.code or 0)
         sys.stdout.flush()  # a closed pipe shows here and not while Python exits
         return status
-    except SystemExit as done:  # argparse, after --help and --version
-        return int(done.code or 0)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return PIPE_CLOSED

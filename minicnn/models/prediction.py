@@ -24,6 +24,7 @@ from ..data.collate import collate
 from ..data.transforms import ImageClassification
 from ..grad_mode import no_grad
 from ..nn.summary import evaluating
+from ..serialization import load_state_dict
 from ..tensor import Tensor
 from .card import Card
 from .preprocessing import preprocessing
@@ -181,12 +182,13 @@ def load_classifier(
         size: the side of the square that the network sees of a picture, if not the usual one.
 
     Raises:
-        ValueError: for arguments that contradict the file or each other, and what ``create_model`` raises.
+        ValueError: for arguments that contradict the file or each other, and as ``create_model`` raises it.
         OSError: if the file does not exist or cannot be read.
     """
     card = Card.read(weights)
     shown = os.fspath(weights)
     if name is None and card.model is None:
+        load_state_dict(weights)  # what is no weights file at all says so itself
         raise ValueError(f"{shown!r} does not say which model it is for: name one, e.g. resnet50")
     name = _agreed("model", name, card.model, shown)
     try:

@@ -153,6 +153,7 @@ class Module:
             for registry in REGISTRIES.keys() - {home}:
                 own[registry].pop(name, None)
             own.pop(name, None)
+            own["_non_persistent_buffers"].discard(name)
             own[home][name] = value
             return
         for registry, expected in REGISTRIES.items():

@@ -29,7 +29,7 @@ class IncompatibleKeys(NamedTuple):
 
 
 class StateMismatch(RuntimeError):
-    """A state that does not fit a module: ``keys`` that did not match, and by key two shapes, the state's and its own."""
+    """A state that does not fit a module: ``keys`` that did not match, and by key two shapes, the state's and ours."""
 
     def __init__(self, message: str, keys: IncompatibleKeys, sizes: dict[str, tuple[Shape, Shape]]) -> None:
         super().__init__(message)

@@ -107,7 +107,10 @@ def setitem(input: Tensor, index: Any, value: Any) -> None:
         AutogradError: for a leaf that requires grad, outside ``no_grad``.
     """
     place = plain_index(index)
-    value = value.to(input.dtype) if isinstance(value, Tensor) else value
+    if isinstance(value, Tensor):
+        value = value.to(input.device, input.dtype)
+    elif input.is_cuda and not isinstance(value, (bool, int, float)):
+        value = Tensor(value, dtype=input.dtype, device=input.device)
     if is_grad_enabled() and (input.requires_grad or (isinstance(value, Tensor) and value.requires_grad)):
         rewrite(input, lambda old: IndexWrite.apply(old, value, place))
         return

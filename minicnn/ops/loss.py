@@ -91,10 +91,14 @@ def _label_targets(
     classes = len(class_weight)
     counted = labels != ignore_index
     wrong = counted & ((labels < 0) | (labels >= classes))
-    if wrong.any():
-        raise IndexError(f"cross_entropy: expected labels between 0 and {classes - 1}, got {int(labels[wrong][0])}")
-    known = xp.where(counted, labels, 0)
-    example_weight = class_weight[known] * counted
+    if isinstance(labels, np.ndarray):
+        if wrong.any():
+            raise IndexError(f"cross_entropy: expected labels between 0 and {classes - 1}, got {labels[wrong][0]}")
+        known = xp.where(counted, labels, 0)
+        example_weight = class_weight[known] * counted
+    else:  # to look at labels on a GPU would stop it: a wrong one makes the loss NaN
+        known = xp.where(counted & ~wrong, labels, 0)
+        example_weight = xp.where(wrong, xp.nan, class_weight[known] * counted).astype(class_weight.dtype)
     targets = xp.zeros((len(labels), classes), class_weight.dtype)
     targets[xp.arange(len(labels)), known] = (1 - label_smoothing) * example_weight
     if label_smoothing:
@@ -124,7 +128,8 @@ def nll_loss(
     rows = input.movedim(channel, -1).reshape(-1, classes)
     chosen = xp.where(target.array.reshape(-1) == ignore_index, 0, target.array.reshape(-1))
     row_weight = targets[xp.arange(len(chosen)), chosen]
-    losses = -rows[np.arange(len(chosen)), chosen] * Tensor.wrap(row_weight, input.device)
+    positions = Tensor.wrap(xp.arange(len(chosen)), input.device)
+    losses = -rows[positions, Tensor.wrap(chosen, input.device)] * Tensor.wrap(row_weight, input.device)
     if reduction == "none":
         return losses.reshape(target.shape)
     return _mean(losses, norm) if reduction == "mean" else losses.sum()
@@ -132,7 +137,12 @@ def nll_loss(
 
 def _mean(losses: Tensor, norm: Any) -> Tensor:
     """The sum over ``norm``; where nothing counts 0 / 0 = NaN, but with gradient 0, as PyTorch has it."""
-    return losses.sum() / norm if norm else losses.sum() + math.nan
+    if isinstance(norm, (int, np.generic)):
+        return losses.sum() / norm if norm else losses.sum() + math.nan
+    xp = backend.get(losses.device).xp  # on a GPU without asking whether there is anything
+    divisor = Tensor.wrap(xp.where(norm == 0, 1, norm), losses.device)
+    missing = Tensor.wrap(xp.where(norm == 0, xp.nan, 0).astype(losses.dtype), losses.device)
+    return losses.sum() / divisor + missing
 
 
 def mse_loss(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:

@@ -127,15 +127,12 @@ class Move(Function):
 
     @staticmethod
     def forward(ctx: Any, x: Any, target: device) -> Any:
-        ctx.source = ctx.device
-        ctx.target = target
-        moved = backend.get(target).to_device(ctx.backend.to_host(x))
         ctx.device, ctx.backend = target, backend.get(target)
-        return moved
+        return ctx.backend.to_device(ctx.input_backend.to_host(x))
 
     @staticmethod
     def backward(ctx: Any, dy: Any) -> Any:
-        return backend.get(ctx.source).to_device(ctx.backend.to_host(dy)), None
+        return ctx.input_backend.to_device(ctx.backend.to_host(dy)), None
 
 
 def shape_of(args: tuple[Any, ...]) -> tuple[int, ...]:
@@ -362,7 +359,7 @@ def _pad_by_index(input: Tensor, widths: list[tuple[int, int]], mode: str) -> Te
             if mode != "replicate" and max(before, after) > limit:
                 raise ShapeError(f"pad: {mode} padding ({before}, {after}) is larger than {limit} in {input.shape}")
             source = np.pad(np.arange(input.shape[axis]), (before, after), mode=_NUMPY_MODES[mode])  # type: ignore[call-overload]
-            input = input[(*(slice(None),) * axis, source)]
+            input = input[(*(slice(None),) * axis, Tensor(source, device=input.device))]
     return input
 
 

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
+from .. import backend
+from ..backend.cuda.transfer import prefetch
 from ..grad_mode import no_grad
 from ..models.googlenet import auxiliary_loss
 from ..nn import Module
@@ -15,11 +17,16 @@ from ..nn.functional import cross_entropy
 from ..optim import Optimizer
 from ..optim.lr_scheduler import LRScheduler
 from ..random import default_generator
-from ..tensor import Tensor
+from ..tensor import Tensor, as_device
 from .metrics import ClassificationMetrics, prefixed
 
 # The entries of a history line that tell time and differ from run to run; all others are reproducible.
 WALL_CLOCK = ("seconds", "images_per_second")
+
+# To read a loss is to wait for the GPU, which has nothing to do then: on a GPU the metrics lag up to so many batches.
+READ_EVERY = 50
+
+Outcome = tuple[Tensor, Tensor, Tensor]  # of a batch: logits, loss, targets
 
 
 class TrainingDiverged(RuntimeError):
@@ -60,6 +67,7 @@ class Trainer:
         self.num_classes = num_classes
         self.label_smoothing = label_smoothing
         self.device = device
+        self.read_every = READ_EVERY if as_device(device).type == "cuda" else 1
         self.history: list[dict[str, Any]] = []  # one line an epoch
 
     @property
@@ -104,39 +112,62 @@ class Trainer:
         self.model.train()
         self.train_loader.set_epoch(self.epoch)
         metrics = ClassificationMetrics(self.num_classes)
+        unread: list[Outcome] = []
         for images, targets in self.batches(self.train_loader):
             logits, loss = self.forward(images, targets)
-            value = loss.item()
-            if not math.isfinite(value):
-                raise TrainingDiverged(self.explain_divergence(value))
+            unread.append((logits, loss.detach(), targets))
+            if len(unread) == self.read_every:  # before the update: a diverged loss changes nothing any more
+                self.read(unread, metrics)
             self.optimizer.zero_grad()
             loss.backward()
             self.optimizer.step()
             self.scheduler.step()
-            metrics.add(value, logits.numpy(), targets.numpy())
             on_step(metrics)
+        self.read(unread, metrics)
         return metrics
+
+    def read(self, unread: list[Outcome], metrics: ClassificationMetrics) -> None:
+        """Move the outcomes of batches into ``metrics``. On a GPU this waits until they have been computed.
+
+        Raises:
+            TrainingDiverged: for a training loss that is no longer finite.
+        """
+        for logits, loss, targets in unread:
+            value = loss.item()
+            if self.model.training and not math.isfinite(value):
+                raise TrainingDiverged(self.explain_divergence(value))
+            metrics.add(value, logits.cpu().numpy(), targets.cpu().numpy())
+        unread.clear()
 
     def evaluate(self, loader: Any) -> dict[str, float]:
         """Loss, top-1 and top-5 accuracy of the network as it stands, with running statistics and no dropout."""
         self.model.eval()
         metrics = ClassificationMetrics(self.num_classes)
+        unread: list[Outcome] = []
         with no_grad():
             for images, targets in self.batches(loader):
                 logits, loss = self.forward(images, targets)
-                metrics.add(loss.item(), logits.numpy(), targets.numpy())
+                unread.append((logits, loss, targets))
+                if len(unread) == self.read_every:
+                    self.read(unread, metrics)
+        self.read(unread, metrics)
         return metrics.summary()
 
     def batches(self, loader: Any) -> Iterable[tuple[Tensor, Tensor]]:
-        """The loader's batches on the trainer's device."""
-        return ((images.to(self.device), targets.to(self.device)) for images, targets in loader)
+        """The loader's batches on the trainer's device; on a GPU each is copied while the one before is computed on."""
+        place = as_device(self.device)
+        if place.type != "cuda":
+            return ((images.to(place), targets.to(place)) for images, targets in loader)
+        hosted = ((images.numpy(), targets.numpy()) for images, targets in loader)
+        arrived = prefetch(backend.get(place), hosted)
+        return ((Tensor.wrap(images, place), Tensor.wrap(targets, place)) for images, targets in arrived)
 
     def forward(self, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         """The (detached) main logits of a batch, and its loss."""
         output = self.model(images)
         logits = output[0] if isinstance(output, tuple) else output
         loss = auxiliary_loss(output, targets, partial(cross_entropy, label_smoothing=self.label_smoothing))
-        return logits.detach().cpu(), loss
+        return logits.detach(), loss
 
     def explain_divergence(self, value: float) -> str:
         """What a reader can do about a loss that is no number."""

@@ -46,6 +46,13 @@ RECIPES = {
     "folder": Recipe(epochs=90, batch_size=32, lr=0.05, weight_decay=1e-4, warmup_epochs=5.0),
 }
 
+# Networks without batch norm do not stand such rates: these are their papers'.
+MODEL_DEFAULTS: dict[str, dict[str, float]] = {
+    "alexnet": {"lr": 0.01},
+    "googlenet": {"lr": 0.01},
+    **{f"vgg{layers}": {"lr": 0.01} for layers in (11, 13, 16, 19)},
+}
+
 # The scales of the optimisers differ: these replace the recipe's numbers when another than SGD is chosen.
 ADAPTIVE_DEFAULTS: dict[str, dict[str, float]] = {
     "adam": {"lr": 2e-3, "weight_decay": 0.0},
@@ -116,8 +123,9 @@ def make_config(model: str, data: str = "digits", **overrides: Any) -> Config:
     if kind in RECIPES and path:
         data = f"{kind}:{Path(path).expanduser().resolve()}"  # a run is resumed from any directory
     chosen = {name: value for name, value in overrides.items() if value is not None}
-    adaptive = ADAPTIVE_DEFAULTS.get(chosen.get("optimizer", ""), {})
-    return Config(model=model, data=data, **{**asdict(RECIPES.get(kind, RECIPES["folder"])), **adaptive, **chosen})
+    optimizer = chosen.get("optimizer", "sgd")
+    own = MODEL_DEFAULTS.get(model, {}) if optimizer == "sgd" else ADAPTIVE_DEFAULTS.get(optimizer, {})
+    return Config(model=model, data=data, **{**asdict(RECIPES.get(kind, RECIPES["folder"])), **own, **chosen})
 
 
 def make_optimizer(model: Module, recipe: Recipe) -> Optimizer:

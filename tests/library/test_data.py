@@ -134,6 +134,11 @@ def test_augmentation_changes_from_batch_to_batch_and_epoch_to_epoch() -> None:
         assert all(not np.array_equal(one, other) for other in shown[index + 1 :])
 
 
+def test_augmentation_depends_on_the_seed() -> None:
+    one, other = (next(iter(DataLoader(fast(16), 16, seed=seed)))[0].numpy() for seed in (0, 1))
+    assert not np.array_equal(one, other)
+
+
 def test_each_iteration_is_the_next_epoch_also_after_a_break() -> None:
     def fresh() -> DataLoader:
         return DataLoader(numbered(20), 4, shuffle=True, seed=1)
@@ -343,6 +348,12 @@ def test_stratified_parts_are_disjoint_complete_and_balanced(labels: list[int], 
             assert abs(found - share * labels.count(label)) < 1
     for one, other in zip(parts, stratified_split(labels, shares, seed), strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+def test_what_rounding_leaves_over_goes_to_the_largest_remainder() -> None:
+    parts = stratified_split([0] * 3, [0.7, 0.1, 0.2])  # 2.1, 0.3 and 0.6 samples
+    assert [len(part) for part in parts] == [2, 0, 1]
+    assert [len(part) for part in stratified_split([0], [0.7, 0.1, 0.2])] == [1, 0, 0]
 
 
 def test_another_seed_is_another_split_and_shares_must_add_up() -> None:

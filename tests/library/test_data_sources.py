@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -333,6 +335,12 @@ def test_images_are_turned_upright(tmp_path: Path, orientation: int) -> None:
     np.testing.assert_array_equal(np.asarray(load_image(tmp_path / "turned.png")), np.asarray(upright))
 
 
+def claim_size(png: bytes, width: int, height: int) -> bytes:
+    """The PNG with another size in its header, checksum included."""
+    header = png[12:16] + struct.pack(">II", width, height) + png[24:29]
+    return png[:12] + header + struct.pack(">I", zlib.crc32(header)) + png[33:]
+
+
 def test_unreadable_images_are_one_error_that_names_the_file(tmp_path: Path) -> None:
     make_folder(tmp_path, count=1)
     whole = (tmp_path / "cat" / "00.png").read_bytes()
@@ -345,6 +353,8 @@ def test_unreadable_images_are_one_error_that_names_the_file(tmp_path: Path) -> 
         "cut.png": whole[: len(whole) // 2],
         "cut.jpg": noise[: len(noise) // 2],
         "swapped.png": whole[:30] + bytes(reversed(whole[30:])),
+        "bomb.png": claim_size(whole, 100_000, 100_000),  # ten thousand million pixels, says the header
+        "zero.png": claim_size(whole, 0, 0),
     }
     for name, content in broken.items():
         (tmp_path / "cat" / name).write_bytes(content)
@@ -409,8 +419,10 @@ def test_folders_that_are_split_are_taken_as_they_are(tmp_path: Path, names: tup
 
 
 def test_a_class_may_be_called_train(tmp_path: Path) -> None:
-    make_folder(tmp_path, ("car", "train"))
-    assert open_data(f"folder:{tmp_path}").classes == ("car", "train")
+    make_folder(tmp_path / "deep", ("car", "train/steam"))
+    make_folder(tmp_path / "flat", ("test", "train"))
+    assert open_data(f"folder:{tmp_path}/deep").classes == ("car", "train")
+    assert open_data(f"folder:{tmp_path}/flat").classes == ("test", "train")
 
 
 def test_split_folders_must_agree(tmp_path: Path) -> None:

@@ -107,6 +107,7 @@ def test_schedules_one_after_the_other_equal_pytorch(parts: Any, data: Any) -> N
     patience=st.integers(0, 4),
     cooldown=st.integers(0, 4),
     min_lr=st.sampled_from([0.0, 0.005, [0.1, 0.001]]),
+    eps=st.sampled_from([1e-8, 0.01]),
     metrics=st.lists(st.floats(-3, 3), min_size=10, max_size=30),
 )
 def test_plateaus_are_noticed_as_in_pytorch(metrics: list[float], **options: Any) -> None:
@@ -293,6 +294,19 @@ def test_the_last_rates_are_a_copy() -> None:
     scheduler.step()
     scheduler.get_last_lr()[0] = 7.0
     assert scheduler.get_last_lr() == [0.2, 0.005] == [group["lr"] for group in optimizer.param_groups]
+
+
+def test_a_saved_state_does_not_change_with_the_schedule_nor_the_schedule_with_it() -> None:
+    optimizer = make_optimizer()
+    for scheduler in (lr_scheduler.MultiStepLR(optimizer, [1, 2]), sequence(2, [3])):
+        saved = scheduler.state_dict()
+        saved["milestones"].append(9)
+        saved["_last_lr"][0] = 9.0
+        assert 9 not in scheduler.milestones and 9.0 not in scheduler.get_last_lr()
+        saved = scheduler.state_dict()
+        scheduler.load_state_dict(saved)
+        saved["milestones"].append(9)
+        assert 9 not in scheduler.milestones
 
 
 # ---- errors --------------------------------------------------------------------------------------------------

@@ -145,6 +145,15 @@ def test_22_layers(paper: tuple[nn.Module, Walk]) -> None:
     assert in_stem + 2 * len(FILTERS) + 1 == 22
 
 
+def test_layers_run_in_the_order_of_figure_3(paper: tuple[nn.Module, Walk]) -> None:
+    _, found = paper
+    order = [name for row in TABLE_1 for name in row.here]
+    order.insert(order.index("maxpool1") + 1, "norm1")
+    order.insert(order.index("conv3") + 1, "norm2")
+    order.insert(order.index("fc"), "dropout")
+    assert [path for path in found.shapes if path and "." not in path] == order
+
+
 def test_variants() -> None:
     """Norm, biases, kernels, the last max pooling, dropout."""
     kinds = {variant: [type(module) for module in undrawn(variant=variant).modules()] for variant in VARIANTS}
@@ -304,8 +313,8 @@ def test_smallest_input(variant: str) -> None:
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_the_limit_is_not_higher_than_it_must_be(variant: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    side = SMALLEST_INPUT[variant]
     monkeypatch.setitem(SMALLEST_INPUT, variant, 1)
-    side = {"paper": 31, "torchvision": 15}[variant]
     model = undrawn(num_classes=3, in_channels=1, variant=variant).eval()
     with pytest.raises(ShapeError, match=r"^GoogLeNet.maxpool\d: expected an input of at least the kernel"):
         model(minicnn.zeros(1, 1, side - 1, side - 1))

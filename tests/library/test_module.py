@@ -392,6 +392,16 @@ def test_buffers_that_are_not_persistent_stay_out_of_the_state():
     assert list(module.state_dict()) == ["kept", "scratch"]
 
 
+def test_what_replaces_a_scratch_buffer_is_saved():
+    module = nn.Module()
+    for name in ("assigned", "deleted"):
+        module.register_buffer(name, minicnn.Tensor(np.ones(1)), persistent=False)
+    module.assigned = nn.Parameter(np.ones(1))
+    del module.deleted
+    module.register_parameter("deleted", nn.Parameter(np.ones(1)))
+    assert list(module.state_dict()) == ["assigned", "deleted"]
+
+
 def test_load_state_dict_copies_in_place():
     source, target = Net(), Net()
     parameter, memory = target.fc.weight, target.fc.weight.array

@@ -154,8 +154,7 @@ KINKS = [
 
 @pytest.mark.parametrize(("fn", "x", "expected"), [k[1:] for k in KINKS], ids=[k[0] for k in KINKS])
 def test_gradient_at_the_kink(fn, x, expected):
-    with np.errstate(divide="ignore"):
-        assert gradient_of(fn, x) == expected
+    assert gradient_of(fn, x) == expected
 
 
 def test_a_tie_is_shared():
@@ -168,13 +167,31 @@ def test_the_gradient_of_a_power_of_zero_is_not_nan():
     assert gradient_of(lambda a, b: a**b, [0, 0, 2], [2, 0, 3])[1] == [0, 0, pytest.approx(8 * math.log(2))]
 
 
-def test_nothing_overflows():
-    with np.errstate(over="raise", invalid="raise", divide="raise"):
-        for fn in (minicnn.sigmoid, F.silu, minicnn.tanh):
-            for dtype in (np.float32, np.float64):
-                x = tensor([-1e4, -100, 0, 100, 1e4], dtype)
-                fn(x).sum().backward()
-                assert np.isfinite(x.grad.numpy()).all()
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(
+    ("fn", "values", "slopes"),
+    [
+        (minicnn.sigmoid, [0, 0.5, 1], [0, 0.25, 0]),
+        (minicnn.tanh, [-1, 0, 1], [0, 1, 0]),
+        (F.silu, [0, 0, 1e4], [0, 0.5, 1]),
+        (F.hardswish, [0, 0, 1e4], [0, 0.5, 1]),
+    ],
+)
+def test_nothing_overflows_or_warns(fn, values, slopes, dtype):
+    x = tensor([-1e4, 0, 1e4], dtype)
+    y = fn(x)
+    y.sum().backward()
+    assert y.tolist() == values and x.grad.tolist() == slopes
+
+
+@pytest.mark.filterwarnings("error")
+def test_undefined_results_do_not_warn():
+    """They are NaN or infinite, as in PyTorch and on a GPU; ``detect_anomaly`` is what looks for them."""
+    x = tensor([0.0, -1.0])
+    y = x.log() + x.sqrt() + 1 / x
+    y.sum().backward()
+    assert not np.isfinite(y.detach().numpy()).any()
 
 
 def test_nan_and_infinity_are_found():

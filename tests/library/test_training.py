@@ -23,6 +23,7 @@ from minicnn.training import (
     RECIPES,
     ClassificationMetrics,
     Config,
+    Job,
     Progress,
     RunFolder,
     Trainer,
@@ -38,6 +39,7 @@ from minicnn.training import (
 from minicnn.training.job import one_blas_thread
 from minicnn.training.metrics import RunningMean, best
 from minicnn.training.progress import describe, epoch_line
+from tests.library.tiny_training import register_tinynet
 
 # --- metrics --------------------------------------------------------------------------------------------------
 
@@ -219,6 +221,17 @@ def test_the_defaults_are_the_recipe_and_overrides_replace_them() -> None:
 def test_another_optimizer_brings_its_own_scale() -> None:
     assert make_config("resnet20", optimizer="adamw").lr < 0.01
     assert make_config("resnet20", optimizer="adamw", lr=0.5).lr == 0.5
+
+
+def test_networks_without_batch_norm_have_a_gentler_rate_of_their_own() -> None:
+    def has_batch_norm(name: str) -> bool:
+        modules = minicnn.models.create_model(name, init=False).modules()
+        return any(isinstance(module, nn.BatchNorm2d) for module in modules)
+
+    bare = {name for name in minicnn.models.list_models() if not has_batch_norm(name)}
+    assert {name for name in minicnn.models.list_models() if make_config(name).lr < 0.1} == bare
+    assert make_config("vgg16", lr=0.5).lr == 0.5
+    assert make_config("vgg16", optimizer="adamw").lr == make_config("resnet20", optimizer="adamw").lr
 
 
 def test_a_data_folder_is_kept_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -438,6 +451,42 @@ def test_training_without_validation_images_works() -> None:
     (line,) = trainer.fit(1)
     assert not [name for name in line if name.startswith("validation")]
     assert "validation" not in epoch_line(line, 1)
+
+
+# --- the job --------------------------------------------------------------------------------------------------
+
+
+def tiny_job(**overrides: Any) -> Job:
+    register_tinynet()
+    return Job(make_config("tinynet", epochs=1, batch_size=256, **overrides))
+
+
+def test_the_initial_weights_are_the_seeds() -> None:
+    first, again, other = (tiny_job(seed=seed).model.state_dict()["0.weight"].numpy() for seed in (1, 1, 2))
+    np.testing.assert_array_equal(first, again)
+    assert np.abs(first - other).max() > 1e-3
+
+
+def test_a_job_trains_on_full_shuffled_batches_and_evaluates_on_every_image() -> None:
+    job = tiny_job(seed=1)
+    sizes = [len(targets) for _, targets in job.trainer.train_loader]
+    assert sizes == [256] * 4  # of 1260
+    assert job.steps_per_epoch == 4
+    orders = [job.trainer.train_loader.order(epoch).tolist() for epoch in (0, 1)]
+    assert orders[0] != orders[1]
+    assert sorted(orders[0]) == sorted(orders[1]) == list(range(1260))
+    assert [len(targets) for _, targets in job.trainer.validation_loader] == [179]
+
+
+def test_few_images_are_one_batch_that_is_not_full() -> None:
+    job = tiny_job()
+    assert len(job._loader(blobs(9, 0), shuffle=True)) == 1
+
+
+def test_every_seed_is_tested_on_the_same_images() -> None:
+    a, b = (tiny_job(seed=seed).data for seed in (1, 2))
+    np.testing.assert_array_equal(a.test.images, b.test.images)
+    np.testing.assert_array_equal(a.train.labels, b.train.labels)
 
 
 def blas_threads() -> set[int]:

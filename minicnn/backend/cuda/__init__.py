@@ -1,0 +1,12 @@
+"""The GPU: CuPy for arrays and matrix products, CUDA C (``kernels/*.cu``) for what CuPy lacks. See ``docs/gpu.md``.
+
+Importing this package imports no CuPy; ``minicnn.backend.load("cuda")`` does.
+
+TensorFloat-32 rounds the factors of a float32 product to 10 bits and adds up in float32, several times faster on GPUs
+from 2020 on. The two switches below have PyTorch's defaults: convolutions may use it, other matrix products may not.
+"""
+
+from __future__ import annotations
+
+allow_tf32_convolutions = True
+allow_tf32_matmuls = False

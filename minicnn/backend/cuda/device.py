@@ -1,0 +1,75 @@
+"""The CUDA backend: the primitives of ``backend.base.Backend``, functions in the modules beside this one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from . import conv, deformable, loss, matrix, norm, optimizer, pooling
+from .compiler import Kernels
+from .loading import open_cupy
+
+
+class CudaBackend:
+    """One NVIDIA GPU. ``xp`` is CuPy.
+
+    Raises:
+        DeviceError: if it cannot be had; the message says why and what to do.
+    """
+
+    name = "cuda"
+    device_type = "cuda"
+
+    def __init__(self) -> None:
+        self.xp = open_cupy()
+        self.launch = Kernels(self.xp).launch
+
+    matmul = matrix.matmul
+    conv2d = conv.conv2d
+    conv2d_input_grad = conv.conv2d_input_grad
+    conv2d_weight_grad = conv.conv2d_weight_grad
+    deform_im2col = deformable.deform_im2col
+    deform_im2col_grad = deformable.deform_im2col_grad
+    max_pool2d = pooling.max_pool2d
+    max_pool2d_grad = pooling.max_pool2d_grad
+    avg_pool2d = pooling.avg_pool2d
+    avg_pool2d_grad = pooling.avg_pool2d_grad
+    adaptive_avg_pool2d = pooling.adaptive_avg_pool2d
+    adaptive_avg_pool2d_grad = pooling.adaptive_avg_pool2d_grad
+    batch_norm = norm.batch_norm
+    batch_norm_grad = norm.batch_norm_grad
+    softmax_cross_entropy = loss.softmax_cross_entropy
+    sgd_step = optimizer.sgd_step
+    adam_step = optimizer.adam_step
+
+    def to_device(self, array: Any) -> Any:
+        """A copy of a host array on the GPU; CuPy stages it through page-locked memory. A GPU array as it is."""
+        return self.xp.asarray(array)
+
+    def to_host(self, array: Any) -> np.ndarray:
+        """A copy in host memory. The host waits until the GPU has computed it."""
+        return self.xp.asnumpy(array)
+
+    def scatter_add(self, target: Any, index: Any, values: Any) -> None:
+        """``target[index] += values``, adding up where an index repeats, in no fixed order.
+
+        Raises:
+            TypeError: for a dtype that the GPU cannot add atomically.
+        """
+        if target.dtype not in ATOMIC:
+            raise TypeError(f"scatter_add: expected one of {', '.join(ATOMIC)} on a GPU, got {target.dtype}")
+        self.xp.add.at(target, index, values)
+
+    def dropout_mask(self, shape: tuple[int, ...], p: float, dtype: Any, generator: np.random.Generator) -> Any:
+        """0 with probability ``p``, else 1 / (1 - p), drawn on the GPU from a seed that ``generator`` gives.
+
+        Reproducible, but another stream of numbers than the CPU's.
+        """
+        mask = self.xp.empty(shape, dtype)
+        seed = generator.integers(2**63)
+        self.launch("random", "dropout_mask", mask.dtype, -(-mask.size // 4), mask, mask.size, p, seed)
+        return mask
+
+
+ATOMIC = ("int32", "int64", "uint32", "uint64", "float16", "float32", "float64")

@@ -1,0 +1,38 @@
+// What all kernels share. A file is compiled once for each number type (float, or double with -DDOUBLE) and each index
+// type (int, or long long with -DWIDE, for arrays too large for an int).
+//
+// Every loop strides over the whole grid, so that any number of threads computes the right result: one is enough.
+#ifdef DOUBLE
+typedef double REAL;
+#else
+typedef float REAL;
+#endif
+
+#ifdef WIDE
+typedef long long INDEX;
+#else
+typedef int INDEX;
+#endif
+
+#define FOR_EACH(i, count) \
+    for (INDEX i = (INDEX)blockIdx.x * blockDim.x + threadIdx.x; i < (count); i += (INDEX)blockDim.x * gridDim.x)
+
+// Threads of a block, which is also the room for their partial results; a power of two.
+#define BLOCK 256
+
+// How a kernel slides over an image, as in backend/base.py; only the padding above and to the left moves it.
+#define WINDOW                                                                                         \
+    int kernel_h, int kernel_w, int stride_h, int stride_w, int pad_h, int pad_w, int dilation_h, int dilation_w
+
+// The sum of one value from each thread of a block, given to all of them. All threads must take part.
+static __device__ REAL block_sum(REAL value, REAL* partial) {
+    partial[threadIdx.x] = value;
+    __syncthreads();
+    for (int half = blockDim.x / 2; half > 0; half /= 2) {
+        if ((int)threadIdx.x < half) partial[threadIdx.x] += partial[threadIdx.x + half];
+        __syncthreads();
+    }
+    REAL total = partial[0];
+    __syncthreads();  // partial may be written again only when everybody has read
+    return total;
+}

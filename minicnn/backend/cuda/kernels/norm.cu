@@ -1,0 +1,110 @@
+// Batch normalisation of (N, C, L), statistics over N and L. To keep a large GPU busy with few channels, each
+// channel's values are cut into `parts`; a block summarises one part, and one thread a channel joins the parts.
+#include "common.cuh"
+
+// A mean, the sum of squared distances from it, and how many values they are of. Two of them join without the
+// cancellation of E[x^2] - E[x]^2 [Chan, Golub and LeVeque, 1983].
+struct Moments {
+    REAL mean, squares, count;
+};
+
+static __device__ Moments join(Moments a, Moments b) {
+    const REAL count = a.count + b.count;
+    if (count == 0) return a;
+    const REAL distance = b.mean - a.mean, share = b.count / count;
+    return Moments{a.mean + distance * share, a.squares + b.squares + distance * distance * a.count * share, count};
+}
+
+// moments (3, C, parts): the means, then the squares, then the counts.
+extern "C" __global__ void batch_norm_moments(
+    INDEX count, const REAL* x, REAL* moments, int images, int channels, INDEX length, int parts) {
+    __shared__ Moments partial[BLOCK];
+    const INDEX values = images * length, part_length = (values + parts - 1) / parts;
+    for (INDEX job = blockIdx.x; job < count; job += gridDim.x) {  // (C, parts)
+        const int c = job / parts;
+        const INDEX start = job % parts * part_length, end = min(values, start + part_length);
+        Moments own = {0, 0, 0};
+        for (INDEX i = start + threadIdx.x; i < end; i += blockDim.x) {
+            const REAL value = x[(i / length * channels + c) * length + i % length];
+            own.count += 1;
+            const REAL distance = value - own.mean;
+            own.mean += distance / own.count;
+            own.squares += distance * (value - own.mean);
+        }
+        partial[threadIdx.x] = own;
+        __syncthreads();
+        for (int half = blockDim.x / 2; half > 0; half /= 2) {
+            if ((int)threadIdx.x < half)
+                partial[threadIdx.x] = join(partial[threadIdx.x], partial[threadIdx.x + half]);
+            __syncthreads();
+        }
+        if (threadIdx.x == 0) {
+            moments[job] = partial[0].mean;
+            moments[count + job] = partial[0].squares;
+            moments[2 * count + job] = partial[0].count;
+        }
+        __syncthreads();
+    }
+}
+
+// statistics (3, C): the mean, the biased variance, 1 / sqrt(variance + eps).
+extern "C" __global__ void batch_norm_statistics(
+    INDEX count, const REAL* moments, REAL* statistics, int parts, REAL eps) {
+    FOR_EACH(c, count) {
+        const INDEX jobs = count * parts;
+        Moments all = {0, 0, 0};
+        for (INDEX job = c * parts; job < (c + 1) * parts; job++)
+            all = join(all, Moments{moments[job], moments[jobs + job], moments[2 * jobs + job]});
+        const REAL variance = all.squares / all.count;
+        statistics[c] = all.mean;
+        statistics[count + c] = variance;
+        statistics[2 * count + c] = 1 / sqrt(variance + eps);
+    }
+}
+
+// weight and bias may be null, for 1 and 0.
+extern "C" __global__ void batch_norm_apply(
+    INDEX count, const REAL* x, const REAL* mean, const REAL* inv_std, const REAL* weight, const REAL* bias, REAL* y,
+    int channels, INDEX length) {
+    FOR_EACH(index, count) {  // (N, C, L)
+        const int c = index / length % channels;
+        const REAL scale = weight ? weight[c] * inv_std[c] : inv_std[c];
+        y[index] = (x[index] - mean[c]) * scale + (bias ? bias[c] : (REAL)0);
+    }
+}
+
+// sums (2, C, parts): of dy, and of dy * x_hat.
+extern "C" __global__ void batch_norm_grad_sums(
+    INDEX count, const REAL* dy, const REAL* x, const REAL* mean, const REAL* inv_std, REAL* sums, int images,
+    int channels, INDEX length, int parts) {
+    __shared__ REAL partial[BLOCK];
+    const INDEX values = images * length, part_length = (values + parts - 1) / parts;
+    for (INDEX job = blockIdx.x; job < count; job += gridDim.x) {  // (C, parts)
+        const int c = job / parts;
+        const INDEX start = job % parts * part_length, end = min(values, start + part_length);
+        REAL plain = 0, weighted = 0;
+        for (INDEX i = start + threadIdx.x; i < end; i += blockDim.x) {
+            const INDEX at = (i / length * channels + c) * length + i % length;
+            plain += dy[at];
+            weighted += dy[at] * ((x[at] - mean[c]) * inv_std[c]);
+        }
+        plain = block_sum(plain, partial);
+        weighted = block_sum(weighted, partial);
+        if (threadIdx.x == 0) {
+            sums[job] = plain;
+            sums[count + job] = weighted;
+        }
+    }
+}
+
+// dx = weight * inv_std * (dy - E[dy] - x_hat * E[dy * x_hat]); totals (2, C): the sums of dy and of dy * x_hat.
+extern "C" __global__ void batch_norm_grad_apply(
+    INDEX count, const REAL* dy, const REAL* x, const REAL* mean, const REAL* inv_std, const REAL* weight,
+    const REAL* totals, REAL* dx, int channels, INDEX length, REAL values) {
+    FOR_EACH(index, count) {  // (N, C, L)
+        const int c = index / length % channels;
+        const REAL x_hat = (x[index] - mean[c]) * inv_std[c];
+        const REAL scale = weight ? weight[c] * inv_std[c] : inv_std[c];
+        dx[index] = (dy[index] - totals[c] / values - x_hat * (totals[channels + c] / values)) * scale;
+    }
+}

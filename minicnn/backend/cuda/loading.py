@@ -1,0 +1,54 @@
+"""Is there a GPU to compute on? If not, one clear error that says why and which command mends it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ...errors import DeviceError
+
+INSTALL = 'pip install "minicnn[cuda13]" (or "minicnn[cuda12]" where nvidia-smi says CUDA 12)'
+REINSTALL = 'pip install "cupy-cuda13x[ctk]" (or "cupy-cuda12x[ctk]")'
+
+
+def open_cupy() -> Any:
+    """The module ``cupy``, on a machine where it can compute.
+
+    Raises:
+        DeviceError: without CuPy; without a GPU or driver; without one of the CUDA libraries that CuPy loads.
+    """
+    try:
+        import cupy
+    except ImportError as error:
+        raise DeviceError(f"device 'cuda' needs CuPy, which does not load ({error}): {INSTALL}") from error
+    _check_device(cupy)
+    _check_libraries(cupy)
+    return cupy
+
+
+def _check_device(cupy: Any) -> None:
+    """``is_available()`` would hide the reason that ``getDeviceCount()`` gives."""
+    try:
+        count = cupy.cuda.runtime.getDeviceCount()
+    except cupy.cuda.runtime.CUDARuntimeError as error:
+        raise _no_gpu(str(error)) from error
+    if count < 1:
+        raise _no_gpu("the driver sees no device")
+
+
+def _no_gpu(reason: str) -> DeviceError:
+    return DeviceError(
+        f"device 'cuda' needs an NVIDIA GPU with its driver, and there is none ({reason}): check it with nvidia-smi, "
+        "update the driver if it is older than CuPy's CUDA, or use device 'cpu'"
+    )
+
+
+def _check_libraries(cupy: Any) -> None:
+    """CuPy's wheels load NVRTC (to compile) and cuBLAS (to multiply) at their first use, and bring neither."""
+    try:
+        cupy.cuda.nvrtc.getVersion()
+        from cupy.cuda import cublas  # noqa: F401
+    except (ImportError, OSError, RuntimeError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise DeviceError(
+            f"device 'cuda' found CuPy and a GPU but not a CUDA library ({reason}): {REINSTALL}"
+        ) from error

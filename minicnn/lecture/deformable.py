@@ -1,0 +1,229 @@
+"""Figure ``deformable`` (L2.3.4): where a deformable convolution looks, and what that is worth on warped digits.
+
+Claim [Dai et al., ICCV 2017, Figures 5 and 6]: sampling points start as a rigid grid and move to the object as the
+offsets are trained; the freedom to deform helps where objects are seen under changing geometry.
+
+Two small networks, equal but for the three 3x3 convolutions in their middle (ordinary or deformable), learn digits under
+random affine warps: their test errors are compared over several seeds. A third one learns to tell crops of two
+photographs apart: for one of its output pixels the 9 * 9 * 9 points that its three layers sample are followed down to
+the picture, before and after training.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .. import nn, optim
+from ..data import digits
+from ..grad_mode import no_grad
+from ..models.deformable import OffsetConv2d
+from ..random import manual_seed
+from ..tensor import Tensor
+from ._figure import Figure, Settings, Table
+
+CHANNELS, LAYERS, STEM_STRIDE = 16, 3, 2
+DIGIT_SIZE, CROP_SIZE = 16, 48
+OFFSET_LR_MULTIPLIER = 1.0
+
+
+class SmallNet(nn.Module):
+    """Stem with stride 2, three 3x3 convolutions that keep the size, global average pool, classifier."""
+
+    def __init__(self, in_channels: int, num_classes: int, deformable: bool) -> None:
+        super().__init__()
+        kind = OffsetConv2d if deformable else nn.Conv2d
+        self.stem = nn.Conv2d(in_channels, CHANNELS, 3, stride=STEM_STRIDE, padding=1, bias=False)
+        self.norms = nn.ModuleList(nn.BatchNorm2d(CHANNELS) for _ in range(LAYERS + 1))
+        self.convs = nn.ModuleList(kind(CHANNELS, CHANNELS, 3, padding=1) for _ in range(LAYERS))
+        self.fc = nn.Linear(CHANNELS, num_classes)
+
+    def maps(self, x: Tensor) -> list[Tensor]:
+        """What each of the three convolutions is given, and what the last one makes of it."""
+        maps = [nn.functional.relu(self.norms[0](self.stem(x)))]  # (N, 16, H/2, W/2)
+        for conv, norm in zip(self.convs, list(self.norms)[1:], strict=True):
+            maps.append(nn.functional.relu(norm(conv(maps[-1]))))
+        return maps
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc(nn.functional.adaptive_avg_pool2d(self.maps(x)[-1], 1).flatten(1))
+
+
+@dataclass
+class Deformable:
+    """The data of the figure.
+
+    ``errors`` (2, seeds): test error in per cent of the standard and the deformable network on warped digits;
+    ``picture`` (H, W, 3): the crop; ``before``, ``after`` (729, 2): rows and columns of it that one output pixel
+    samples; ``centre`` (2,): that pixel; ``offset_size``: mean distance in input pixels that training moved the points.
+    """
+
+    errors: np.ndarray
+    picture: np.ndarray
+    before: np.ndarray
+    after: np.ndarray
+    centre: np.ndarray
+    offset_size: float
+
+
+def warp(images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Digits (N, 1, 8, 8) enlarged to 16 x 16 under random affine maps: turned, scaled, sheared and shifted."""
+    from scipy.ndimage import affine_transform
+
+    out = np.empty((len(images), 1, DIGIT_SIZE, DIGIT_SIZE), np.float32)
+    middle = np.array([(DIGIT_SIZE - 1) / 2] * 2)
+    for i, (image,) in enumerate(images):
+        angle, scale, shear = np.radians(rng.uniform(-45, 45)), rng.uniform(0.6, 1.2), rng.uniform(-0.4, 0.4)
+        turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+        matrix = turn @ np.array([[1, shear], [0, 1]]) / scale * (8 / DIGIT_SIZE)
+        offset = 3.5 - matrix @ (middle + rng.uniform(-2, 2, 2))
+        affine_transform(image, matrix, offset, output=out[i, 0], order=1, cval=float(image.min()))
+    return out
+
+
+def train(net: SmallNet, images: np.ndarray, labels: np.ndarray, epochs: int, rng: np.random.Generator) -> None:
+    """Adam with a cosine schedule on batches of 64."""
+    offsets = [p for name, p in net.named_parameters() if ".offsets." in name]
+    others = [p for name, p in net.named_parameters() if ".offsets." not in name]
+    groups = [{"params": others, "lr": 0.01}, {"params": offsets, "lr": 0.01 * OFFSET_LR_MULTIPLIER}]
+    optimizer = optim.Adam([group for group in groups if group["params"]])
+    batches = len(images) // 64
+    scheduler = optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs * batches)
+    net.train()
+    for _ in range(epochs):
+        order = rng.permutation(len(images))
+        for rows in order[: batches * 64].reshape(batches, 64):
+            optimizer.zero_grad()
+            nn.functional.cross_entropy(net(Tensor(images[rows])), Tensor(labels[rows])).backward()
+            optimizer.step()
+            scheduler.step()
+
+
+def error_on_warped_digits(deformable: bool, epochs: int, seed: int) -> float:
+    """Test error in per cent after training on freshly warped digits."""
+    rng = np.random.default_rng(seed)
+    manual_seed(seed)
+    arrays = {}
+    for split, copies in (("train", 2), ("test", 3)):
+        dataset = digits(split)
+        images = np.concatenate([warp(np.asarray(dataset.images), rng) for _ in range(copies)])
+        arrays[split] = images, np.tile(np.asarray(dataset.labels), copies)
+    net = SmallNet(1, 10, deformable)
+    train(net, *arrays["train"], epochs, rng)
+    images, labels = arrays["test"]
+    with no_grad():
+        predicted = net.eval()(Tensor(images)).argmax(1).numpy()
+    return 100 * float((predicted != labels).mean())
+
+
+def photograph_crops(count: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Random crops (count, 3, 48, 48) of scikit-learn's two photographs at a third of their size, and which one."""
+    from sklearn.datasets import load_sample_images
+
+    small = [photo[::3, ::3].astype(np.float32) / 255 - 0.5 for photo in load_sample_images().images]
+    labels = np.arange(count) % 2
+    crops = np.empty((count, 3, CROP_SIZE, CROP_SIZE), np.float32)
+    for i, label in enumerate(labels):
+        photo = small[label] * rng.uniform(0.6, 1.4)
+        row, column = (rng.integers(0, side - CROP_SIZE + 1) for side in photo.shape[:2])
+        crops[i] = photo[row : row + CROP_SIZE, column : column + CROP_SIZE].transpose(2, 0, 1)
+    return crops, labels
+
+
+def sampling_points(net: SmallNet, image: np.ndarray, pixel: tuple[int, int]) -> np.ndarray:
+    """The input positions (729, 2) that output ``pixel`` of the last layer samples through all three layers.
+
+    From the top down each point becomes nine: its place in the map below, plus the grid of the kernel, plus the offsets
+    that the layer predicts there (at the nearest pixel, for a point between pixels). Pixel p of the stem's map sees
+    input pixels around 2 p.
+    """
+    with no_grad():
+        maps = net.eval().maps(Tensor(image[None]))
+        offsets = [conv.where(given)[0].numpy()[0] for conv, given in zip(net.convs, maps[:-1], strict=True)]
+    grid = np.stack(np.meshgrid([-1, 0, 1], [-1, 0, 1], indexing="ij"), -1).reshape(9, 2)
+    points = np.array([pixel], float)
+    for offset in reversed(offsets):  # offset: (18, H, W), dy and dx of each tap side by side
+        nearest = np.clip(np.rint(points).astype(int), 0, np.array(offset.shape[1:]) - 1)
+        moved = offset[:, nearest[:, 0], nearest[:, 1]].T.reshape(-1, 9, 2)
+        points = (points[:, None] + grid + moved).reshape(-1, 2)
+    return points * STEM_STRIDE
+
+
+def compute(settings: Settings) -> Deformable:
+    """Train the networks and follow the sampling points."""
+    seeds, epochs = (1, 2) if settings.quick else (3, 12)
+    errors = np.empty((2, seeds))
+    for row, deformable in enumerate((False, True)):
+        for i in range(seeds):
+            kind = "deformable" if deformable else "standard"
+            settings.progress(f"{kind} network on warped digits, seed {settings.seed + i}")
+            errors[row, i] = error_on_warped_digits(deformable, epochs, settings.seed + i)
+
+    settings.progress("deformable network on crops of two photographs")
+    rng = np.random.default_rng(settings.seed)
+    manual_seed(settings.seed)
+    crops, labels = photograph_crops(128 if settings.quick else 512, rng)
+    net = SmallNet(3, 2, deformable=True)
+    picture = crops[1]  # a crop of the flower
+    centre = (CROP_SIZE // 4, CROP_SIZE // 4)
+    before = sampling_points(net, picture, centre)
+    train(net, crops, labels, 2 if settings.quick else 6, rng)
+    after = sampling_points(net, picture, centre)
+    moved = float(np.linalg.norm(after - before, axis=1).mean())
+    shown = np.clip((picture - picture.min()) / np.ptp(picture), 0, 1).transpose(1, 2, 0)
+    return Deformable(errors, shown, before, after, np.array(centre) * STEM_STRIDE, moved)
+
+
+def table(data: Deformable) -> Table:
+    """Errors of both networks, seed by seed."""
+    seeds = data.errors.shape[1]
+    rows = [
+        [name, *(round(float(e), 2) for e in errors), round(float(errors.mean()), 2), round(float(errors.std()), 2)]
+        for name, errors in zip(("standard", "deformable"), data.errors, strict=True)
+    ]
+    return ("test error % on warped digits", *(f"seed {i + 1}" for i in range(seeds)), "mean", "spread"), rows
+
+
+def verdict(data: Deformable) -> str:
+    """What was seen."""
+    standard, deformable = data.errors.mean(axis=1)
+    compared = "fewer errors than" if deformable < standard else "no fewer errors than"
+    return (
+        f"the deformable network made {compared} the standard one ({deformable:.1f} % against {standard:.1f} %); "
+        f"training moved its sampling points by {float(data.offset_size):.1f} input pixels on average"
+    )
+
+
+def draw(data: Deformable) -> Any:
+    """The crop with its sampling points before and after training, and the errors."""
+    from matplotlib.figure import Figure as Drawing
+
+    drawing = Drawing(figsize=(12, 4.2), layout="constrained")
+    left, middle, right = drawing.subplots(1, 3)
+    for axes, points, title in ((left, data.before, "before training"), (middle, data.after, "after training")):
+        axes.imshow(data.picture, interpolation="bilinear")
+        axes.scatter(points[:, 1], points[:, 0], s=6, c="#e8413c", linewidths=0)
+        axes.scatter(*data.centre[::-1], s=60, c="#31d843", marker="s", edgecolors="black")
+        axes.set(title=f"729 sampling points {title}", xticks=[], yticks=[], xlim=(-8, 55), ylim=(55, -8))
+    means, names = data.errors.mean(axis=1), ["standard", "deformable"]
+    right.bar(names, means, color=["#7f8c9b", "#e8413c"], width=0.55)
+    for i, errors in enumerate(data.errors):
+        right.scatter([i] * len(errors), errors, c="black", s=14, zorder=3)
+    right.set(title="digits under random affine warps", ylabel="test error (%)")
+    right.spines[["top", "right"]].set_visible(False)
+    drawing.suptitle("Deformable convolution (L2.3.4): three stacked 3x3 layers, small networks trained here", fontsize=11)
+    return drawing
+
+
+FIGURE = Figure(
+    name="deformable",
+    lecture=("L2.3.4",),
+    claim="sampling points move from a rigid grid to the object; deforming helps on warped images",
+    result=Deformable,
+    compute=compute,
+    table=table,
+    draw=draw,
+    verdict=verdict,
+)

@@ -1,0 +1,146 @@
+"""``cupy.RawModule`` whose CUDA C is compiled by g++ and runs on NumPy memory, stricter than the real one.
+
+CuPy hands whatever it is given to the GPU; here the number of arguments, every dtype, every scalar's width and every
+array's contiguity is checked against what the compiler says the kernel takes.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+SHIM = Path(__file__).parent / "shim.hpp"
+COMPILER = shutil.which("g++")
+MAX_BLOCKS = 3  # enough to see whether a kernel strides over the grid
+SANITIZE = "MINICNN_SANITIZE" in os.environ  # with the address sanitizer preloaded: see sanitized.py
+
+CTYPES = {
+    "f": ctypes.c_float,
+    "d": ctypes.c_double,
+    "i": ctypes.c_int,
+    "I": ctypes.c_uint,
+    "q": ctypes.c_longlong,
+    "Q": ctypes.c_ulonglong,
+}
+
+
+@cache
+def _folder() -> tempfile.TemporaryDirectory:
+    return tempfile.TemporaryDirectory(prefix="minicnn-kernels-")
+
+
+@cache
+def _compiled(code: str, options: tuple[str, ...]) -> ctypes.CDLL:
+    assert COMPILER is not None, "ask for COMPILER first"
+    names = re.findall(r'extern "C" __global__ void (\w+)\(', code)
+    text = f'#include "{SHIM}"\n{code}\n' + "".join(f"DESCRIBE({name})\n" for name in names)
+    stem = Path(_folder().name) / hashlib.sha256(repr((text, options)).encode()).hexdigest()[:16]
+    stem.with_suffix(".cpp").write_text(text)
+    flags = ["-fsanitize=address", "-g"] if SANITIZE else []
+    command = [COMPILER, "-std=c++17", "-O1", "-Wall", "-Werror", "-Wno-unused-function", "-shared", "-fPIC", "-pthread"]
+    command += [*flags, *options, str(stem.with_suffix(".cpp")), "-o", str(stem.with_suffix(".so"))]
+    subprocess.run(command, check=True)
+    return ctypes.CDLL(str(stem.with_suffix(".so")))
+
+
+class RawModule:
+    """One source, compiled at the first kernel asked for."""
+
+    def __init__(self, *, code: str, options: tuple[str, ...] = ()) -> None:
+        self.code, self.options = code, options
+
+    def get_function(self, name: str) -> RawKernel:
+        """The kernel ``name``."""
+        return RawKernel(name, _compiled(self.code, self.options))
+
+
+class RawKernel:
+    """One kernel. ``threads`` (of the class) is how many threads a block really has."""
+
+    threads = 1
+    launches: dict[str, int] = {}  # by name, of all kernels
+
+    def __init__(self, name: str, library: ctypes.CDLL) -> None:
+        self.name, self.library = name, library
+        describe = getattr(library, f"describe_{name}")
+        describe.restype = ctypes.c_char_p
+        self.parameters = describe().decode().rstrip(",").split(",")
+        self.function = getattr(library, name)
+        self.function.restype = None
+        self.function.argtypes = [ctypes.c_void_p if p[0] == "P" else CTYPES[p] for p in self.parameters]
+
+    def __call__(self, grid: tuple[int, ...], block: tuple[int, ...], args: tuple[Any, ...]) -> None:
+        """Run the kernel; the grid is cut down to few blocks, and blocks to ``threads`` threads."""
+        if not (1 <= grid[0] < 2**31 and 1 <= block[0] <= 1024 and block[0] & (block[0] - 1) == 0):
+            raise ValueError(f"{self.name}: expected a grid and a power of two of threads, got {grid} and {block}")
+        if len(args) != len(self.parameters):
+            raise TypeError(f"{self.name}: takes {len(self.parameters)} arguments, got {len(args)}")
+        RawKernel.launches[self.name] = RawKernel.launches.get(self.name, 0) + 1
+        with _Memory() as memory:
+            values = [self._value(*pair, memory) for pair in zip(self.parameters, args, strict=True)]
+            blocks = min(grid[0], MAX_BLOCKS)
+            self.library.begin_launch(blocks, self.threads)
+            for number in range(blocks):
+                self.library.begin_block(number)
+                self._run_block(values)
+            self.library.end_launch()
+
+    def _run_block(self, values: list[Any]) -> None:
+        def run(thread: int) -> None:
+            self.library.begin_thread(thread)
+            self.function(*values)
+
+        if self.threads == 1:
+            run(0)
+        else:
+            with ThreadPoolExecutor(self.threads) as pool:
+                list(pool.map(run, range(self.threads)))
+
+    def _value(self, parameter: str, arg: Any, memory: _Memory) -> Any:
+        if parameter[0] != "P":
+            if not isinstance(arg, np.generic) or arg.dtype != np.dtype(parameter):
+                raise TypeError(f"{self.name}: a scalar {np.dtype(parameter)} expected, got {type(arg).__name__}")
+            return arg.item()
+        if isinstance(arg, np.uint64) and arg == 0:
+            return None
+        host = arg.host
+        if host.dtype != np.dtype(parameter[1:]) or not host.flags.c_contiguous:
+            raise TypeError(f"{self.name}: a contiguous {np.dtype(parameter[1:])} array expected, got {host.dtype}")
+        return memory.address(host)
+
+
+class _Memory:
+    """Addresses of arrays during a launch; under the sanitizer those of copies with nothing readable around them."""
+
+    def __init__(self) -> None:
+        self.copies: list[tuple[np.ndarray, int]] = []
+        self.c = ctypes.CDLL(None)
+        self.c.malloc.restype, self.c.malloc.argtypes = ctypes.c_void_p, [ctypes.c_size_t]
+        self.c.free.argtypes = [ctypes.c_void_p]
+
+    def __enter__(self) -> _Memory:
+        return self
+
+    def address(self, host: np.ndarray) -> int:
+        if not SANITIZE:
+            return host.ctypes.data
+        address = self.c.malloc(host.nbytes)
+        ctypes.memmove(address, host.ctypes.data, host.nbytes)
+        self.copies.append((host, address))
+        return address
+
+    def __exit__(self, *_: object) -> None:
+        for host, address in self.copies:
+            ctypes.memmove(host.ctypes.data, address, host.nbytes)
+            self.c.free(address)
