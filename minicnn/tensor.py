@@ -340,7 +340,7 @@ class Tensor:
     def detach(self) -> Tensor:
         """The same memory, cut off from the tape."""
         out = Tensor.wrap(self.array, self._device)
-        out.version = self.version
+        out.version, out.recorded_writes = self.version, self.recorded_writes
         return out
 
     def detach_(self) -> Tensor:

@@ -58,4 +58,6 @@ def _show(entry, args: argparse.Namespace) -> None:  # type: ignore[no-untyped-d
         print("  " + "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
     print(f"seen: {entry.verdict(data)}")
     source = "from the cache" if cached else f"in {time.perf_counter() - started:.0f} s"
-    tell(f"{entry.name} {source}; written to {args.out}/{entry.name}{'-quick' if args.quick else ''}.png, .svg and .csv")
+    tell(
+        f"{entry.name} {source}; written to {args.out}/{entry.name}{'-quick' if args.quick else ''}.png, .svg and .csv"
+    )

@@ -85,7 +85,8 @@ def _key(figure: Figure, settings: Settings) -> str:
 
 def _write(path: Path, data: Any) -> None:
     with replacing(path) as temporary, open(temporary, "wb") as file:
-        np.savez(file, **{field.name: np.asarray(getattr(data, field.name)) for field in fields(data)})
+        arrays: dict[str, Any] = {field.name: np.asarray(getattr(data, field.name)) for field in fields(data)}
+        np.savez(file, **arrays)
 
 
 def _read(path: Path, result: type) -> Any:
