@@ -1,7 +1,7 @@
 """The lecture's figures, each reproduced by one function: compute, tabulate, draw.
 
-A module here that defines ``FIGURE`` is a figure; ``minicnn lecture`` lists them by the lecture's lines. A new figure is
-one new file.
+A module here that defines ``FIGURE`` is a figure; ``minicnn lecture`` lists them by the lecture's lines. A new figure
+is one new file.
 """
 
 from __future__ import annotations

@@ -34,8 +34,8 @@ class Settings:
 class Figure:
     """One figure of the lecture.
 
-    ``compute(settings)`` returns a dataclass of arrays and numbers, ``table(data)`` what decides whether the claim held,
-    ``draw(data)`` a Matplotlib figure, ``verdict(data)`` what was seen, in a sentence.
+    ``compute(settings)`` returns a dataclass of arrays and numbers, ``table(data)`` what decides whether the claim
+    held, ``draw(data)`` a Matplotlib figure, ``verdict(data)`` what was seen, in a sentence.
     """
 
     name: str

@@ -3,8 +3,8 @@
 Claim [Dai et al., ICCV 2017, Figures 5 and 6]: sampling points start as a rigid grid and move to the object as the
 offsets are trained; the freedom to deform helps where objects are seen under changing geometry.
 
-Two small networks, equal but for the three 3x3 convolutions in their middle (ordinary or deformable), learn digits under
-random affine warps: their test errors are compared over several seeds. A third one learns to tell crops of two
+Two small networks, equal but for the three 3x3 convolutions in their middle (ordinary or deformable), learn digits
+under random affine warps: their test errors are compared over several seeds. A third one learns to tell crops of two
 photographs apart: for one of its output pixels the 9 * 9 * 9 points that its three layers sample are followed down to
 the picture, before and after training.
 """

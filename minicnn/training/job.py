@@ -70,7 +70,8 @@ class Job:
         size = "x".join(map(str, self.data.input_shape))
         return (
             f"{self.config.title}: {self.num_parameters:,} parameters; {images} images of {size} in "
-            f"{self.num_classes} classes; {self.config.epochs} epochs on {self.config.device}, seed {self.config.seed}"
+            f"{self.num_classes} classes; epochs: {self.config.epochs}, device: {self.config.device}, "
+            f"seed: {self.config.seed}"
         )
 
     def _card(self) -> dict[str, str]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 from typing import Any, TextIO
 
-BAR_FORMAT = "{desc} {percentage:3.0f}% |{bar:20}| {postfix[0]} [{elapsed}, {remaining} left]"
+# What matters most stands first: a narrow terminal cuts the line off at its end.
+BAR_FORMAT = "{desc} {percentage:3.0f}% {remaining} left |{bar:10}| {postfix[0]}"
 
 
 class Progress:
@@ -44,7 +45,7 @@ class Progress:
         """One batch more: ``numbers`` are the epoch's means so far."""
         if self.bar is not None:
             self.bar.set_description_str(f"epoch {epoch}/{epochs}", refresh=False)
-            self.bar.postfix[0] = f"{describe(numbers)}  {images_per_second:,.0f} images/s"
+            self.bar.postfix[0] = f"{describe(numbers, decimals=1)}  {images_per_second:,.0f} images/s"
             self.bar.update()
 
     def line(self, text: str) -> None:
@@ -74,10 +75,10 @@ class Progress:
         self.close()
 
 
-def describe(numbers: dict[str, float], prefix: str = "", ks: tuple[int, ...] = (1, 5)) -> str:
+def describe(numbers: dict[str, float], prefix: str = "", ks: tuple[int, ...] = (1, 5), decimals: int = 2) -> str:
     """``loss 0.1234  top-1  98.76%  top-5 100.00%`` out of ``{"loss": ..., "top1": ..., "top5": ...}``."""
     parts = [f"loss {numbers[prefix + 'loss']:.4f}"]
-    parts += [f"top-{k} {100 * numbers[f'{prefix}top{k}']:6.2f}%" for k in ks if f"{prefix}top{k}" in numbers]
+    parts += [f"top-{k} {100 * numbers[f'{prefix}top{k}']:{decimals + 4}.{decimals}f}%" for k in ks if f"{prefix}top{k}" in numbers]
     return "  ".join(parts)
 
 

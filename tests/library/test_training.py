@@ -562,7 +562,7 @@ def show(quiet: bool, bar_out: io.StringIO) -> tuple[str, str]:
 def test_a_terminal_gets_a_bar_with_the_numbers_and_the_lines_above_it() -> None:
     out, bar = show(False, Terminal())
     assert out.splitlines() == ["a heading", "the result"]
-    for part in ("epoch 2/5", "40%", "loss 0.5000", "top-1  75.00%", "top-5 100.00%", "images/s", "left"):
+    for part in ("epoch 2/5", "40%", "loss 0.5000", "top-1  75.0%", "top-5 100.0%", "1,234 images/s", "left"):
         assert part in bar, part
 
 
