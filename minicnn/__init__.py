@@ -5,7 +5,10 @@
 
 from __future__ import annotations
 
-from . import autograd, backend, cuda, data, jit, models, nn, optim, random, utils
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from . import autograd, backend, nn, random
 from .autograd import detect_anomaly, enable_grad, is_grad_enabled, no_grad, set_grad_enabled
 from .creation import (
     allclose,
@@ -34,10 +37,8 @@ from .creation import (
     zeros_like,
 )
 from .device import device
-from .nn.summary import summary
 from .ops import *  # noqa: F403  (the functional form of every Tensor method; ops/__init__.py lists them)
 from .random import Generator, manual_seed
-from .serialization import load, save
 from .tensor import (
     Tensor,
     float16,
@@ -53,6 +54,11 @@ from .tensor import (
 )
 from .tensor import bool_ as bool
 
+if TYPE_CHECKING:
+    from . import cuda, data, jit, models, optim, utils
+    from .nn.summary import summary
+    from .serialization import load, save
+
 __version__ = "0.1.0"
 
 half, float, double = float16, float32, float64
@@ -63,3 +69,21 @@ inference_mode = no_grad
 def is_tensor(value: object) -> bool:  # type: ignore[valid-type]
     """Whether ``value`` is a Tensor."""
     return isinstance(value, Tensor)
+
+
+# Imported when they are first used, so that ``import minicnn`` stays quick: name -> module that has it.
+_LAZY = {name: f".{name}" for name in ("cuda", "data", "jit", "models", "optim", "utils")}
+_LAZY |= {"load": ".serialization", "save": ".serialization", "summary": ".nn.summary"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module 'minicnn' has no attribute {name!r}")
+    module = importlib.import_module(_LAZY[name], __name__)
+    value = module if _LAZY[name] == f".{name}" else getattr(module, name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LAZY} - {"annotations", "importlib", "Any", "TYPE_CHECKING"})

@@ -16,7 +16,10 @@ from .tensor import Tensor, as_array, as_device, get_default_dtype, int64
 def tensor(data: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """A new tensor with a copy of ``data``; Python floats become the default dtype, arrays keep theirs."""
     array = as_array(data, dtype)
-    return Tensor(array.copy() if np.may_share_memory(array, data) else array, None, requires_grad, device)
+    source = data.array if isinstance(data, Tensor) else data
+    if array is source or (isinstance(array, np.ndarray) and np.may_share_memory(array, source)):
+        array = array.copy()
+    return Tensor(array, None, requires_grad, device)
 
 
 def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:

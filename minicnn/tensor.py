@@ -456,5 +456,7 @@ def as_device(value: Any) -> device:
 
 
 def device_of(data: Any) -> device:
-    """The device ``data`` lives on: a tensor's own, the CPU for everything else."""
-    return data._device if isinstance(data, Tensor) else CPU
+    """The device ``data`` lives on: a tensor's own, a GPU for an array in its memory, the CPU for everything else."""
+    if isinstance(data, Tensor):
+        return data._device
+    return device("cuda", 0) if hasattr(data, "__cuda_array_interface__") else CPU

@@ -89,7 +89,7 @@ def _check_agreement(config: Config, folder: RunFolder, given: dict[str, Any], o
 
 def _tell(result: dict[str, Any], folder: RunFolder) -> str:
     top5 = f" (top-5 {100 * result['test_top5']:.2f} %)" if "test_top5" in result else ""
+    epochs = f"{result['epochs']} epoch{'s' * (result['epochs'] > 1)}"
     return (
-        f"test accuracy {100 * result['test_top1']:.2f} %{top5} after {result['epochs']} epoch{'s' * (result['epochs'] > 1)} "
-        f"in {result['seconds']:.0f} s: {folder}"
+        f"test accuracy {100 * result['test_top1']:.2f} %{top5} after {epochs} in {result['seconds']:.0f} s: {folder}"
     )

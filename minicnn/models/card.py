@@ -1,7 +1,7 @@
 """The card in a weights file: what somebody who has only the weights must know to use them.
 
-``minicnn train`` writes it as the file's metadata (``.safetensors`` and ``.npz`` can hold some): one entry, the JSON text
-of the fields below. Files from elsewhere have none.
+``minicnn train`` writes it as the metadata that ``.safetensors`` and ``.npz`` files can hold: one entry, the JSON
+text of the fields below. Files from elsewhere have none.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class Card:
             content = None
         if not isinstance(content, dict):
             raise FileFormatError(f"{os.fsdecode(path)}: expected a JSON object as its card, got {_short(text)}")
-        known = {}
+        known: dict[str, Any] = {}
         for name in (field.name for field in fields(cls)):
             value = content.get(name)
             if value is not None and not CHECKS[name](value):

@@ -29,6 +29,7 @@ from ..nn.state import IncompatibleKeys
 from ..ops import cat
 from ..tensor import Tensor
 from ..utils.checkpoint import checkpoint
+from .input_size import require_size
 from .registry import Paper, Score, register
 
 PAPER = Paper(
@@ -72,10 +73,10 @@ ERRORS: dict[str, Score] = {
 # fmt: on
 
 BOTTLENECK = 4  # a 1x1 convolution leaves 4k channels to the 3x3 one
+COMPRESSION = 0.5  # theta: the share of channels that a transition keeps
+
 # The published files are older than the names of their layers: norm.1 in them is norm1 here and in torchvision.
 OLD_KEY = re.compile(r"(denselayer\d+\.(?:norm|conv))\.([12]\.)")
-
-COMPRESSION = 0.5  # theta: the share of channels that a transition keeps
 
 
 class DenseLayer(nn.Module):
@@ -141,13 +142,15 @@ class Transition(nn.Sequential):
 class DenseNet(nn.Module):
     """Stem, four dense blocks with transitions between them, average pool, linear layer.
 
-    (N, in_channels, H, W) -> (N, num_classes). The smallest image is 29 x 29.
+    (N, in_channels, H, W) -> (N, num_classes).
 
     Args:
         growth_rate: k, the channels that each layer adds.
         block_config: layers in each of the blocks.
         drop_rate: dropout after each layer.
         memory_efficient: compute the concatenations again in backward instead of keeping them.
+
+    Raises ShapeError for images below ``smallest_input``: 29 x 29 with four blocks.
     """
 
     def __init__(
@@ -160,6 +163,7 @@ class DenseNet(nn.Module):
         memory_efficient: bool = False,
     ) -> None:
         super().__init__()
+        self.smallest_input = 4 * 2 ** (len(block_config) - 1) - 3  # the stem rounds up, the transitions round down
         channels = 2 * growth_rate
         self.features = nn.Sequential()
         self.features.add_module("conv0", nn.Conv2d(in_channels, channels, 7, stride=2, padding=3, bias=False))
@@ -191,6 +195,7 @@ class DenseNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         # Shapes for DenseNet-121 and 224 x 224.
+        require_size(x, self.smallest_input)
         x = self.features(x)  # (N, 3, 224, 224) -> (N, 1024, 7, 7)
         x = nn.functional.relu(x)
         x = nn.functional.adaptive_avg_pool2d(x, (1, 1))  # (N, 1024, 1, 1)

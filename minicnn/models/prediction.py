@@ -106,15 +106,13 @@ class _Inputs:
     def __getitem__(self, index: int) -> tuple[Any, Any]:
         image = self.images[index]
         try:
-            opened = load_image(image, self.in_channels) if isinstance(image, (str, os.PathLike)) else image
+            opened = load_image(os.fspath(image), self.in_channels) if isinstance(image, (str, os.PathLike)) else image
         except DataError as error:
             return image, error
         return image, self.transform(opened)
 
 
-def _predictions(
-    model: nn.Module, loader: DataLoader, top: int, labels: Sequence[str] | None
-) -> Iterator[Prediction]:
+def _predictions(model: nn.Module, loader: DataLoader, top: int, labels: Sequence[str] | None) -> Iterator[Prediction]:
     for batch in loader:
         readable = [item for _, item in batch if not isinstance(item, DataError)]
         logits = iter(_logits(model, collate(readable)) if readable else ())
@@ -137,7 +135,9 @@ def _guesses(logits: np.ndarray, top: int, labels: Sequence[str] | None, image: 
     if labels is not None and len(labels) != len(logits):
         raise ValueError(f"{len(labels)} labels cannot name the {len(logits)} classes of the network")
     if not np.isfinite(logits).all():
-        raise NotFinite(f"the network's answer to {str(image)!r} is not finite: are these the weights of a trained one?")
+        raise NotFinite(
+            f"the network's answer to {str(image)!r} is not finite: are these the weights of a trained one?"
+        )
     exponentials = np.exp(logits - logits.max())
     probabilities = exponentials / exponentials.sum()
     likeliest = np.argsort(-logits, kind="stable")[:top]

@@ -9,6 +9,8 @@ from .registry import model_entry
 
 CIFAR_SIZE = 32
 
+Statistics = tuple[tuple[float, float, float], tuple[float, float, float]]  # mean and deviation of each colour
+
 # fmt: off
 # What public weights were evaluated with: torchvision's IMAGENET1K_V1, and timm's for SE-ResNet-50.
 PUBLISHED: dict[str, tuple[int, int, str]] = {
@@ -28,7 +30,7 @@ PUBLISHED: dict[str, tuple[int, int, str]] = {
 
 # GoogLeNet's public weights saw pixels brought to [-1, 1]. torchvision builds the network with transform_input=True,
 # which turns ImageNet's normalisation into this one.
-SYMMETRIC = {"mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}
+SYMMETRIC: Statistics = (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)
 
 
 def preprocessing(name: str, variant: str | None = None, in_channels: int = 3) -> ImageClassification:
@@ -49,18 +51,19 @@ def preprocessing(name: str, variant: str | None = None, in_channels: int = 3) -
         raise ValueError(f"{name} has no variant {variant!r}; it has {', '.join(map(repr, entry.variants))}")
     crop = entry.input_size
     if crop == CIFAR_SIZE:
-        statistics = {"mean": CIFAR10_LAYOUT.mean, "std": CIFAR10_LAYOUT.std}
-        return ImageClassification(crop, (crop, crop), **_for_channels(statistics, in_channels))
+        statistics = CIFAR10_LAYOUT.mean, CIFAR10_LAYOUT.std
+        return ImageClassification(crop, (crop, crop), *_for_channels(statistics, in_channels))
     resize, interpolation = round(crop * 256 / 224), "bilinear"
-    statistics = {"mean": IMAGENET_MEAN, "std": IMAGENET_STD}
+    statistics = IMAGENET_MEAN, IMAGENET_STD
     if variant == entry.public_variant:
         resize, crop, interpolation = PUBLISHED.get(name, (resize, crop, interpolation))
         if name == "googlenet":
             statistics = SYMMETRIC
-    return ImageClassification(crop, resize, **_for_channels(statistics, in_channels), interpolation=interpolation)
+    return ImageClassification(crop, resize, *_for_channels(statistics, in_channels), interpolation)
 
 
-def _for_channels(statistics: dict[str, tuple[float, float, float]], channels: int) -> dict[str, tuple[float, ...]]:
+def _for_channels(statistics: Statistics, channels: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
     if channels == 3:
-        return dict(statistics)
-    return {name: (sum(values) / 3,) * channels for name, values in statistics.items()}
+        return statistics
+    mean, deviation = (sum(values) / 3 for values in statistics)
+    return (mean,) * channels, (deviation,) * channels

@@ -104,9 +104,9 @@ def batch_norm(
         running_mean, running_var, weight, bias: (C,) each; the last two may be ``None``, and in training all four.
 
     Raises:
-        ShapeError: if the channels do not fit.
-        ValueError: in training with a single value a channel, whose variance says nothing; in evaluation without
-            running statistics.
+        ShapeError: if the channels do not fit, and in training with a single value a channel, whose variance says
+            nothing.
+        ValueError: in evaluation without running statistics.
     """
     if input.ndim < 2:
         raise ShapeError(f"expected (N, C) or (N, C, ...), got shape {input.shape}")
@@ -121,7 +121,7 @@ def batch_norm(
         return FixedNorm.apply(input, weight, bias, running_mean.detach(), running_var.detach(), eps)
     count = input.numel() // channels if channels else 0
     if count == 1:
-        raise ValueError(f"batch_norm: expected more than one value a channel in training, got shape {input.shape}")
+        raise ShapeError(f"expected more than one value a channel to normalise in training, got shape {input.shape}")
     y, mean, variance = BatchNorm.apply(input, weight, bias, eps)
     if count:
         for running, batch in ((running_mean, mean.array), (running_var, variance.array * (count / (count - 1)))):

@@ -78,7 +78,11 @@ class Progress:
 def describe(numbers: dict[str, float], prefix: str = "", ks: tuple[int, ...] = (1, 5), decimals: int = 2) -> str:
     """``loss 0.1234  top-1  98.76%  top-5 100.00%`` out of ``{"loss": ..., "top1": ..., "top5": ...}``."""
     parts = [f"loss {numbers[prefix + 'loss']:.4f}"]
-    parts += [f"top-{k} {100 * numbers[f'{prefix}top{k}']:{decimals + 4}.{decimals}f}%" for k in ks if f"{prefix}top{k}" in numbers]
+    parts += [
+        f"top-{k} {100 * numbers[f'{prefix}top{k}']:{decimals + 4}.{decimals}f}%"
+        for k in ks
+        if f"{prefix}top{k}" in numbers
+    ]
     return "  ".join(parts)
 
 

@@ -75,7 +75,9 @@ def test_maps_are_those_of_the_whole_network(name: str) -> None:
     x = minicnn.tensor(images((2, 3, 64, 64)))
     whole: dict[str, np.ndarray] = {}
     handles = [
-        model.get_submodule(key).register_forward_hook(lambda module, _, out, key=key: whole.update({key: out.numpy().copy()}))
+        model.get_submodule(key).register_forward_hook(
+            lambda module, _, out, key=key: whole.update({key: out.numpy().copy()})
+        )
         for key in body.channels
     ]
     with minicnn.no_grad():

@@ -260,6 +260,18 @@ def test_auxiliary_classifiers_exist_only_in_training(variant: str) -> None:
     assert not [key for key in without.state_dict() if key.startswith("aux")]
 
 
+def test_dropout_stands_before_each_classifier() -> None:
+    """With everything dropped, logits are the last layer's biases, which start at zero."""
+    x = minicnn.tensor(images((2, 3, 32, 32)))
+    for main, auxiliary in ((1.0, 0.0), (0.0, 1.0)):
+        outputs = models.googlenet(num_classes=5, dropout=main, dropout_aux=auxiliary).train()(x)
+        assert [bool(logits.detach().numpy().any()) for logits in outputs] == [
+            main == 0,
+            auxiliary == 0,
+            auxiliary == 0,
+        ]
+
+
 def test_auxiliary_loss() -> None:
     """The main loss plus 0.3 of each other one; of evaluation's single tensor, the main loss."""
     target = minicnn.tensor(labels(3, 4))

@@ -169,6 +169,15 @@ def test_preprocessing_is_torchvisions_for_its_weights() -> None:
         assert (ours.mean, ours.std) == (tuple(theirs.mean), tuple(theirs.std)), name
 
 
+def test_preprocessing_of_se_resnet_is_timms() -> None:
+    published = peers.timm().get_pretrained_cfg("seresnet50.ra2_in1k")
+    ours = preprocessing("seresnet50", "torchvision")
+    assert ours.crop_size == published.input_size[1:]
+    assert ours.resize_size == (int(ours.crop_size[0] / published.crop_pct),)
+    assert ours.interpolation.value == published.interpolation
+    assert (ours.mean, ours.std) == (published.mean, published.std)
+
+
 def test_preprocessing_of_the_papers() -> None:
     assert preprocessing("resnet50").resize_size == (256,)
     assert (preprocessing("alexnet").crop_size, preprocessing("alexnet").resize_size) == ((227, 227), (259,))
@@ -191,7 +200,7 @@ def test_another_size_keeps_the_proportion(size: int, resize: int) -> None:
 
 
 def test_variants_are_noted_on_the_model() -> None:
-    """What ``minicnn train`` writes into the weights' card; without it a run's weights would be taken for public ones."""
+    """``minicnn train`` writes it into the weights' card; without it they would be taken for published ones."""
     for name in list_models():
         variants: tuple[Any, ...] = model_entry(name).variants
         if len(variants) > 1 and not name.endswith(("101", "152", "_b5", "_b6", "_b7")):

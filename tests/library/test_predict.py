@@ -1,4 +1,4 @@
-"""Prediction: pictures of every kind to the classes that torchvision's transform and network find; files; the command."""
+"""Prediction: pictures of every kind to the classes that torchvision finds in them; weights' files; the command."""
 
 from __future__ import annotations
 
@@ -336,7 +336,10 @@ def test_what_predict_does_not_take() -> None:
     with pytest.raises(ValueError, match="2 labels cannot name the 3 classes"):
         list(predict(Means(), [plain((1, 2, 3))], SMALL, labels=("a", "b")))
     for bad in (float("nan"), float("inf")):
-        with np.errstate(all="ignore"), pytest.raises(NotFinite, match="not finite: are these the weights of a trained"):
+        with (
+            np.errstate(all="ignore"),
+            pytest.raises(NotFinite, match="not finite: are these the weights of a trained"),
+        ):
             list(predict(Means(bad), [plain((1, 2, 3))], SMALL))
     with pytest.raises(ShapeError, match="at least 67x67 pixels, got 6x6"):
         list(predict(create_model("alexnet", 3, init=False), [plain((1, 2, 3))], SMALL))
@@ -415,7 +418,9 @@ def with_dots(key: str) -> str:
 
 def test_densenets_published_files_have_older_keys(tmp_path: Path) -> None:
     saved, loaded = DenseNet(4, (2, 3), 3), DenseNet(4, (2, 3), 3)
-    old = {with_dots(key): value for key, value in saved.state_dict().items() if not key.endswith("num_batches_tracked")}
+    old = {
+        with_dots(key): value for key, value in saved.state_dict().items() if not key.endswith("num_batches_tracked")
+    }
     assert {"features.denseblock2.denselayer3.norm.2.running_mean", "features.norm0.weight"} <= old.keys()
     loaded.load_state_dict(old)
     for key, value in saved.state_dict().items():
@@ -460,7 +465,10 @@ def test_damaged_cards_are_one_error(text: str, message: str, tmp_path: Path) ->
 WRONG_WEIGHTS = {
     "classes": ({"num_classes": 7}, r"do not fit tinynet: they tell 10 classes apart, not 7\n"),
     "channels": ({"in_channels": 1}, r"they are for images of 3 channels, not 1\n"),
-    "both": ({"in_channels": 1, "num_classes": 7}, r"0\.weight is \(4, 3, 3, 3\) in the file .* and 2 more differences\n"),
+    "both": (
+        {"in_channels": 1, "num_classes": 7},
+        r"0\.weight is \(4, 3, 3, 3\) in the file .* and 2 more differences\n",
+    ),
     "another": ({"name": "resnet20"}, r"do not fit resnet20: conv1.weight is missing, and \d+ more differences\n"),
 }
 
@@ -544,7 +552,9 @@ def test_a_training_names_digits(command: Command, tmp_path: Path, capfd: pytest
     with minicnn.no_grad():
         pixels = (load_digits().images[:60, None] / 16 - mean) / std
         logits = model(minicnn.tensor(pixels.astype(np.float32))).numpy()
-    assert np.mean(logits.argmax(1) == [line["guesses"][0]["index"] for line in lines]) > 0.95  # 17 grey levels in 8 bits
+    assert (
+        np.mean(logits.argmax(1) == [line["guesses"][0]["index"] for line in lines]) > 0.95
+    )  # 17 grey levels in 8 bits
 
 
 def test_a_training_on_folders_keeps_its_transform_and_classes(command: Command, tmp_path: Path) -> None:
@@ -675,20 +685,35 @@ MISUSES: dict[str, tuple[list[Any], str]] = {
     "no image": (["--weights", "w.npz"], "the following arguments are required: IMAGE"),
     "no weights": (["a.png"], "the following arguments are required: --weights"),
     "missing image": (["a.png", "b.png", "--weights", "w.npz"], "no such file or folder: b.png"),
-    "no images in it": ([empty_folder, "--weights", "w.npz"], r"no image in the folder empty \(their names end in .jpg"),
+    "no images in it": (
+        [empty_folder, "--weights", "w.npz"],
+        r"no image in the folder empty \(their names end in .jpg",
+    ),
     "missing weights": (["a.png", "--weights", "x.pth"], "No such file or directory: x.pth"),
     "no run": (["a.png", "--weights", empty_folder], "the folder empty holds no model.safetensors$"),
-    "a run that goes on": (["a.png", "--weights", unfinished_run], "run holds no model.safetensors: finish .*--resume run"),
+    "a run that goes on": (
+        ["a.png", "--weights", unfinished_run],
+        "run holds no model.safetensors: finish .*--resume run",
+    ),
     "truncated": (["a.png", "--weights", truncated], "short.safetensors: truncated or damaged"),
     "a picture as weights": (["a.png", "--weights", "a.png"], "a.png: expected weights as .pth, .safetensors or .npz"),
     "which model": (["a.png", "--weights", bare], "'bare.npz' does not say which model it is for"),
     "unknown model": (["a.png", "--weights", bare, "--model", "alexnett"], "did you mean 'alexnet'"),
-    "another model": (["a.png", "--weights", "w.npz", "--model", "resnet20"], "model resnet20 contradicts .*for tinynet"),
+    "another model": (
+        ["a.png", "--weights", "w.npz", "--model", "resnet20"],
+        "model resnet20 contradicts .*for tinynet",
+    ),
     "other classes": (["a.png", "--weights", "w.npz", "--classes", "4"], "num_classes 4 contradicts 'w.npz'.* 3"),
-    "wrong network": (["a.png", "--weights", bare, "--model", "vgg11"], "'bare.npz' do not fit vgg11: .*more differences"),
+    "wrong network": (
+        ["a.png", "--weights", bare, "--model", "vgg11"],
+        "'bare.npz' do not fit vgg11: .*more differences",
+    ),
     "wrong number": (["a.png", "--weights", bare, "--model", "alexnet"], "they tell 3 classes apart, not 1000"),
     "unknown variant": (["a.png", "--weights", "w.npz", "--variant", "v2"], "tinynet has no variant 'v2'"),
-    "labels": (["a.png", "--weights", "w.npz", "--labels", two_labels], "2 labels cannot name the 3 classes of 'w.npz'"),
+    "labels": (
+        ["a.png", "--weights", "w.npz", "--labels", two_labels],
+        "2 labels cannot name the 3 classes of 'w.npz'",
+    ),
     "no labels": (["a.png", "--weights", "w.npz", "--labels", "x.txt"], "label file 'x.txt': No such file"),
     "top": (["a.png", "--weights", "w.npz", "--top", "0"], "--top must be at least 1, got 0"),
     "batch": (["a.png", "--weights", "w.npz", "--batch-size", "-3"], "--batch-size must be at least 1, got -3"),

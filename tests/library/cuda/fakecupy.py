@@ -26,11 +26,14 @@ from tests.library.cuda.fakeraw import RawModule
 from tests.library.cuda.streams import Event, Stream, current_stream, syncs
 
 SURFACE = json.loads((Path(__file__).parent / "cupy_surface.json").read_text())
-VIEWS = set("reshape transpose swapaxes squeeze ravel moveaxis expand_dims broadcast_to flip view diagonal".split())
+VIEWS = {
+    "reshape", "transpose", "swapaxes", "squeeze", "ravel", "moveaxis", "expand_dims", "broadcast_to", "flip", "view",
+    "diagonal",
+}  # fmt: skip
 FROM_HOST = {"asarray", "array", "asanyarray"}
 WAITING = {"nonzero", "flatnonzero", "argwhere", "unique", "get", "item", "tolist", "asnumpy"}
 AT = {"add", "subtract", "maximum", "minimum"}
-ATOMIC = "i4 i8 u4 u8 f2 f4 f8".split()
+ATOMIC = ("i4", "i8", "u4", "u8", "f2", "f4", "f8")
 
 
 def unwrap(value: Any) -> Any:
@@ -70,6 +73,7 @@ class FakeArray:
     """A device array; ``host`` is the NumPy memory behind it, which only the stand-in may touch."""
 
     __array_priority__ = 100
+    __cuda_array_interface__: dict[str, Any] = {}
     __hash__ = None  # type: ignore[assignment]
 
     def __init__(self, host: np.ndarray, base: FakeArray | None = None) -> None:
@@ -166,8 +170,7 @@ class FakeArray:
 def _axes(part: Any) -> int:
     if part is None or part is Ellipsis:
         return 0
-    dtype = getattr(part, "dtype", None)
-    return part.ndim if dtype is not None and dtype == bool else 1
+    return part.ndim if getattr(part, "dtype", None) == np.dtype(bool) else 1
 
 
 def _method(name: str, allowed: list[str]) -> Any:
@@ -206,13 +209,19 @@ def _in_place(ufunc: np.ufunc) -> Any:
     return apply
 
 
-BINARY = "add sub mul truediv floordiv mod pow lt le gt ge eq ne and or xor matmul".split()
+BINARY = (
+    "add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "matmul", "lt", "le", "gt", "ge", "eq", "ne", "and", "or",
+    "xor",
+)  # fmt: skip
+IN_PLACE = {
+    "add": np.add, "sub": np.subtract, "mul": np.multiply, "truediv": np.true_divide, "mod": np.remainder,
+    "pow": np.power, "and": np.bitwise_and, "or": np.bitwise_or,
+}  # fmt: skip
 for _name in BINARY:
     _function = getattr(operator, f"__{_name}__")
     setattr(FakeArray, f"__{_name}__", _operator(_function, swapped=False))
     setattr(FakeArray, f"__r{_name}__", _operator(_function, swapped=True))
-for _name, _ufunc in {"add": np.add, "sub": np.subtract, "mul": np.multiply, "truediv": np.true_divide,
-                      "and": np.bitwise_and, "or": np.bitwise_or, "mod": np.remainder, "pow": np.power}.items():  # fmt: skip
+for _name, _ufunc in IN_PLACE.items():
     setattr(FakeArray, f"__i{_name}__", _in_place(_ufunc))
 for _name, _function in {"neg": operator.neg, "abs": abs, "invert": operator.invert}.items():
     setattr(FakeArray, f"__{_name}__", lambda self, f=_function: wrap(np.asarray(f(self.host))))
@@ -256,8 +265,8 @@ class FakeCupy(ModuleType):
             return FakeUfunc(name)
         if name in SURFACE["functions"]:
             return _function_called(name)
-        if isinstance(getattr(np, name, None), type):
-            return getattr(np, name)
+        if isinstance(found := getattr(np, name, None), type) and issubclass(found, (np.generic, np.dtype)):
+            return found
         raise AttributeError(f"module 'cupy' has no attribute {name!r}")
 
     def asnumpy(self, a: FakeArray) -> np.ndarray:
@@ -323,9 +332,7 @@ def _cuda_namespace(devices: int) -> ModuleType:
         cublas=cublas,
         device=SimpleNamespace(get_cublas_handle=lambda: 0),
         nvrtc=SimpleNamespace(getVersion=lambda: (13, 0)),
-        runtime=SimpleNamespace(
-            getDeviceCount=lambda: devices, getDevice=lambda: 0, CUDARuntimeError=CUDARuntimeError
-        ),
+        runtime=SimpleNamespace(getDeviceCount=lambda: devices, getDevice=lambda: 0, CUDARuntimeError=CUDARuntimeError),
         Stream=Stream,
         Event=Event,
         get_current_stream=current_stream,

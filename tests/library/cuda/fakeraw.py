@@ -48,8 +48,17 @@ def _compiled(code: str, options: tuple[str, ...]) -> ctypes.CDLL:
     stem = Path(_folder().name) / hashlib.sha256(repr((text, options)).encode()).hexdigest()[:16]
     stem.with_suffix(".cpp").write_text(text)
     flags = ["-fsanitize=address", "-g"] if SANITIZE else []
-    command = [COMPILER, "-std=c++17", "-O1", "-Wall", "-Werror", "-Wno-unused-function", "-shared", "-fPIC", "-pthread"]
-    command += [*flags, *options, str(stem.with_suffix(".cpp")), "-o", str(stem.with_suffix(".so"))]
+    command = [COMPILER, "-std=c++17", "-O1", "-Wall", "-Werror", "-Wno-unused-function"]
+    command += [
+        "-shared",
+        "-fPIC",
+        "-pthread",
+        *flags,
+        *options,
+        str(stem.with_suffix(".cpp")),
+        "-o",
+        str(stem.with_suffix(".so")),
+    ]
     subprocess.run(command, check=True)
     return ctypes.CDLL(str(stem.with_suffix(".so")))
 
