@@ -29,6 +29,21 @@ DIGIT_SIZE, CROP_SIZE = 16, 48
 OFFSET_LR_MULTIPLIER = 1.0
 
 
+@dataclass(frozen=True)
+class Size:
+    """How large the experiment is. ``digits`` are those of each split, ``None`` for all of them."""
+
+    seeds: int
+    epochs: int
+    digits: int | None
+    crops: int
+    crop_epochs: int
+
+
+FULL = Size(seeds=3, epochs=12, digits=None, crops=512, crop_epochs=6)
+QUICK = Size(seeds=1, epochs=4, digits=None, crops=128, crop_epochs=2)
+
+
 class SmallNet(nn.Module):
     """Stem with stride 2, three 3x3 convolutions that keep the size, global average pool, classifier."""
 
@@ -84,7 +99,8 @@ def warp(images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def train(net: SmallNet, images: np.ndarray, labels: np.ndarray, epochs: int, rng: np.random.Generator) -> None:
-    """Adam with a cosine schedule on batches of 64."""
+    """Adam with a cosine schedule on batches of 64, on the device where the network is."""
+    device = net.fc.weight.device
     offsets = [p for name, p in net.named_parameters() if ".offsets." in name]
     others = [p for name, p in net.named_parameters() if ".offsets." not in name]
     groups = [{"params": others, "lr": 0.01}, {"params": offsets, "lr": 0.01 * OFFSET_LR_MULTIPLIER}]
@@ -96,25 +112,26 @@ def train(net: SmallNet, images: np.ndarray, labels: np.ndarray, epochs: int, rn
         order = rng.permutation(len(images))
         for rows in order[: batches * 64].reshape(batches, 64):
             optimizer.zero_grad()
-            nn.functional.cross_entropy(net(Tensor(images[rows])), Tensor(labels[rows])).backward()
+            x, target = Tensor(images[rows]).to(device), Tensor(labels[rows]).to(device)
+            nn.functional.cross_entropy(net(x), target).backward()
             optimizer.step()
             scheduler.step()
 
 
-def error_on_warped_digits(deformable: bool, epochs: int, seed: int, count: int | None = None) -> float:
-    """Test error in per cent after training on freshly warped digits (on the first ``count`` of them)."""
+def error_on_warped_digits(deformable: bool, size: Size, seed: int, device: str = "cpu") -> float:
+    """Test error in per cent after training on freshly warped digits."""
     rng = np.random.default_rng(seed)
     manual_seed(seed)
     arrays = {}
     for split, copies in (("train", 2), ("test", 3)):
         dataset = digits(split)
-        images, labels = np.asarray(dataset.images)[:count], np.asarray(dataset.labels)[:count]
+        images, labels = np.asarray(dataset.images)[: size.digits], np.asarray(dataset.labels)[: size.digits]
         arrays[split] = np.concatenate([warp(images, rng) for _ in range(copies)]), np.tile(labels, copies)
-    net = SmallNet(1, 10, deformable)
-    train(net, *arrays["train"], epochs, rng)
+    net = SmallNet(1, 10, deformable).to(device)
+    train(net, *arrays["train"], size.epochs, rng)
     images, labels = arrays["test"]
     with no_grad():
-        predicted = net.eval()(Tensor(images)).argmax(1).numpy()
+        predicted = net.eval()(Tensor(images).to(device)).argmax(1).cpu().numpy()
     return 100 * float((predicted != labels).mean())
 
 
@@ -145,8 +162,8 @@ def sampling_points(net: SmallNet, image: np.ndarray, pixel: tuple[int, int]) ->
     input pixels around 2 p.
     """
     with no_grad():
-        maps = net.eval().maps(Tensor(image[None]))
-        offsets = [conv.where(given)[0].numpy()[0] for conv, given in zip(net.convs, maps[:-1], strict=True)]
+        maps = net.eval().maps(Tensor(image[None]).to(net.fc.weight.device))
+        offsets = [conv.where(given)[0].cpu().numpy()[0] for conv, given in zip(net.convs, maps[:-1], strict=True)]
     grid = np.stack(np.meshgrid([-1, 0, 1], [-1, 0, 1], indexing="ij"), -1).reshape(9, 2)
     points = np.array([pixel], float)
     for offset in reversed(offsets):  # offset: (18, H, W), dy and dx of each tap side by side
@@ -158,23 +175,23 @@ def sampling_points(net: SmallNet, image: np.ndarray, pixel: tuple[int, int]) ->
 
 def compute(settings: Settings) -> Deformable:
     """Train the networks and follow the sampling points."""
-    seeds, epochs, count = (1, 3, 256) if settings.quick else (3, 12, None)
-    errors = np.empty((2, seeds))
+    size = QUICK if settings.quick else FULL
+    errors = np.empty((2, size.seeds))
     for row, deformable in enumerate((False, True)):
-        for i in range(seeds):
+        for i in range(size.seeds):
             kind = "deformable" if deformable else "standard"
             settings.progress(f"{kind} network on warped digits, seed {settings.seed + i}")
-            errors[row, i] = error_on_warped_digits(deformable, epochs, settings.seed + i, count)
+            errors[row, i] = error_on_warped_digits(deformable, size, settings.seed + i, settings.device)
 
     settings.progress("deformable network on crops of two photographs")
     rng = np.random.default_rng(settings.seed)
     manual_seed(settings.seed)
-    crops, labels = photograph_crops(128 if settings.quick else 512, rng)
-    net = SmallNet(3, 2, deformable=True)
+    crops, labels = photograph_crops(size.crops, rng)
+    net = SmallNet(3, 2, deformable=True).to(settings.device)
     picture = _photographs()[1][47 : 47 + CROP_SIZE, 78 : 78 + CROP_SIZE].transpose(2, 0, 1)  # the flower
     centre = (CROP_SIZE // 4, CROP_SIZE // 4)
     before = sampling_points(net, picture, centre)
-    train(net, crops, labels, 2 if settings.quick else 6, rng)
+    train(net, crops, labels, size.crop_epochs, rng)
     after = sampling_points(net, picture, centre)
     moved = float(np.linalg.norm(after - before, axis=1).mean())
     shown = (picture + 0.5).transpose(1, 2, 0)
@@ -207,11 +224,12 @@ def draw(data: Deformable) -> Any:
 
     drawing = Drawing(figsize=(12, 4.2), layout="constrained")
     left, middle, right = drawing.subplots(1, 3)
+    reach = min(-0.5, data.after.min() - 1), max(CROP_SIZE - 0.5, data.after.max() + 1)
     for axes, points, title in ((left, data.before, "before training"), (middle, data.after, "after training")):
         axes.imshow(data.picture, interpolation="bilinear")
-        axes.scatter(points[:, 1], points[:, 0], s=6, c="#e8413c", linewidths=0)
-        axes.scatter(*data.centre[::-1], s=60, c="#31d843", marker="s", edgecolors="black")
-        axes.set(title=f"729 sampling points {title}", xticks=[], yticks=[], xlim=(-8, 55), ylim=(55, -8))
+        axes.scatter(points[:, 1], points[:, 0], s=9, c="#3ff3ff", edgecolors="black", linewidths=0.4)
+        axes.scatter(*data.centre[::-1], s=70, c="#31d843", marker="s", edgecolors="black")
+        axes.set(title=f"729 sampling points {title}", xticks=[], yticks=[], xlim=reach, ylim=reach[::-1])
     means, names = data.errors.mean(axis=1), ["standard", "deformable"]
     right.bar(names, means, color=["#7f8c9b", "#e8413c"], width=0.55)
     for i, errors in enumerate(data.errors):

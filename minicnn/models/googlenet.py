@@ -114,10 +114,13 @@ class BasicConv2d(nn.Module):
     def __init__(self, in_channels: int, out_channels: int, variant: str = "paper", **options: Any) -> None:
         super().__init__()
         self.conv = nn.Conv2d(in_channels, out_channels, bias=variant == "paper", **options)
-        self.bn = nn.Identity() if variant == "paper" else nn.BatchNorm2d(out_channels, eps=0.001)
+        self.bn = None if variant == "paper" else nn.BatchNorm2d(out_channels, eps=0.001)
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.relu(self.bn(self.conv(x)))  # (N, C, H, W) -> (N, K, H', W')
+        x = self.conv(x)  # (N, C, H, W) -> (N, K, H', W')
+        if self.bn is not None:
+            x = self.bn(x)
+        return F.relu(x)
 
 
 class Inception(nn.Module):
@@ -278,10 +281,10 @@ class GoogLeNet(nn.Module):
 
         self.conv1 = conv(in_channels, 64, kernel_size=7, stride=2, padding=3)
         self.maxpool1 = max_pool(3)
-        self.norm1 = nn.LocalResponseNorm(5) if variant == "paper" else nn.Identity()
+        self.norm1 = nn.LocalResponseNorm(5) if variant == "paper" else None
         self.conv2 = conv(64, 64, kernel_size=1)
         self.conv3 = conv(64, 192, kernel_size=3, padding=1)
-        self.norm2 = nn.LocalResponseNorm(5) if variant == "paper" else nn.Identity()
+        self.norm2 = nn.LocalResponseNorm(5) if variant == "paper" else None
         self.maxpool2 = max_pool(3)
         self.inception3a = self._inception("inception3a", 192)
         self.inception3b = self._inception("inception3b", 256)
@@ -320,9 +323,13 @@ class GoogLeNet(nn.Module):
         require_size(x, SMALLEST_INPUT[self.variant])
         x = self._transform_input(x)
         x = self.conv1(x)  # (N, 3, 224, 224) -> (N, 64, 112, 112)
-        x = self.norm1(self.maxpool1(x))  # (N, 64, 56, 56)
+        x = self.maxpool1(x)  # (N, 64, 56, 56)
+        if self.norm1 is not None:
+            x = self.norm1(x)
         x = self.conv2(x)  # (N, 64, 56, 56)
-        x = self.norm2(self.conv3(x))  # (N, 192, 56, 56)
+        x = self.conv3(x)  # (N, 192, 56, 56)
+        if self.norm2 is not None:
+            x = self.norm2(x)
         x = self.maxpool2(x)  # (N, 192, 28, 28)
 
         x = self.inception3a(x)  # (N, 256, 28, 28)

@@ -106,9 +106,6 @@ class _Indexed(Module):
     def __iadd__(self, other: Iterable[Module]) -> Self:
         return self.extend(other)
 
-    def __dir__(self) -> list[str]:
-        return [name for name in super().__dir__() if not name.isdecimal()]
-
 
 class Sequential(_Indexed):
     """Run modules one after the other, each on the output of the one before.

@@ -343,6 +343,7 @@ def test_to_converts_floats_and_keeps_the_parameter_objects():
     assert str(net.fc.weight.dtype) == "float32"
     with pytest.raises(TypeError, match="floating-point"):
         net.to(minicnn.int64)
+    assert net.cpu() is net and str(net.fc.weight.device) == "cpu"
 
 
 def test_to_converts_a_buffer_under_each_of_its_names():
@@ -475,6 +476,9 @@ def test_loading_that_is_not_strict_returns_the_keys_and_still_checks_sizes():
     assert result.missing_keys == ["bias"] and result.unexpected_keys == ["other"]
     assert repr(result) == "IncompatibleKeys(missing_keys=['bias'], unexpected_keys=['other'])"
     assert np.all(layer.weight.array == 0)
+    assert "missing_keys=['bias'], unexpected_keys=[]" in repr(
+        layer.load_state_dict({"weight": np.zeros((3, 2))}, strict=False)
+    )
     with pytest.raises(RuntimeError, match="size mismatch for weight"):
         layer.load_state_dict({"weight": np.zeros((2, 3)), "bias": np.ones(3)}, strict=False)
     assert not np.all(layer.bias.array == 1)
@@ -485,6 +489,9 @@ def test_loading_hints_at_the_usual_causes():
     wrapped = {f"module.{key}": tensor for key, tensor in net.state_dict().items()}
     with pytest.raises(RuntimeError, match='without the prefix "module."'):
         net.load_state_dict(wrapped)
+    with pytest.raises(RuntimeError) as caught:
+        net.load_state_dict(wrapped | {"module.other": np.ones(1)})
+    assert "prefix" not in str(caught.value)
     with pytest.raises(RuntimeError, match=r'load state\["model"\]'):
         net.load_state_dict({"epoch": 3, "model": net.state_dict()})
     with pytest.raises(TypeError, match="expected a dictionary of tensors as state, got list"):
@@ -724,7 +731,7 @@ def test_sequential_is_changed_like_a_list():
     assert list(net) == [b, c, d] and [n for n, _ in net.named_children()] == ["0", "1", "2"]
     net[-1] = a
     assert list(net) == [b, c, a]
-    assert net.pop(0) is b and net.pop() is a and list(net) == [c]
+    assert net.pop() is a and net.pop(0) is b and list(net) == [c]
     net[0] = b
     assert list(net + nn.Sequential(c)) == [b, c]
     net += [d]

@@ -25,14 +25,15 @@ typedef int INDEX;
     int kernel_h, int kernel_w, int stride_h, int stride_w, int pad_h, int pad_w, int dilation_h, int dilation_w
 
 // The sum of one value from each thread of a block, given to all of them. All threads must take part.
-static __device__ REAL block_sum(REAL value, REAL* partial) {
+template <class T>
+static __device__ T block_sum(T value, T* partial) {
     partial[threadIdx.x] = value;
     __syncthreads();
     for (int half = blockDim.x / 2; half > 0; half /= 2) {
         if ((int)threadIdx.x < half) partial[threadIdx.x] += partial[threadIdx.x + half];
         __syncthreads();
     }
-    REAL total = partial[0];
+    const T total = partial[0];
     __syncthreads();  // partial may be written again only when everybody has read
     return total;
 }

@@ -1,0 +1,279 @@
+"""``minicnn lecture``: what it lists, writes and remembers; and each figure's own arithmetic."""
+
+from __future__ import annotations
+
+import csv
+import sys
+import xml.etree.ElementTree as ElementTree
+from collections import Counter
+from collections.abc import Callable
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import minicnn
+from minicnn import cli, lecture, nn
+from minicnn.lecture import Settings, deformable
+
+Command = Callable[..., tuple[int, str, str]]
+
+# A figure is a module of minicnn.lecture that defines FIGURE; this one throws a die.
+FIGURE_SOURCE = """
+from dataclasses import dataclass
+
+import numpy as np
+
+from minicnn.lecture import Figure
+
+computed = 0
+
+
+@dataclass
+class Throws:
+    values: np.ndarray
+
+
+def compute(settings):
+    global computed
+    computed += 1
+    settings.progress("throwing")
+    return Throws(np.random.default_rng(settings.seed).integers(1, 7, 2 if settings.quick else 5))
+
+
+def table(data):
+    return ("throw", "eyes"), [[i, int(value)] for i, value in enumerate(data.values)]
+
+
+def draw(data):
+    from matplotlib.figure import Figure as Drawing
+
+    drawing = Drawing(figsize=(2, 2))
+    drawing.subplots().plot(data.values)
+    return drawing
+
+
+FIGURE = Figure(
+    name="dice", lecture=("L0.1",), claim="chance has no memory", result=Throws,
+    compute=compute, table=table, draw=draw, verdict=lambda data: f"{data.values.sum()} eyes",
+)
+"""
+
+
+@pytest.fixture
+def minicnn_command(
+    capfd: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., tuple[int, str, str]]:
+    """Run ``minicnn lecture`` in an empty directory: exit status, standard output, standard error."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        status = cli.main(("lecture", *arguments))
+        out, error = capfd.readouterr()
+        return status, out, error
+
+    return run
+
+
+@pytest.fixture
+def dice(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch):
+    """The module of the figure ``dice``, which is found because its file is there."""
+    folder = tmp_path_factory.mktemp("more-figures")
+    (folder / "dice.py").write_text(FIGURE_SOURCE, encoding="utf-8")
+    monkeypatch.setattr(lecture, "__path__", [*lecture.__path__, str(folder)])
+    monkeypatch.delitem(sys.modules, "minicnn.lecture.dice", raising=False)
+    lecture.figure("dice")
+    module = sys.modules["minicnn.lecture.dice"]
+    yield module
+    del sys.modules["minicnn.lecture.dice"], lecture.dice
+
+
+def rows(path: Path) -> list[list[str]]:
+    with open(path, newline="", encoding="utf-8") as file:
+        return list(csv.reader(file))
+
+
+# ---- the command -------------------------------------------------------------------------------------------------
+
+
+def test_without_a_name_the_figures_are_listed_by_lecture_line(minicnn_command: Command, dice) -> None:
+    status, out, error = minicnn_command()
+    assert (status, error) == (0, "")
+    assert [line.split()[:2] for line in out.splitlines()][0] == ["dice", "L0.1"]
+    assert ["deformable", "L2.3.4"] in [line.split()[:2] for line in out.splitlines()]
+    assert "rigid grid" in out
+
+
+def test_an_unknown_figure_is_one_line_with_the_nearest_name(minicnn_command: Command, tmp_path: Path) -> None:
+    status, out, error = minicnn_command("deformabel")
+    assert (status, out) == (2, "")
+    assert error == "minicnn: error: there is no figure 'deformabel'; did you mean 'deformable'?\n"
+    status, _, error = minicnn_command("zzz")
+    assert status == 2 and "expected one of: " in error and "deformable" in error
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_figure_leaves_table_and_pictures(minicnn_command: Command, tmp_path: Path, dice) -> None:
+    status, out, error = minicnn_command("dice", "--quick", "--out", "here")
+    assert status == 0
+    eyes = [str(value) for value in np.random.default_rng(0).integers(1, 7, 2)]
+    assert out.splitlines() == [
+        "dice (L0.1): chance has no memory",
+        "  throw  eyes",
+        *(f"  {i}      {value}" for i, value in enumerate(eyes)),
+        f"seen: {sum(map(int, eyes))} eyes",
+    ]
+    assert "throwing" in error and "written to here/dice-quick.png, .svg and .csv" in error
+    assert rows(tmp_path / "here/dice-quick.csv") == [["throw", "eyes"], ["0", eyes[0]], ["1", eyes[1]]]
+    assert (tmp_path / "here/dice-quick.png").read_bytes().startswith(b"\x89PNG")
+    assert ElementTree.parse(tmp_path / "here/dice-quick.svg").getroot().tag.endswith("svg")
+    assert sorted(p.name for p in (tmp_path / "here").iterdir()) == [
+        "cache", "dice-quick.csv", "dice-quick.png", "dice-quick.svg"
+    ]  # fmt: skip
+
+
+def test_quiet_says_only_what_was_seen(minicnn_command: Command, dice) -> None:
+    status, out, error = minicnn_command("dice", "--quiet")
+    assert (status, error) == (0, "") and out.startswith("dice (L0.1)")
+
+
+def test_a_result_is_computed_once(minicnn_command: Command, tmp_path: Path, dice) -> None:
+    _, first, _ = minicnn_command("dice")
+    (tmp_path / "figures/dice.csv").unlink()
+    _, second, error = minicnn_command("dice")
+    assert dice.computed == 1 and "dice from the cache" in error
+    assert first == second and (tmp_path / "figures/dice.csv").exists()
+
+
+@pytest.mark.parametrize("arguments", [("--seed", "1"), ("--quick",), ("--fresh",), ("--out", "elsewhere")])
+def test_another_question_is_computed_anew(minicnn_command: Command, dice, arguments: tuple[str, ...]) -> None:
+    minicnn_command("dice")
+    _, _, error = minicnn_command("dice", *arguments)
+    assert dice.computed == 2 and "from the cache" not in error
+
+
+def test_a_changed_figure_is_computed_anew(minicnn_command: Command, dice) -> None:
+    minicnn_command("dice")
+    source = Path(dice.__file__)
+    source.write_text(FIGURE_SOURCE.replace("integers(1, 7", "integers(1, 9"), encoding="utf-8")
+    _, _, error = minicnn_command("dice")
+    assert dice.computed == 2 and "from the cache" not in error
+
+
+def test_all_computes_every_figure(minicnn_command: Command, monkeypatch: pytest.MonkeyPatch, dice) -> None:
+    monkeypatch.setattr(lecture, "figure_names", lambda: ["dice"])
+    status, out, _ = minicnn_command("all", "--quick")
+    assert status == 0 and out.startswith("dice (L0.1)")
+
+
+def test_every_figure_says_where_it_belongs() -> None:
+    for name in lecture.figure_names():
+        figure = lecture.figure(name)
+        assert figure.name == name and figure.claim
+        assert all(line.startswith("L") for line in figure.lecture) and figure.lecture
+
+
+# ---- deformable (L2.3.4) -----------------------------------------------------------------------------------------
+
+TINY = deformable.Size(seeds=1, epochs=1, digits=64, crops=64, crop_epochs=1)
+STRIDE, LAYERS, STEM_RADIUS = deformable.STEM_STRIDE, deformable.LAYERS, 1
+
+
+def network(offsets: Callable[[np.random.Generator], np.ndarray]) -> nn.Module:
+    """A network whose layers predict the same 18 ``offsets`` at every pixel."""
+    minicnn.manual_seed(0)
+    rng = np.random.default_rng(0)
+    net = deformable.SmallNet(3, 2, deformable=True).eval()
+    with minicnn.no_grad():
+        for conv in net.convs:
+            conv.offsets.bias.copy_(minicnn.tensor(offsets(rng).astype(np.float32)))
+    return net
+
+
+def pixels_that_count(net: nn.Module, image: np.ndarray, pixel: tuple[int, int]) -> set[tuple[int, int]]:
+    """The input pixels on which the last layer's output at ``pixel`` depends."""
+    x = minicnn.tensor(image[None], requires_grad=True)
+    last = net.maps(x)[-2]
+    net.convs[-1](last)[0, :, pixel[0], pixel[1]].sum().backward()
+    return {(int(r), int(c)) for r, c in np.argwhere(np.abs(x.grad.numpy()[0]).sum(0))}
+
+
+def around(points: np.ndarray, radius: int) -> set[tuple[int, int]]:
+    steps = range(-radius, radius + 1)
+    return {(int(r) + i, int(c) + j) for r, c in points for i, j in product(steps, steps)}
+
+
+def test_before_training_the_points_are_the_rigid_grid_of_three_convolutions() -> None:
+    minicnn.manual_seed(0)
+    net = deformable.SmallNet(3, 2, deformable=True)
+    image = np.random.default_rng(0).standard_normal((3, 48, 48)).astype(np.float32)
+    points = deformable.sampling_points(net, image, (12, 10))
+    along = {-3: 1, -2: 3, -1: 6, 0: 7, 1: 6, 2: 3, 3: 1}  # ways to reach it in three steps of -1, 0 or 1
+    steps = product(range(-LAYERS, LAYERS + 1), repeat=2)
+    expected = {(24 + STRIDE * i, 20 + STRIDE * j): along[i] * along[j] for i, j in steps}
+    assert Counter(map(tuple, points)) == expected and sum(expected.values()) == 9**LAYERS
+
+
+def test_points_of_whole_offsets_are_exactly_the_pixels_with_a_gradient() -> None:
+    net = network(lambda rng: rng.integers(-1, 2, 18))
+    image = np.random.default_rng(1).standard_normal((3, 48, 48)).astype(np.float32)
+    points = deformable.sampling_points(net, image, (12, 12))
+    assert np.abs(points - 24).max() > LAYERS * STRIDE  # some have left the rigid grid
+    assert pixels_that_count(net, image, (12, 12)) == around(points, STEM_RADIUS)
+
+
+def test_pixels_with_a_gradient_lie_around_the_points() -> None:
+    net = network(lambda rng: rng.uniform(-1.5, 1.5, 18))
+    image = np.random.default_rng(1).standard_normal((3, 48, 48)).astype(np.float32)
+    points = deformable.sampling_points(net, image, (12, 12))
+    pixels = np.array(sorted(pixels_that_count(net, image, (12, 12))))
+    distance = np.abs(pixels[:, None] - points).max(axis=2).min(axis=1)
+    # Each layer reads less than one pixel of its map away from its point; the stem sees a pixel to each side.
+    assert len(pixels) > 100 and distance.max() < LAYERS * STRIDE + STEM_RADIUS
+
+
+def test_deformable_from_digits_to_picture(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(deformable, "QUICK", TINY)
+    told: list[str] = []
+    data, cached = lecture.run(deformable.FIGURE, tmp_path, Settings(quick=True, progress=told.append))
+    again, from_cache = lecture.run(deformable.FIGURE, tmp_path, Settings(quick=True))
+    assert (cached, from_cache) == (False, True) and len(told) == 3
+    assert data.before.shape == data.after.shape == (9**LAYERS, 2) and data.picture.shape == (48, 48, 3)
+    assert np.abs(data.before - data.centre).max() == LAYERS * STRIDE
+    assert data.offset_size > 0 and not np.array_equal(data.before, data.after)
+    assert data.errors.shape == (2, 1) and ((data.errors >= 0) & (data.errors <= 100)).all()
+    assert deformable.verdict(again) == deformable.verdict(data)
+    assert [row[0] for row in rows(tmp_path / "deformable-quick.csv")[1:]] == ["standard", "deformable"]
+
+
+def test_the_two_networks_of_the_comparison_start_alike() -> None:
+    minicnn.manual_seed(3)
+    standard = deformable.SmallNet(1, 10, deformable=False).eval()
+    other = deformable.SmallNet(1, 10, deformable=True).eval()
+    result = other.load_state_dict(standard.state_dict(), strict=False)
+    assert not result.unexpected_keys and all(".offsets." in key for key in result.missing_keys)
+    x = minicnn.randn(2, 1, 16, 16)
+    np.testing.assert_allclose(other(x).detach().numpy(), standard(x).detach().numpy(), rtol=1e-4, atol=1e-5)
+
+
+def test_warped_digits_are_the_digits_when_nothing_is_warped() -> None:
+    class Still:
+        """A generator that turns, shears and shifts by nothing and scales by one."""
+
+        def uniform(self, low: float, high: float, size: int | None = None) -> float | np.ndarray:
+            value = 1.0 if low > 0 else 0.0
+            return value if size is None else np.full(size, value)
+
+    digit = np.add.outer(np.arange(8.0), 10 * np.arange(8.0)).astype(np.float32)[None, None]
+    warped = deformable.warp(digit, Still())[0, 0]
+    assert warped.shape == (16, 16)
+    inside = slice(1, 15)  # between the outermost pixels of the digit a ramp stays a ramp
+    places = (np.arange(16) - 7.5) / 2 + 3.5
+    np.testing.assert_allclose(warped[inside, inside], np.add.outer(places, 10 * places)[inside, inside], rtol=1e-5)
+
+
+def test_crops_come_from_both_photographs() -> None:
+    crops, labels = deformable.photograph_crops(6, np.random.default_rng(0))
+    assert crops.shape == (6, 3, 48, 48) and labels.tolist() == [0, 1] * 3
+    assert all(crop.std() > 0.01 for crop in crops)
