@@ -46,9 +46,7 @@ def preprocessing(name: str, variant: str | None = None, in_channels: int = 3) -
         ValueError: for an unknown model or variant.
     """
     entry = model_entry(name)
-    variant = variant or entry.variants[0]
-    if variant not in entry.variants:
-        raise ValueError(f"{name} has no variant {variant!r}; it has {', '.join(map(repr, entry.variants))}")
+    variant = entry.variant_called(variant)
     crop = entry.input_size
     if crop == CIFAR_SIZE:
         statistics = CIFAR10_LAYOUT.mean, CIFAR10_LAYOUT.std

@@ -46,6 +46,10 @@ class Paper:
 Score = tuple[float | None, float | None, str]
 
 
+#: The usual names of variants: what the paper describes, and what published weights fit.
+BOTH_NAMES = ("paper", "torchvision")
+
+
 @dataclass(frozen=True)
 class ModelEntry:
     """One model that ``create_model`` can build.
@@ -66,6 +70,17 @@ class ModelEntry:
     def description(self) -> str:
         """The first line of the builder's docstring."""
         return (inspect.getdoc(self.builder) or "").partition("\n")[0]
+
+    def variant_called(self, name: str | None) -> str:
+        """The variant called ``name``, the paper's for None; a model with one network answers to both usual names.
+
+        Raises ValueError for a variant that the model does not have.
+        """
+        if name is None or (len(self.variants) == 1 and name in BOTH_NAMES):
+            return self.variants[0]
+        if name not in self.variants:
+            raise ValueError(f"{self.name} has no variant {name!r}; it has {', '.join(map(repr, self.variants))}")
+        return name
 
     @property
     def public_variant(self) -> str:
@@ -154,7 +169,8 @@ def create_model(
     Args:
         name: one of ``list_models()``.
         num_classes: width of the last layer. None: the paper's, 1000 for ImageNet networks, 10 for CIFAR's.
-        variant: ``"paper"``, or ``"torchvision"`` for the network that published weights were trained in.
+        variant: ``"paper"``, or ``"torchvision"`` for the network that published weights were trained in; both
+            are the same where the two do not differ.
             None: the paper's; with ``weights``, the one that the file was trained in, if it comes from
             ``minicnn train`` and says so, or else the published one. The two can have equal keys and shapes
             (ResNet-50), and the wrong one would be silently wrong.
@@ -171,10 +187,7 @@ def create_model(
     if num_classes is not None:
         num_classes = _positive("num_classes", num_classes)
     weights_variant = entry.variants[0] if weights is None else _variant_of(weights, entry)
-    if variant is None:
-        variant = weights_variant
-    if variant not in entry.variants:
-        raise ValueError(f"{name} has no variant {variant!r}; it has {', '.join(map(repr, entry.variants))}")
+    variant = entry.variant_called(variant or weights_variant)
     if len(entry.variants) > 1:
         options["variant"] = variant
     arguments = {

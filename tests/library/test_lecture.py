@@ -238,16 +238,24 @@ def test_deformable_from_digits_to_picture(monkeypatch: pytest.MonkeyPatch, tmp_
     told: list[str] = []
     data, cached = lecture.run(deformable.FIGURE, tmp_path, Settings(quick=True, progress=told.append))
     again, from_cache = lecture.run(deformable.FIGURE, tmp_path, Settings(quick=True))
-    assert (cached, from_cache) == (False, True) and len(told) == 3
+    assert (cached, from_cache) == (False, True) and len(told) == 4
     assert data.before.shape == data.after.shape == (9**LAYERS, 2) and data.picture.shape == (48, 48, 3)
     assert np.abs(data.before - data.centre).max() == LAYERS * STRIDE
     assert data.offset_size > 0 and not np.array_equal(data.before, data.after)
-    assert data.errors.shape == (2, 1) and ((data.errors >= 0) & (data.errors <= 100)).all()
+    assert data.errors.shape == (3, 1) and ((data.errors >= 0) & (data.errors <= 100)).all()
     assert deformable.verdict(again) == deformable.verdict(data)
-    assert [row[0] for row in rows(tmp_path / "deformable-quick.csv")[1:]] == ["standard", "deformable"]
+    assert [row[0] for row in rows(tmp_path / "deformable-quick.csv")[1:]] == list(deformable.NETWORKS)
 
 
-def test_the_two_networks_of_the_comparison_start_alike() -> None:
+def test_the_wider_network_has_no_fewer_parameters() -> None:
+    counts = [
+        sum(parameter.numel() for parameter in deformable.SmallNet(1, 10, *options).parameters())
+        for options in deformable.NETWORKS.values()
+    ]
+    assert counts == [7402, 16282, 15232]
+
+
+def test_the_standard_and_the_deformable_network_start_alike() -> None:
     minicnn.manual_seed(3)
     standard = deformable.SmallNet(1, 10, deformable=False).eval()
     other = deformable.SmallNet(1, 10, deformable=True).eval()

@@ -85,8 +85,10 @@ def test_sizes_reach_the_network() -> None:
 def test_variants() -> None:
     assert models.create_model("resnet50", init=False).variant == "paper"
     assert models.create_model("resnet50", init=False, variant="torchvision").variant == "torchvision"
-    with pytest.raises(ValueError, match="resnet20 has no variant 'torchvision'; it has 'paper'"):
-        models.create_model("resnet20", variant="torchvision")
+    with pytest.raises(ValueError, match="resnet20 has no variant 'v2'; it has 'paper'"):
+        models.create_model("resnet20", variant="v2")
+    one_network = models.create_model("vgg11", init=False, variant="torchvision")  # answers to both names
+    assert [*one_network.state_dict()] == [*models.create_model("vgg11", init=False).state_dict()]
     with pytest.raises(ValueError, match="'paper', 'torchvision'"):
         models.create_model("resnet50", variant="v1.5")
 

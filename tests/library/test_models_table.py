@@ -186,8 +186,8 @@ def test_preprocessing_of_the_papers() -> None:
     assert (small.crop_size, small.resize_size) == ((32, 32), (32, 32))
     assert small.mean == (0.4914, 0.4822, 0.4465)
     assert preprocessing("resnet50", in_channels=1).mean == pytest.approx((0.449,))
-    with pytest.raises(ValueError, match="resnet20 has no variant 'torchvision'"):
-        preprocessing("resnet20", "torchvision")
+    with pytest.raises(ValueError, match="resnet20 has no variant 'v2'"):
+        preprocessing("resnet20", "v2")
     with pytest.raises(ValueError, match="did you mean 'resnet50'"):
         preprocessing("resnet_50")
 
