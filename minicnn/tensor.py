@@ -18,7 +18,7 @@ from .device import CPU, device
 from .errors import AutogradError
 
 if TYPE_CHECKING:
-    from .autograd import AccumulateGrad, Function
+    from .graph import AccumulateGrad, Function
 
 float16, float32, float64 = np.dtype("float16"), np.dtype("float32"), np.dtype("float64")
 int8, int16, int32, int64 = np.dtype("int8"), np.dtype("int16"), np.dtype("int32"), np.dtype("int64")
@@ -313,7 +313,7 @@ class Tensor:
         """Call ``hook(grad)`` whenever this tensor's gradient has been computed; a returned tensor replaces it."""
         if not self._requires_grad:
             raise AutogradError("register_hook() needs a tensor that requires grad")
-        from .autograd import gradient_edge
+        from .graph import gradient_edge
 
         node, index = gradient_edge(self)
         if self.grad_fn is None:
