@@ -181,13 +181,13 @@ STRIDE, LAYERS, STEM_RADIUS = deformable.STEM_STRIDE, deformable.LAYERS, 1
 
 
 def network(offsets: Callable[[np.random.Generator], np.ndarray]) -> nn.Module:
-    """A network whose layers predict the same 18 ``offsets`` at every pixel."""
+    """A network for images of 48 x 48 pixels whose layers are told their ``offsets``, (18, 24, 24) or (18, 1, 1)."""
     minicnn.manual_seed(0)
     rng = np.random.default_rng(0)
     net = deformable.SmallNet(3, 2, deformable=True).eval()
-    with minicnn.no_grad():
-        for conv in net.convs:
-            conv.offsets.bias.copy_(minicnn.tensor(offsets(rng).astype(np.float32)))
+    for conv in net.convs:
+        told = minicnn.tensor(np.broadcast_to(offsets(rng), (1, 18, 24, 24)).astype(np.float32))
+        conv.where = lambda x, told=told: (told, None)
     return net
 
 
@@ -216,7 +216,7 @@ def test_before_training_the_points_are_the_rigid_grid_of_three_convolutions() -
 
 
 def test_points_of_whole_offsets_are_exactly_the_pixels_with_a_gradient() -> None:
-    net = network(lambda rng: rng.integers(-1, 2, 18))
+    net = network(lambda rng: rng.integers(-1, 2, (18, 24, 24)))
     image = np.random.default_rng(1).standard_normal((3, 48, 48)).astype(np.float32)
     points = deformable.sampling_points(net, image, (12, 12))
     assert np.abs(points - 24).max() > LAYERS * STRIDE  # some have left the rigid grid
@@ -224,7 +224,7 @@ def test_points_of_whole_offsets_are_exactly_the_pixels_with_a_gradient() -> Non
 
 
 def test_pixels_with_a_gradient_lie_around_the_points() -> None:
-    net = network(lambda rng: rng.uniform(-1.5, 1.5, 18))
+    net = network(lambda rng: rng.uniform(-1.5, 1.5, (18, 1, 1)))
     image = np.random.default_rng(1).standard_normal((3, 48, 48)).astype(np.float32)
     points = deformable.sampling_points(net, image, (12, 12))
     pixels = np.array(sorted(pixels_that_count(net, image, (12, 12))))

@@ -59,7 +59,7 @@ class CudaBackend:
         """
         if target.dtype not in ATOMIC:
             raise TypeError(f"scatter_add: expected one of {', '.join(ATOMIC)} on a GPU, got {target.dtype}")
-        self.xp.add.at(target, index, values)
+        self.xp.add.at(target, _without_masks(index), values)
 
     def dropout_mask(self, shape: tuple[int, ...], p: float, dtype: Any, generator: np.random.Generator) -> Any:
         """0 with probability ``p``, else 1 / (1 - p), drawn on the GPU from a seed that ``generator`` gives.
@@ -70,6 +70,15 @@ class CudaBackend:
         seed = generator.integers(2**63)
         self.launch("random", "dropout_mask", mask.dtype, -(-mask.size // 4), mask, mask.size, p, seed)
         return mask
+
+
+def _without_masks(index: Any) -> tuple[Any, ...]:
+    """``index`` with every mask as the positions where it holds, which atomic addition understands."""
+    parts: list[Any] = []
+    for part in index if isinstance(index, tuple) else (index,):
+        is_mask = getattr(part, "dtype", None) == np.bool_
+        parts += part.nonzero() if is_mask else (part,)
+    return tuple(parts)
 
 
 ATOMIC = ("int32", "int64", "uint32", "uint64", "float16", "float32", "float64")

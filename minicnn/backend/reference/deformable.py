@@ -141,7 +141,7 @@ def _corners(
     for down in (0, 1):
         for across in (0, 1):
             qy, qx = top + down, left + across
-            inside = ((0 <= qy) & (qy < h) & (0 <= qx) & (qx < w)).astype(x.dtype)
+            inside = ((qy >= 0) & (qy < h) & (qx >= 0) & (qx < w)).astype(x.dtype)
             index = (np.clip(qy, 0, h - 1) * w + np.clip(qx, 0, w - 1)).astype(np.int64)[:, :, None]
             gy, gx = (below if down else 1 - below), (right if across else 1 - right)
             slope_y, slope_x = (1 if down else -1) * gx * inside, (1 if across else -1) * gy * inside

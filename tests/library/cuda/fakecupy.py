@@ -245,6 +245,8 @@ class FakeUfunc:
     def at(self, array: FakeArray, indices: Any, values: Any) -> None:
         if self.name not in AT or array.dtype.str[1:] not in ATOMIC:
             raise TypeError(f"cupy.{self.name}.at does not support {array.dtype}")
+        if any(getattr(part, "dtype", None) == np.dtype(bool) for part in indices):
+            raise TypeError(f"cupy.{self.name}.at with a mask is not relied upon: give it positions")
         self.numpy.at(array.host, array._index(indices), unwrap(values))
 
 

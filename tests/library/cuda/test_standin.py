@@ -241,7 +241,7 @@ REFUSED = {
     "order= in a ufunc": (lambda: cp.add(X, X, order="F"), TypeError),
     "descending sort": (lambda: cp.argsort(X, descending=True), TypeError),
     "reduce of maximum": (lambda: cp.maximum.reduce(X), AttributeError),
-    "atomic bytes": (lambda: cp.add.at(cp.zeros(2, "i1"), cp.asarray([0]), 1), TypeError),
+    "atomic bytes": (lambda: cp.add.at(cp.zeros(2, "i1"), (cp.asarray([0]),), 1), TypeError),
     "matmul into another dtype": (lambda: cp.matmul(X, X.T, out=cp.empty((2, 2), "f4")), ValueError),
     "errstate": (lambda: cp.errstate, AttributeError),
 }
