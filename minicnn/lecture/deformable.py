@@ -218,11 +218,10 @@ def table(data: Deformable) -> Table:
 def verdict(data: Deformable) -> str:
     """What was seen."""
     standard, wider, deformable = data.errors.mean(axis=1)
-    beaten = int(deformable < standard) + int(deformable < wider)
-    compared = ("no fewer errors than either", "fewer errors than only one", "fewer errors than either")[beaten]
+    width, size = ("beat" if deformable < other else "did not beat" for other in (standard, wider))
     return (
-        f"the deformable network made {compared} standard one ({deformable:.1f} % against {standard:.1f} % and, with "
-        f"no fewer parameters, {wider:.1f} %); "
+        f"errors {deformable:.1f} % deformable, {standard:.1f} % standard, {wider:.1f} % standard and wider: deforming "
+        f"{width} the ordinary network of equal width and {size} the one of equal size; "
         f"training moved its sampling points by {float(data.offset_size):.1f} input pixels on average"
     )
 

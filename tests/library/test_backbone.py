@@ -54,6 +54,11 @@ def test_strides_do_not_depend_on_the_image(size: int) -> None:
         assert tuple(features(create_model(name, init=False), input_shape=(3, size, size)).strides.values()) == STRIDES
 
 
+def test_a_map_of_one_pixel_stands_for_the_whole_image() -> None:
+    body = features(create_model("resnet18", init=False), input_shape=(3, 32, 32))
+    assert tuple(body.strides.values()) == STRIDES
+
+
 # Networks of every family, small enough to run; the images are just large enough for four strides.
 SMALL = ("resnet18", "vgg11", "googlenet", "densenet121", "seresnet18", "efficientnet_b0")
 

@@ -177,11 +177,14 @@ def test_a_layer_that_expects_other_channels(name: str) -> None:
 def test_a_layer_that_gives_other_channels(name: str) -> None:
     path, _, victim, source = BROKEN[name]
     model = build(name)
-    conv = model.get_submodule(path)
-    swap(model, path, widened(conv, 1, 2))
+    swap(model, path, widened(model.get_submodule(path), 1, 2))
     text = message(lambda: model(zeros(2, 3, 72, 72)))
+    there = model.get_submodule(victim)
+    channels = there.in_channels if isinstance(there, nn.Conv2d) else there.num_features
     came_from = rf"\(from {re.escape(source)}, shape" if source else r"\((from [\w.]+, )?shape"
-    assert re.match(rf"\w+\.{re.escape(victim)}: expected \d+ .*channels.*, got \d+ {came_from} \(2, ", text), text
+    assert re.match(rf"\w+\.{re.escape(victim)}: expected {channels} .*channels.*, got \d+ {came_from} \(2, ", text), (
+        text
+    )
 
 
 def test_the_examples_of_the_plan() -> None:

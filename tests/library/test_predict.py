@@ -486,6 +486,14 @@ def test_a_grey_file_in_a_colour_network(tmp_path: Path) -> None:
         create_model("tinynet", weights=tmp_path / "grey.npz")
 
 
+def test_a_first_layer_of_another_kernel_is_not_called_a_matter_of_channels(tmp_path: Path) -> None:
+    state = dict(create_model("tinynet").state_dict())
+    state["0.weight"] = minicnn.zeros(4, 3, 5, 5)
+    minicnn.save(state, tmp_path / "wide.npz")
+    with pytest.raises(ValueError, match=r"0\.weight is \(4, 3, 5, 5\) in the file and \(4, 3, 3, 3\) in the model\n"):
+        create_model("tinynet", weights=tmp_path / "wide.npz")
+
+
 def test_a_file_of_other_things(tmp_path: Path) -> None:
     torch = peers.torch()
     torch.save({"epoch": 3, "loss": 0.5}, tmp_path / "log.pth")
@@ -607,15 +615,16 @@ def test_names_of_files_and_classes_do_not_command_the_terminal(command: Command
     assert "\x1b" not in out and "?[31mred?[0m" in out and "two?lines" in out
 
 
-def test_pillows_warnings_stay_away(command: Command, tmp_path: Path) -> None:
+def test_pillows_warnings_stay_away(command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     save_tinynet(tmp_path / "w.npz")
-    palette = picture().convert("P")
-    palette.info["transparency"] = bytes(range(256))  # converting it to RGB makes Pillow warn
-    palette.save(tmp_path / "a.png")
-    with warnings.catch_warnings():
+    picture().save(tmp_path / "a.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 61 * 47 - 1)  # Pillow warns of larger pictures
+    with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
+        load_image("a.png")
+        assert len(caught) == 1
         status, _, error = command("a.png", "--weights", "w.npz")
-    assert (status, error) == (0, "")
+    assert (status, error, len(caught)) == (0, "", 1)
 
 
 def test_weights_of_another_variant_are_warned_of_in_one_line(command: Command, tmp_path: Path) -> None:
