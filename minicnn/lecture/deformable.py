@@ -253,7 +253,7 @@ def draw(data: Deformable) -> Any:
 FIGURE = Figure(
     name="deformable",
     lecture=("L2.3.4",),
-    claim="trained offsets move the sampling points off the rigid grid; deforming helps on warped images",
+    claim="trained offsets leave the rigid grid; deforming helps on warped images, at equal width",
     result=Deformable,
     compute=compute,
     table=table,
