@@ -133,8 +133,15 @@ def list_models() -> list[str]:
 def suggestion(name: str) -> str:
     """``"; did you mean 'resnet18'?"`` for the model name nearest to ``name``; empty when none is near."""
     spelled = {known.replace("_", ""): known for known in list_models()}
-    near = difflib.get_close_matches(re.sub(r"[^a-z0-9]", "", name.lower()), spelled, n=1)
-    return f"; did you mean {spelled[near[0]]!r}?" if near else ""
+    wanted = re.sub(r"[^a-z0-9]", "", name.lower())
+    near = difflib.get_close_matches(wanted, spelled, n=len(spelled))
+    if not near:
+        return ""
+
+    def likeness(known: str) -> tuple[float, int]:  # resnet21 is as like resnet32 as resnet20, but for its beginning
+        return difflib.SequenceMatcher(None, known, wanted).ratio(), len(os.path.commonprefix([known, wanted]))
+
+    return f"; did you mean {spelled[max(near, key=likeness)]!r}?"
 
 
 def model_entry(name: str) -> ModelEntry:
