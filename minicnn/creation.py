@@ -26,7 +26,7 @@ def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
     """``data`` as a tensor, without a copy where it already is what is asked for."""
     if isinstance(data, Tensor):
         return data.to(device=device, dtype=dtype)
-    return Tensor(data, dtype=dtype, device=device)
+    return Tensor(as_array(data, dtype), device=device)
 
 
 def from_numpy(array: np.ndarray) -> Tensor:

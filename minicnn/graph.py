@@ -54,6 +54,9 @@ class Node:
         """The name of the operation, for messages and graphs."""
         return type(self).__name__
 
+    def __repr__(self) -> str:
+        return f"<{self.name()} object at {id(self):#x}>"
+
     @property
     def next_functions(self) -> tuple[tuple[Node | None, int], ...]:
         """The graph below this node, as PyTorch spells it."""

@@ -83,7 +83,8 @@ class Tensor:
 
     Args:
         data: an array (not copied), a nested sequence of numbers, or a tensor.
-        dtype: the dtype to convert to; by default arrays keep theirs and Python floats become the default dtype.
+        dtype: the dtype to convert to; by default arrays keep theirs and sequences get the default dtype, of integers
+            too, as with ``torch.Tensor``. (``minicnn.tensor`` keeps integers integers.)
         requires_grad: whether ``backward()`` should leave a gradient in ``.grad`` (floating point only).
         device: where to put it, ``"cpu"`` by default.
 
@@ -102,6 +103,8 @@ class Tensor:
     ) -> None:
         source = device_of(data)
         place = source if device is None else as_device(device)
+        if dtype is None and isinstance(data, (list, tuple)):
+            dtype = _default_dtype
         self.array = as_array(data, dtype)
         if place != source:
             self.array = backend.get(place).to_device(backend.get(source).to_host(self.array))

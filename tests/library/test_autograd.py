@@ -465,3 +465,9 @@ def test_gradients_have_their_tensors_dtype(dtype):
     y = (x.double() * 2).sum()
     y.backward()
     assert x.grad.dtype == dtype and y.dtype == minicnn.float64
+
+
+def test_the_constructor_makes_floats_of_sequences_as_in_pytorch():
+    assert Tensor([1, 2]).dtype == minicnn.float32 and Tensor(np.arange(2)).dtype == minicnn.int64
+    assert minicnn.tensor([1, 2]).dtype == minicnn.as_tensor([1, 2]).dtype == minicnn.int64
+    assert (minicnn.tensor([1, 2]) + np.array([1, 2])).dtype == minicnn.int64
