@@ -379,7 +379,7 @@ class Tensor:
 
     def cuda(self, device: Any = None) -> Tensor:
         """This tensor on a GPU."""
-        return self.to("cuda" if device is None else device if isinstance(device, str) else f"cuda:{device}")
+        return self.to("cuda" if device is None else f"cuda:{device}" if isinstance(device, int) else device)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
         if self.grad_fn is not None:

@@ -28,6 +28,7 @@ from .. import nn
 from ..ops import stochastic_depth
 from ..tensor import Tensor
 from .registry import Paper, Score, register
+from .senet import SqueezeExcitation
 
 PAPER = Paper(
     title="EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks",
@@ -118,21 +119,6 @@ class ConvNorm(nn.Sequential):
         super().__init__(convolution, norm_layer(out_channels), *([nn.SiLU(inplace=True)] if activate else []))
 
 
-class SqueezeExcitation(nn.Module):
-    """Channel attention as in SENet, with SiLU inside; reduced to a quarter of the *block's* input channels."""
-
-    def __init__(self, channels: int, reduced: int) -> None:
-        super().__init__()
-        self.fc1 = nn.Conv2d(channels, reduced, 1)
-        self.fc2 = nn.Conv2d(reduced, channels, 1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        gates = nn.functional.adaptive_avg_pool2d(x, 1)  # (N, C, H, W) -> (N, C, 1, 1)
-        gates = nn.functional.silu(self.fc1(gates))  # (N, reduced, 1, 1)
-        gates = nn.functional.sigmoid(self.fc2(gates))  # (N, C, 1, 1)
-        return x * gates
-
-
 class MBConv(nn.Module):
     """Inverted bottleneck: 1x1 widens, depthwise kxk filters each channel, SE weighs them, 1x1 narrows.
 
@@ -156,7 +142,8 @@ class MBConv(nn.Module):
         if wide != in_channels:
             layers.append(ConvNorm(in_channels, wide, 1, norm_layer))  # (N, C, H, W) -> (N, wide, H, W)
         layers.append(ConvNorm(wide, wide, kernel, norm_layer, stride, groups=wide))  # (N, wide, H/s, W/s)
-        layers.append(SqueezeExcitation(wide, max(1, in_channels // 4)))
+        # Reduced to a quarter of the block's input, and with SiLU inside; otherwise SENet's.
+        layers.append(SqueezeExcitation(wide, max(1, in_channels // 4), nn.functional.silu))
         layers.append(ConvNorm(wide, out_channels, 1, norm_layer, activate=False))  # (N, K, H/s, W/s)
         self.block = nn.Sequential(*layers)
         self.has_shortcut = stride == 1 and in_channels == out_channels

@@ -18,7 +18,7 @@ Choices, and where they deviate from the paper
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from .. import nn
@@ -51,19 +51,26 @@ ERRORS: dict[str, Score] = {
 class SqueezeExcitation(nn.Module):
     """Scale the C = ``channels`` channels of each image by gates in (0, 1) that its own channel means decide.
 
-    (N, C, H, W) -> (N, C, H, W). ``reduced`` is the width between the two layers, C / 16 unless given.
+    (N, C, H, W) -> (N, C, H, W). ``reduced`` is the width between the two layers, C / 16 unless given, and
+    ``activation`` what stands there.
     """
 
-    def __init__(self, channels: int, reduced: int | None = None) -> None:
+    def __init__(
+        self,
+        channels: int,
+        reduced: int | None = None,
+        activation: Callable[[Tensor], Tensor] = nn.functional.relu,
+    ) -> None:
         super().__init__()
         reduced = max(1, channels // REDUCTION) if reduced is None else reduced
         self.fc1 = nn.Conv2d(channels, reduced, 1)
         self.fc2 = nn.Conv2d(reduced, channels, 1)
+        self.activation = activation
 
     def gates(self, x: Tensor) -> Tensor:
         """How much each channel matters: (N, C, 1, 1)."""
         z = nn.functional.adaptive_avg_pool2d(x, 1)  # squeeze: (N, C, H, W) -> (N, C, 1, 1)
-        z = nn.functional.relu(self.fc1(z))  # (N, C/16, 1, 1)
+        z = self.activation(self.fc1(z))  # (N, reduced, 1, 1)
         return nn.functional.sigmoid(self.fc2(z))  # excitation: (N, C, 1, 1)
 
     def forward(self, x: Tensor) -> Tensor:

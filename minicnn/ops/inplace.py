@@ -21,7 +21,7 @@ def rewrite(target: Tensor, compute: Callable[[Tensor], Tensor]) -> Tensor:
         ShapeError: if the result no longer fits into target.
     """
     recording = is_grad_enabled()
-    if recording and target.version.of_leaf:
+    if recording and target.requires_grad and target.version.of_leaf:
         what = "a leaf" if target.is_leaf else "a view of a leaf"
         raise AutogradError(
             f"in-place write into {what} that requires grad: its gradient would belong to a value that is gone. "

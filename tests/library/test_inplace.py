@@ -165,3 +165,11 @@ def test_copy_from_a_tensor_with_history():
     buffer.copy_(x * 3)
     buffer.sum().backward()
     np.testing.assert_array_equal(x.grad.numpy(), [3.0, 3.0])
+
+
+def test_a_detached_alias_of_a_leaf_may_be_written_as_in_pytorch():
+    x = leaf(1.0, 2.0)
+    x.detach().add_(1)
+    np.testing.assert_array_equal(x.detach().numpy(), [2.0, 3.0])
+    with pytest.raises(AutogradError, match="a view of a leaf"):
+        x[0].add_(1)

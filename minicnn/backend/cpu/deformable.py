@@ -97,9 +97,17 @@ def _locate(dy, dx, tap, geometry, height, width, address, nearness, slope_y, sl
 
 
 @njit(cache=True)
-def _scratch(windows, dtype):
+def _samples(offset, which, tap, geometry, height, width, dtype):
+    """Where the windows of one image sample with one tap: what ``_locate`` says, in fresh memory.
+
+    ``offset`` is the image's (2 G K, oH, oW); ``which`` counts the taps of all groups.
+    """
+    windows = offset.shape[1] * offset.shape[2]
+    address = np.empty((4, windows), np.int64)
     weights = np.empty((3, 4, windows), dtype)
-    return weights[0], weights[1], weights[2]
+    dy, dx = offset[2 * which], offset[2 * which + 1]
+    _locate(dy, dx, tap, geometry, height, width, address, weights[0], weights[1], weights[2])
+    return address, weights[0], weights[1], weights[2]
 
 
 @njit(cache=True, parallel=True)
@@ -110,13 +118,8 @@ def _sample(x, offset, mask, geometry, groups, columns):
     per_group = channels // groups
     for job in prange(images * groups * taps):
         n, group, tap = job // (groups * taps), job // taps % groups, job % taps
-        address = np.empty((4, windows), np.int64)
-        nearness, slope_y, slope_x = _scratch(windows, x.dtype)
         which = group * taps + tap
-        _locate(
-            offset[n, 2 * which], offset[n, 2 * which + 1], tap, geometry, height, width,
-            address, nearness, slope_y, slope_x,
-        )  # fmt: skip
+        address, nearness, _, _ = _samples(offset[n], which, tap, geometry, height, width, x.dtype)
         if mask.size:
             nearness *= mask[n, which].reshape(windows)
         for channel in range(group * per_group, (group + 1) * per_group):
@@ -142,14 +145,9 @@ def _image_grad(d_columns, offset, mask, geometry, groups, d_x):
         n, group, block = job // (groups * blocks), job // blocks % groups, job % blocks
         first = group * per_group + block * per_group // blocks
         last = group * per_group + (block + 1) * per_group // blocks
-        address = np.empty((4, windows), np.int64)
-        nearness, slope_y, slope_x = _scratch(windows, d_x.dtype)
         for tap in range(taps):
             which = group * taps + tap
-            _locate(
-                offset[n, 2 * which], offset[n, 2 * which + 1], tap, geometry, height, width,
-                address, nearness, slope_y, slope_x,
-            )  # fmt: skip
+            address, nearness, _, _ = _samples(offset[n], which, tap, geometry, height, width, d_x.dtype)
             if mask.size:
                 nearness *= mask[n, which].reshape(windows)
             for channel in range(first, last):
@@ -168,13 +166,8 @@ def _offset_grad(d_columns, x, offset, mask, geometry, groups, d_offset, d_mask)
     per_group = channels // groups
     for job in prange(images * groups * taps):
         n, group, tap = job // (groups * taps), job // taps % groups, job % taps
-        address = np.empty((4, windows), np.int64)
-        nearness, slope_y, slope_x = _scratch(windows, x.dtype)
         which = group * taps + tap
-        _locate(
-            offset[n, 2 * which], offset[n, 2 * which + 1], tap, geometry, height, width,
-            address, nearness, slope_y, slope_x,
-        )  # fmt: skip
+        address, nearness, slope_y, slope_x = _samples(offset[n], which, tap, geometry, height, width, x.dtype)
         towards = np.zeros((4, windows), x.dtype)  # sum over channels of cotangent * pixel, for each corner
         for channel in range(group * per_group, (group + 1) * per_group):
             plane = x[n, channel].reshape(height * width)
