@@ -34,3 +34,5 @@ settings.register_profile(
     derandomize=False,
 )
 settings.load_profile("search" if "MINICNN_EXAMPLES" in os.environ else "ci")
+
+pytest_plugins = ("minicnn.course.plugin",)  # the homework's checks

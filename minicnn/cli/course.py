@@ -1,0 +1,96 @@
+"""``minicnn course``: an instructor's desk: cut the stubs from the reference, prove that the checks catch mistakes."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ._errors import UsageError, misuse
+
+if TYPE_CHECKING:
+    from ..course.manifest import Homework
+
+HELP = "build the assignments from the reference, and prove that their tests catch mistakes"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The verbs and their arguments."""
+    parser.usage = "minicnn course build [HW ...] [--check]  |  minicnn course proof [HW ...] [--write]"
+    parser.add_argument("verb", choices=("build", "proof"), help="what to do")
+    parser.add_argument("homework", nargs="*", metavar="HW", help="e.g. hw4 (default: all)")
+    parser.add_argument("--check", action="store_true", help="build: write nothing; fail if something is out of date")
+    parser.add_argument("--write", action="store_true", help="proof: write the tables of mistakes into solutions/")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Do what the verb says."""
+    from ..course.build import course_root
+    from ..course.manifest import homework, homework_ids
+
+    with misuse():
+        if (args.check and args.verb != "build") or (args.write and args.verb != "proof"):
+            raise UsageError("--check goes with `course build`, --write with `course proof`")
+        root = course_root()
+        chosen = [homework(name) for name in args.homework or homework_ids()]
+    return _build(root, chosen, args.check) if args.verb == "build" else _proof(root, chosen, args.write)
+
+
+def _build(root: Path, chosen: Sequence[Homework], check: bool) -> int:
+    from ..course.build import build
+
+    changes = build(root, chosen, check)
+    for change in changes:
+        if change.what == "edited":
+            print(f"{change.path}: has been edited and is kept; the stub of today is in {change.path}.new")
+        else:
+            print(f"{change.path}: {change.what}")
+    if not changes:
+        print("assignments/ is up to date")
+    return 1 if any(change.what != "written" for change in changes) else 0
+
+
+def _proof(root: Path, chosen: Sequence[Homework], write: bool) -> int:
+    from ..course import proof
+    from ..course.build import rewrite
+
+    problems = 0
+    for owner in chosen:
+        load_checks(root, owner)
+        stubs = proof.prove_stubs(owner)
+        found = proof.all_mistakes(owner)
+        cheats = [finding for hole in owner.holes() for finding in proof.prove_cheats(owner, hole)]
+        for line in stubs:
+            print(line)
+        for finding in [*found, *(cheat for cheat in cheats if not cheat.caught_by)]:
+            word = "named" if finding.named else "not named"
+            told = f"{word:<10}{', '.join(finding.caught_by)}" if finding.caught_by else "NOT CAUGHT"
+            print(f"{finding.task:<7} {finding.what:<44} {told}")
+        missed = sum(not finding.caught_by for finding in [*found, *cheats])
+        problems += missed + len(stubs)
+        named = sum(finding.named for finding in found)
+        print(
+            f"{owner.id}: {len(owner.tasks)} tasks, {len(found)} planted mistakes, {named} of them named, "
+            f"{len(cheats)} cheats; {missed} not caught"
+        )
+        if write:
+            page = root / "solutions" / owner.folder / "README.md"
+            for change in rewrite(page, "mistakes", "\n".join(proof.table(found)), check=False):
+                print(f"{change.path}: {change.what}")
+    return 1 if problems else 0
+
+
+def load_checks(root: Path, owner: Homework) -> None:
+    """Define the checks of a homework: import its test file."""
+    path = root / owner.tests
+    if not path.is_file():
+        raise UsageError(f"{owner.id}: there is no {path}")
+    name = f"minicnn_checks_{owner.id}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)

@@ -1,0 +1,124 @@
+"""``minicnn hw``: a student's desk: what there is to do, how far it is, whether it is right, what the answer is."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ._errors import UsageError, misuse
+
+if TYPE_CHECKING:
+    from ..course.manifest import Homework
+
+HELP = "homework: list it, check a task, see how far you are, read the solution"
+WATCH_SECONDS = 0.3
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The verbs and their arguments."""
+    parser.usage = "minicnn hw list | status | check TASK [--watch] | solution TASK"
+    parser.add_argument("verb", choices=("list", "status", "check", "solution"), help="what to do")
+    parser.add_argument("name", nargs="?", metavar="TASK", help="a task or a whole homework, e.g. hw4.2 or hw4")
+    parser.add_argument("--impl", default="assignments", metavar="DIR", help="whose work (default: assignments)")
+    parser.add_argument("--watch", action="store_true", help="check again whenever a file is saved")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Do what the verb says."""
+    if args.watch and args.verb != "check":
+        raise UsageError(f"--watch goes with `minicnn hw check`, not with `hw {args.verb}`")
+    if args.verb in ("check", "solution") and args.name is None:
+        raise UsageError(f"which task? For example `minicnn hw {args.verb} hw4.2`; `minicnn hw list` names them")
+    with misuse():
+        chosen = _chosen(args.name)
+        return {"list": _list, "status": _status, "check": _check, "solution": _solution}[args.verb](chosen, args)
+
+
+def _chosen(name: str | None) -> list[Homework]:
+    """The homework that is meant: all of it, or the one that ``name`` belongs to."""
+    from ..course.manifest import all_homework, find_task, homework
+
+    if name is None:
+        return list(all_homework())
+    return [find_task(name)[0] if "." in name else homework(name)]
+
+
+def _list(chosen: list[Homework], args: argparse.Namespace) -> int:
+    for owner in chosen:
+        print(f"{owner.id}  {owner.title}  ({', '.join(owner.lecture)}; {owner.handout})")
+        for task in owner.tasks:
+            print(f"  {task.id:<7} {task.points:>3} points {task.minutes:>4} min  {task.title}")
+    return 0
+
+
+def _status(chosen: list[Homework], args: argparse.Namespace) -> int:
+    with tempfile.TemporaryDirectory() as folder:
+        result = Path(folder) / "result.json"
+        tests = [owner.tests for owner in chosen]
+        done = _pytest([*tests, "-q", "--tb=no", f"--result={result}"], args, capture=True)
+        if not result.exists():
+            raise RuntimeError(f"pytest could not run: {(done.stderr or done.stdout).strip()}")
+        outcome = json.loads(result.read_text(encoding="utf-8"))
+    for owner in outcome["homework"]:
+        states = [task["state"] for task in owner["tasks"]]
+        told = ", ".join(f"{states.count(state)} {state.lower()}" for state in dict.fromkeys(states))
+        print(f"{owner['id']}  {owner['points']:>3}/{owner['max_points']}  {owner['title']:<34}  {told}")
+    return 0
+
+
+def _check(chosen: list[Homework], args: argparse.Namespace) -> int:
+    owner = chosen[0]
+    command = [owner.tests, "-q", "--no-header", "--disable-warnings", f"--task={args.name}"]
+    if not args.watch:
+        return 1 if _pytest(command, args).returncode else 0
+    from ..course.build import course_root
+
+    folder = course_root() / args.impl / owner.folder
+    seen: dict[Path, int] = {}
+    while True:
+        now = {path: path.stat().st_mtime_ns for path in sorted(folder.glob("*.py"))}
+        if now != seen:
+            seen = now
+            print(f"\n--- {time.strftime('%H:%M:%S')}  {args.name} in {folder} (Ctrl-C ends)", flush=True)
+            _pytest(command, args)
+        time.sleep(WATCH_SECONDS)
+
+
+def _solution(chosen: list[Homework], args: argparse.Namespace) -> int:
+    import ast
+
+    from ..course.holes import find
+    from ..course.manifest import reference_path
+
+    owner = chosen[0]
+    tasks = [owner.task(args.name)] if "." in args.name else list(owner.tasks)
+    for task in tasks:
+        print(f"# {task.id} {task.title}; explained in solutions/{owner.folder}/README.md")
+        for hole in task.holes:
+            path = reference_path(owner.modules[hole.stem])
+            source = path.read_text(encoding="utf-8")
+            node = find(ast.parse(source), hole.qualname)
+            first = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
+            print(f"\n# {owner.modules[hole.stem]}, line {first}")
+            print("\n".join(source.splitlines()[first - 1 : node.end_lineno]))
+        print()
+    return 0
+
+
+def _pytest(arguments: list[str], args: argparse.Namespace, capture: bool = False) -> subprocess.CompletedProcess[str]:
+    """Run pytest at the top of the course, in a process of its own: a student's code may do anything to it."""
+    import importlib.util
+
+    from ..course.build import course_root
+
+    if importlib.util.find_spec("pytest") is None:
+        raise UsageError('pytest is missing: pip install "minicnn[test]"')
+    command = [sys.executable, "-m", "pytest", *arguments, f"--impl={args.impl}"]
+    return subprocess.run(command, cwd=course_root(), env=dict(os.environ), capture_output=capture, text=True)

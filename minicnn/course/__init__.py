@@ -1,0 +1,16 @@
+"""The course: homework cut from the reference, tests that teach, and proof that they catch what goes wrong.
+
+``manifest``        which functions of the reference become holes of which task (``homework/*.toml``)
+``holes``           a reference module with the bodies of its holes cut out: the stub
+``build``           writes ``assignments/``, never over a student's work
+``checks``          a check: a driver that runs on a student's module and on the reference alike
+``drivers``         what drivers are written with: fill parameters, take gradients
+``execution``       one driver on one case: its answers, or what went wrong on the way
+``comparison``      two answers, and what differs between them
+``judging``         all cases of a check: state, points, and the message that a student reads
+``misconceptions``  planted mistakes (``misconceptions/*.toml``), to prove the checks and to name what a student did
+``proof``           every stub, planted mistake and cheat against the checks
+``results``         the table and the JSON file that a run leaves
+``plugin``          all this as a pytest plugin: ``pytest tests/test_resnet.py``
+``mine``            the library with a student's modules in place of its own: ``minicnn train --mine hw2``
+"""

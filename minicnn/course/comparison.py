@@ -1,0 +1,134 @@
+"""Answers: what a driver gave, as arrays, numbers and strings with names; and what differs between two of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from minicnn import Tensor
+from minicnn.diagnosis import diagnose
+
+Answer = np.ndarray | str | None
+Answers = dict[str, Answer]
+
+# How far two right roads may lie apart: another order of summation, another algorithm. Relative to the entry, and to
+# the largest entry of the array.
+TOLERANCES = {"float64": (1e-7, 1e-9), "float32": (1e-3, 1e-4)}
+NOTHING = {"float64": 1e-12, "float32": 1e-6}  # what counts as zero where the right answer is zero everywhere
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One answer that is not the expected one. ``text`` says how; it may have several lines."""
+
+    name: str
+    text: str
+
+
+def as_answers(value: Any) -> Answers:
+    """What a driver returned, flattened: dicts and lists become ``name``, ``name[0]`` ...
+
+    Raises:
+        TypeError: for a value that may not cross to another process.
+    """
+    return dict(_flatten("", value))
+
+
+def _flatten(name: str, value: Any) -> Iterator[tuple[str, Answer]]:
+    if isinstance(value, Mapping):
+        for key, part in value.items():
+            yield from _flatten(f"{name}, {key}" if name else str(key), part)
+    elif isinstance(value, (list, tuple)) and not all(isinstance(part, (int, float)) for part in value):
+        yield f"length of {name or 'the answer'}", np.asarray(len(value))
+        for index, part in enumerate(value):
+            yield from _flatten(f"{name or 'answer'}[{index}]", part)
+    else:
+        yield name or "answer", _leaf(name, value)
+
+
+def _leaf(name: str, value: Any) -> Answer:
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, Tensor):
+        value = value.detach().cpu().array
+    array = np.array(value)  # a copy: what is kept cannot be written into later
+    if array.dtype.kind not in "biuf":
+        raise TypeError(f"{name or 'the answer'}: expected numbers, strings or tensors, got {type(value).__name__}")
+    return array
+
+
+def differences(got: Answers, expected: Answers) -> list[Difference]:
+    """What is wrong in ``got``, in the order of ``expected``; empty if nothing is."""
+    found = []
+    for name, right in expected.items():
+        if name not in got:
+            found.append(Difference(name, f"is missing; expected {describe(right)}"))
+        elif text := _difference(got[name], right):
+            found.append(Difference(name, text))
+    for name in got.keys() - expected.keys():
+        found.append(Difference(name, "should not be there"))
+    return found
+
+
+def same(got: Answers, expected: Answers) -> bool:
+    """Whether two drivers answered alike."""
+    return got.keys() == expected.keys() and not any(_difference(got[name], expected[name]) for name in expected)
+
+
+def describe(answer: Answer) -> str:
+    """An answer in a few words."""
+    if not isinstance(answer, np.ndarray):
+        return repr(answer)
+    if answer.ndim == 0:
+        return f"{answer.item():.10g}" if answer.dtype.kind == "f" else str(answer.item())
+    if answer.ndim == 1 and answer.size <= 6:
+        return np.array2string(answer, precision=6, separator=", ")
+    return f"an array of shape {answer.shape}"
+
+
+def _difference(got: Answer, right: Answer) -> str:
+    """How ``got`` differs from ``right``; empty if it does not."""
+    if not isinstance(right, np.ndarray) or not isinstance(got, np.ndarray):
+        alike = type(got) is type(right) and got == right if not isinstance(right, np.ndarray) else False
+        return "" if alike else f"got {describe(got)}, expected {describe(right)}"
+    if got.shape != right.shape:
+        report = diagnose(got.astype(float), right.astype(float)).pattern if got.size and right.size else ""
+        pattern = f"\n{report}" if report and "has shape" not in report else ""
+        return f"got shape {got.shape}, expected {right.shape}{pattern}"
+    if right.dtype.kind != "f":
+        if np.array_equal(got, right):
+            return ""
+        if right.ndim == 0:
+            return f"got {describe(got)}, expected {describe(right)}"
+        index = tuple(int(i) for i in np.argwhere(got != right)[0])
+        return f"entry {list(index)}: got {got[index]}, expected {right[index]} ({_share(got != right)})"
+    return _float_difference(got.astype(np.float64), right.astype(np.float64), _precision(got, right))
+
+
+def _float_difference(got: np.ndarray, right: np.ndarray, precision: str) -> str:
+    rtol, of_largest = TOLERANCES[precision]
+    finite = np.isfinite(right)
+    largest = float(np.abs(right[finite]).max()) if finite.any() else 0.0
+    atol = max(of_largest * largest, NOTHING[precision])
+    wrong = ~np.isclose(got, right, rtol=rtol, atol=atol, equal_nan=True)
+    if not wrong.any():
+        return ""
+    if right.ndim == 0:
+        return f"got {float(got):.10g}, expected {float(right):.10g}"
+    if not finite.all():
+        index = tuple(int(i) for i in np.argwhere(wrong)[0])
+        return f"entry {list(index)}: got {got[index]:.10g}, expected {right[index]:.10g} ({_share(wrong)})"
+    report = diagnose(got, right, name="", atol=atol, rtol=rtol)
+    return str(report).removeprefix(": ")
+
+
+def _precision(*arrays: np.ndarray) -> str:
+    """The coarser of the arrays' precisions: a single float32 step on the way shows in the result."""
+    return "float64" if all(array.dtype.kind != "f" or array.dtype.itemsize >= 8 for array in arrays) else "float32"
+
+
+def _share(wrong: np.ndarray) -> str:
+    return f"{int(wrong.sum())} of {wrong.size} entries wrong"

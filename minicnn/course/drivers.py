@@ -1,0 +1,113 @@
+"""What drivers are written with. A driver (see ``checks``) takes a module under test and gives back named answers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar
+from typing import Any
+from zlib import crc32
+
+import numpy as np
+
+from minicnn import Tensor, nn
+
+#: The dtype of the float arrays of the case that is running, in which ``fill`` draws.
+CASE_DTYPE: ContextVar[str] = ContextVar("CASE_DTYPE", default="float64")
+
+
+class Unusable(Exception):
+    """The code under test gave something that nothing can be done with: the check fails, and this says why."""
+
+
+def tensor(array: Any, requires_grad: bool = False) -> Tensor:
+    """A tensor on the array's own memory, so that writing into it is noticed."""
+    return Tensor(array, requires_grad=requires_grad)
+
+
+def run(module: Any, *inputs: Any) -> Any:
+    """Call ``module`` on arrays, as tensors."""
+    return module(*(tensor(x) if isinstance(x, np.ndarray) else x for x in inputs))
+
+
+def fill(module: nn.Module, seed: int) -> nn.Module:
+    """Draw all parameters and buffers of ``module`` from ``seed``, each by its key and shape alone.
+
+    They get the dtype of the case's arrays. Two modules with the same keys and shapes become the same function, in
+    whatever order they were built. Weights get the size that keeps a signal's, running variances are positive, counters
+    stay.
+
+    Returns:
+        ``module``.
+    """
+    if not isinstance(module, nn.Module):
+        raise Unusable(f"expected an nn.Module, got {_kind(module)}")
+    module.to(np.dtype(CASE_DTYPE.get()))
+    for key, value in module.state_dict().items():
+        if value.array.dtype.kind != "f":
+            continue
+        rng = np.random.default_rng([seed, crc32(key.encode())])
+        draws: np.ndarray = np.asarray(rng.standard_normal(value.shape))
+        if key.endswith("running_var"):
+            draws = 0.5 + draws * draws
+        elif value.ndim > 1:
+            draws /= math.sqrt(math.prod(value.shape[1:]) or 1)
+        elif key.endswith("weight"):
+            draws = 1 + 0.3 * draws
+        value.array[...] = draws
+        value.mark_written()
+    return module
+
+
+def gradients(output: Any, inputs: Mapping[str, Any], seed: int, prefix: str = "gradient at ") -> dict[str, Any]:
+    """The gradients of sum(output * cotangent), with a random cotangent drawn from ``seed``.
+
+    Args:
+        output: a tensor, or a tuple of tensors that each get a cotangent.
+        inputs: name -> leaf tensor.
+
+    Returns:
+        ``{prefix + name: gradient or None}``.
+    """
+    outputs = output if isinstance(output, (tuple, list)) else (output,)
+    rng = np.random.default_rng([seed, 1])
+    total: Any = 0
+    for index, part in enumerate(outputs):
+        if not isinstance(part, Tensor):
+            raise Unusable(
+                f"expected a Tensor, got {_kind(part)}" + (f" as output {index}" if len(outputs) > 1 else "")
+            )
+        if not part.requires_grad:
+            raise Unusable(
+                "the output does not depend on anything that requires grad: was the tape left (.detach, .array)?"
+            )
+        total = total + (part * Tensor(rng.standard_normal(part.shape), dtype=part.dtype)).sum()
+    for leaf in inputs.values():
+        leaf.grad = None
+    total.backward()
+    return {prefix + name: None if leaf.grad is None else leaf.grad.detach() for name, leaf in inputs.items()}
+
+
+def raises(function: Callable[..., Any], *args: Any, **kwargs: Any) -> str:
+    """The name of the exception that a call raises, ``"nothing"`` if it raises none.
+
+    The error of an unwritten hole is not caught.
+    """
+    try:
+        function(*args, **kwargs)
+    except NotImplementedError:
+        raise
+    except Exception as error:
+        return type(error).__name__
+    return "nothing"
+
+
+def parameters(module: nn.Module) -> dict[str, str]:
+    """``{key: shape}`` of all parameters and buffers, for checks of names and shapes."""
+    if not isinstance(module, nn.Module):
+        raise Unusable(f"expected an nn.Module, got {_kind(module)}")
+    return {key: str(tuple(value.shape)) for key, value in module.state_dict().items()}
+
+
+def _kind(value: Any) -> str:
+    return "None" if value is None else f"{type(value).__name__}"

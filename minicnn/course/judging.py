@@ -1,0 +1,178 @@
+"""From a check and a module to a verdict: run all cases here and on the reference, compare, and say what is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .checks import CHECKS, Case, Check
+from .comparison import Difference, differences, same
+from .execution import SEVERITY, Failure, Outcome, State, execute
+from .holes import is_untouched
+from .loading import Modules, reference_modules
+from .misconceptions import Mistake, mistakes, planted
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What became of one check. ``case`` is the number of the case that is told about in ``message``."""
+
+    state: State
+    points: int
+    message: str = ""
+    case: int | None = None
+    mistake: Mistake | None = None
+    blocked_by: str = ""
+    outcomes: tuple[Outcome, ...] = field(default=(), repr=False)
+
+
+def judge(check: Check, modules: Modules, impl: Path | None = None, seed: int = 0, only: int | None = None) -> Verdict:
+    """Grade one check. All points or none.
+
+    Args:
+        modules: the modules under test, by stub file.
+        impl: the folder that they come from, to see which holes are still as they were handed out.
+        seed: of the cases.
+        only: the number of a single case to run.
+    """
+    cases = check.draw(seed)
+    numbers = range(len(cases)) if only is None else [only]
+    outcomes: list[Outcome] = []
+    for number in numbers:
+        if not 0 <= number < len(cases):
+            raise ValueError(f"{check.name} has cases 0 to {len(cases) - 1}, got case {number}")
+        outcome = execute(check, modules, cases[number])
+        outcomes.append(outcome)
+        if isinstance(outcome, Failure) and outcome.state is not State.WRONG:
+            return _failed(check, outcome, number, cases[number], impl, tuple(outcomes))
+    expected = expected_outcomes(check, seed)
+    for number, outcome in zip(numbers, outcomes, strict=True):
+        if isinstance(outcome, Failure):
+            return _failed(check, outcome, number, cases[number], impl, tuple(outcomes))
+        right = expected[number]
+        if found := differences(outcome, right):
+            message = _wrong(check, found, len(right), number, cases[number])
+            return Verdict(State.WRONG, 0, message, number, outcomes=tuple(outcomes))
+    return Verdict(State.PASS, check.points, outcomes=tuple(outcomes))
+
+
+@cache
+def expected_outcomes(check: Check, seed: int = 0) -> tuple[Any, ...]:
+    """What the reference answers, case by case.
+
+    Raises:
+        RuntimeError: if the reference fails: the check itself is at fault.
+    """
+    reference = reference_modules(check.homework)
+    outcomes = tuple(execute(check, reference, case) for case in check.draw(seed))
+    for number, outcome in enumerate(outcomes):
+        if isinstance(outcome, Failure):
+            raise RuntimeError(f"the reference fails {check.name}, case {number}: {outcome.kind}: {outcome.text}")
+    return outcomes
+
+
+def identify(check: Check, outcomes: Sequence[Outcome], modules: Modules, seed: int = 0) -> Mistake | None:
+    """The planted mistake that ``modules`` make, if it is one of them exactly.
+
+    A mistake is named only if it gives the same answers as ``modules`` in every case of *every* check of the task that
+    could run, and no other mistake does. ``outcomes`` are those of ``check``, in all its cases.
+    """
+    candidates = [m for m in mistakes(check.homework.id) if m.task == check.task_id]
+    candidates = [m for m in candidates if alike(outcomes, planted_outcomes(m, check, seed))]
+    if not candidates:
+        return None
+    for other in CHECKS[check.task_id].values():
+        if other.name == check.name:
+            continue
+        theirs = [execute(other, modules, case) for case in other.draw(seed)]
+        if any(isinstance(o, Failure) and o.state in (State.BLOCKED, State.IMPORT_ERROR) for o in theirs):
+            continue
+        candidates = [m for m in candidates if alike(theirs, planted_outcomes(m, other, seed))]
+    return candidates[0] if len(candidates) == 1 else None
+
+
+@cache
+def planted_outcomes(mistake: Mistake, check: Check, seed: int = 0) -> tuple[Outcome, ...]:
+    """What the reference with ``mistake`` planted in it answers."""
+    modules = planted(mistake)
+    return tuple(execute(check, modules, case) for case in check.draw(seed))
+
+
+def alike(one: Sequence[Outcome], other: Sequence[Outcome]) -> bool:
+    """Whether two implementations did the same in every case: equal answers, or the same failure word for word."""
+    return len(one) == len(other) and all(map(_alike, one, other))
+
+
+def _alike(one: Outcome, other: Outcome) -> bool:
+    if isinstance(one, Failure) or isinstance(other, Failure):
+        if not isinstance(one, Failure) or not isinstance(other, Failure):
+            return False
+        return (one.state, one.kind, one.text) == (other.state, other.kind, other.text)
+    return same(one, other)
+
+
+def state_of_task(states: Sequence[State]) -> State:
+    """The worst of the states of a task's checks."""
+    return min(states, key=SEVERITY.index)
+
+
+def _failed(
+    check: Check, failure: Failure, number: int, case: Case, impl: Path | None, outcomes: tuple[Outcome, ...]
+) -> Verdict:
+    """The verdict on a driver that did not get to its answers."""
+    if failure.state is State.BLOCKED:
+        if failure.unwritten == check.task_id or _has_untouched_holes(check, impl):
+            return Verdict(State.NOT_ATTEMPTED, 0, failure.text, outcomes=outcomes)
+        message = f"blocked by {failure.unwritten}, which is not written yet: {failure.text.partition(': ')[0]}"
+        return Verdict(State.BLOCKED, 0, message, blocked_by=failure.unwritten, outcomes=outcomes)
+    if failure.state is State.IMPORT_ERROR:
+        return Verdict(State.IMPORT_ERROR, 0, failure.text, outcomes=outcomes)
+    text = failure.text if failure.kind in ("Unusable", "Write", "Timeout") else f"{failure.kind}: {failure.text}"
+    if failure.state is State.WRONG:
+        text = failure.text
+    lines = [_headline(check, failure.state), f"  {_case(number, case)}:", f"    {text}"]
+    lines += [f"      {frame}" for frame in failure.frames]
+    return Verdict(failure.state, 0, "\n".join(lines), number, outcomes=outcomes)
+
+
+def _has_untouched_holes(check: Check, impl: Path | None) -> bool:
+    if impl is None:
+        return False
+    for hole in check.task.holes:
+        path = impl / check.homework.folder / f"{hole.stem}.py"
+        if path.is_file() and is_untouched(path.read_text(encoding="utf-8", errors="replace"), hole):
+            return True
+    return False
+
+
+def _wrong(check: Check, found: Sequence[Difference], answers: int, number: int, case: Case) -> str:
+    """The message for wrong answers: the first in full, the others by name."""
+    first, *others = found
+    head, *rest = first.text.split("\n")
+    lines = [_headline(check, State.WRONG), f"  {_case(number, case)}:", f"    {first.name}: {head}"]
+    lines += [f"    {line}" for line in rest]
+    if others:
+        lines.append(f"    also wrong: {', '.join(other.name for other in others)}")
+    if answers > len(found):
+        lines.append(f"    right: {answers - len(found)} of the {answers} answers")
+    return "\n".join(lines)
+
+
+def _headline(check: Check, state: State) -> str:
+    return f"{state}  {check.task_id} {check.task.title}: {check.what}  (0/{check.points} points)"
+
+
+def _case(number: int, case: Case) -> str:
+    """``case 3 (x (2, 4, 7, 5) float32, stride=2)``."""
+    told = ", ".join(f"{name} {_value(value)}" if isinstance(value, np.ndarray) else f"{name}={value!r}"
+                     for name, value in case.items())  # fmt: skip
+    return f"case {number} ({told})" if told else f"case {number}"
+
+
+def _value(array: np.ndarray) -> str:
+    return f"{array.shape} {array.dtype}"

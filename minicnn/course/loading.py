@@ -1,0 +1,69 @@
+"""Modules under test: a student's file, the reference, or a reference with a planted mistake."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import itertools
+import sys
+import traceback
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+
+from .manifest import Homework
+
+
+@dataclass(frozen=True)
+class Unloadable:
+    """In place of a module that cannot be imported: where, and why."""
+
+    message: str
+
+
+Modules = Mapping[str, ModuleType | Unloadable]  # by stub file
+
+_numbers = itertools.count()
+
+
+def reference_modules(homework: Homework) -> dict[str, ModuleType]:
+    """The reference: minicnn's own modules."""
+    return {stem: importlib.import_module(name) for stem, name in homework.modules.items()}
+
+
+def student_modules(homework: Homework, impl: Path) -> dict[str, ModuleType | Unloadable]:
+    """The modules of one homework in ``impl/hwN_topic/``. A file that fails to import is an ``Unloadable``."""
+    return {stem: load_file(impl / homework.folder / f"{stem}.py", homework.folder) for stem in homework.modules}
+
+
+def load_file(path: Path, folder: str = "variant") -> ModuleType | Unloadable:
+    """Import one file, each time anew, under a name of its own."""
+    if not path.is_file():
+        return Unloadable(f"{path}: there is no such file")
+    name = f"{folder}.{path.stem}.{next(_numbers)}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # SystemExit too: a file that leaves has not been imported
+        del sys.modules[name]
+        return Unloadable(import_error(path, error))
+    return module
+
+
+def import_error(path: Path, error: BaseException) -> str:
+    """``file:line: SyntaxError: what`` for an error while ``path`` was imported."""
+    line = None
+    if isinstance(error, SyntaxError) and error.filename == str(path):
+        line = error.lineno
+    else:
+        lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
+        line = lines[-1] if lines else None
+    where = f"{path}:{line}" if line else str(path)
+    text = error.msg if isinstance(error, SyntaxError) else str(error)
+    return f"{where}: {type(error).__name__}: {text}".rstrip(": ")

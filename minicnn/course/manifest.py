@@ -1,0 +1,180 @@
+"""The manifests: ``homework/hwN.toml`` says which functions of which reference modules a student writes, and as what.
+
+A hole is named ``stem:qualname``: the stub file (without ``.py``) and the function or method in it. ``[modules]`` maps
+each stub file to the reference module that it is cut from::
+
+    [modules]
+    resnet = "minicnn.models.resnet"
+
+    [[task]]
+    id = "hw4.2"
+    title = "The basic block"
+    points = 16
+    holes = ["resnet:BasicBlock.forward"]
+"""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import minicnn
+
+FOLDER = Path(__file__).parent / "homework"
+POINTS = 100  # of every homework
+PACKAGE = Path(minicnn.__file__).parent
+
+
+class ManifestError(ValueError):
+    """A manifest that contradicts itself or the reference; the message starts with the file's name."""
+
+
+@dataclass(frozen=True)
+class Hole:
+    """One function that a student writes: ``qualname`` in the stub file ``stem``; ``scaffold`` is left as comments."""
+
+    stem: str
+    qualname: str
+    task: str
+    scaffold: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return f"{self.stem}:{self.qualname}"
+
+
+@dataclass(frozen=True)
+class Task:
+    """An hour's work: one or a few holes, what they are worth, and the tasks whose code they build on."""
+
+    id: str
+    title: str
+    points: int
+    minutes: int
+    holes: tuple[Hole, ...]
+    needs: tuple[str, ...] = ()
+
+    @property
+    def anchor(self) -> str:
+        """Where the handout explains it: the heading ``## hw4.2 The basic block`` as a link."""
+        kept = (c for c in f"{self.id} {self.title}".lower() if c.isalnum() or c in " -_")
+        return "#" + "".join(kept).replace(" ", "-")
+
+
+@dataclass(frozen=True, eq=False)
+class Homework:
+    """One assignment. ``modules`` maps stub files to reference modules, ``tests`` is the file that grades it."""
+
+    id: str
+    folder: str
+    title: str
+    lecture: tuple[str, ...]
+    tests: str
+    modules: Mapping[str, str]
+    tasks: tuple[Task, ...]
+
+    @property
+    def handout(self) -> str:
+        """The path of the handout, from the top of the course."""
+        return f"assignments/{self.folder}/README.md"
+
+    def task(self, name: str) -> Task:
+        """The task called ``name`` (``"hw4.2"``). Raises ValueError for one that is not here."""
+        for task in self.tasks:
+            if task.id == name:
+                return task
+        raise ValueError(f"{self.id} has no task {name!r}; it has {', '.join(task.id for task in self.tasks)}")
+
+    def holes(self, stem: str | None = None) -> tuple[Hole, ...]:
+        """All holes, or those in one stub file."""
+        return tuple(hole for task in self.tasks for hole in task.holes if stem in (None, hole.stem))
+
+
+def reference_path(module: str) -> Path:
+    """The file of a module of minicnn, found by its name alone: nothing is imported."""
+    path = PACKAGE.joinpath(*module.split(".")[1:])
+    return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+
+
+def homework_ids() -> list[str]:
+    """``["hw1", "hw2", ...]``."""
+    return sorted(path.stem for path in FOLDER.glob("hw*.toml"))
+
+
+def all_homework() -> Iterator[Homework]:
+    """Every homework, in order."""
+    return map(homework, homework_ids())
+
+
+@lru_cache
+def homework(name: str) -> Homework:
+    """The homework called ``name``.
+
+    Raises:
+        ValueError: for a name that is none, with the nearest one.
+        ManifestError: for a manifest that does not fit together.
+    """
+    if name not in homework_ids():
+        near = difflib.get_close_matches(name, homework_ids(), n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"expected one of {', '.join(homework_ids())}"
+        raise ValueError(f"there is no homework {name!r}; {hint}")
+    path = FOLDER / f"{name}.toml"
+    try:
+        return _homework(tomllib.loads(path.read_text(encoding="utf-8")), name)
+    except (KeyError, TypeError, ValueError) as error:
+        reason = f"{error} is missing" if isinstance(error, KeyError) else error
+        raise ManifestError(f"{path.name}: {reason}") from error
+
+
+def find_task(name: str) -> tuple[Homework, Task]:
+    """The task called ``name``, e.g. ``"hw4.2"``, and its homework. Raises ValueError for a name that is none."""
+    where = homework(name.partition(".")[0])
+    return where, where.task(name)
+
+
+def _homework(data: dict[str, Any], name: str) -> Homework:
+    _only(data, "the manifest", {"id", "folder", "title", "lecture", "tests", "modules", "task"})
+    if data["id"] != name or not data["folder"].startswith(f"{name}_"):
+        raise ValueError(f"id (={data['id']!r}) and folder (={data['folder']!r}) must be {name!r} and '{name}_...'")
+    tasks = tuple(_task(entry, data["modules"]) for entry in data["task"])
+    names = [task.id for task in tasks]
+    if names != [f"{name}.{number}" for number in range(1, len(tasks) + 1)]:
+        raise ValueError(f"the tasks must be called {name}.1, {name}.2 ... in order, got {names}")
+    for task in tasks:
+        if unknown := set(task.needs) - set(names) | {task.id} & set(task.needs):
+            raise ValueError(f"{task.id} needs {sorted(unknown)}, which are no other tasks of {name}")
+    if (total := sum(task.points for task in tasks)) != POINTS:
+        raise ValueError(f"the tasks' points must add up to {POINTS}, got {total}")
+    holes = [str(hole) for task in tasks for hole in task.holes]
+    if twice := {hole for hole in holes if holes.count(hole) > 1}:
+        raise ValueError(f"a hole belongs to one task, these are in two: {sorted(twice)}")
+    return Homework(
+        name, data["folder"], data["title"], tuple(data["lecture"]), data["tests"], dict(data["modules"]), tasks
+    )
+
+
+def _task(data: dict[str, Any], modules: Mapping[str, str]) -> Task:
+    name = data["id"]
+    _only(data, name, {"id", "title", "points", "minutes", "holes", "needs", "scaffold"})
+    scaffold = dict(data.get("scaffold", {}))
+    holes = []
+    for spelled in data["holes"]:
+        stem, _, qualname = spelled.partition(":")
+        if stem not in modules or not qualname:
+            raise ValueError(
+                f"{name}: expected a hole 'stem:name' with a stem among {sorted(modules)}, got {spelled!r}"
+            )
+        lines = scaffold.pop(qualname, "").strip("\n").splitlines()
+        holes.append(Hole(stem, qualname, name, tuple(lines)))
+    if scaffold:
+        raise ValueError(f"{name}: a scaffold for {sorted(scaffold)}, which are none of its holes")
+    return Task(name, data["title"], data["points"], data["minutes"], tuple(holes), tuple(data.get("needs", ())))
+
+
+def _only(data: Mapping[str, Any], where: str, known: set[str]) -> None:
+    if unknown := set(data) - known:
+        raise ValueError(f"{where}: unknown keys {sorted(unknown)}; known are {sorted(known)}")

@@ -1,0 +1,75 @@
+"""The library with a student's modules in place of its own: ``minicnn train resnet20 --mine hw2,hw4``.
+
+A stub is a whole copy of a reference module, so a filled one can stand where the original does. ``install`` tells
+Python's import system to take these files for these modules; what was imported before is forgotten and imported anew.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from collections.abc import Mapping, Sequence
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec
+from pathlib import Path
+from types import ModuleType
+
+from .holes import is_untouched
+from .manifest import Homework
+
+
+class Substitutes(MetaPathFinder):
+    """Finds some modules in other files: ``files`` maps full names to paths."""
+
+    def __init__(self, files: Mapping[str, Path]) -> None:
+        self.files = files
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """The spec of a module that is to be replaced, None for all others."""
+        if fullname not in self.files:
+            return None
+        return importlib.util.spec_from_file_location(fullname, self.files[fullname])
+
+
+def substitutes(root: Path, homework: Sequence[Homework]) -> dict[str, Path]:
+    """The student's files of some homework, by the name of the module that each stands for.
+
+    Raises:
+        FileNotFoundError: for a file that is not there.
+        ValueError: for one with holes that have not been filled, which names the first.
+    """
+    files = {}
+    for owner in homework:
+        for stem, module in owner.modules.items():
+            path = root / "assignments" / owner.folder / f"{stem}.py"
+            if not path.is_file():
+                raise FileNotFoundError(f"{owner.id}: there is no {path}")
+            source = path.read_text(encoding="utf-8")
+            for hole in owner.holes(stem):
+                if is_untouched(source, hole):
+                    raise ValueError(
+                        f"{owner.id} cannot be used yet: {hole.task} {hole.qualname} in {path} is not written"
+                    )
+            files[module] = path
+    return files
+
+
+def install(files: Mapping[str, Path]) -> Substitutes:
+    """Import minicnn's modules from ``files`` from now on. Returns the finder, for ``uninstall``."""
+    finder = Substitutes(files)
+    sys.meta_path.insert(0, finder)
+    _forget()
+    return finder
+
+
+def uninstall(finder: Substitutes) -> None:
+    """Back to minicnn's own modules."""
+    sys.meta_path.remove(finder)
+    _forget()
+
+
+def _forget() -> None:
+    for name in [name for name in sys.modules if name.partition(".")[0] == "minicnn"]:
+        del sys.modules[name]

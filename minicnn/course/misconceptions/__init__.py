@@ -1,0 +1,153 @@
+"""Planted wrong solutions: the mistakes that students make, written down as small changes of the reference.
+
+They prove the checks (each must lose points in its own task) and they teach: a wrong answer that equals one of them
+is told its name. ``hwN.toml`` beside this file::
+
+    [[mistake]]
+    task = "hw4.2"
+    name = "relu-before-addition"
+    diagnosis = "The last ReLU comes before the addition, so the block can only add to its input."
+    hint = "Figure 2 of the paper: F(x) + x first, then the ReLU."
+    hole = "resnet:BasicBlock.forward"
+    edits = [["old text", "new text"]]  # each old text once in the hole; or body = "the whole new body"
+"""
+
+from __future__ import annotations
+
+import ast
+import textwrap
+import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import ModuleType
+from typing import Any
+
+from ..holes import body_span, find
+from ..loading import Unloadable, load_file, reference_modules
+from ..manifest import Hole, Homework, ManifestError, find_task, homework, reference_path
+
+FOLDER = Path(__file__).parent
+KEYS = {"task", "name", "diagnosis", "hint", "hole", "edits", "body"}
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """One planted mistake. ``edits`` are replacements in the hole's text; ``body``, if not None, is all of its body."""
+
+    task: str
+    name: str
+    diagnosis: str
+    hint: str
+    hole: Hole
+    edits: tuple[tuple[str, str], ...]
+    body: str | None
+
+    def __str__(self) -> str:
+        return f"{self.task} {self.name}"
+
+
+@lru_cache
+def mistakes(homework_id: str) -> tuple[Mistake, ...]:
+    """All planted mistakes of a homework.
+
+    Raises:
+        ManifestError: for an entry that does not fit the manifest.
+    """
+    path = FOLDER / f"{homework_id}.toml"
+    if not path.exists():
+        return ()
+    entries = tomllib.loads(path.read_text(encoding="utf-8"))["mistake"]
+    found = tuple(_mistake(entry, homework(homework_id), path.name) for entry in entries)
+    names = [mistake.name for mistake in found]
+    if twice := {name for name in names if names.count(name) > 1}:
+        raise ManifestError(f"{path.name}: two mistakes have one name: {sorted(twice)}")
+    return found
+
+
+def _mistake(entry: dict[str, Any], owner: Homework, file: str) -> Mistake:
+    name = entry.get("name", "a mistake without a name")
+    if unknown := set(entry) - KEYS:
+        raise ManifestError(f"{file}: {name}: unknown keys {sorted(unknown)}; known are {sorted(KEYS)}")
+    if missing := KEYS - {"edits", "body"} - set(entry):
+        raise ManifestError(f"{file}: {name}: missing {sorted(missing)}")
+    if ("edits" in entry) == ("body" in entry):
+        raise ManifestError(f"{file}: {name}: expected either edits or body")
+    holes = {str(hole): hole for hole in owner.holes()}
+    if entry["hole"] not in holes or holes[entry["hole"]].task != entry["task"]:
+        raise ManifestError(f"{file}: {name}: {entry['task']} has no hole {entry['hole']!r}")
+    edits = tuple((old, new) for old, new in entry.get("edits", ()))
+    return Mistake(
+        entry["task"], name, entry["diagnosis"], entry["hint"], holes[entry["hole"]], edits, entry.get("body")
+    )
+
+
+def planted_source(mistake: Mistake) -> str:
+    """The text of the reference module with the mistake in it.
+
+    Raises:
+        ManifestError: for an edit whose old text is not exactly once in the hole, or that gives no Python.
+    """
+    owner, _ = find_task(mistake.task)
+    source = reference_path(owner.modules[mistake.hole.stem]).read_text(encoding="utf-8")
+    lines = source.splitlines(keepends=True)
+    node = find(ast.parse(source), mistake.hole.qualname)
+    if mistake.body is not None:
+        start, stop = body_span(source, node)
+        text = textwrap.indent(textwrap.dedent(mistake.body).strip("\n") + "\n", " " * (node.col_offset + 4))
+    else:
+        start, stop = node.lineno - 1, node.end_lineno or node.lineno
+        text = "".join(lines[start:stop])
+        for old, new in mistake.edits:
+            if text.count(old) != 1:
+                raise ManifestError(
+                    f"{mistake}: expected once in {mistake.hole}, found {text.count(old)} times: {old!r}"
+                )
+            text = text.replace(old, new)
+    changed = "".join([*lines[:start], text, *lines[stop:]])
+    try:
+        ast.parse(changed)
+    except SyntaxError as error:
+        raise ManifestError(f"{mistake}: line {error.lineno}: {error.msg}") from error
+    return changed
+
+
+def planted(mistake: Mistake) -> dict[str, ModuleType]:
+    """The reference modules with the mistake in one of them.
+
+    Raises:
+        ManifestError: if that module cannot be imported.
+    """
+    owner, _ = find_task(mistake.task)
+    module = load_source(planted_source(mistake), mistake.hole.stem)
+    if isinstance(module, Unloadable):
+        raise ManifestError(f"{mistake}: {module.message}")
+    return {**reference_modules(owner), mistake.hole.stem: module}
+
+
+def load_source(source: str, stem: str) -> ModuleType | Unloadable:
+    """Import a text as a module. Numba does not compile it: a planted mistake is run a few times and thrown away."""
+    with TemporaryDirectory() as folder, _interpreted():
+        path = Path(folder) / f"{stem}.py"
+        path.write_text(source, encoding="utf-8")
+        return load_file(path)
+
+
+@contextmanager
+def _interpreted() -> Iterator[None]:
+    """``@njit`` gives back the Python function inside the block."""
+    import numba
+
+    config: Any = numba.config
+
+    before, config.DISABLE_JIT = config.DISABLE_JIT, True
+    try:
+        yield
+    finally:
+        config.DISABLE_JIT = before
+
+
+__all__ = ["Mistake", "load_source", "mistakes", "planted", "planted_source"]

@@ -1,0 +1,151 @@
+"""Proof that a homework's checks are worth something: every planted mistake and every cheat against them.
+
+For each homework: the untouched stubs are NOT ATTEMPTED and never WRONG; the reference has all points; every planted
+mistake, and every cheat that needs no thought (None, the input, zeros, ones, noise of the right shape), loses points
+in a check of its own task; and a mistake handed in by a student is called by its name.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import wraps
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from minicnn import Tensor
+
+from .checks import CHECKS, Check
+from .execution import State
+from .holes import cut
+from .judging import alike, expected_outcomes, identify, judge, planted_outcomes
+from .loading import Unloadable, reference_modules
+from .manifest import Hole, Homework, Task, reference_path
+from .misconceptions import Mistake, load_source, mistakes, planted
+
+CHEATS = ("None", "the input", "zeros", "ones", "noise")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One wrong solution and what the checks of its task made of it. ``caught_by`` are the checks it failed."""
+
+    task: str
+    what: str
+    caught_by: tuple[str, ...]
+    named: bool = False
+
+
+def task_checks(task: Task) -> list[Check]:
+    """The checks of a task that have been defined: import the homework's test file first."""
+    return list(CHECKS.get(task.id, {}).values())
+
+
+def stub_modules(homework: Homework) -> dict[str, ModuleType | Unloadable]:
+    """The homework as it is handed out."""
+    modules = {}
+    for stem, name in homework.modules.items():
+        source = reference_path(name).read_text(encoding="utf-8")
+        modules[stem] = load_source(cut(source, homework.holes(stem), homework.handout).stub, stem)
+    return modules
+
+
+def prove_stubs(homework: Homework) -> list[str]:
+    """The checks that an untouched homework does not show as not attempted, each as a sentence."""
+    modules = stub_modules(homework)
+    found = []
+    for task in homework.tasks:
+        for check in task_checks(task):
+            verdict = judge(check, modules)
+            if verdict.state not in (State.NOT_ATTEMPTED, State.BLOCKED):
+                found.append(f"{check.name}: the untouched stub is {verdict.state}: {verdict.message}")
+    return found
+
+
+def prove_mistake(homework: Homework, mistake: Mistake) -> Finding:
+    """Which checks of its task catch a planted mistake, and whether it is called by its name."""
+    checks = task_checks(homework.task(mistake.task))
+    caught = [check for check in checks if not _passes(check, mistake)]
+    modules = planted(mistake)
+    named = [identify(check, planted_outcomes(mistake, check), modules) for check in caught]
+    return Finding(mistake.task, mistake.name, tuple(c.name for c in caught), bool(named) and set(named) == {mistake})
+
+
+def _passes(check: Check, mistake: Mistake) -> bool:
+    return alike(planted_outcomes(mistake, check), expected_outcomes(check))
+
+
+def prove_cheats(homework: Homework, hole: Hole) -> Iterator[Finding]:
+    """Which checks catch a hole that returns something without looking."""
+    checks = task_checks(homework.task(hole.task))
+    for cheat in CHEATS:
+        modules = cheating(homework, hole, cheat)
+        if modules is not None:
+            caught = tuple(check.name for check in checks if judge(check, modules).state is not State.PASS)
+            yield Finding(hole.task, f"{hole.qualname} returns {cheat}", caught)
+
+
+def cheating(homework: Homework, hole: Hole, cheat: str) -> dict[str, ModuleType] | None:
+    """The reference with one hole replaced by a cheat; None where the cheat makes no sense (a constructor's zeros)."""
+    if hole.qualname.endswith("__init__") and cheat != "None":
+        return None
+    source = reference_path(homework.modules[hole.stem]).read_text(encoding="utf-8")
+    module = load_source(source, hole.stem)
+    assert isinstance(module, ModuleType), module
+    owner_path, _, name = hole.qualname.rpartition(".")
+    owner: Any = getattr(module, owner_path) if owner_path else module
+    static = isinstance(inspect.getattr_static(owner, name), staticmethod)
+    takes_self = 1 if owner_path and not static else 0
+    wrapped = _cheat(getattr(owner, name), cheat, takes_self)
+    setattr(owner, name, staticmethod(wrapped) if static else wrapped)
+    return {**reference_modules(homework), hole.stem: module}
+
+
+def _cheat(function: Callable[..., Any], cheat: str, skip: int) -> Callable[..., Any]:
+    @wraps(function)
+    def cheated(*args: Any, **kwargs: Any) -> Any:
+        if cheat == "None":
+            return None
+        if cheat == "the input":
+            inputs = args[skip:] or tuple(kwargs.values())
+            return next((x for x in inputs if isinstance(x, (np.ndarray, Tensor))), inputs[0] if inputs else None)
+        return _like(function(*args, **kwargs), cheat)
+
+    return cheated
+
+
+def _like(value: Any, cheat: str) -> Any:
+    """Zeros, ones or noise in the shape of ``value``."""
+    if isinstance(value, Tensor):
+        return Tensor(_like(value.detach().array, cheat))
+    if isinstance(value, np.ndarray) or np.isscalar(value) and not isinstance(value, (str, bool)):
+        array = np.asarray(value)
+        if cheat == "noise":
+            filled = np.random.default_rng(0).standard_normal(array.shape).astype(array.dtype)
+        else:
+            filled = np.full_like(array, 0 if cheat == "zeros" else 1)
+        return filled if isinstance(value, np.ndarray) else type(value)(filled.item())
+    if isinstance(value, tuple) and hasattr(value, "_fields"):
+        return type(value)(*(_like(part, cheat) for part in value))
+    if isinstance(value, (list, tuple)):
+        return type(value)(_like(part, cheat) for part in value)
+    if isinstance(value, dict):
+        return {key: _like(part, cheat) for key, part in value.items()}
+    return None
+
+
+def table(findings: Sequence[Finding]) -> list[str]:
+    """Markdown rows: the mistake, and the tests that catch it."""
+    lines = ["| task | mistake | caught by |", "|---|---|---|"]
+    lines += [
+        f"| {f.task} | {f.what} | {', '.join(f'`{name}`' for name in f.caught_by) or '**nothing**'} |" for f in findings
+    ]
+    return lines
+
+
+def all_mistakes(homework: Homework) -> list[Finding]:
+    """Every planted mistake of a homework against its checks."""
+    return [prove_mistake(homework, mistake) for mistake in mistakes(homework.id)]

@@ -1,0 +1,149 @@
+"""What a run leaves: the table that a student reads, and the JSON file that tools read (``docs/course-results.md``)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import minicnn
+from minicnn.serialization.atomic import replacing
+
+from .execution import State
+from .judging import state_of_task
+from .manifest import Homework, Task, homework
+
+SCHEMA = "minicnn/homework-result/1"
+TITLE_WIDTH = 34
+
+
+@dataclass(frozen=True)
+class CheckResult:
+    """One check of a run, in values that JSON holds. ``mistake`` is the name of the planted mistake it equals."""
+
+    task: str
+    test: str
+    property: str
+    points: int
+    max_points: int
+    state: str
+    message: str = ""
+    case: int | None = None
+    mistake: str | None = None
+    blocked_by: str | None = None
+
+
+@dataclass(frozen=True)
+class TaskResult:
+    """A task: the sum of its checks' points, and the worst of their states."""
+
+    task: Task
+    checks: tuple[CheckResult, ...]
+
+    @property
+    def points(self) -> int:
+        return sum(check.points for check in self.checks)
+
+    @property
+    def max_points(self) -> int:
+        return sum(check.max_points for check in self.checks)
+
+    @property
+    def state(self) -> State:
+        return state_of_task([State(check.state) for check in self.checks])
+
+    @property
+    def worst(self) -> CheckResult:
+        """The first check in the state of the task."""
+        return next(check for check in self.checks if check.state == self.state)
+
+
+def by_homework(results: Iterable[CheckResult]) -> dict[Homework, list[TaskResult]]:
+    """The checks of a run, sorted into homework and tasks; a task is here if one of its checks ran."""
+    kept = list(results)
+    found = {}
+    for name in sorted({result.task.partition(".")[0] for result in kept}):
+        owner = homework(name)
+        tasks = [(task, tuple(r for r in kept if r.task == task.id)) for task in owner.tasks]
+        found[owner] = [TaskResult(task, checks) for task, checks in tasks if checks]
+    return found
+
+
+def table(owner: Homework, tasks: Sequence[TaskResult], impl: str) -> list[str]:
+    """The table of one homework: a line a task with points, state and what to do next."""
+    states = {result.task.id: result.state for result in tasks}
+    lines = [f"{owner.id}  {owner.title}  ({impl}/{owner.folder})"]
+    for result in tasks:
+        title = result.task.title
+        title = title if len(title) <= TITLE_WIDTH else title[: TITLE_WIDTH - 1] + "…"
+        score = f"{result.points}/{result.max_points}"
+        step = next_step(owner, result, states)
+        lines.append(f"  {result.task.id:<7} {title:<{TITLE_WIDTH}} {score:>7}  {told(result):<17} {step}".rstrip())
+    earned, possible = sum(r.points for r in tasks), sum(r.max_points for r in tasks)
+    lines.append(f"  {'total':<7} {'':<{TITLE_WIDTH}} {f'{earned}/{possible}':>7}")
+    return lines
+
+
+def told(result: TaskResult) -> str:
+    """The state of a task as the table says it."""
+    return f"BLOCKED BY {result.worst.blocked_by}" if result.state is State.BLOCKED else str(result.state)
+
+
+def next_step(owner: Homework, result: TaskResult, states: Mapping[str, State]) -> str:
+    """What the student does next about a task."""
+    if result.state is State.PASS:
+        return ""
+    if result.state is State.NOT_ATTEMPTED:
+        return f"read {owner.handout}{result.task.anchor}"
+    if result.state is State.BLOCKED:
+        return f"write {result.worst.blocked_by} first"
+    if result.state is State.IMPORT_ERROR:
+        return result.worst.message
+    behind = [need for need in result.task.needs if states.get(need, State.PASS) not in (State.PASS,)]
+    if behind:
+        return f"mend {behind[0]} first: this builds on it"
+    named = next((check.mistake for check in result.checks if check.mistake), None)
+    return f"{named}: " * bool(named) + f"minicnn hw check {result.task.id}"
+
+
+def as_json(results: Iterable[CheckResult], impl: str) -> dict[str, Any]:
+    """The run as ``docs/course-results.md`` describes it."""
+    assignments = []
+    for owner, tasks in by_homework(results).items():
+        assignments.append(
+            {
+                "id": owner.id,
+                "title": owner.title,
+                "points": sum(result.points for result in tasks),
+                "max_points": sum(task.points for task in owner.tasks),
+                "complete": _is_complete(owner, tasks),
+                "tasks": [_task(result) for result in tasks],
+            }
+        )
+    return {"schema": SCHEMA, "minicnn": minicnn.__version__, "impl": impl, "homework": assignments}
+
+
+def _is_complete(owner: Homework, tasks: Sequence[TaskResult]) -> bool:
+    """Whether every check of the homework ran."""
+    return [(r.task, r.max_points) for r in tasks] == [(task, task.points) for task in owner.tasks]
+
+
+def _task(result: TaskResult) -> dict[str, Any]:
+    checks = [{key: value for key, value in asdict(check).items() if key != "task"} for check in result.checks]
+    return {
+        "id": result.task.id,
+        "title": result.task.title,
+        "points": result.points,
+        "max_points": result.task.points,
+        "state": str(result.state),
+        "checks": checks,
+    }
+
+
+def write(path: str | Path, results: Iterable[CheckResult], impl: str) -> None:
+    """Write the JSON file, whole or not at all."""
+    text = json.dumps(as_json(results, impl), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    with replacing(Path(path)) as temporary:
+        Path(temporary).write_text(text, encoding="utf-8")
