@@ -1,13 +1,6 @@
 """Initialisation: how large the first weights are, so that no signal vanishes or explodes (L1.2.1, L2.2.6).
 
-A layer y = W x with n inputs has Var[y] = n Var[W] E[x^2]. Keeping that equal from layer to layer, forward or
-backward, gives
-
-- Glorot and Bengio, "Understanding the difficulty of training deep feedforward neural networks", AISTATS
-  2010, equation 12: Var[W] = 2 / (fan_in + fan_out), for activations linear around zero (``xavier_*``);
-- He et al., "Delving deep into rectifiers", ICCV 2015: a ReLU halves E[x^2], hence Var[W] = 2 / fan_in
-  (equation 10, forward) or 2 / fan_out (equation 14, backward); with slope a on the negative side,
-  2 / ((1 + a^2) fan) (equation 15) (``kaiming_*``).
+The rules, Glorot and Bengio's (``xavier_*``) and He et al.'s (``kaiming_*``), stand in ``nn/scale.py``.
 
 Every function fills its tensor in place, outside the tape, from one stream (``minicnn.manual_seed``), and
 returns it. The numbers are drawn directly into the tensor's memory, in its own dtype and on all cores:
@@ -17,7 +10,7 @@ ResNet-152 takes a fraction of a second.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
@@ -27,21 +20,10 @@ from ..grad_mode import no_grad
 from ..random import Generator, resolve
 from ..tensor import Tensor
 from .blocks import Draw, draw_in_blocks
+from .scale import GAINS as GAINS
+from .scale import calculate_gain, fan_in_and_fan_out, kaiming_std, xavier_std
 
 _skipping: ContextVar[bool] = ContextVar("skipping", default=False)
-
-# The factor by which weights must grow to make up for what the nonlinearity behind them takes away.
-GAINS: dict[str, Callable[[float | None], float]] = {
-    "linear": lambda _: 1.0,
-    "conv1d": lambda _: 1.0,
-    "conv2d": lambda _: 1.0,
-    "conv3d": lambda _: 1.0,
-    "sigmoid": lambda _: 1.0,
-    "tanh": lambda _: 5.0 / 3.0,
-    "relu": lambda _: math.sqrt(2.0),
-    "leaky_relu": lambda slope: math.sqrt(2.0 / (1.0 + (0.01 if slope is None else slope) ** 2)),
-    "selu": lambda _: 0.75,
-}
 
 
 @contextmanager
@@ -62,43 +44,9 @@ def skip() -> Iterator[None]:
         _skipping.reset(token)
 
 
-# ------------------------------------------------------------------------------------------------- the rules
-
-
-def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
-    """The gain for a nonlinearity: sqrt(2) for ``"relu"``, sqrt(2 / (1 + param^2)) for ``"leaky_relu"``, ...
-
-    Raises:
-        ValueError: for a nonlinearity that is not in ``GAINS``.
-    """
-    if nonlinearity not in GAINS:
-        raise ValueError(f"expected one of {', '.join(GAINS)} as nonlinearity, got {nonlinearity!r}")
-    return GAINS[nonlinearity](param)
-
-
 def _calculate_fan_in_and_fan_out(tensor: Tensor) -> tuple[int, int]:
-    """How many inputs one output of a weight sees, and how many outputs one input reaches.
-
-    A linear weight is (out, in); a convolution's is (out, in / groups, kH, kW): each position counts.
-
-    Raises:
-        ValueError: for a tensor with fewer than two dimensions.
-    """
-    if tensor.ndim < 2:
-        raise ValueError(f"fan in and fan out need a weight with at least 2 dimensions, got shape {tensor.shape}")
-    positions = math.prod(tensor.shape[2:])
-    return tensor.shape[1] * positions, tensor.shape[0] * positions
-
-
-def _kaiming_std(tensor: Tensor, a: float, mode: str, nonlinearity: str) -> float:
-    fans = dict(zip(("fan_in", "fan_out"), _calculate_fan_in_and_fan_out(tensor), strict=True))
-    if mode not in fans:
-        raise ValueError(f"expected 'fan_in' or 'fan_out' as mode, got {mode!r}")
-    return calculate_gain(nonlinearity, a) / math.sqrt(max(fans[mode], 1))
-
-
-def _xavier_std(tensor: Tensor, gain: float) -> float:
-    return gain * math.sqrt(2.0 / max(sum(_calculate_fan_in_and_fan_out(tensor)), 1))
+    """PyTorch's name for ``scale.fan_in_and_fan_out``."""
+    return fan_in_and_fan_out(tensor.shape)
 
 
 # ------------------------------------------------------------------------------------------------ filling in
@@ -231,13 +179,13 @@ def _standard_truncated(out: np.ndarray, low: float, high: float, rng: np.random
 
 def xavier_uniform_(tensor: Tensor, gain: float = 1.0, generator: Generator | None = None) -> Tensor:
     """Uniform in +-gain sqrt(6 / (fan_in + fan_out)): Glorot and Bengio 2010, equation 16."""
-    bound = math.sqrt(3.0) * _xavier_std(tensor, gain)  # U(-b, b) has variance b^2 / 3
+    bound = math.sqrt(3.0) * xavier_std(tensor.shape, gain)  # U(-b, b) has variance b^2 / 3
     return uniform_(tensor, -bound, bound, generator)
 
 
 def xavier_normal_(tensor: Tensor, gain: float = 1.0, generator: Generator | None = None) -> Tensor:
     """Normal with deviation gain sqrt(2 / (fan_in + fan_out)): Glorot and Bengio 2010, equation 12."""
-    return normal_(tensor, 0.0, _xavier_std(tensor, gain), generator)
+    return normal_(tensor, 0.0, xavier_std(tensor.shape, gain), generator)
 
 
 def kaiming_uniform_(
@@ -254,7 +202,7 @@ def kaiming_uniform_(
         mode: ``"fan_in"`` keeps the variance of activations, ``"fan_out"`` that of gradients.
         nonlinearity: a name that ``calculate_gain`` knows.
     """
-    bound = math.sqrt(3.0) * _kaiming_std(tensor, a, mode, nonlinearity)
+    bound = math.sqrt(3.0) * kaiming_std(tensor.shape, a, mode, nonlinearity)
     return uniform_(tensor, -bound, bound, generator)
 
 
@@ -269,7 +217,7 @@ def kaiming_normal_(
 
     Arguments as in ``kaiming_uniform_``. This is ResNet's initialisation (L2.2.6).
     """
-    return normal_(tensor, 0.0, _kaiming_std(tensor, a, mode, nonlinearity), generator)
+    return normal_(tensor, 0.0, kaiming_std(tensor.shape, a, mode, nonlinearity), generator)
 
 
 def default_affine_(weight: Tensor, bias: Tensor | None) -> None:
@@ -280,7 +228,7 @@ def default_affine_(weight: Tensor, bias: Tensor | None) -> None:
     """
     kaiming_uniform_(weight, a=math.sqrt(5))
     if bias is not None:
-        bound = 1.0 / math.sqrt(max(_calculate_fan_in_and_fan_out(weight)[0], 1))
+        bound = 1.0 / math.sqrt(max(fan_in_and_fan_out(weight.shape)[0], 1))
         uniform_(bias, -bound, bound)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from ..autograd import Function
 from ..errors import ShapeError
 from ..tensor import Tensor
+from .running import moved_mean, moved_variance
 
 
 class BatchNorm(Function):
@@ -123,11 +124,12 @@ def batch_norm(
     if count == 1:
         raise ShapeError(f"expected more than one value a channel to normalise in training, got shape {input.shape}")
     y, mean, variance = BatchNorm.apply(input, weight, bias, eps)
-    if count:
-        for running, batch in ((running_mean, mean.array), (running_var, variance.array * (count / (count - 1)))):
-            if running is not None:
-                running.array[...] = (1 - momentum) * running.array + momentum * batch
-                running.mark_written()
+    if count and running_mean is not None:
+        running_mean.array[...] = moved_mean(running_mean.array, mean.array, momentum)
+        running_mean.mark_written()
+    if count and running_var is not None:
+        running_var.array[...] = moved_variance(running_var.array, variance.array, count, momentum)
+        running_var.mark_written()
     return y
 
 

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from ..base import Pair, Window
+from minicnn.backend.base import Pair, Window
 
 
 def im2col(x: np.ndarray, window: Window) -> np.ndarray:
@@ -22,10 +22,13 @@ def im2col(x: np.ndarray, window: Window) -> np.ndarray:
 
     Args:
         x: images (N, C, H, W).
-        window: kernel size, stride, padding and dilation.
+        window: kernel size, stride, dilation, and how many rows and columns of zeros to pad on each side.
 
     Returns:
-        (C * kH * kW, N * oH * oW): row (c, i, j) holds tap (i, j) of channel c for all windows.
+        (C * kH * kW, N * oH * oW), dtype of x: row (c, i, j) holds tap (i, j) of channel c, column (n, p, q) is what
+        window (p, q) sees of image n. Both count with the last index running fastest::
+
+            columns[(c, i, j), (n, p, q)] = padded[n, c, p * stride + i * dilation, q * stride + j * dilation]
     """
     n, c, h, w = x.shape
     out_h, out_w = window.output_size((h, w))
@@ -39,14 +42,15 @@ def im2col(x: np.ndarray, window: Window) -> np.ndarray:
 def col2im(columns: np.ndarray, x_shape: tuple[int, ...], window: Window) -> np.ndarray:
     """The adjoint of ``im2col``: add every column back to the pixels it was copied from.
 
-    Windows overlap, so a pixel collects from all windows that saw it; padding is thrown away.
+    Windows overlap, so a pixel collects from all windows that saw it; what the padding collects is thrown away.
 
     Args:
-        columns: (C * kH * kW, N * oH * oW).
+        columns: (C * kH * kW, N * oH * oW), ordered as ``im2col`` orders them.
         x_shape: (N, C, H, W) of the images.
+        window: the window that ``im2col`` was given.
 
     Returns:
-        (N, C, H, W).
+        (N, C, H, W), dtype of columns; 0 where no window looks.
     """
     n, c, h, w = x_shape
     out_h, out_w = window.output_size((h, w))
@@ -59,7 +63,17 @@ def col2im(columns: np.ndarray, x_shape: tuple[int, ...], window: Window) -> np.
 
 
 def taps(window: Window, out_size: Pair) -> Iterator[tuple[int, int, tuple[slice, slice]]]:
-    """For each tap (i, j) of the kernel, the rows and columns of the padded image that it sees, one a window."""
+    """For each tap (i, j) of the kernel, the pixels of the padded image that it sees, one for each window.
+
+    Args:
+        window: kernel size, stride and dilation; the padding has been done.
+        out_size: (oH, oW), how many windows lie below and beside each other.
+
+    Yields:
+        i, j and two slices (rows, columns), in reading order. ``padded[..., rows, columns]`` is oH x oW, and its entry
+        (p, q) is ``padded[..., p * stride + i * dilation, q * stride + j * dilation]``. Height and width have a stride
+        and a dilation each.
+    """
 
     def seen(tap: int, axis: int) -> slice:
         start = tap * window.dilation[axis]
@@ -71,11 +85,16 @@ def taps(window: Window, out_size: Pair) -> Iterator[tuple[int, int, tuple[slice
 
 
 def conv2d(x: np.ndarray, weight: np.ndarray, window: Window, groups: int = 1) -> np.ndarray:
-    """``y[n, k, p, q] = sum_cij weight[k, c, i, j] * x[n, c, p * stride + i * dilation, q * stride + j * dilation]``.
+    """Slide the filters over the padded images, and at each position add up what they see times their weights::
+
+        y[n, k, p, q] = sum_cij weight[k, c, i, j] * padded[n, c, p * stride + i * dilation, q * stride + j * dilation]
+
+    With groups, channels and filters are cut into that many runs, and a run of filters sees only its run of channels.
 
     Args:
         x: (N, C, H, W).
         weight: (K, C / groups, kH, kW).
+        window: kernel size (kH, kW), stride, padding and dilation.
 
     Returns:
         (N, K, oH, oW).
@@ -91,12 +110,13 @@ def conv2d(x: np.ndarray, weight: np.ndarray, window: Window, groups: int = 1) -
 def conv2d_input_grad(
     dy: np.ndarray, weight: np.ndarray, x_shape: tuple[int, ...], window: Window, groups: int = 1
 ) -> np.ndarray:
-    """The gradient at the input: spread ``dy`` over the columns, then add the columns up.
+    """The gradient at the input: what every output that saw a pixel sends back to it, added up.
 
     Args:
         dy: cotangent of the output (N, K, oH, oW).
         weight: (K, C / groups, kH, kW).
         x_shape: (N, C, H, W).
+        window, groups: what ``conv2d`` was given.
 
     Returns:
         (N, C, H, W).
@@ -113,8 +133,9 @@ def conv2d_weight_grad(
 
     Args:
         dy: cotangent of the output (N, K, oH, oW).
-        x: (N, C, H, W).
+        x: (N, C, H, W), not padded.
         weight_shape: (K, C / groups, kH, kW).
+        window, groups: what ``conv2d`` was given.
 
     Returns:
         ``weight_shape``.

@@ -13,6 +13,7 @@ def batch_norm(
     Args:
         x: (N, C, ...); statistics are taken over all axes but 1, m values a channel.
         weight, bias: gamma and beta (C,), or ``None`` for 1 and 0.
+        eps: added to the variance, so that a constant channel does not divide by zero.
 
     Returns:
         y like x, and (C,) each: the mean, the variance (over m, not m - 1) and 1 / sqrt(variance + eps).
@@ -32,23 +33,21 @@ def batch_norm(
 def batch_norm_grad(
     dy: np.ndarray, x: np.ndarray, weight: np.ndarray | None, mean: np.ndarray, inv_std: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The gradient through the normalisation *and* through the statistics.
-
-    With x_hat = (x - mean) * inv_std and the batch average written as E over a channel's m values::
-
-        d_bias   = sum dy
-        d_weight = sum dy * x_hat
-        d_x      = weight * inv_std * (dy - E[dy] - x_hat * E[dy * x_hat])
-
-    The last two terms are what a batch takes back because its own mean and variance move with x.
+    """The gradient through the normalisation *and* through the statistics, which move with x too.
 
     Args:
         dy: cotangent of y, like x.
-        x: the input of ``batch_norm``; mean and inv_std are what it returned.
+        x, weight: the input of ``batch_norm``, and its gamma or ``None``.
+        mean, inv_std: what ``batch_norm`` returned (C,).
 
     Returns:
         the gradients at x (like x), weight (C,) and bias (C,).
     """
+    # With x_hat = (x - mean) * inv_std and E for the average over a channel's m values:
+    #     d_bias   = sum dy
+    #     d_weight = sum dy * x_hat
+    #     d_x      = weight * inv_std * (dy - E[dy] - x_hat * E[dy * x_hat])
+    # The last two terms are what a batch takes back because its own mean and variance move with x.
     axes = _all_but_channels(x)
     count = x.size // x.shape[1]
     x_hat = (x - per_channel(mean, x)) * per_channel(inv_std, x)

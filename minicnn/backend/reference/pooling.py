@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from ..base import Pair, Window
-from .conv import taps
+from minicnn.backend.base import Pair, Window
+from minicnn.backend.reference.conv import taps
 
 
 def max_pool2d(x: np.ndarray, window: Window, out_size: Pair) -> tuple[np.ndarray, np.ndarray]:
@@ -17,6 +17,7 @@ def max_pool2d(x: np.ndarray, window: Window, out_size: Pair) -> tuple[np.ndarra
 
     Args:
         x: (N, C, H, W).
+        window: kernel size, stride, padding and dilation.
         out_size: (oH, oW), also counting windows that hang over the lower or right edge (``ceil_mode``).
 
     Returns:
@@ -43,10 +44,11 @@ def max_pool2d_grad(dy: np.ndarray, indices: np.ndarray, x_shape: tuple[int, ...
 
     Args:
         dy: cotangent (N, C, oH, oW).
-        indices: positions from ``max_pool2d``.
+        indices: positions from ``max_pool2d`` (N, C, oH, oW), ``row * W + column``.
+        x_shape: (N, C, H, W) of the input.
 
     Returns:
-        (N, C, H, W).
+        (N, C, H, W); 0 where a pixel won nothing.
     """
     n, c, h, w = x_shape
     dx = np.zeros((n * c, h * w), dy.dtype)
