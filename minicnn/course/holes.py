@@ -12,6 +12,7 @@ import io
 import tokenize
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from .manifest import Hole
 
@@ -152,7 +153,7 @@ def orphans(tree: ast.Module, holes: Sequence[Function]) -> list[Definition]:
     """The private functions, methods and classes that only the holes use, directly or through each other."""
     inside = {id(part) for hole in holes for statement in hole.body for part in ast.walk(statement)}
     private = [node for node in _definitions(tree) if _is_private(node.name) and id(node) not in inside]
-    private = [node for node in private if node not in holes]
+    private = [node for node in private if not any(part in holes for part in ast.walk(node))]
     names_in = {node.name: set(_names(ast.walk(node))) for node in private}
     hidden = {id(part) for node in private for part in ast.walk(node)} | inside
     shown = set(_names(part for part in ast.walk(tree) if id(part) not in hidden))  # what the stub goes on using
@@ -189,11 +190,17 @@ def _names(nodes: Iterable[ast.AST]) -> Iterator[str]:
 
 def _header_end(source: str, node: Function) -> int:
     """The number of lines up to and with the colon that ends the signature."""
-    reader = io.StringIO(source).readline
-    for token in tokenize.generate_tokens(reader):
-        if token.type == tokenize.NEWLINE and token.start[0] >= node.lineno:
-            return token.start[0]
+    for line in _logical_ends(source):
+        if line >= node.lineno:
+            return line
     raise HoleError(f"{node.name}: the file ends in its signature")
+
+
+@lru_cache(maxsize=4)
+def _logical_ends(source: str) -> tuple[int, ...]:
+    """The numbers of the lines on which statements and headers end."""
+    tokens = tokenize.generate_tokens(io.StringIO(source).readline)
+    return tuple(token.start[0] for token in tokens if token.type == tokenize.NEWLINE)
 
 
 def _removed(lines: Sequence[str], helpers: Sequence[Definition]) -> list[tuple[int, int]]:

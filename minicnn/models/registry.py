@@ -110,6 +110,8 @@ def register(
     def enter(builder: Builder) -> Builder:
         name = builder.__name__
         if name in _ENTRIES:
+            if _file_name(builder) == _file_name(_ENTRIES[name].builder):
+                return builder
             other = _ENTRIES[name].builder.__module__
             raise ValueError(f"two models are called {name!r}: in {other} and in {builder.__module__}")
         num_classes = inspect.signature(builder).parameters["num_classes"].default
@@ -118,6 +120,10 @@ def register(
         return builder
 
     return enter
+
+
+def _file_name(builder: Callable[..., Any]) -> str:
+    return os.path.basename(inspect.unwrap(builder).__code__.co_filename)
 
 
 def _natural(name: str) -> list[str | int]:

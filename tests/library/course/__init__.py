@@ -1,0 +1,1 @@
+"""Tests of the course: how homework is cut, graded and proven."""
