@@ -35,12 +35,12 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
-from .. import nn
-from ..nn import functional as F
-from ..ops import cat
-from ..tensor import Tensor
-from .input_size import require_size
-from .registry import Paper, Score, register
+from minicnn import nn
+from minicnn.models.input_size import require_size
+from minicnn.models.registry import Paper, Score, register
+from minicnn.nn import functional as F
+from minicnn.ops import cat
+from minicnn.tensor import Tensor
 
 PAPER = Paper(
     title="Going Deeper with Convolutions",
@@ -128,6 +128,14 @@ class Inception(nn.Module):
 
     K = ``ch1x1 + ch3x3 + ch5x5 + pool_proj``. Module 3a takes 128e6 multiply-adds; ``NaiveInception`` with the same
     filters takes 303e6 and hands 416 channels on instead of 256.
+
+    Four branches read the input and are concatenated along the channels, in this order; every convolution is a
+    ``BasicConv2d`` of the module's ``variant``, and all maps stay H x W:
+
+    * ``branch1``: 1x1 to ``ch1x1`` channels;
+    * ``branch2``: a Sequential of 1x1 to ``ch3x3red`` and 3x3 to ``ch3x3``;
+    * ``branch3``: a Sequential of 1x1 to ``ch5x5red`` and 5x5 to ``ch5x5`` (3x3 in the torchvision variant);
+    * ``branch4``: a Sequential of 3x3 max pooling with stride 1 and 1x1 to ``pool_proj``.
     """
 
     def __init__(
@@ -169,7 +177,9 @@ class Inception(nn.Module):
 class NaiveInception(nn.Module):
     """The module without reductions (Figure 2a, L2.1.1): (N, C, H, W) -> (N, ch1x1 + ch3x3 + ch5x5 + C, H, W).
 
-    No network here uses it: each module would be wider than the one before.
+    Four branches read the input and are concatenated along the channels, in this order: ``branch1``, ``branch2`` and
+    ``branch3``, a ``BasicConv2d`` each with 1x1, 3x3 and 5x5 kernels (in either variant), and ``branch4``, 3x3 max
+    pooling with stride 1. All maps stay H x W. No network here uses it: each module would be wider than the one before.
     """
 
     def __init__(self, in_channels: int, ch1x1: int, ch3x3: int, ch5x5: int, variant: str = "paper") -> None:
@@ -189,7 +199,12 @@ class NaiveInception(nn.Module):
 
 
 class InceptionAux(nn.Module):
-    """An auxiliary classifier (section 5, L2.1.5): (N, in_channels, H, W) -> (N, num_classes)."""
+    """An auxiliary classifier (section 5, L2.1.5): (N, in_channels, H, W) -> (N, num_classes).
+
+    Average pooling to 4 x 4, ``conv`` (1x1 to 128 channels, with its ReLU), ``fc1`` to 1024 values, ReLU, ``dropout``,
+    ``fc2``: logits, without softmax. Dropout is active in training only. The paper's pooling is 5x5 with stride 3, on
+    maps of 14 to 16 pixels each way; other maps, and all of them in the torchvision variant, are pooled adaptively.
+    """
 
     def __init__(self, in_channels: int, num_classes: int, dropout: float = 0.7, variant: str = "paper") -> None:
         super().__init__()
@@ -233,6 +248,9 @@ def auxiliary_loss(
         outputs: logits, the main ones first; or a single tensor, as every network gives it in evaluation.
         target: (N,) class indices.
         criterion: gives the loss of logits and target.
+
+    Returns:
+        The loss, as ``criterion`` gives it: a number for ``cross_entropy``.
     """
     logits, *auxiliary = outputs if isinstance(outputs, tuple) else (outputs,)
     loss = criterion(logits, target)
@@ -320,6 +338,15 @@ class GoogLeNet(nn.Module):
         return cat(channels, 1)  # (N, 3, H, W)
 
     def forward(self, x: Tensor) -> Tensor | GoogLeNetOutputs:
+        """Table 1 from top to bottom: the modules of the constructor in their order, ``norm1`` and ``norm2`` if any.
+
+        Args:
+            x: (N, in_channels, H, W), checked by ``require_size`` and given to ``_transform_input`` first.
+
+        Returns:
+            Logits (N, num_classes). In training, if there are auxiliary classifiers, ``GoogLeNetOutputs``: ``aux1``
+            reads the output of module 4a and ``aux2`` that of 4d. They do not run in evaluation.
+        """
         require_size(x, SMALLEST_INPUT[self.variant])
         x = self._transform_input(x)
         x = self.conv1(x)  # (N, 3, 224, 224) -> (N, 64, 112, 112)

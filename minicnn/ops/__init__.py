@@ -69,10 +69,12 @@ from .elementwise import (
 )
 from .elementwise import round_ as round
 from .indexing import gather, index_select, masked_fill
+from .joining import cat, chunk, narrow, split, stack, unbind
 from .loss import cross_entropy, l1_loss, mse_loss, nll_loss
 from .matrix import linear, matmul
 from .methods import attach
 from .normalization import batch_norm, group_norm, local_response_norm
+from .pointwise import pointwise_conv2d
 from .pooling import adaptive_avg_pool2d, avg_pool2d, max_pool2d
 from .reduction import (
     all_ as all,
@@ -95,23 +97,17 @@ from .reduction import (
 )
 from .reduction import any_ as any
 from .shape import (
-    cat,
-    chunk,
     expand,
     flatten,
     flip,
     movedim,
-    narrow,
     pad,
     permute,
     repeat,
     reshape,
-    split,
     squeeze,
-    stack,
     t,
     transpose,
-    unbind,
     unflatten,
     unsqueeze,
 )

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..tensor import Tensor, float32, float64, int32, int64
-from . import activation, arithmetic, elementwise, indexing, inplace, matrix, reduction, shape, sorting
+from . import activation, arithmetic, elementwise, indexing, inplace, joining, matrix, reduction, shape, sorting
 
 _SAME_NAME: dict[Any, str] = {
     arithmetic: "add sub mul div pow neg remainder floor_divide lt le gt ge eq ne bitwise_and bitwise_or bitwise_xor "
@@ -18,7 +18,8 @@ _SAME_NAME: dict[Any, str] = {
     reduction: "sum mean var std amax amin max min argmax argmin prod cumsum logsumexp norm",
     sorting: "sort argsort topk",
     shape: "reshape view_as flatten unflatten permute transpose t movedim squeeze unsqueeze expand expand_as repeat "
-    "split chunk unbind narrow flip clone contiguous to",
+    "flip clone contiguous to",
+    joining: "split chunk unbind narrow",
     indexing: "gather index_select masked_fill",
     matrix: "matmul",
     inplace: "zero_ fill_ copy_ normal_ uniform_ bernoulli_",

@@ -1,4 +1,4 @@
-"""Moving numbers about without changing them: reshape, permute, concatenate, pad, convert."""
+"""Moving numbers about without changing them: reshape, permute, pad, convert. Joining is in ``joining.py``."""
 
 from __future__ import annotations
 
@@ -54,22 +54,6 @@ class Expand(Function):
     @staticmethod
     def backward(ctx: Any, dy: Any) -> Any:
         return unbroadcast(dy, ctx.shape), None
-
-
-class Cat(Function):
-    """Tensors end to end along an axis: each gets its own stretch of the cotangent (lecture lines L2.1.1, L2.3.1)."""
-
-    @staticmethod
-    def forward(ctx: Any, *xs: Any, axis: int) -> Any:
-        ctx.axis = axis
-        ctx.lengths = [x.shape[axis] for x in xs]
-        return ctx.backend.xp.concatenate(xs, axis=axis)
-
-    @staticmethod
-    def backward(ctx: Any, dy: Any) -> Any:
-        ends = np.cumsum(ctx.lengths)
-        before = (slice(None),) * ctx.axis
-        return tuple(dy[(*before, slice(end - length, end))] for end, length in zip(ends, ctx.lengths, strict=True))
 
 
 class Pad(Function):
@@ -142,6 +126,13 @@ def shape_of(args: tuple[Any, ...]) -> tuple[int, ...]:
     return tuple(int(length) for length in args)
 
 
+def normal_dim(input: Tensor, dim: int) -> int:
+    """``dim`` counted from the front. Raises IndexError for one that ``input`` does not have."""
+    if not -max(input.ndim, 1) <= dim < max(input.ndim, 1):
+        raise IndexError(f"dimension out of range: expected {-input.ndim} to {input.ndim - 1}, got {dim}")
+    return dim % max(input.ndim, 1)
+
+
 def reshape(input: Tensor, *shape: Any) -> Tensor:
     """The same elements in reading order under a new shape, in which one length may be -1; a view where it can be.
 
@@ -166,7 +157,7 @@ def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
     """Dimensions ``start_dim`` to ``end_dim`` (included) joined into one."""
     if input.ndim == 0:
         return reshape(input, 1)
-    start, end = _normal(input, start_dim), _normal(input, end_dim)
+    start, end = normal_dim(input, start_dim), normal_dim(input, end_dim)
     if start > end:
         raise ShapeError(f"flatten: start_dim {start_dim} comes after end_dim {end_dim} in shape {input.shape}")
     joined = reduce(lambda a, b: a * b, input.shape[start : end + 1], 1)
@@ -175,7 +166,7 @@ def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
 
 def unflatten(input: Tensor, dim: int, sizes: Sequence[int]) -> Tensor:
     """Dimension ``dim`` split into ``sizes``; the inverse of ``flatten``."""
-    axis = _normal(input, dim)
+    axis = normal_dim(input, dim)
     return reshape(input, (*input.shape[:axis], *sizes, *input.shape[axis + 1 :]))
 
 
@@ -185,7 +176,7 @@ def permute(input: Tensor, *dims: Any) -> Tensor:
     Raises:
         ShapeError: if ``dims`` does not name each dimension once.
     """
-    order = tuple(_normal(input, d) for d in shape_of(dims))
+    order = tuple(normal_dim(input, d) for d in shape_of(dims))
     if sorted(order) != list(range(input.ndim)):
         raise ShapeError(f"permute: expected each of the {input.ndim} dimensions once, got {shape_of(dims)}")
     return Permute.apply(input, order)
@@ -194,7 +185,7 @@ def permute(input: Tensor, *dims: Any) -> Tensor:
 def transpose(input: Tensor, dim0: int, dim1: int) -> Tensor:
     """Two dimensions swapped; a view."""
     order = list(range(input.ndim))
-    a, b = _normal(input, dim0), _normal(input, dim1)
+    a, b = normal_dim(input, dim0), normal_dim(input, dim1)
     order[a], order[b] = order[b], order[a]
     return Permute.apply(input, tuple(order))
 
@@ -206,15 +197,15 @@ def t(input: Tensor) -> Tensor:
 
 def movedim(input: Tensor, source: int, destination: int) -> Tensor:
     """One dimension moved to another place, the others in order."""
-    order = [axis for axis in range(input.ndim) if axis != _normal(input, source)]
-    order.insert(_normal(input, destination), _normal(input, source))
+    order = [axis for axis in range(input.ndim) if axis != normal_dim(input, source)]
+    order.insert(normal_dim(input, destination), normal_dim(input, source))
     return Permute.apply(input, tuple(order))
 
 
 def squeeze(input: Tensor, dim: Any = None) -> Tensor:
     """Without its dimensions of length 1, or without those of ``dim`` that have length 1."""
     dims = range(input.ndim) if dim is None else [dim] if isinstance(dim, int) else dim
-    gone = {_normal(input, d) for d in dims} if input.ndim else set()
+    gone = {normal_dim(input, d) for d in dims} if input.ndim else set()
     return reshape(input, tuple(n for axis, n in enumerate(input.shape) if not (axis in gone and n == 1)))
 
 
@@ -254,75 +245,6 @@ def repeat(input: Tensor, *repeats: Any) -> Tensor:
     stretched = [n for pair in zip(counts, padded.shape, strict=True) for n in pair]
     final = tuple(count * n for count, n in zip(counts, padded.shape, strict=True))
     return reshape(clone(expand(reshape(padded, interleaved), stretched)), final)
-
-
-def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
-    """``tensors`` end to end along ``dim``: how an inception module and a dense block join their branches.
-
-    Raises:
-        ShapeError: if they differ in another dimension than ``dim``.
-    """
-    tensors = [x for x in tensors if x.shape != (0,)] or list(tensors)[:1]
-    if not tensors:
-        raise ValueError("cat: expected at least one tensor, got none")
-    axis = _normal(tensors[0], dim)
-    first = tensors[0].shape
-    for index, x in enumerate(tensors):
-        if x.ndim != len(first) or any(
-            n != m for a, (n, m) in enumerate(zip(x.shape, first, strict=True)) if a != axis
-        ):
-            raise ShapeError(
-                f"cat: expected shapes that agree in every dimension but {axis}, "
-                f"got {first} for tensor 0 and {x.shape} for tensor {index}"
-            )
-    return Cat.apply(*_one_dtype(tensors), axis=axis)
-
-
-def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
-    """Tensors of one shape along a new dimension ``dim``.
-
-    Raises:
-        ShapeError: if the shapes differ.
-    """
-    tensors = list(tensors)
-    if not tensors:
-        raise ValueError("stack: expected at least one tensor, got none")
-    for index, x in enumerate(tensors):
-        if x.shape != tensors[0].shape:
-            raise ShapeError(
-                f"stack: expected equal shapes, got {tensors[0].shape} for tensor 0 and {x.shape} for tensor {index}"
-            )
-    place = dim % (tensors[0].ndim + 1)
-    return cat([unsqueeze(x, place) for x in tensors], place)
-
-
-def split(input: Tensor, split_size: int | Sequence[int], dim: int = 0) -> tuple[Tensor, ...]:
-    """Consecutive pieces along ``dim``: of one size (the last may be smaller), or of the sizes given; views."""
-    axis = _normal(input, dim)
-    length = input.shape[axis]
-    if isinstance(split_size, int):
-        sizes = [min(split_size, length - start) for start in range(0, length, split_size)] or [0]
-    else:
-        sizes = list(split_size)
-        if sum(sizes) != length:
-            raise ShapeError(f"split: sizes {sizes} do not add up to {length}, the length of dimension {axis}")
-    ends = np.cumsum(sizes).tolist()
-    return tuple(narrow(input, axis, end - size, size) for end, size in zip(ends, sizes, strict=True))
-
-
-def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
-    """At most ``chunks`` consecutive pieces of equal size along ``dim`` (the last may be smaller); views."""
-    return split(input, max(1, -(-input.shape[_normal(input, dim)] // chunks)), dim)
-
-
-def unbind(input: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
-    """The slices along ``dim``, without that dimension; views."""
-    return tuple(squeeze(piece, dim) for piece in split(input, 1, dim)) if input.shape[dim] else ()
-
-
-def narrow(input: Tensor, dim: int, start: int, length: int) -> Tensor:
-    """``length`` slices from ``start`` on along ``dim``; a view."""
-    return input[(*(slice(None),) * _normal(input, dim), slice(start, start + length))]
 
 
 def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float | None = None) -> Tensor:
@@ -365,7 +287,7 @@ def _pad_by_index(input: Tensor, widths: list[tuple[int, int]], mode: str) -> Te
 
 def flip(input: Tensor, *dims: Any) -> Tensor:
     """The dimensions ``dims`` read backwards."""
-    return Flip.apply(input, tuple(_normal(input, d) for d in shape_of(dims)))
+    return Flip.apply(input, tuple(normal_dim(input, d) for d in shape_of(dims)))
 
 
 def clone(input: Tensor) -> Tensor:
@@ -397,18 +319,3 @@ def to(input: Tensor, *args: Any, dtype: Any = None, device: Any = None, copy: b
 
 def _is_dtype_name(name: str) -> bool:
     return not name.startswith(("cpu", "cuda"))
-
-
-def _one_dtype(tensors: Sequence[Tensor]) -> list[Tensor]:
-    dtype = reduce(np.promote_types, (x.dtype for x in tensors))
-    floats = [x.dtype for x in tensors if x.is_floating_point()]
-    if floats:
-        dtype = reduce(np.promote_types, floats)
-    return [x if x.dtype == dtype else to(x, dtype) for x in tensors]
-
-
-def _normal(input: Tensor, dim: int) -> int:
-    """``dim`` counted from the front."""
-    if not -max(input.ndim, 1) <= dim < max(input.ndim, 1):
-        raise IndexError(f"dimension out of range: expected {-input.ndim} to {input.ndim - 1}, got {dim}")
-    return dim % max(input.ndim, 1)

@@ -159,3 +159,26 @@ def test_the_window_counts_its_positions(size, kernel, stride, padding, dilation
         fitting = [s for s in starts if s + dilation * (kernel - 1) < size + after]
         if fitting:
             assert window.output_size((size, size))[axis] == len(fitting)
+
+
+@given(n=st.integers(1, 3), channels=st.integers(1, 4), kernels=st.integers(1, 4), biased=st.booleans(), seed=SEEDS)
+def test_a_1x1_convolution_is_one_linear_map_at_every_pixel(n, channels, kernels, biased, seed):
+    """Lecture line L2.1.3: values and gradients of ``pointwise_conv2d`` are those of ``conv2d``."""
+    rng = np.random.default_rng(seed)
+    shapes = [(n, channels, 3, 4), (kernels, channels, 1, 1), (kernels,)]
+    drawn = [rng.standard_normal(shape) for shape in shapes[: 3 if biased else 2]]
+    cotangent = minicnn.tensor(rng.standard_normal((n, kernels, 3, 4)))
+    results = []
+    for convolve in (minicnn.ops.pointwise_conv2d, F.conv2d):
+        leaves = [minicnn.tensor(array, requires_grad=True) for array in drawn]
+        y = convolve(*leaves)
+        y.backward(cotangent)
+        results.append([y.detach(), *(leaf.grad for leaf in leaves)])
+    for ours, convs in zip(*results, strict=True):
+        np.testing.assert_allclose(ours.numpy(), convs.numpy(), rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("weight", [(4, 3, 3, 3), (4, 2, 1, 1), (4, 3)])
+def test_a_pointwise_weight_is_one_number_for_each_pair_of_channels(weight):
+    with pytest.raises(ShapeError, match="K, C, 1, 1"):
+        minicnn.ops.pointwise_conv2d(minicnn.zeros(2, 3, 5, 4), minicnn.zeros(*weight))
