@@ -128,6 +128,11 @@ class Check:
 CHECKS: dict[str, dict[str, Check]] = {}
 
 
+def checks_of(task_id: str) -> list[Check]:
+    """The checks of a task that have been defined."""
+    return list(CHECKS.get(task_id, {}).values())
+
+
 def points(
     task_id: str, points: int, what: str, *, cases: Cases = None, count: int = 6
 ) -> Callable[[Callable[..., Any]], Callable[..., None]]:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from .checks import CHECKS, Case, Check
+from .checks import Case, Check, checks_of
 from .comparison import Difference, differences, same
 from .execution import SEVERITY, Failure, Outcome, State, execute
 from .holes import is_untouched
@@ -86,7 +86,7 @@ def identify(check: Check, outcomes: Sequence[Outcome], modules: Modules, seed: 
     candidates = [m for m in candidates if alike(outcomes, planted_outcomes(m, check, seed))]
     if not candidates:
         return None
-    for other in CHECKS[check.task_id].values():
+    for other in checks_of(check.task_id):
         if other.name == check.name:
             continue
         theirs = [execute(other, modules, case) for case in other.draw(seed)]

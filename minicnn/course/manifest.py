@@ -16,6 +16,7 @@ each stub file to the reference module that it is cut from::
 from __future__ import annotations
 
 import difflib
+import importlib.util
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -95,9 +96,21 @@ class Homework:
 
 
 def reference_path(module: str) -> Path:
-    """The file of a module of minicnn, found by its name alone: nothing is imported."""
-    path = PACKAGE.joinpath(*module.split(".")[1:])
-    return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+    """The file of a reference module. Those of minicnn are found by name alone, without an import.
+
+    Raises:
+        ManifestError: if there is no such module.
+    """
+    package, *rest = module.split(".")
+    if package == "minicnn":
+        path = PACKAGE.joinpath(*rest)
+        path = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+    else:
+        spec = importlib.util.find_spec(module)
+        path = Path(spec.origin if spec is not None and spec.origin else module)
+    if not path.is_file():
+        raise ManifestError(f"there is no module {module!r}")
+    return path
 
 
 def homework_ids() -> list[str]:

@@ -18,12 +18,12 @@ import numpy as np
 
 from minicnn import Tensor
 
-from .checks import CHECKS, Check
+from .checks import Check, checks_of
 from .execution import State
 from .holes import cut
 from .judging import alike, expected_outcomes, identify, judge, planted_outcomes
 from .loading import Unloadable, reference_modules
-from .manifest import Hole, Homework, Task, reference_path
+from .manifest import Hole, Homework, reference_path
 from .misconceptions import Mistake, load_source, mistakes, planted
 
 CHEATS = ("None", "the input", "zeros", "ones", "noise")
@@ -37,11 +37,6 @@ class Finding:
     what: str
     caught_by: tuple[str, ...]
     named: bool = False
-
-
-def task_checks(task: Task) -> list[Check]:
-    """The checks of a task that have been defined: import the homework's test file first."""
-    return list(CHECKS.get(task.id, {}).values())
 
 
 def stub_modules(homework: Homework) -> dict[str, ModuleType | Unloadable]:
@@ -58,7 +53,7 @@ def prove_stubs(homework: Homework) -> list[str]:
     modules = stub_modules(homework)
     found = []
     for task in homework.tasks:
-        for check in task_checks(task):
+        for check in checks_of(task.id):
             verdict = judge(check, modules)
             if verdict.state not in (State.NOT_ATTEMPTED, State.BLOCKED):
                 found.append(f"{check.name}: the untouched stub is {verdict.state}: {verdict.message}")
@@ -67,7 +62,7 @@ def prove_stubs(homework: Homework) -> list[str]:
 
 def prove_mistake(homework: Homework, mistake: Mistake) -> Finding:
     """Which checks of its task catch a planted mistake, and whether it is called by its name."""
-    checks = task_checks(homework.task(mistake.task))
+    checks = checks_of(mistake.task)
     caught = [check for check in checks if not _passes(check, mistake)]
     modules = planted(mistake)
     named = [identify(check, planted_outcomes(mistake, check), modules) for check in caught]
@@ -80,7 +75,7 @@ def _passes(check: Check, mistake: Mistake) -> bool:
 
 def prove_cheats(homework: Homework, hole: Hole) -> Iterator[Finding]:
     """Which checks catch a hole that returns something without looking."""
-    checks = task_checks(homework.task(hole.task))
+    checks = checks_of(hole.task)
     for cheat in CHEATS:
         modules = cheating(homework, hole, cheat)
         if modules is not None:
