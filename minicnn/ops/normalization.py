@@ -7,7 +7,7 @@ from typing import Any
 from ..autograd import Function
 from ..errors import ShapeError
 from ..tensor import Tensor
-from .running import moved_mean, moved_variance
+from .running import moved, moved_variance
 
 
 class BatchNorm(Function):
@@ -125,7 +125,7 @@ def batch_norm(
         raise ShapeError(f"expected more than one value a channel to normalise in training, got shape {input.shape}")
     y, mean, variance = BatchNorm.apply(input, weight, bias, eps)
     if count and running_mean is not None:
-        running_mean.array[...] = moved_mean(running_mean.array, mean.array, momentum)
+        running_mean.array[...] = moved(running_mean.array, mean.array, momentum)
         running_mean.mark_written()
     if count and running_var is not None:
         running_var.array[...] = moved_variance(running_var.array, variance.array, count, momentum)

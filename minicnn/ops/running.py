@@ -10,18 +10,18 @@ from __future__ import annotations
 from typing import Any
 
 
-def moved_mean(running: Any, mean: Any, momentum: float) -> Any:
-    """The running mean after one more batch.
+def moved(running: Any, batch: Any, momentum: float) -> Any:
+    """A running statistic after one more batch; for the mean that is all.
 
     Args:
-        running: the running mean until now (C,). It is not written into.
-        mean: the batch's (C,).
+        running: the statistic until now (C,). It is not written into.
+        batch: that of the batch (C,).
         momentum: the weight of the batch, from 0 to 1.
 
     Returns:
         (C,).
     """
-    return (1 - momentum) * running + momentum * mean
+    return (1 - momentum) * running + momentum * batch
 
 
 def moved_variance(running: Any, variance: Any, count: int, momentum: float) -> Any:
@@ -39,4 +39,4 @@ def moved_variance(running: Any, variance: Any, count: int, momentum: float) -> 
     Returns:
         (C,).
     """
-    return (1 - momentum) * running + momentum * (variance * (count / (count - 1)))
+    return moved(running, variance * (count / (count - 1)), momentum)

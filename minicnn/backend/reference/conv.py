@@ -17,6 +17,28 @@ import numpy as np
 from minicnn.backend.base import Pair, Window
 
 
+def taps(window: Window, out_size: Pair) -> Iterator[tuple[int, int, tuple[slice, slice]]]:
+    """For each tap (i, j) of the kernel, the pixels of the padded image that it sees, one for each window.
+
+    Args:
+        window: kernel size, stride and dilation; the padding has been done.
+        out_size: (oH, oW), how many windows lie below and beside each other.
+
+    Yields:
+        i, j and two slices (rows, columns), in reading order. ``padded[..., rows, columns]`` is oH x oW, and its entry
+        (p, q) is ``padded[..., p * stride + i * dilation, q * stride + j * dilation]``. Height and width have a stride
+        and a dilation each.
+    """
+
+    def seen(tap: int, axis: int) -> slice:
+        start = tap * window.dilation[axis]
+        return slice(start, start + (out_size[axis] - 1) * window.stride[axis] + 1, window.stride[axis])
+
+    for i in range(window.kernel_size[0]):
+        for j in range(window.kernel_size[1]):
+            yield i, j, (seen(i, 0), seen(j, 1))
+
+
 def im2col(x: np.ndarray, window: Window) -> np.ndarray:
     """Copy what each window sees into a column.
 
@@ -60,28 +82,6 @@ def col2im(columns: np.ndarray, x_shape: tuple[int, ...], window: Window) -> np.
     for i, j, seen in taps(window, (out_h, out_w)):
         padded[:, :, *seen] += columns[:, i, j].transpose(1, 0, 2, 3)  # (C, N, oH, oW) -> (N, C, oH, oW)
     return padded[:, :, above : above + h, left : left + w]
-
-
-def taps(window: Window, out_size: Pair) -> Iterator[tuple[int, int, tuple[slice, slice]]]:
-    """For each tap (i, j) of the kernel, the pixels of the padded image that it sees, one for each window.
-
-    Args:
-        window: kernel size, stride and dilation; the padding has been done.
-        out_size: (oH, oW), how many windows lie below and beside each other.
-
-    Yields:
-        i, j and two slices (rows, columns), in reading order. ``padded[..., rows, columns]`` is oH x oW, and its entry
-        (p, q) is ``padded[..., p * stride + i * dilation, q * stride + j * dilation]``. Height and width have a stride
-        and a dilation each.
-    """
-
-    def seen(tap: int, axis: int) -> slice:
-        start = tap * window.dilation[axis]
-        return slice(start, start + (out_size[axis] - 1) * window.stride[axis] + 1, window.stride[axis])
-
-    for i in range(window.kernel_size[0]):
-        for j in range(window.kernel_size[1]):
-            yield i, j, (seen(i, 0), seen(j, 1))
 
 
 def conv2d(x: np.ndarray, weight: np.ndarray, window: Window, groups: int = 1) -> np.ndarray:

@@ -1,0 +1,42 @@
+"""Batch normalisation in plain NumPy [Ioffe and Szegedy, 2015, Algorithm 1], and its gradient."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def batch_norm(
+    x: np.ndarray, weight: np.ndarray | None, bias: np.ndarray | None, eps: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Normalise each channel with the statistics of this batch, then scale and shift.
+
+    Args:
+        x: (N, C, ...); statistics are taken over all axes but 1, m values a channel.
+        weight, bias: gamma and beta (C,), or ``None`` for 1 and 0.
+        eps: added to the variance, so that a constant channel does not divide by zero.
+
+    Returns:
+        y like x, and (C,) each: the mean, the variance (over m, not m - 1) and 1 / sqrt(variance + eps).
+    """
+    raise NotImplementedError("hw2.9 batch_norm: not written yet, see assignments/hw2_convolution/README.md")
+
+
+def batch_norm_grad(
+    dy: np.ndarray, x: np.ndarray, weight: np.ndarray | None, mean: np.ndarray, inv_std: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The gradient through the normalisation *and* through the statistics, which move with x too.
+
+    Args:
+        dy: cotangent of y, like x.
+        x, weight: the input of ``batch_norm``, and its gamma or ``None``.
+        mean, inv_std: what ``batch_norm`` returned (C,).
+
+    Returns:
+        the gradients at x (like x), weight (C,) and bias (C,).
+    """
+    raise NotImplementedError("hw2.10 batch_norm_grad: not written yet, see assignments/hw2_convolution/README.md")
+
+
+def per_channel(values: np.ndarray, like: np.ndarray) -> np.ndarray:
+    """(C,) -> (1, C, 1, ...): lined up with axis 1 of ``like``."""
+    return values.reshape(1, -1, *[1] * (like.ndim - 2))
