@@ -1,0 +1,43 @@
+"""Batch norm's running statistics: what training remembers of its batches, for evaluation [Ioffe and Szegedy, 2015].
+
+A batch is normalised by its own mean and variance. An image that is to be classified later has no batch around it, so
+Algorithm 2 of the paper takes averages over training. They are kept as PyTorch keeps them, as exponential averages:
+after each batch the old value counts ``1 - momentum``, the new one ``momentum``.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def moved(running: Any, batch: Any, momentum: float) -> Any:
+    """A running statistic after one more batch; for the mean that is all.
+
+    Args:
+        running: the statistic until now (C,). It is not written into.
+        batch: that of the batch (C,).
+        momentum: the weight of the batch, from 0 to 1.
+
+    Returns:
+        (C,).
+    """
+    return running + momentum * (batch - running)
+
+
+def moved_variance(running: Any, variance: Any, count: int, momentum: float) -> Any:
+    """The running variance after one more batch.
+
+    A batch is normalised by its biased variance, an average over its ``count`` values. What is remembered is to hold
+    for all images, and is the unbiased estimate, over ``count - 1``.
+
+    Args:
+        running: the running variance until now (C,). It is not written into.
+        variance: the batch's biased variance (C,).
+        count: how many values a channel has in the batch, at least 2.
+        momentum: the weight of the batch, from 0 to 1.
+
+    Returns:
+        (C,).
+    """
+    unbiased = variance * count / (count - 1)
+    return running - momentum * (running - unbiased)
