@@ -24,7 +24,8 @@ from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-DOCUMENTS = (ROOT / "README.md", *sorted(ROOT.glob("docs/**/*.md")), *sorted(ROOT.glob("benchmarks/*.md")))
+PAGES = ("docs/**/*.md", "benchmarks/*.md", "assignments/**/*.md", "solutions/**/*.md")
+DOCUMENTS = (ROOT / "README.md", *(page for pattern in PAGES for page in sorted(ROOT.glob(pattern))))
 
 # [`path.py:Symbol.name`](address)
 SYMBOL_LINK = re.compile(r"\[`(?P<path>[\w./-]+\.py):(?P<symbol>[\w.]+)`\]\((?P<address>[^)\s]*)\)")

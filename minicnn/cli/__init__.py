@@ -69,7 +69,12 @@ def _run(argv: list[str]) -> int:
     parser = Parser(prog=f"minicnn {argv[0]}", description=command.HELP)
     command.add_arguments(parser)
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
-    return command.run(parser.parse_args(argv[1:]))
+    args = parser.parse_args(argv[1:])
+    if getattr(args, "mine", None) is not None:
+        from ._mine import run_with
+
+        return run_with(args.mine, argv)
+    return command.run(args)
 
 
 def _parser() -> Parser:

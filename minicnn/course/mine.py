@@ -33,27 +33,31 @@ class Substitutes(MetaPathFinder):
         return importlib.util.spec_from_file_location(fullname, self.files[fullname])
 
 
-def substitutes(root: Path, homework: Sequence[Homework]) -> dict[str, Path]:
-    """The student's files of some homework, by the name of the module that each stands for.
+def substitutes(root: Path, homework: Sequence[Homework]) -> tuple[dict[str, Path], list[str]]:
+    """The student's finished files of some homework, by the name of the module that each stands for.
+
+    Returns:
+        the files, and for each that is not finished a sentence that says so: minicnn's own module is used.
 
     Raises:
         FileNotFoundError: for a file that is not there.
-        ValueError: for one with holes that have not been filled, which names the first.
+        ValueError: if none is finished.
     """
-    files = {}
+    files, unfinished = {}, []
     for owner in homework:
         for stem, module in owner.modules.items():
             path = root / "assignments" / owner.folder / f"{stem}.py"
             if not path.is_file():
                 raise FileNotFoundError(f"{owner.id}: there is no {path}")
             source = path.read_text(encoding="utf-8")
-            for hole in owner.holes(stem):
-                if is_untouched(source, hole):
-                    raise ValueError(
-                        f"{owner.id} cannot be used yet: {hole.task} {hole.qualname} in {path} is not written"
-                    )
-            files[module] = path
-    return files
+            missing = [hole for hole in owner.holes(stem) if is_untouched(source, hole)]
+            if missing:
+                unfinished.append(f"{owner.folder}/{path.name}: {missing[0].task} {missing[0].qualname} is not written")
+            else:
+                files[module] = path
+    if not files:
+        raise ValueError(f"nothing to use yet: {'; '.join(unfinished)}")
+    return files, unfinished
 
 
 def install(files: Mapping[str, Path]) -> Substitutes:

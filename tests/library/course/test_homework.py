@@ -1,0 +1,251 @@
+"""The real homework: stubs are in step, untouched ones are NOT ATTEMPTED, the answer has 100 points, and every planted
+mistake and cheat is caught in its own task."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from minicnn.cli.course import load_checks
+from minicnn.course import proof
+from minicnn.course.build import build, stub, table_of_tasks
+from minicnn.course.checks import checks_of
+from minicnn.course.execution import State
+from minicnn.course.judging import judge
+from minicnn.course.loading import student_modules
+from minicnn.course.manifest import Homework, Task, homework, homework_ids, reference_path
+from minicnn.course.misconceptions import mistakes
+
+ROOT = Path(__file__).resolve().parents[3]
+RIGHT_ANSWERS = sorted(path for path in (ROOT / "tests" / "library" / "right_answers").iterdir() if path.is_dir())
+
+every_homework = pytest.mark.parametrize("name", homework_ids())
+every_task = pytest.mark.parametrize("task_id", [task.id for name in homework_ids() for task in homework(name).tasks])
+
+
+def loaded(name: str) -> Homework:
+    """A homework whose checks are defined."""
+    owner = homework(name)
+    if not checks_of(owner.tasks[0].id):
+        load_checks(ROOT, owner)
+    return owner
+
+
+def owner_and_task(task_id: str) -> tuple[Homework, Task]:
+    owner = loaded(task_id.partition(".")[0])
+    return owner, owner.task(task_id)
+
+
+def points(owner: Homework, impl: Path) -> dict[str, str]:
+    """The checks that do not pass, with their messages; all points are there if there are none."""
+    modules = student_modules(owner, impl)
+    verdicts = {c.name: judge(c, modules, impl) for task in owner.tasks for c in checks_of(task.id)}
+    return {name: v.message or str(v.state) for name, v in verdicts.items() if v.state is not State.PASS}
+
+
+def test_the_seven_assignments_are_there():
+    assert homework_ids() == [f"hw{number}" for number in range(1, 8)]
+
+
+def test_assignments_are_in_step_with_the_reference():
+    changes = build(ROOT, [homework(name) for name in homework_ids()], check=True)
+    assert not changes, "minicnn course build"
+
+
+@every_homework
+def test_stubs_put_together_again_are_the_reference(name):
+    owner = homework(name)
+    for stem, module in owner.modules.items():
+        made = stub(owner, stem)
+        assert made.restore(made.stub) == reference_path(module).read_text(encoding="utf-8")
+        handed_out = (ROOT / "assignments" / owner.folder / f"{stem}.py").read_text(encoding="utf-8")
+        assert made.restore(handed_out) == reference_path(module).read_text(encoding="utf-8")
+
+
+@every_homework
+def test_no_answer_lies_in_what_is_handed_out(name):
+    """The folder holds stubs and a handout; a hole has no line of its body left."""
+    owner = homework(name)
+    files = {path.name for path in (ROOT / "assignments" / owner.folder).iterdir() if path.name != "__pycache__"}
+    assert files == {"README.md", *(f"{stem}.py" for stem in owner.modules)}
+    for stem in owner.modules:
+        text = (ROOT / "assignments" / owner.folder / f"{stem}.py").read_text(encoding="utf-8")
+        assert text.count("not written yet, see") == len(owner.holes(stem))
+
+
+@every_task
+def test_the_checks_of_a_task_are_worth_its_points(task_id):
+    _, task = owner_and_task(task_id)
+    assert sum(check.points for check in checks_of(task.id)) == task.points
+
+
+@every_homework
+def test_checks_stand_in_the_file_that_the_manifest_names_and_nothing_else_does(name):
+    owner = loaded(name)
+    names = {check.name for task in owner.tasks for check in checks_of(task.id)}
+    tree = ast.parse((ROOT / owner.tests).read_text(encoding="utf-8"))
+    tests = {node.name for node in tree.body if isinstance(node, ast.FunctionDef) and node.name.startswith("test_")}
+    assert tests == names
+
+
+@every_homework
+def test_untouched_stubs_are_not_attempted_and_never_wrong(name):
+    owner = loaded(name)
+    modules = student_modules(owner, ROOT / "assignments")
+    for task in owner.tasks:
+        for check in checks_of(task.id):
+            verdict = judge(check, modules, ROOT / "assignments")
+            assert verdict.state is State.NOT_ATTEMPTED, f"{check.name}: {verdict.state} {verdict.message}"
+
+
+@every_homework
+def test_solutions_are_the_reference_itself_and_have_all_points(name):
+    owner = loaded(name)
+    assert not points(owner, ROOT / "solutions")
+    modules = student_modules(owner, ROOT / "solutions")
+    for hole in owner.holes():
+        reference = importlib.import_module(owner.modules[hole.stem])
+        first = hole.qualname.partition(".")[0]
+        assert getattr(modules[hole.stem], first) is getattr(reference, first)
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("author", RIGHT_ANSWERS, ids=lambda path: path.name)
+@every_homework
+def test_right_answers_by_another_road_have_all_points(name, author, seed):
+    owner = loaded(name)
+    modules = student_modules(owner, author)
+    for task in owner.tasks:
+        for check in checks_of(task.id):
+            verdict = judge(check, modules, author, seed)
+            assert verdict.state is State.PASS, verdict.message
+
+
+@every_task
+def test_every_planted_mistake_loses_points_in_its_own_task_and_is_named(task_id):
+    owner, _ = owner_and_task(task_id)
+    planted = [mistake for mistake in mistakes(owner.id) if mistake.task == task_id]
+    assert len(planted) >= 5
+    for mistake in planted:
+        finding = proof.prove_mistake(owner, mistake)
+        assert finding.caught_by, f"{mistake} loses no points"
+        assert finding.named, f"{mistake} is not called by its name by {finding.caught_by}"
+
+
+@every_task
+def test_every_cheat_loses_points_in_its_own_task(task_id):
+    owner, task = owner_and_task(task_id)
+    for hole in task.holes:
+        for finding in proof.prove_cheats(owner, hole):
+            assert finding.caught_by, f"{task_id}: {finding.what} loses no points"
+
+
+@every_homework
+def test_the_solution_says_which_test_catches_which_mistake(name):
+    owner = loaded(name)
+    page = (ROOT / "solutions" / owner.folder / "README.md").read_text(encoding="utf-8")
+    assert "\n".join(proof.table(proof.all_mistakes(owner))) in page, f"minicnn course proof {name} --write"
+
+
+@every_homework
+def test_the_handout_explains_every_task(name):
+    owner = homework(name)
+    page = (ROOT / owner.handout).read_text(encoding="utf-8")
+    assert table_of_tasks(owner) in page
+    headings = [line for line in page.splitlines() if line.startswith("## ")]
+    for task in owner.tasks:
+        assert f"## {task.id} {task.title}" in headings
+        assert task.minutes <= 60
+    assert f"{name}.W1" in page and f"{name}.W1" in (ROOT / "solutions" / owner.folder / "README.md").read_text()
+
+
+# --- the command lines, on one homework -----------------------------------------------------------------------------
+
+
+def pytest_run(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *arguments]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True)
+
+
+def test_stubs_show_a_table_and_no_traceback(tmp_path):
+    result = tmp_path / "result.json"
+    done = pytest_run("tests/test_resnet.py", f"--result={result}")
+    assert done.returncode == 1
+    assert "Traceback" not in done.stdout and "FAILURES" not in done.stdout and "Error" not in done.stdout
+    assert "hw4.1" in done.stdout and "NOT ATTEMPTED" in done.stdout and "0/100" in done.stdout
+    data = json.loads(result.read_text())
+    (owner,) = data["homework"]
+    assert owner["complete"] and owner["points"] == 0 and owner["max_points"] == 100
+    assert {task["state"] for task in owner["tasks"]} == {"NOT ATTEMPTED"}
+
+
+def test_solutions_pass_from_the_command_line():
+    done = pytest_run("tests/test_resnet.py", "--impl", "solutions")
+    assert done.returncode == 0 and "100/100" in done.stdout, done.stdout
+
+
+def test_one_task_of_a_student_is_checked_and_its_mistake_named(tmp_path):
+    """A hand-in with one planted mistake: the message as a student reads it."""
+    owner = homework("hw4")
+    mistake = next(m for m in mistakes("hw4") if m.name == "relu-before-addition")
+    from minicnn.course.misconceptions import planted_source
+
+    folder = tmp_path / owner.folder
+    folder.mkdir()
+    for stem in owner.modules:
+        text = (ROOT / "assignments" / owner.folder / f"{stem}.py").read_text(encoding="utf-8")
+        (folder / f"{stem}.py").write_text(planted_source(mistake) if stem == mistake.hole.stem else text)
+    done = pytest_run(owner.tests, f"--impl={tmp_path}", f"--task={mistake.task}")
+    assert done.returncode == 1
+    assert f"This is a known mistake, {mistake.name}: {mistake.diagnosis}" in done.stdout
+    assert f"Hint: {mistake.hint}" in done.stdout and "--case" in done.stdout and "Traceback" not in done.stdout
+
+
+def test_options_that_make_no_sense_are_refused():
+    assert "--task: there is no homework 'hw44'" in pytest_run("tests/test_resnet.py", "--task=hw44").stderr
+    assert "--impl: there is no folder 'nowhere'" in pytest_run("tests/test_resnet.py", "--impl=nowhere").stderr
+
+
+@pytest.mark.parametrize("name", homework_ids())
+def test_the_library_imports_with_a_students_modules_in_place_of_its_own(name):
+    """Solved stubs (here: the reference, from another file) stand in for the modules: nothing misses a helper."""
+    script = f"""
+import minicnn
+from minicnn.course.manifest import homework, reference_path
+from minicnn.course.mine import install
+owner = homework({name!r})
+install({{module: reference_path(module) for module in owner.modules.values()}})
+import pkgutil, importlib, minicnn
+for module in pkgutil.walk_packages(minicnn.__path__, "minicnn."):
+    if "cuda" not in module.name and "__main__" not in module.name and "plugin" not in module.name:
+        importlib.import_module(module.name)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+
+
+def test_training_with_mine_runs_the_students_code(tmp_path):
+    """A student's convolution that fails on purpose fails the training; a right one trains."""
+    owner = homework("hw2")
+    (tmp_path / "tests").mkdir()
+    folder = tmp_path / "assignments" / owner.folder
+    folder.mkdir(parents=True)
+    for stem, module in owner.modules.items():
+        (folder / f"{stem}.py").write_text(reference_path(module).read_text(encoding="utf-8"))
+    command = [sys.executable, "-m", "minicnn", "train", "resnet20", "--epochs=1", "--mine=hw2", "--quiet"]
+    path = folder / "conv.py"
+    text = path.read_text()
+    start = text.index("def conv2d(")
+    body = text.index('    """', text.index('"""', start) + 3) + len('    """\n')
+    path.write_text(f"{text[:body]}    raise ArithmeticError('my own convolution ran')\n{text[body:]}")
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 1 and "my own convolution ran" in done.stderr
+    path.write_text((ROOT / "assignments" / owner.folder / "conv.py").read_text())
+    done = subprocess.run([*command[:-1]], cwd=tmp_path, capture_output=True, text=True)
+    assert "not yours: hw2_convolution/conv.py: hw2." in done.stderr and done.returncode == 0, done.stderr
