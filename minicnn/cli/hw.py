@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import os
 import subprocess
@@ -38,7 +39,18 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError(f"which task? For example `minicnn hw {args.verb} hw4.2`; `minicnn hw list` names them")
     with misuse():
         chosen = _chosen(args.name)
-        return {"list": _list, "status": _status, "check": _check, "solution": _solution}[args.verb](chosen, args)
+        if args.verb in ("status", "check"):
+            _ready()
+    return {"list": _list, "status": _status, "check": _check, "solution": _solution}[args.verb](chosen, args)
+
+
+def _ready() -> None:
+    """Raises FileNotFoundError outside of a course, UsageError without pytest."""
+    from ..course.build import course_root
+
+    course_root()
+    if importlib.util.find_spec("pytest") is None:
+        raise UsageError('pytest is missing: pip install -e ".[test]"')
 
 
 def _chosen(name: str | None) -> list[Homework]:
@@ -114,11 +126,7 @@ def _solution(chosen: list[Homework], args: argparse.Namespace) -> int:
 
 def _pytest(arguments: list[str], args: argparse.Namespace, capture: bool = False) -> subprocess.CompletedProcess[str]:
     """Run pytest at the top of the course, in a process of its own: a student's code may do anything to it."""
-    import importlib.util
-
     from ..course.build import course_root
 
-    if importlib.util.find_spec("pytest") is None:
-        raise UsageError('pytest is missing: pip install "minicnn[test]"')
     command = [sys.executable, "-m", "pytest", *arguments, f"--impl={args.impl}"]
     return subprocess.run(command, cwd=course_root(), env=dict(os.environ), capture_output=capture, text=True)

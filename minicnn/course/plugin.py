@@ -170,5 +170,5 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
             for line in table(owner, tasks, impl):
                 terminalreporter.write_line(line)
     if path := config.getoption("result"):
-        write(path, results, impl)
+        write(path, results, impl, config.getoption("case_seed"))
         terminalreporter.write_line(f"result written to {path}")

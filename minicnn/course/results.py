@@ -108,7 +108,7 @@ def next_step(owner: Homework, result: TaskResult, states: Mapping[str, State]) 
     return f"{named}: " * bool(named) + f"minicnn hw check {result.task.id}"
 
 
-def as_json(results: Iterable[CheckResult], impl: str) -> dict[str, Any]:
+def as_json(results: Iterable[CheckResult], impl: str, case_seed: int = 0) -> dict[str, Any]:
     """The run as ``docs/course-results.md`` describes it."""
     assignments = []
     for owner, tasks in by_homework(results).items():
@@ -122,7 +122,8 @@ def as_json(results: Iterable[CheckResult], impl: str) -> dict[str, Any]:
                 "tasks": [_task(result) for result in tasks],
             }
         )
-    return {"schema": SCHEMA, "minicnn": minicnn.__version__, "impl": impl, "homework": assignments}
+    head = {"schema": SCHEMA, "minicnn": minicnn.__version__, "impl": impl, "case_seed": case_seed}
+    return {**head, "homework": assignments}
 
 
 def _is_complete(owner: Homework, tasks: Sequence[TaskResult]) -> bool:
@@ -142,8 +143,8 @@ def _task(result: TaskResult) -> dict[str, Any]:
     }
 
 
-def write(path: str | Path, results: Iterable[CheckResult], impl: str) -> None:
+def write(path: str | Path, results: Iterable[CheckResult], impl: str, case_seed: int = 0) -> None:
     """Write the JSON file, whole or not at all."""
-    text = json.dumps(as_json(results, impl), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    text = json.dumps(as_json(results, impl, case_seed), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     with replacing(Path(path)) as temporary:
         Path(temporary).write_text(text, encoding="utf-8")

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jsonschema
 import pytest
 
 from minicnn.cli import main
@@ -206,6 +207,9 @@ def test_the_json_file_is_complete_and_honest(course, tmp_path):
     path = tmp_path / "result.json"
     write(path, results(), "assignments")
     data = json.loads(path.read_text())
+    schema = json.loads((Path(__file__).resolve().parents[3] / "docs" / "result.schema.json").read_text())
+    jsonschema.Draft202012Validator.check_schema(schema)
+    jsonschema.validate(data, schema)
     assert data == as_json(results(), "assignments") and data["schema"] == "minicnn/homework-result/1"
     (owner,) = data["homework"]
     assert (owner["id"], owner["points"], owner["max_points"], owner["complete"]) == ("hw9", 50, 100, False)
