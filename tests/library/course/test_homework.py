@@ -6,8 +6,12 @@ from __future__ import annotations
 import ast
 import importlib
 import json
+import os
+import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -249,3 +253,36 @@ def test_training_with_mine_runs_the_students_code(tmp_path):
     path.write_text((ROOT / "assignments" / owner.folder / "conv.py").read_text())
     done = subprocess.run([*command[:-1]], cwd=tmp_path, capture_output=True, text=True)
     assert "not yours: hw2_convolution/conv.py: hw2." in done.stderr and done.returncode == 0, done.stderr
+
+
+def test_watching_checks_again_on_every_save(tmp_path):
+    """``minicnn hw check --watch`` in a copy of the course, until the second table is there; then Ctrl-C."""
+    owner = homework("hw2")
+    folder = tmp_path / "assignments" / owner.folder
+    shutil.copytree(ROOT / "assignments" / owner.folder, folder)
+    (tmp_path / "tests").mkdir()
+    for name in ("tests/__init__.py", "tests/conftest.py", owner.tests):
+        shutil.copy(ROOT / name, tmp_path / name)
+    output = tmp_path / "output.txt"
+    with open(output, "w") as stream:
+        command = [sys.executable, "-m", "minicnn", "hw", "check", "hw2.1", "--watch"]
+        watching = subprocess.Popen(command, cwd=tmp_path, stdout=stream, stderr=stream, start_new_session=True)
+        try:
+            wait_for(output, "NOT ATTEMPTED", 1)
+            (folder / "conv.py").write_text("def broken(:\n")
+            wait_for(output, "SyntaxError", 1)
+            os.killpg(watching.pid, signal.SIGINT)
+            assert watching.wait(20) == 130
+        finally:
+            if watching.poll() is None:
+                os.killpg(watching.pid, signal.SIGKILL)
+                watching.wait()
+
+
+def wait_for(file: Path, text: str, times: int) -> None:
+    """Until ``text`` stands in ``file`` that many times; fails after a minute."""
+    for _ in range(600):
+        if file.read_text().count(text) >= times:
+            return
+        time.sleep(0.1)
+    raise AssertionError(f"{text!r} did not come:\n{file.read_text()}")
