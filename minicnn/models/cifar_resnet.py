@@ -17,11 +17,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from .. import nn
-from ..nn import functional as F
-from ..tensor import Tensor
-from .registry import Score, register
-from .resnet import PAPER, BasicBlock, PlainBlock, conv3x3
+from minicnn import nn
+from minicnn.models.registry import Score, register
+from minicnn.models.resnet import PAPER, BasicBlock, PlainBlock, conv3x3
+from minicnn.nn import functional as F
+from minicnn.tensor import Tensor
 
 # fmt: off
 # The table of section 4.2, for a 32 x 32 image.
@@ -51,7 +51,8 @@ ERRORS: dict[str, Score] = {
 class ZeroPadShortcut(nn.Module):
     """Option A, without parameters: every s-th pixel, and zeros for the new channels.
 
-    (N, in_planes, H, W) -> (N, out_planes, H/s, W/s)
+    (N, in_planes, H, W) -> (N, out_planes, H/s, W/s), rounded up. The pixels are those of rows and columns
+    0, s, 2s ...; the new channels, all zero, follow the old ones.
     """
 
     def __init__(self, in_planes: int, out_planes: int, stride: int) -> None:
@@ -67,6 +68,18 @@ class ZeroPadShortcut(nn.Module):
         return f"stride={self.stride}, new_channels={self.new_channels}"
 
 
+def blocks_per_stage(depth: int) -> int:
+    """The n of a network of ``depth`` = 6n + 2 layers: three stages of n blocks, and the first and the last layer.
+
+    Raises:
+        ValueError: where ``depth`` is not 6n + 2 with n >= 1.
+    """
+    n, remainder = divmod(depth - 2, 6)
+    if n < 1 or remainder:
+        raise ValueError(f"depth (={depth}) must be 6n + 2: 8, 14, 20, ...")
+    return n
+
+
 class CifarResNet(nn.Module):
     """6n + 2 layers: (N, in_channels, H, W) -> (N, num_classes), for any size; 32 x 32 in the paper.
 
@@ -75,9 +88,7 @@ class CifarResNet(nn.Module):
 
     def __init__(self, block: type[BasicBlock], depth: int, num_classes: int = 10, in_channels: int = 3) -> None:
         super().__init__()
-        n, remainder = divmod(depth - 2, 6)
-        if n < 1 or remainder:
-            raise ValueError(f"depth (={depth}) must be 6n + 2: 8, 14, 20, ...")
+        n = blocks_per_stage(depth)
         self.inplanes = 16
         self.conv1 = conv3x3(in_channels, self.inplanes)
         self.bn1 = nn.BatchNorm2d(self.inplanes)
@@ -93,7 +104,11 @@ class CifarResNet(nn.Module):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
     def _make_layer(self, block: type[BasicBlock], planes: int, blocks: int, stride: int = 1) -> nn.Sequential:
-        """One stage. Its first block alone changes the width and, by ``stride``, the size."""
+        """One stage of ``blocks`` blocks. Its first block alone changes the width and, by ``stride``, the size.
+
+        The first block reads ``self.inplanes`` channels and, unless nothing changes or the block is a ``PlainBlock``,
+        has a ``ZeroPadShortcut`` for ``downsample``. Afterwards ``self.inplanes`` is ``planes``.
+        """
         downsample = None
         if (stride != 1 or self.inplanes != planes) and block is not PlainBlock:
             downsample = ZeroPadShortcut(self.inplanes, planes, stride)

@@ -22,10 +22,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from .. import nn
-from ..tensor import Tensor
-from .registry import Paper, register
-from .resnet import CONFIGS, VARIANTS, ResNet
+from minicnn import nn
+from minicnn.models.registry import Paper, register
+from minicnn.models.resnet import CONFIGS, VARIANTS, ResNet
+from minicnn.tensor import Tensor
 
 PAPER = Paper(
     title="Deformable Convolutional Networks",
@@ -45,6 +45,17 @@ class OffsetConv2d(nn.DeformConv2d):
     """
 
     def __init__(self, *args: Any, modulated: bool = False, **options: Any) -> None:
+        """A ``DeformConv2d`` with a second convolution that tells it where to look.
+
+        Args:
+            args, options: as of ``nn.DeformConv2d``; once ``super().__init__`` has them, the layer has
+                ``in_channels``, ``kernel_size``, ``stride``, ``padding`` and ``dilation``.
+            modulated: version 2: predict a mask too.
+
+        The layer then also has ``modulated``; ``taps``, the number of taps kH * kW; and ``offsets``, an ``nn.Conv2d``
+        with a bias. It reads all input channels, has the kernel, stride, padding and dilation of the layer, and
+        2 * taps output channels, 3 * taps if modulated. All its parameters are 0.
+        """
         super().__init__(*args, **options)
         self.modulated = modulated
         self.taps = self.kernel_size[0] * self.kernel_size[1]
@@ -71,13 +82,32 @@ class OffsetConv2d(nn.DeformConv2d):
         return out
 
     def where(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
-        """The offsets (N, 2 * taps, H', W') and the mask (N, taps, H', W') or ``None`` that ``x`` calls for."""
+        """Where to look in ``x``, and how much each sample counts: what ``offsets`` says about it.
+
+        Args:
+            x: (N, C, H, W).
+
+        Returns:
+            the offsets (N, 2 * taps, H', W'), which are the first 2 * taps channels that ``self.offsets`` predicts; and
+            the mask (N, taps, H', W'), the sigmoid of the other channels, or ``None`` unless ``modulated``.
+        """
         predicted = self.offsets(x)
         if not self.modulated:
             return predicted, None
         return predicted[:, : 2 * self.taps], nn.functional.sigmoid(predicted[:, 2 * self.taps :])
 
     def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
+        """Look ``where`` the layer itself says: the deformable convolution of ``x`` with its own offsets and mask.
+
+        ``nn.DeformConv2d.forward(input, offset, mask)`` is the convolution. Gradients reach ``x`` on two roads, as what
+        is sampled and through the places.
+
+        Args:
+            x: (N, C, H, W).
+
+        Returns:
+            (N, K, H', W').
+        """
         return super().forward(x, *self.where(x))
 
 

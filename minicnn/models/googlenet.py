@@ -123,6 +123,30 @@ class BasicConv2d(nn.Module):
         return F.relu(x)
 
 
+class NaiveInception(nn.Module):
+    """The module without reductions (Figure 2a, L2.1.1): (N, C, H, W) -> (N, ch1x1 + ch3x3 + ch5x5 + C, H, W).
+
+    Four branches read the input and are concatenated along the channels, in this order: ``branch1``, ``branch2`` and
+    ``branch3``, a ``BasicConv2d`` each with 1x1, 3x3 and 5x5 kernels (in either variant), and ``branch4``, 3x3 max
+    pooling with stride 1. All maps stay H x W. No network here uses it: each module would be wider than the one before.
+    """
+
+    def __init__(self, in_channels: int, ch1x1: int, ch3x3: int, ch5x5: int, variant: str = "paper") -> None:
+        super().__init__()
+        conv = partial(BasicConv2d, variant=variant)
+        self.branch1 = conv(in_channels, ch1x1, kernel_size=1)
+        self.branch2 = conv(in_channels, ch3x3, kernel_size=3, padding=1)
+        self.branch3 = conv(in_channels, ch5x5, kernel_size=5, padding=2)
+        self.branch4 = nn.MaxPool2d(kernel_size=3, stride=1, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        branch1 = self.branch1(x)  # (N, C, H, W) -> (N, ch1x1, H, W)
+        branch2 = self.branch2(x)  # (N, C, H, W) -> (N, ch3x3, H, W)
+        branch3 = self.branch3(x)  # (N, C, H, W) -> (N, ch5x5, H, W)
+        branch4 = self.branch4(x)  # (N, C, H, W)
+        return cat([branch1, branch2, branch3, branch4], 1)  # (N, ch1x1 + ch3x3 + ch5x5 + C, H, W)
+
+
 class Inception(nn.Module):
     """The module with dimension reductions (Figure 2b, L2.1.2): (N, in_channels, H, W) -> (N, K, H, W).
 
@@ -172,30 +196,6 @@ class Inception(nn.Module):
         branch3 = self.branch3(x)  # (N, C, H, W) -> (N, ch5x5red, H, W) -> (N, ch5x5, H, W)
         branch4 = self.branch4(x)  # (N, C, H, W) -> (N, pool_proj, H, W)
         return cat([branch1, branch2, branch3, branch4], 1)  # (N, ch1x1 + ch3x3 + ch5x5 + pool_proj, H, W)
-
-
-class NaiveInception(nn.Module):
-    """The module without reductions (Figure 2a, L2.1.1): (N, C, H, W) -> (N, ch1x1 + ch3x3 + ch5x5 + C, H, W).
-
-    Four branches read the input and are concatenated along the channels, in this order: ``branch1``, ``branch2`` and
-    ``branch3``, a ``BasicConv2d`` each with 1x1, 3x3 and 5x5 kernels (in either variant), and ``branch4``, 3x3 max
-    pooling with stride 1. All maps stay H x W. No network here uses it: each module would be wider than the one before.
-    """
-
-    def __init__(self, in_channels: int, ch1x1: int, ch3x3: int, ch5x5: int, variant: str = "paper") -> None:
-        super().__init__()
-        conv = partial(BasicConv2d, variant=variant)
-        self.branch1 = conv(in_channels, ch1x1, kernel_size=1)
-        self.branch2 = conv(in_channels, ch3x3, kernel_size=3, padding=1)
-        self.branch3 = conv(in_channels, ch5x5, kernel_size=5, padding=2)
-        self.branch4 = nn.MaxPool2d(kernel_size=3, stride=1, padding=1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        branch1 = self.branch1(x)  # (N, C, H, W) -> (N, ch1x1, H, W)
-        branch2 = self.branch2(x)  # (N, C, H, W) -> (N, ch3x3, H, W)
-        branch3 = self.branch3(x)  # (N, C, H, W) -> (N, ch5x5, H, W)
-        branch4 = self.branch4(x)  # (N, C, H, W)
-        return cat([branch1, branch2, branch3, branch4], 1)  # (N, ch1x1 + ch3x3 + ch5x5 + C, H, W)
 
 
 class InceptionAux(nn.Module):
@@ -257,6 +257,12 @@ def auxiliary_loss(
     for other in auxiliary:
         loss = loss + weight * criterion(other, target)
     return loss
+
+
+def renormalise(x: Tensor) -> Tensor:
+    """Images (N, 3, H, W) normalised with ImageNet's mean and deviation, as those normalised with 0.5 and 0.5."""
+    channels = [x[:, c : c + 1] * (STD[c] / 0.5) + (MEAN[c] - 0.5) / 0.5 for c in range(3)]  # each (N, 1, H, W)
+    return cat(channels, 1)
 
 
 class GoogLeNet(nn.Module):
@@ -331,24 +337,19 @@ class GoogLeNet(nn.Module):
         """The module of that row of Table 1."""
         return Inception(in_channels, *FILTERS[name], variant=self.variant)
 
-    def _transform_input(self, x: Tensor) -> Tensor:
-        if not self.transform_input:
-            return x
-        channels = [x[:, c : c + 1] * (STD[c] / 0.5) + (MEAN[c] - 0.5) / 0.5 for c in range(3)]  # each (N, 1, H, W)
-        return cat(channels, 1)  # (N, 3, H, W)
-
     def forward(self, x: Tensor) -> Tensor | GoogLeNetOutputs:
         """Table 1 from top to bottom: the modules of the constructor in their order, ``norm1`` and ``norm2`` if any.
 
         Args:
-            x: (N, in_channels, H, W), checked by ``require_size`` and given to ``_transform_input`` first.
+            x: (N, in_channels, H, W). ``require_size`` checks it; with ``transform_input``, ``renormalise`` comes next.
 
         Returns:
             Logits (N, num_classes). In training, if there are auxiliary classifiers, ``GoogLeNetOutputs``: ``aux1``
             reads the output of module 4a and ``aux2`` that of 4d. They do not run in evaluation.
         """
         require_size(x, SMALLEST_INPUT[self.variant])
-        x = self._transform_input(x)
+        if self.transform_input:
+            x = renormalise(x)
         x = self.conv1(x)  # (N, 3, 224, 224) -> (N, 64, 112, 112)
         x = self.maxpool1(x)  # (N, 64, 56, 56)
         if self.norm1 is not None:

@@ -26,10 +26,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from .. import nn
-from ..ops import residual_add
-from ..tensor import Tensor
-from .registry import Paper, Score, register
+from minicnn import nn
+from minicnn.models.registry import Paper, Score, register
+from minicnn.ops import residual_add
+from minicnn.tensor import Tensor
 
 PAPER = Paper(
     title="Deep Residual Learning for Image Recognition",
@@ -65,10 +65,39 @@ def conv1x1(in_planes: int, out_planes: int, stride: int = 1) -> nn.Conv2d:
     return nn.Conv2d(in_planes, out_planes, 1, stride, bias=False)
 
 
+def projection(
+    in_planes: int, out_planes: int, stride: int = 1, norm_layer: Callable[[int], nn.Module] = nn.BatchNorm2d
+) -> nn.Sequential:
+    """Option B, the shortcut with weights: a 1x1 convolution W_s and its norm (equation 2; L2.2.6).
+
+    (N, in_planes, H, W) -> (N, out_planes, H/stride, W/stride)
+
+    Args:
+        stride: the block's, so that branch and shortcut have one size.
+        norm_layer: builds, from the number of channels, what stands in for batch norm.
+
+    Returns:
+        An ``nn.Sequential`` of the convolution, without a bias, and the norm.
+    """
+    return nn.Sequential(conv1x1(in_planes, out_planes, stride), norm_layer(out_planes))
+
+
 class BasicBlock(nn.Module):
     """Two 3x3 convolutions of K = ``planes`` filters, the first with stride s; a shortcut (Figure 5, left).
 
-    ``downsample`` is the module in the shortcut, where the shape changes. Both variants are the same here.
+    (N, C, H, W) -> (N, K, H/s, W/s): ReLU(F(x) + x), where F is conv1, bn1, ReLU, conv2, bn2.
+
+    Args:
+        inplanes: C, the channels of the input.
+        planes: K.
+        stride: s, of the first convolution alone.
+        downsample: the module in the shortcut, where the shape changes; None for the identity.
+        groups, base_width, dilation: other values than 1, 64 and 1 are for ``Bottleneck`` only.
+        norm_layer: builds, from the number of channels, what follows each convolution; None for ``nn.BatchNorm2d``.
+        variant: accepted and not used, for both variants are the same here.
+
+    The parts are ``conv1``, ``bn1``, ``relu``, ``conv2``, ``bn2`` and ``downsample``, and the number ``stride``. The
+    convolutions are padded and have no bias. Raises ValueError for groups, base_width or dilation that it cannot do.
     """
 
     expansion = 1
@@ -122,8 +151,23 @@ class PlainBlock(BasicBlock):
 class Bottleneck(nn.Module):
     """1x1 narrows to w channels, 3x3 works on them, 1x1 widens to 4K; and a shortcut (Figure 5, right).
 
-    w = K * base_width / 64 * groups, which is K = ``planes`` in a ResNet. The paper's variant has stride s
+    (N, C, H, W) -> (N, 4K, H/s, W/s): ReLU(F(x) + x), where F is conv1, bn1, ReLU, conv2, bn2, ReLU, conv3, bn3.
+
+    w = floor(K * base_width / 64) * groups, which is K = ``planes`` in a ResNet. The paper's variant has stride s
     in the first 1x1, which therefore looks at one pixel in s x s; torchvision's has it in the 3x3.
+
+    Args:
+        inplanes: C, the channels of the input.
+        planes: K.
+        stride: s.
+        downsample: the module in the shortcut, where the shape changes; None for the identity.
+        groups, dilation: of the 3x3 convolution.
+        base_width: see w.
+        norm_layer: builds, from the number of channels, what follows each convolution; None for ``nn.BatchNorm2d``.
+        variant: ``"paper"`` or ``"torchvision"``.
+
+    The parts are ``conv1`` to ``conv3``, ``bn1`` to ``bn3``, ``relu`` and ``downsample``, and the number ``stride``.
+    The convolutions have no bias.
     """
 
     expansion = 4
@@ -261,7 +305,19 @@ class ResNet(nn.Module):
     def _make_layer(
         self, block: Block, planes: int, blocks: int, stride: int = 1, dilate: bool = False
     ) -> nn.Sequential:
-        """One stage. Only the first block changes the width and, by ``stride``, the size, and so projects."""
+        """One stage. Only the first block changes the width and, by ``stride``, the size, and so projects.
+
+        Args:
+            planes: of each block; the stage puts out planes * expansion channels.
+            blocks: how many.
+            stride: of the first block.
+            dilate: keep the size: instead of by its stride, multiply ``self.dilation`` by ``stride``. The first block
+                still has the dilation of the stage before.
+
+        Every block gets ``self.groups`` and ``self.base_width``, ``self._norm_layer`` and ``self.variant``. The first
+        reads ``self.inplanes`` channels and, unless nothing changes or the block is a ``PlainBlock``, has a
+        ``projection`` for ``downsample``. Afterwards ``self.inplanes`` is what the stage puts out.
+        """
         out_planes = planes * block.expansion
         previous_dilation = self.dilation
         if dilate:
@@ -269,7 +325,7 @@ class ResNet(nn.Module):
             stride = 1
         downsample = None
         if (stride != 1 or self.inplanes != out_planes) and block is not PlainBlock:
-            downsample = nn.Sequential(conv1x1(self.inplanes, out_planes, stride), self._norm_layer(out_planes))
+            downsample = projection(self.inplanes, out_planes, stride, self._norm_layer)
 
         options: dict[str, Any] = {
             "groups": self.groups,
@@ -283,6 +339,10 @@ class ResNet(nn.Module):
         return nn.Sequential(*layers)
 
     def _forward_impl(self, x: Tensor) -> Tensor:
+        """The rows of Table 1 from top to bottom: (N, in_channels, H, W) -> (N, num_classes), the logits.
+
+        Stem (conv1, bn1, relu, maxpool), layer1 to layer4, head (avgpool, flatten, fc).
+        """
         # Shapes for 224 x 224; e = 1 with basic blocks, 4 with bottlenecks.
         x = self.conv1(x)  # (N, 3, 224, 224) -> (N, 64, 112, 112)
         x = self.bn1(x)
@@ -304,6 +364,10 @@ class ResNet(nn.Module):
 
 
 def _build(name: str, num_classes: int, options: dict[str, Any]) -> ResNet:
+    """The network called ``name``, with the block and the number of blocks a stage that ``CONFIGS`` gives it.
+
+    ``options`` are further arguments of ``ResNet``, by name.
+    """
     block, layers, *_ = CONFIGS[name]
     return ResNet(block, layers, num_classes, **options)
 

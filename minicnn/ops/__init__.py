@@ -39,7 +39,6 @@ from .arithmetic import (
     neg,
     pow,
     remainder,
-    residual_add,
     sub,
 )
 from .conv import conv2d
@@ -96,6 +95,7 @@ from .reduction import (
     var,
 )
 from .reduction import any_ as any
+from .residual import residual_add
 from .shape import (
     expand,
     flatten,

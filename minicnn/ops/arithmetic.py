@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 
 from ..autograd import Function
-from ..errors import ShapeError
 from ..tensor import Tensor
 from .broadcast import operands, unbroadcast
 
@@ -173,19 +172,6 @@ def remainder(input: Any, other: Any) -> Tensor:
 def neg(input: Tensor) -> Tensor:
     """``-input``."""
     return Neg.apply(input)
-
-
-def residual_add(branch: Tensor, shortcut: Tensor) -> Tensor:
-    """``F(x) + x``, the sum that makes a residual block (lecture line L2.2.3; He et al. 2015, equation 1).
-
-    Unlike ``+`` it refuses to broadcast: a branch and a shortcut of different shapes are a mistake in the block.
-
-    Raises:
-        ShapeError: if the shapes differ.
-    """
-    if branch.shape != shortcut.shape:
-        raise ShapeError(f"residual_add: the branch has shape {branch.shape}, the shortcut {shortcut.shape}")
-    return add(branch, shortcut)
 
 
 def compare(name: str) -> Any:

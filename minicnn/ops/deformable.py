@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..autograd import Function
-from ..backend.base import Window
-from ..errors import ShapeError
-from ..tensor import Tensor
-from .geometry import convolution_window, on_batch, pair
-from .matrix import check_dtypes
+from minicnn.autograd import Function
+from minicnn.backend.base import Window
+from minicnn.errors import ShapeError
+from minicnn.ops.geometry import convolution_window, on_batch, pair
+from minicnn.ops.matrix import check_dtypes
+from minicnn.tensor import Tensor
 
 
 class DeformIm2col(Function):
@@ -92,10 +92,42 @@ def _convolve(
     check_dtypes(input, weight, bias)
     check_dtypes(input, offset, mask)
 
+    return sample_and_convolve(input, offset, weight, bias, window, mask, groups, offset_groups)
+
+
+def sample_and_convolve(
+    input: Tensor,
+    offset: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    window: Window,
+    mask: Tensor | None,
+    groups: int,
+    offset_groups: int,
+) -> Tensor:
+    """``deform_conv2d`` of a batch whose shapes have been checked: ``DeformIm2col``, then a product for each group.
+
+    ``DeformIm2col.apply(input, offset, mask, window, offset_groups)`` is a tensor (C * kH * kW, N * oH * oW). Its rows
+    are in the order of ``im2col``: by channel, then by tap; its columns by image, then by window. Group g of the
+    filters, the g-th of ``groups`` equal runs, sees group g of the channels only.
+
+    Args:
+        input: (N, C, H, W).
+        offset, mask: as of ``deform_conv2d``.
+        weight: (K, C / groups, kH, kW).
+        bias: (K,), added to each output channel, or ``None``.
+        window: the geometry; ``window.output_size((H, W))`` is (oH, oW).
+        groups: of the convolution: how the filters share out the channels.
+        offset_groups: of the offsets: how many runs of channels have offsets of their own.
+
+    Returns:
+        (N, K, oH, oW), contiguous.
+    """
+    n, filters = input.shape[0], weight.shape[0]
     columns = DeformIm2col.apply(input, offset, mask, window, offset_groups)  # (C*kH*kW, N*oH*oW)
     columns = columns.reshape(groups, columns.shape[0] // groups, -1)
     y = weight.reshape(groups, filters // groups, -1) @ columns  # (G, K/G, N*oH*oW)
-    y = y.reshape(filters, n, *out_size).transpose(0, 1)  # (N, K, oH, oW)
+    y = y.reshape(filters, n, *window.output_size(input.shape[2:])).transpose(0, 1)  # (N, K, oH, oW)
     return (y if bias is None else y + bias.reshape(-1, 1, 1)).contiguous()
 
 

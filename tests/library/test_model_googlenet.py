@@ -25,6 +25,7 @@ from minicnn.models.googlenet import (
     NaiveInception,
     Row,
     auxiliary_loss,
+    renormalise,
 )
 from minicnn.nn import functional as F
 
@@ -354,14 +355,18 @@ def test_initialisation() -> None:
 
 
 def test_transform_input_undoes_imagenets_normalisation() -> None:
-    """From (pixel - mean) / deviation to (pixel - 0.5) / 0.5."""
-    model = undrawn(transform_input=True)
+    """From (pixel - mean) / deviation to (pixel - 0.5) / 0.5, and only if asked for."""
     pixels = np.random.default_rng(0).random((2, 3, 4, 4))
     mean, std = np.array([0.485, 0.456, 0.406])[:, None, None], np.array([0.229, 0.224, 0.225])[:, None, None]
-    transformed = model._transform_input(minicnn.tensor((pixels - mean) / std))
+    transformed = renormalise(minicnn.tensor((pixels - mean) / std))
     np.testing.assert_allclose(transformed.numpy(), (pixels - 0.5) / 0.5, atol=1e-12)
-    x = minicnn.tensor(pixels)
-    assert undrawn()._transform_input(x) is x
+
+    x = minicnn.tensor(images((1, 3, 32, 32)))
+    model = models.create_model("googlenet", num_classes=2, aux_logits=False, transform_input=True).eval()
+    transformed = model(x).detach().numpy()
+    model.transform_input = False
+    np.testing.assert_array_equal(transformed, model(renormalise(x)).detach().numpy())
+    assert np.abs(transformed - model(x).detach().numpy()).max() > 1e-3
 
 
 # ------------------------------------------------------------ training

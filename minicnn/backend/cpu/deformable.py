@@ -1,19 +1,25 @@
 """Deformable sampling in Numba: ``backend/reference/deformable.py`` on all cores, one tap of one image at a time.
 
-For a tap, ``_locate`` first writes down where each window samples: four addresses and four weights. Then every
-channel of the group reads through the same list. Threads never share what they write: columns and the gradients of
-offsets and mask are cut by (image, tap), the gradient of the image by (image, block of channels).
+For a tap, ``locate`` first writes down where each window samples: four addresses and four weights. Then every channel
+of the group reads (``gather``) and writes (``scatter``) through the same list. Threads never share what they write:
+columns and the gradients of offsets and mask are cut by (image, tap), the gradient of the image by (image, block of
+channels).
 
 No pixel outside the image is read: a corner that lies outside has weight 0 and the address of a pixel inside. So has
 a sample whose offset is NaN or infinite: it counts as outside.
+
+In what follows L = oH * oW is the number of windows, an address is ``row * W + column`` in a plane of H * W pixels,
+and the four corners come in the order upper left, upper right, lower left, lower right.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numba import njit, prange
 
-from ..base import Window
+from minicnn.backend.base import Window
 
 CHANNEL_BLOCKS = 4  # pieces of an image's channels that threads may share out; each locates the samples anew
 
@@ -23,11 +29,11 @@ def deform_im2col(
 ) -> np.ndarray:
     """See ``reference.deformable.deform_im2col``."""
     n, channels = x.shape[:2]
-    taps = window.kernel_size[0] * window.kernel_size[1]
-    columns = np.empty((channels * taps, n * offset.shape[2] * offset.shape[3]), x.dtype)
+    x, offset, mask = _ready(x, offset, mask)
+    columns = np.empty((channels, mask.shape[1] // offset_groups, n, mask.shape[2] * mask.shape[3]), x.dtype)
     if columns.size:
-        _sample(*_ready(x, offset, mask), _geometry(window), offset_groups, columns)
-    return columns
+        _sample(x, offset, mask, _flat(window), offset_groups, columns)
+    return columns.reshape(columns.shape[0] * columns.shape[1], columns.shape[2] * columns.shape[3])
 
 
 def deform_im2col_grad(
@@ -40,105 +46,278 @@ def deform_im2col_grad(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
     """See ``reference.deformable.deform_im2col_grad``."""
     x, offset, modulation = _ready(x, offset, mask)
-    d_columns = np.ascontiguousarray(d_columns)
+    n, taps, out_h, out_w = modulation.shape
+    d_columns = np.ascontiguousarray(d_columns).reshape(x.shape[1], taps // offset_groups, n, out_h * out_w)
     d_x, d_offset, d_mask = np.zeros_like(x), np.zeros_like(offset), np.zeros_like(modulation)
     if d_columns.size:
-        _image_grad(d_columns, offset, modulation, _geometry(window), offset_groups, d_x)
-        _offset_grad(d_columns, x, offset, modulation, _geometry(window), offset_groups, d_offset, d_mask)
+        _image_grad(d_columns, offset, modulation, _flat(window), offset_groups, d_x)
+        _offset_grad(d_columns, x, offset, modulation, _flat(window), offset_groups, d_offset, d_mask)
     return d_x, d_offset, None if mask is None else d_mask
 
 
+def _flat(window: Window) -> tuple[int, ...]:
+    """The window's numbers in one flat tuple: all that ``prange`` can hand to its threads."""
+    above_below, left_right = window.padding
+    return (*window.kernel_size, *window.stride, *above_below, *left_right, *window.dilation)
+
+
 def _ready(x: np.ndarray, offset: np.ndarray, mask: np.ndarray | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Contiguous arrays; no mask is an empty one."""
-    mask = np.empty((0, 0, 0, 0), x.dtype) if mask is None else np.ascontiguousarray(mask)
-    return np.ascontiguousarray(x), np.ascontiguousarray(offset), mask
+    """Contiguous arrays; no mask is one of ones."""
+    if mask is None:
+        n, rows, out_h, out_w = offset.shape
+        mask = np.ones((n, rows // 2, out_h, out_w), x.dtype)
+    return np.ascontiguousarray(x), np.ascontiguousarray(offset), np.ascontiguousarray(mask)
 
 
-def _geometry(window: Window) -> tuple[int, int, int, int, int, int, int, int]:
-    (top, _), (left, _) = window.padding
-    return (*window.kernel_size, *window.stride, top, left, *window.dilation)
-
-
-@njit(cache=True)
-def _locate(dy, dx, tap, geometry, height, width, address, nearness, slope_y, slope_x):
-    """Fill in, for one tap and every window, the addresses, weights and slopes of the four pixels around its sample.
-
-    ``dy, dx`` are the offsets (oH, oW) of the tap; the other four are (4, oH * oW): upper left, upper right, lower
-    left, lower right.
-    """
-    kernel_h, kernel_w, stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w = geometry
-    row0 = tap // kernel_w * dilation_h - pad_h
-    column0 = tap % kernel_w * dilation_w - pad_w
-    for p in range(dy.shape[0]):
-        for q in range(dy.shape[1]):
-            window = p * dy.shape[1] + q
-            y = p * stride_h + row0 + dy[p, q]
-            x = q * stride_w + column0 + dx[p, q]
-            if not (-1 <= y < height and -1 <= x < width):  # NaN is outside too
-                for corner in range(4):
-                    address[corner, window] = 0
-                    nearness[corner, window] = 0
-                    slope_y[corner, window] = 0
-                    slope_x[corner, window] = 0
-                continue
-            top, left = int(np.floor(y)), int(np.floor(x))
-            below, right = y - top, x - left
-            for down in range(2):
-                for across in range(2):
-                    qy, qx = top + down, left + across
-                    corner = 2 * down + across
-                    inside = 0 <= qy < height and 0 <= qx < width
-                    near_y = below if down else 1 - below
-                    near_x = right if across else 1 - right
-                    address[corner, window] = qy * width + qx if inside else 0
-                    nearness[corner, window] = near_y * near_x if inside else 0
-                    slope_y[corner, window] = (near_x if down else -near_x) if inside else 0
-                    slope_x[corner, window] = (near_y if across else -near_y) if inside else 0
+# ---- one window and one tap: where it samples, and how much each pixel around counts ------------------------------
 
 
 @njit(cache=True)
-def _samples(offset, which, tap, geometry, height, width, dtype):
-    """Where the windows of one image sample with one tap: what ``_locate`` says, in fresh memory.
+def place(offset: Any, group: int, tap: int, p: int, q: int, window: Window) -> Any:
+    """Where one tap of one window samples: its place on the regular grid, moved by its offset (equation 2).
 
-    ``offset`` is the image's (2 G K, oH, oW); ``which`` counts the taps of all groups.
+    Args:
+        offset: (2 * G * kH * kW, oH, oW), the offsets of one image. The blocks of the G groups of channels follow each
+            other; in a block each tap has two planes, in reading order of the taps, first dy, then dx, in pixels.
+        group: number of the group of channels, from 0.
+        tap: number of the tap in reading order, from 0: ``i * kW + j`` for row i and column j of the kernel.
+        p, q: row and column of the window, that is of the output pixel.
+        window: the geometry of the convolution; ``window.padding`` is ``((above, below), (left, right))``. An offset
+            is in pixels of the image: neither stride nor dilation stretches it.
+
+    Returns:
+        (y, x): row and column in the unpadded image, whose first pixel is (0, 0). Not rounded; may lie outside.
     """
-    windows = offset.shape[1] * offset.shape[2]
-    address = np.empty((4, windows), np.int64)
-    weights = np.empty((3, 4, windows), dtype)
-    dy, dx = offset[2 * which], offset[2 * which + 1]
-    _locate(dy, dx, tap, geometry, height, width, address, weights[0], weights[1], weights[2])
-    return address, weights[0], weights[1], weights[2]
+    kernel_h, kernel_w = window.kernel_size
+    i, j = tap // kernel_w, tap % kernel_w
+    plane = 2 * (group * kernel_h * kernel_w + tap)
+    y = p * window.stride[0] - window.padding[0][0] + i * window.dilation[0] + offset[plane, p, q]
+    x = q * window.stride[1] - window.padding[1][0] + j * window.dilation[1] + offset[plane + 1, p, q]
+    return y, x
+
+
+@njit(cache=True)
+def corners(y: float, x: float, height: int, width: int) -> Any:
+    """The four pixels around a place, and how much each counts there (equations 3 and 4).
+
+    A pixel q counts with ``g(q_y, y) * g(q_x, x)`` where ``g(a, b) = max(0, 1 - |a - b|)``: by its nearness. The sample
+    at (y, x) is the sum of the four pixels times these weights.
+
+    Args:
+        y, x: the place, in pixels; any number, also a negative, an infinite one, or NaN.
+        height, width: size of the image.
+
+    Returns:
+        (addresses, weights), a tuple of four each, in the order upper left, upper right, lower left, lower right; the
+        upper row is floor(y), the left column is floor(x). An address is ``row * width + column``. A corner outside
+        the image has address 0 and weight 0, so that whoever reads there reads a pixel that exists, and that does not
+        count. If all four lie outside, or the place is not a number, all eight are 0.
+    """
+    if not (-1 <= y < height and -1 <= x < width):  # NaN is outside too
+        return (0, 0, 0, 0), (0.0, 0.0, 0.0, 0.0)
+    top, left = int(np.floor(y)), int(np.floor(x))
+    below, right = y - top, x - left  # how far past the upper left pixel, in [0, 1)
+    up, down = top >= 0, top + 1 < height  # which rows and columns there are
+    west, east = left >= 0, left + 1 < width
+    first = top * width + left
+    addresses = (
+        first if up and west else 0,
+        first + 1 if up and east else 0,
+        first + width if down and west else 0,
+        first + width + 1 if down and east else 0,
+    )
+    weights = (
+        (1 - below) * (1 - right) if up and west else 0.0,
+        (1 - below) * right if up and east else 0.0,
+        below * (1 - right) if down and west else 0.0,
+        below * right if down and east else 0.0,
+    )
+    return addresses, weights
+
+
+@njit(cache=True)
+def slopes(y: float, x: float, height: int, width: int) -> Any:
+    """How fast the weights of ``corners`` change as the place moves: their derivatives in y, and in x.
+
+    On a grid line, where a weight has a kink, it is the slope towards larger coordinates (down, right). That is what
+    the formula for the square from floor(y), floor(x) gives.
+
+    Args:
+        y, x, height, width: as of ``corners``.
+
+    Returns:
+        (in y, in x), a tuple of four each, in the order of the corners. For a corner outside the image, and everywhere
+        if the place is not a number, 0.
+    """
+    if not (-1 <= y < height and -1 <= x < width):
+        return (0.0, 0.0, 0.0, 0.0), (0.0, 0.0, 0.0, 0.0)
+    top, left = int(np.floor(y)), int(np.floor(x))
+    below, right = y - top, x - left
+    up, down = top >= 0, top + 1 < height
+    west, east = left >= 0, left + 1 < width
+    in_y = (
+        right - 1 if up and west else 0.0,
+        -right if up and east else 0.0,
+        1 - right if down and west else 0.0,
+        right if down and east else 0.0,
+    )
+    in_x = (
+        below - 1 if up and west else 0.0,
+        1 - below if up and east else 0.0,
+        -below if down and west else 0.0,
+        below if down and east else 0.0,
+    )
+    return in_y, in_x
+
+
+# ---- one tap and one channel, all windows of an image -------------------------------------------------------------
+
+
+@njit(cache=True)
+def gather(plane: Any, addresses: Any, weights: Any, samples: Any) -> None:
+    """Read one channel where one tap samples: for each window the sum over its corners of weight times pixel.
+
+    Args:
+        plane: (H * W,), the channel, flat.
+        addresses: (4, L) integers, for each window the addresses of its four corners.
+        weights: (4, L), how much each of them counts. With a mask they have been multiplied by it.
+        samples: (L,), to be written. It may hold anything before.
+    """
+    for w in range(samples.size):
+        samples[w] = (
+            weights[0, w] * plane[addresses[0, w]]
+            + weights[1, w] * plane[addresses[1, w]]
+            + weights[2, w] * plane[addresses[2, w]]
+            + weights[3, w] * plane[addresses[3, w]]
+        )
+
+
+@njit(cache=True)
+def scatter(cotangent: Any, addresses: Any, weights: Any, d_plane: Any) -> None:
+    """The gradient of ``gather`` at the plane, added to ``d_plane``: each pixel gets its share of each sample's.
+
+    Args:
+        cotangent: (L,), the gradient at ``samples``.
+        addresses, weights: as of ``gather``.
+        d_plane: (H * W,), to be added to. It holds what other taps have brought, and windows overlap too.
+    """
+    for w in range(cotangent.size):
+        d_plane[addresses[0, w]] += weights[0, w] * cotangent[w]
+        d_plane[addresses[1, w]] += weights[1, w] * cotangent[w]
+        d_plane[addresses[2, w]] += weights[2, w] * cotangent[w]
+        d_plane[addresses[3, w]] += weights[3, w] * cotangent[w]
+
+
+@njit(cache=True)
+def weight_grad(cotangent: Any, plane: Any, addresses: Any, d_weights: Any) -> None:
+    """The gradient at the weights, but for the mask, added to ``d_weights``: how much each corner would have brought.
+
+    All channels of a group sample at the same places, with the same weights; this is called for each of them.
+
+    Args:
+        cotangent: (L,), the gradient at the channel's ``samples``.
+        plane, addresses: as of ``gather``.
+        d_weights: (4, L), to be added to: ``cotangent * pixel`` of each corner. It holds the sum over the channels
+            before.
+    """
+    for corner in range(4):
+        for w in range(cotangent.size):
+            d_weights[corner, w] += cotangent[w] * plane[addresses[corner, w]]
+
+
+@njit(cache=True)
+def offset_grad(
+    d_weights: Any, weights: Any, slopes_y: Any, slopes_x: Any, modulation: Any, d_y: Any, d_x: Any, d_modulation: Any
+) -> None:
+    """The gradients at the offsets and at the mask, from that at the weights: the chain rule through ``corners``.
+
+    A sample is ``modulation * sum over corners of weight * pixel``, and the weights depend on the place, which moves
+    one to one with its offset.
+
+    Args:
+        d_weights: (4, L), what ``weight_grad`` has summed over the channels. The mask is not in it.
+        weights: (4, L), of the corners.
+        slopes_y, slopes_x: (4, L), derivatives of the weights in y and in x.
+        modulation: (L,), the mask.
+        d_y, d_x, d_modulation: (L,), to be written: the gradients at dy, dx and the mask. They may hold anything
+            before.
+    """
+    for w in range(modulation.size):
+        in_y = in_x = unmasked = d_weights[0, w] * 0
+        for corner in range(4):
+            in_y += slopes_y[corner, w] * d_weights[corner, w]
+            in_x += slopes_x[corner, w] * d_weights[corner, w]
+            unmasked += weights[corner, w] * d_weights[corner, w]
+        d_y[w] = modulation[w] * in_y
+        d_x[w] = modulation[w] * in_x
+        d_modulation[w] = unmasked
+
+
+# ---- one tap, all windows: the lists -------------------------------------------------------------------------------
+
+
+@njit(cache=True)
+def _window(geometry):
+    """``_flat`` undone."""
+    kernel_h, kernel_w, stride_h, stride_w, above, below, left, right, dilation_h, dilation_w = geometry
+    padding = ((above, below), (left, right))
+    return Window((kernel_h, kernel_w), (stride_h, stride_w), padding, (dilation_h, dilation_w))
+
+
+@njit(cache=True)
+def locate(offset, group, tap, geometry, height, width):
+    """Addresses and weights (4, L) of all windows of an image: ``corners`` at each ``place``."""
+    window, (out_h, out_w) = _window(geometry), offset.shape[1:]
+    addresses = np.empty((4, out_h * out_w), np.int64)
+    weights = np.empty((4, out_h * out_w), offset.dtype)
+    for p in range(out_h):
+        for q in range(out_w):
+            y, x = place(offset, group, tap, p, q, window)
+            address, weight = corners(y, x, height, width)
+            for corner in range(4):
+                addresses[corner, p * out_w + q] = address[corner]
+                weights[corner, p * out_w + q] = weight[corner]
+    return addresses, weights
+
+
+@njit(cache=True)
+def incline(offset, group, tap, geometry, height, width):
+    """The slopes (4, L) in y and in x of all windows of an image."""
+    window, (out_h, out_w) = _window(geometry), offset.shape[1:]
+    slopes_y = np.empty((4, out_h * out_w), offset.dtype)
+    slopes_x = np.empty((4, out_h * out_w), offset.dtype)
+    for p in range(out_h):
+        for q in range(out_w):
+            y, x = place(offset, group, tap, p, q, window)
+            in_y, in_x = slopes(y, x, height, width)
+            for corner in range(4):
+                slopes_y[corner, p * out_w + q] = in_y[corner]
+                slopes_x[corner, p * out_w + q] = in_x[corner]
+    return slopes_y, slopes_x
+
+
+# ---- all taps and channels, on all cores ---------------------------------------------------------------------------
+# columns (C, K, N, L), mask (N, G * K, oH, oW), K = kH * kW
 
 
 @njit(cache=True, parallel=True)
 def _sample(x, offset, mask, geometry, groups, columns):
     images, channels, height, width = x.shape
-    taps = geometry[0] * geometry[1]
-    windows = offset.shape[2] * offset.shape[3]
+    taps, windows = columns.shape[1], columns.shape[3]
     per_group = channels // groups
     for job in prange(images * groups * taps):
         n, group, tap = job // (groups * taps), job // taps % groups, job % taps
-        which = group * taps + tap
-        address, nearness, _, _ = _samples(offset[n], which, tap, geometry, height, width, x.dtype)
-        if mask.size:
-            nearness *= mask[n, which].reshape(windows)
+        addresses, weights = locate(offset[n], group, tap, geometry, height, width)
+        weights *= mask[n, group * taps + tap].reshape(windows)
         for channel in range(group * per_group, (group + 1) * per_group):
             plane = x[n, channel].reshape(height * width)
-            out = columns[channel * taps + tap, n * windows : (n + 1) * windows]
-            for w in range(windows):
-                out[w] = (
-                    nearness[0, w] * plane[address[0, w]]
-                    + nearness[1, w] * plane[address[1, w]]
-                    + nearness[2, w] * plane[address[2, w]]
-                    + nearness[3, w] * plane[address[3, w]]
-                )
+            gather(plane, addresses, weights, columns[channel, tap, n])
 
 
 @njit(cache=True, parallel=True)
 def _image_grad(d_columns, offset, mask, geometry, groups, d_x):
     images, channels, height, width = d_x.shape
-    taps = geometry[0] * geometry[1]
-    windows = offset.shape[2] * offset.shape[3]
+    taps, windows = d_columns.shape[1], d_columns.shape[3]
     per_group = channels // groups
     blocks = min(CHANNEL_BLOCKS, per_group)
     for job in prange(images * groups * blocks):
@@ -146,46 +325,34 @@ def _image_grad(d_columns, offset, mask, geometry, groups, d_x):
         first = group * per_group + block * per_group // blocks
         last = group * per_group + (block + 1) * per_group // blocks
         for tap in range(taps):
-            which = group * taps + tap
-            address, nearness, _, _ = _samples(offset[n], which, tap, geometry, height, width, d_x.dtype)
-            if mask.size:
-                nearness *= mask[n, which].reshape(windows)
+            addresses, weights = locate(offset[n], group, tap, geometry, height, width)
+            weights *= mask[n, group * taps + tap].reshape(windows)
             for channel in range(first, last):
-                plane = d_x[n, channel].reshape(height * width)
-                cotangent = d_columns[channel * taps + tap, n * windows : (n + 1) * windows]
-                for w in range(windows):
-                    for corner in range(4):
-                        plane[address[corner, w]] += nearness[corner, w] * cotangent[w]
+                d_plane = d_x[n, channel].reshape(height * width)
+                scatter(d_columns[channel, tap, n], addresses, weights, d_plane)
 
 
 @njit(cache=True, parallel=True)
 def _offset_grad(d_columns, x, offset, mask, geometry, groups, d_offset, d_mask):
     images, channels, height, width = x.shape
-    taps = geometry[0] * geometry[1]
-    windows = offset.shape[2] * offset.shape[3]
+    taps, windows = d_columns.shape[1], d_columns.shape[3]
     per_group = channels // groups
     for job in prange(images * groups * taps):
         n, group, tap = job // (groups * taps), job // taps % groups, job % taps
-        which = group * taps + tap
-        address, nearness, slope_y, slope_x = _samples(offset[n], which, tap, geometry, height, width, x.dtype)
-        towards = np.zeros((4, windows), x.dtype)  # sum over channels of cotangent * pixel, for each corner
+        addresses, weights = locate(offset[n], group, tap, geometry, height, width)
+        slopes_y, slopes_x = incline(offset[n], group, tap, geometry, height, width)
+        d_weights = np.zeros((4, windows), x.dtype)
         for channel in range(group * per_group, (group + 1) * per_group):
             plane = x[n, channel].reshape(height * width)
-            cotangent = d_columns[channel * taps + tap, n * windows : (n + 1) * windows]
-            for corner in range(4):
-                for w in range(windows):
-                    towards[corner, w] += cotangent[w] * plane[address[corner, w]]
-        d_row = d_offset[n, 2 * which].reshape(windows)
-        d_column = d_offset[n, 2 * which + 1].reshape(windows)
-        for corner in range(4):
-            for w in range(windows):
-                d_row[w] += slope_y[corner, w] * towards[corner, w]
-                d_column[w] += slope_x[corner, w] * towards[corner, w]
-        if mask.size:
-            d_modulation = d_mask[n, which].reshape(windows)
-            for w in range(windows):
-                modulation = mask[n, which, w // offset.shape[3], w % offset.shape[3]]
-                d_row[w] *= modulation
-                d_column[w] *= modulation
-                for corner in range(4):
-                    d_modulation[w] += nearness[corner, w] * towards[corner, w]
+            weight_grad(d_columns[channel, tap, n], plane, addresses, d_weights)
+        which = group * taps + tap
+        offset_grad(
+            d_weights,
+            weights,
+            slopes_y,
+            slopes_x,
+            mask[n, which].reshape(windows),
+            d_offset[n, 2 * which].reshape(windows),
+            d_offset[n, 2 * which + 1].reshape(windows),
+            d_mask[n, which].reshape(windows),
+        )

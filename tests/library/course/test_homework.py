@@ -7,6 +7,7 @@ import ast
 import importlib
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -135,11 +136,13 @@ def test_right_answers_by_another_road_have_all_points(name, author, seed):
 def test_every_planted_mistake_loses_points_in_its_own_task_and_is_named(task_id):
     owner, _ = owner_and_task(task_id)
     planted = [mistake for mistake in mistakes(owner.id) if mistake.task == task_id]
+    page = (ROOT / "solutions" / owner.folder / "README.md").read_text(encoding="utf-8")
     assert len(planted) >= 5
     for mistake in planted:
         finding = proof.prove_mistake(owner, mistake)
         assert finding.caught_by, f"{mistake} loses no points"
         assert finding.named, f"{mistake} is not called by its name by {finding.caught_by}"
+        assert proof.table([finding])[-1] in page, f"minicnn course proof {owner.id} --write"
 
 
 @every_task
@@ -151,10 +154,13 @@ def test_every_cheat_loses_points_in_its_own_task(task_id):
 
 
 @every_homework
-def test_the_solution_says_which_test_catches_which_mistake(name):
-    owner = loaded(name)
+def test_the_solution_lists_every_planted_mistake_and_no_other(name):
+    owner = homework(name)
     page = (ROOT / "solutions" / owner.folder / "README.md").read_text(encoding="utf-8")
-    assert "\n".join(proof.table(proof.all_mistakes(owner))) in page, f"minicnn course proof {name} --write"
+    listed = re.findall(rf"^\| ({name}\.\d+) \| ([\w-]+) \| ", page, re.MULTILINE)
+    assert listed == [(mistake.task, mistake.name) for mistake in mistakes(name)], (
+        f"minicnn course proof {name} --write"
+    )
 
 
 @every_homework
