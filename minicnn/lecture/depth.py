@@ -179,6 +179,12 @@ def verdict(data: Depth) -> str:
 COLOURS = ("#d97706", "#e8413c", "#2a6fbb")
 
 
+def _seen(sensitivity: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """First row and column with a gradient, and how many there are up to the last."""
+    places = np.argwhere(sensitivity)
+    return places.min(axis=0), np.ptp(places, axis=0) + 1
+
+
 def draw(data: Depth) -> Any:
     """Layers and error by year; receptive fields by layer; where the last map of each network looks."""
     from matplotlib.figure import Figure as Drawing
@@ -200,31 +206,33 @@ def draw(data: Depth) -> Any:
             str(data.layers[place]), (place, data.layers[place]), (0, 6), textcoords="offset points", color="#2a6fbb"
         )
     layers.set_ylabel("layers with weights", color="#2a6fbb")
+    layers.set(yscale="log", ylim=(4, 300), yticks=(10, 100))
 
     for i, (name, colour) in enumerate(zip(NETWORKS, COLOURS, strict=True)):
         count = int(np.isfinite(data.fields[i]).sum())
         right.plot(np.arange(1, count + 1), data.fields[i, :count], color=colour, label=f"{name}, theoretical")
         right.plot(data.convolutions[i], data.effective[i], "o--", color=colour, label=f"{name}, effective")
     right.axhline(224, color="#7f8c9b", linestyle=":")
-    right.text(33, 224, "image", ha="right", va="bottom", fontsize=8, color="#7f8c9b")
+    right.text(1, 224, "image", va="bottom", fontsize=8, color="#7f8c9b")
     right.set(title="receptive field (L1.1)", xlabel="convolutions", ylabel="side in pixels", yscale="log")
     right.legend(frameon=False, fontsize=8)
 
-    side = data.maps.shape[1]
     for i, name in enumerate(NETWORKS):
         axes = drawing.add_subplot(grid[1, 2 * i : 2 * i + 2])
         axes.imshow(np.sqrt(data.maps[i]), cmap="magma")
-        for extent, colour in ((data.theoretical[i, -1], "white"), (data.effective[i, -1], "#3ff3ff")):
-            corner = (side - extent) / 2 - 0.5
-            axes.add_patch(Rectangle((corner, corner), extent, extent, fill=False, edgecolor=colour))
-        axes.set(
-            title=f"{name}: the middle of the last map", xticks=[], yticks=[], xlim=(0, side - 1), ylim=(side - 1, 0)
+        (top, left_edge), (height, width) = _seen(data.maps[i])
+        axes.add_patch(
+            Rectangle((left_edge - 0.5, top - 0.5), width, height, fill=False, edgecolor="white", linewidth=2)
         )
+        extent = data.effective[i, -1]
+        corner = left_edge + (width - extent) / 2 - 0.5, top + (height - extent) / 2 - 0.5
+        axes.add_patch(Rectangle(corner, extent, extent, fill=False, edgecolor="#3ff3ff"))
+        axes.set(title=f"{name}: the middle of the last map", xticks=[], yticks=[])
     for axes in (left, right, layers):
         axes.spines["top"].set_visible(False)
     drawing.suptitle(
         "Depth (L1.1, L2.2.1). Below: square root of the gradient at each pixel, untrained networks on photographs; "
-        "white: theoretical field, cyan: area of the effective one",
+        "white: where it is not zero, cyan: area of the effective field",
         fontsize=10,
     )
     return drawing
