@@ -1,0 +1,133 @@
+"""Joining tensors and taking them apart: concatenate, stack, split.
+
+An inception module (lecture line L2.1.1) and a dense block (L2.3.1) are held together by ``cat``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import reduce
+from typing import Any
+
+import numpy as np
+
+from minicnn.autograd import Function
+from minicnn.errors import ShapeError
+from minicnn.ops.shape import normal_dim, squeeze, to, unsqueeze
+from minicnn.tensor import Tensor
+
+
+class Cat(Function):
+    """Tensors end to end along an axis: each gets its own stretch of the cotangent (lecture lines L2.1.1, L2.3.1)."""
+
+    @staticmethod
+    def forward(ctx: Any, *xs: Any, axis: int) -> Any:
+        """Lay the arrays ``xs`` end to end, in the order given.
+
+        Args:
+            ctx: keeps what ``backward`` needs; ``ctx.backend.xp`` is NumPy, or CuPy on a GPU.
+            xs: one array or more, of equal shapes but for their length along ``axis``.
+            axis: counted from the front, 0 to ndim - 1.
+
+        Returns:
+            An array as long along ``axis`` as all of ``xs`` together.
+        """
+        # Make room for everything, then write each array into its place.
+        shape = list(xs[0].shape)
+        shape[axis] = sum(x.shape[axis] for x in xs)
+        ctx.places = []
+        out = np.empty(shape, dtype=xs[0].dtype)
+        start = 0
+        for x in xs:
+            place = [slice(None)] * out.ndim
+            place[axis] = slice(start, start + x.shape[axis])
+            out[tuple(place)] = x
+            ctx.places.append(tuple(place))
+            start += x.shape[axis]
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, dy: Any) -> Any:
+        """The gradients at ``xs``, given ``dy``, the gradient at the output and of its shape.
+
+        Returns:
+            A tuple with one array for each of ``xs``, in their order and of their shapes.
+        """
+        return tuple(dy[place].copy() for place in ctx.places)
+
+
+def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
+    """``tensors`` end to end along ``dim``: how an inception module and a dense block join their branches.
+
+    Raises:
+        ShapeError: if they differ in another dimension than ``dim``.
+    """
+    tensors = [x for x in tensors if x.shape != (0,)] or list(tensors)[:1]
+    if not tensors:
+        raise ValueError("cat: expected at least one tensor, got none")
+    axis = normal_dim(tensors[0], dim)
+    first = tensors[0].shape
+    for index, x in enumerate(tensors):
+        if x.ndim != len(first) or any(
+            n != m for a, (n, m) in enumerate(zip(x.shape, first, strict=True)) if a != axis
+        ):
+            raise ShapeError(
+                f"cat: expected shapes that agree in every dimension but {axis}, "
+                f"got {first} for tensor 0 and {x.shape} for tensor {index}"
+            )
+    return Cat.apply(*_one_dtype(tensors), axis=axis)
+
+
+def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
+    """Tensors of one shape along a new dimension ``dim``.
+
+    Raises:
+        ShapeError: if the shapes differ.
+    """
+    tensors = list(tensors)
+    if not tensors:
+        raise ValueError("stack: expected at least one tensor, got none")
+    for index, x in enumerate(tensors):
+        if x.shape != tensors[0].shape:
+            raise ShapeError(
+                f"stack: expected equal shapes, got {tensors[0].shape} for tensor 0 and {x.shape} for tensor {index}"
+            )
+    place = dim % (tensors[0].ndim + 1)
+    return cat([unsqueeze(x, place) for x in tensors], place)
+
+
+def split(input: Tensor, split_size: int | Sequence[int], dim: int = 0) -> tuple[Tensor, ...]:
+    """Consecutive pieces along ``dim``: of one size (the last may be smaller), or of the sizes given; views."""
+    axis = normal_dim(input, dim)
+    length = input.shape[axis]
+    if isinstance(split_size, int):
+        sizes = [min(split_size, length - start) for start in range(0, length, split_size)] or [0]
+    else:
+        sizes = list(split_size)
+        if sum(sizes) != length:
+            raise ShapeError(f"split: sizes {sizes} do not add up to {length}, the length of dimension {axis}")
+    ends = np.cumsum(sizes).tolist()
+    return tuple(narrow(input, axis, end - size, size) for end, size in zip(ends, sizes, strict=True))
+
+
+def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
+    """At most ``chunks`` consecutive pieces of equal size along ``dim`` (the last may be smaller); views."""
+    return split(input, max(1, -(-input.shape[normal_dim(input, dim)] // chunks)), dim)
+
+
+def unbind(input: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
+    """The slices along ``dim``, without that dimension; views."""
+    return tuple(squeeze(piece, dim) for piece in split(input, 1, dim)) if input.shape[dim] else ()
+
+
+def narrow(input: Tensor, dim: int, start: int, length: int) -> Tensor:
+    """``length`` slices from ``start`` on along ``dim``; a view."""
+    return input[(*(slice(None),) * normal_dim(input, dim), slice(start, start + length))]
+
+
+def _one_dtype(tensors: Sequence[Tensor]) -> list[Tensor]:
+    dtype = reduce(np.promote_types, (x.dtype for x in tensors))
+    floats = [x.dtype for x in tensors if x.is_floating_point()]
+    if floats:
+        dtype = reduce(np.promote_types, floats)
+    return [x if x.dtype == dtype else to(x, dtype) for x in tensors]
