@@ -11,12 +11,10 @@ from .activation import (
     hardswish,
     hardtanh,
     leaky_relu,
-    log_softmax,
     relu,
     relu6,
     sigmoid,
     silu,
-    softmax,
     tanh,
 )
 from .arithmetic import (
@@ -24,7 +22,6 @@ from .arithmetic import (
     bitwise_and,
     bitwise_or,
     bitwise_xor,
-    div,
     eq,
     floor_divide,
     ge,
@@ -34,11 +31,8 @@ from .arithmetic import (
     logical_not,
     logical_or,
     lt,
-    mul,
     ne,
     neg,
-    pow,
-    remainder,
     sub,
 )
 from .conv import conv2d
@@ -75,6 +69,8 @@ from .methods import attach
 from .normalization import batch_norm, group_norm, local_response_norm
 from .pointwise import pointwise_conv2d
 from .pooling import adaptive_avg_pool2d, avg_pool2d, max_pool2d
+from .probability import log_softmax, softmax
+from .products import div, mul, pow, remainder
 from .reduction import (
     all_ as all,
 )
@@ -86,13 +82,9 @@ from .reduction import (
     cumsum,
     logsumexp,
     max,
-    mean,
     min,
     norm,
     prod,
-    std,
-    sum,
-    var,
 )
 from .reduction import any_ as any
 from .residual import residual_add
@@ -112,6 +104,7 @@ from .shape import (
     unsqueeze,
 )
 from .sorting import argsort, sort, topk
+from .sums import mean, std, sum, var
 
 mm = bmm = matmul
 

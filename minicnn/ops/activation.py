@@ -1,12 +1,12 @@
-"""Activations: the non-linearities between the layers, and softmax."""
+"""Activations: the non-linearities between the layers."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from ..autograd import Function
-from ..tensor import Tensor
-from .elementwise import as_float
+from minicnn.autograd import Function
+from minicnn.ops.elementwise import as_float
+from minicnn.tensor import Tensor
 
 
 class ReLU(Function):
@@ -25,7 +25,7 @@ class ReLU(Function):
 
 
 class LeakyReLU(Function):
-    """y = x where x > 0, slope * x elsewhere."""
+    """y = x where x > 0, slope * x elsewhere. The gradient at 0 is slope times the cotangent; ``slope`` gets none."""
 
     @staticmethod
     def forward(ctx: Any, x: Any, slope: float) -> Any:
@@ -40,7 +40,7 @@ class LeakyReLU(Function):
 
 
 class Sigmoid(Function):
-    """y = 1 / (1 + exp(-x)), and dy/dx = y (1 - y)."""
+    """y = 1 / (1 + exp(-x)), right for an x of any size, and so is the gradient."""
 
     @staticmethod
     def forward(ctx: Any, x: Any) -> Any:
@@ -51,11 +51,11 @@ class Sigmoid(Function):
     @staticmethod
     def backward(ctx: Any, dy: Any) -> Any:
         (y,) = ctx.saved_tensors
-        return dy * y * (1 - y)
+        return dy * y * (1 - y)  # e^-x / (1 + e^-x)^2 = y (1 - y)
 
 
 class SiLU(Function):
-    """y = x s(x) with s the sigmoid, and dy/dx = s (1 + x (1 - s)) [Elfwing et al., 2017; "swish"]."""
+    """y = x s(x) with s the sigmoid, EfficientNet's activation [Elfwing et al., 2017; "swish"] (lecture L2.3.3)."""
 
     @staticmethod
     def forward(ctx: Any, x: Any) -> Any:
@@ -66,11 +66,11 @@ class SiLU(Function):
     def backward(ctx: Any, dy: Any) -> Any:
         (x,) = ctx.saved_tensors
         s = logistic(ctx.backend.xp, x)
-        return dy * s * (1 + x * (1 - s))
+        return dy * s * (1 + x * (1 - s))  # the product rule: s + x s (1 - s)
 
 
 class Tanh(Function):
-    """y = tanh x, and dy/dx = 1 - y^2."""
+    """y = tanh x."""
 
     @staticmethod
     def forward(ctx: Any, x: Any) -> Any:
@@ -81,43 +81,7 @@ class Tanh(Function):
     @staticmethod
     def backward(ctx: Any, dy: Any) -> Any:
         (y,) = ctx.saved_tensors
-        return dy * (1 - y * y)
-
-
-class Softmax(Function):
-    """y = exp x / sum exp x along an axis; dx = y (dy - sum dy y)."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Any, axis: int) -> Any:
-        xp = ctx.backend.xp
-        y = xp.exp(x - x.max(axis=axis, keepdims=True))
-        y /= y.sum(axis=axis, keepdims=True)
-        ctx.axis = axis
-        ctx.save_for_backward(y)
-        return y
-
-    @staticmethod
-    def backward(ctx: Any, dy: Any) -> Any:
-        (y,) = ctx.saved_tensors
-        return y * (dy - (dy * y).sum(axis=ctx.axis, keepdims=True)), None
-
-
-class LogSoftmax(Function):
-    """y = x - log sum exp x along an axis; dx = dy - softmax(x) sum dy."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Any, axis: int) -> Any:
-        xp = ctx.backend.xp
-        shifted = x - x.max(axis=axis, keepdims=True)
-        y = shifted - xp.log(xp.exp(shifted).sum(axis=axis, keepdims=True))
-        ctx.axis = axis
-        ctx.save_for_backward(y)
-        return y
-
-    @staticmethod
-    def backward(ctx: Any, dy: Any) -> Any:
-        (y,) = ctx.saved_tensors
-        return dy - ctx.backend.xp.exp(y) * dy.sum(axis=ctx.axis, keepdims=True), None
+        return dy * (1 - y * y)  # dy/dx = 1 / cosh^2 x = 1 - tanh^2 x
 
 
 def logistic(xp: Any, x: Any) -> Any:
@@ -185,13 +149,3 @@ def silu(input: Tensor) -> Tensor:
 def tanh(input: Tensor) -> Tensor:
     """Hyperbolic tangent."""
     return Tanh.apply(as_float(input))
-
-
-def softmax(input: Tensor, dim: int) -> Tensor:
-    """Exponentials along ``dim`` scaled to sum to one; safe for inputs of any size."""
-    return Softmax.apply(as_float(input), dim)
-
-
-def log_softmax(input: Tensor, dim: int) -> Tensor:
-    """The logarithm of ``softmax``, without taking the logarithm of something small."""
-    return LogSoftmax.apply(as_float(input), dim)

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import ShapeError
-from ..tensor import Tensor, get_default_dtype, int64
+from minicnn.errors import ShapeError
+from minicnn.tensor import Tensor, get_default_dtype, int64
 
 _CATEGORY = {"b": 0, "i": 1, "u": 1, "f": 2}  # bool < integer < float
 
@@ -18,6 +18,13 @@ def unbroadcast(gradient: Any, shape: tuple[int, ...]) -> Any:
     A value that was used several times collects the gradients of all its uses::
 
         (3, 1, 5) was stretched to (2, 3, 4, 5): sum over axis 0 (new) and axis 2 (1 -> 4)
+
+    Args:
+        gradient: an array of the shape after broadcasting.
+        shape: the shape before, ``()`` for a single number.
+
+    Returns:
+        an array of shape ``shape``.
     """
     if gradient.shape == shape:
         return gradient

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..autograd import Function
-from ..errors import ShapeError
-from ..tensor import Tensor
-from .broadcast import result_type, unbroadcast
+from minicnn.autograd import Function
+from minicnn.errors import ShapeError
+from minicnn.ops.broadcast import result_type, unbroadcast
+from minicnn.tensor import Tensor
 
 
 class MatMul(Function):
-    """C = A @ B, matrices in the last two axes: dA = dC @ B^T and dB = A^T @ dC."""
+    """C = A @ B: (..., n, m) from (..., n, k) and (..., k, m).
+
+    The matrices lie in the last two axes, and the axes before them broadcast. Each gradient has its argument's shape.
+    """
 
     @staticmethod
     def forward(ctx: Any, a: Any, b: Any) -> Any:
@@ -23,6 +26,7 @@ class MatMul(Function):
         a, b = ctx.saved_tensors
         matmul = ctx.backend.matmul
         wants_a, wants_b = ctx.needs_input_grad
+        # dA = dC @ B^T and dB = A^T @ dC
         return (
             unbroadcast(matmul(dc, b.swapaxes(-1, -2)), a.shape) if wants_a else None,
             unbroadcast(matmul(a.swapaxes(-1, -2), dc), b.shape) if wants_b else None,
@@ -30,7 +34,11 @@ class MatMul(Function):
 
 
 class Linear(Function):
-    """Y = X @ W^T + b over the last axis of X: dX = dY @ W, dW = dY^T @ X, db = sum dY."""
+    """Y = X @ W^T + b over the last axis of X: (..., out) from (..., in), (out, in) and (out,).
+
+    ``bias`` may be None. There may be any number of axes before the last, also none. The gradients have the shapes of
+    x, weight and bias, ``None`` where none is wanted.
+    """
 
     @staticmethod
     def forward(ctx: Any, x: Any, weight: Any, bias: Any) -> Any:
@@ -42,7 +50,7 @@ class Linear(Function):
     def backward(ctx: Any, dy: Any) -> Any:
         x, weight = ctx.saved_tensors
         wants_x, wants_weight, wants_bias = ctx.needs_input_grad
-        rows = dy.reshape(-1, weight.shape[0])  # (M, out)
+        rows = dy.reshape(-1, weight.shape[0])  # (M, out): dX = dY @ W, dW = dY^T @ X, db = sum dY
         return (
             ctx.backend.matmul(dy, weight) if wants_x else None,
             # (out, in) = (out, M) @ (M, in)

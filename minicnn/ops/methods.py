@@ -8,14 +8,31 @@ from typing import Any
 import numpy as np
 
 from ..tensor import Tensor, float32, float64, int32, int64
-from . import activation, arithmetic, elementwise, indexing, inplace, joining, matrix, reduction, shape, sorting
+from . import (
+    activation,
+    arithmetic,
+    elementwise,
+    indexing,
+    inplace,
+    joining,
+    matrix,
+    probability,
+    products,
+    reduction,
+    shape,
+    sorting,
+    sums,
+)
 
 _SAME_NAME: dict[Any, str] = {
-    arithmetic: "add sub mul div pow neg remainder floor_divide lt le gt ge eq ne bitwise_and bitwise_or bitwise_xor "
+    arithmetic: "add sub neg floor_divide lt le gt ge eq ne bitwise_and bitwise_or bitwise_xor "
     "logical_and logical_or logical_not",
+    products: "mul div pow remainder",
     elementwise: "exp log sqrt rsqrt square sin cos clamp maximum minimum sign isnan isinf isfinite floor ceil",
-    activation: "relu sigmoid tanh softmax log_softmax",
-    reduction: "sum mean var std amax amin max min argmax argmin prod cumsum logsumexp norm",
+    activation: "relu sigmoid tanh",
+    probability: "softmax log_softmax",
+    sums: "sum mean var std",
+    reduction: "amax amin max min argmax argmin prod cumsum logsumexp norm",
     sorting: "sort argsort topk",
     shape: "reshape view_as flatten unflatten permute transpose t movedim squeeze unsqueeze expand expand_as repeat "
     "flip clone contiguous to",
@@ -36,8 +53,8 @@ METHODS: dict[str, Callable] = {
     "clip": elementwise.clamp,
     "clamp_min": lambda self, min: elementwise.clamp(self, min=min),
     "clamp_max": lambda self, max: elementwise.clamp(self, max=max),
-    "multiply": arithmetic.mul,
-    "divide": arithmetic.div,
+    "multiply": products.mul,
+    "divide": products.div,
     "mm": matrix.matmul,
     "bmm": matrix.matmul,
     "dot": matrix.matmul,
@@ -58,12 +75,12 @@ OPERATORS: dict[str, Callable] = {
     "__radd__": lambda self, other: arithmetic.add(other, self),
     "__sub__": arithmetic.sub,
     "__rsub__": lambda self, other: arithmetic.sub(other, self),
-    "__mul__": arithmetic.mul,
-    "__rmul__": lambda self, other: arithmetic.mul(other, self),
-    "__truediv__": arithmetic.div,
-    "__rtruediv__": lambda self, other: arithmetic.div(other, self),
-    "__pow__": arithmetic.pow,
-    "__rpow__": lambda self, other: arithmetic.pow(other, self),
+    "__mul__": products.mul,
+    "__rmul__": lambda self, other: products.mul(other, self),
+    "__truediv__": products.div,
+    "__rtruediv__": lambda self, other: products.div(other, self),
+    "__pow__": products.pow,
+    "__rpow__": lambda self, other: products.pow(other, self),
     "__matmul__": matrix.matmul,
     "__rmatmul__": lambda self, other: matrix.matmul(Tensor(other), self),
     "__neg__": arithmetic.neg,
@@ -74,8 +91,8 @@ OPERATORS: dict[str, Callable] = {
     "__ge__": arithmetic.ge,
     "__eq__": arithmetic.eq,
     "__ne__": arithmetic.ne,
-    "__mod__": arithmetic.remainder,
-    "__rmod__": lambda self, other: arithmetic.remainder(other, self),
+    "__mod__": products.remainder,
+    "__rmod__": lambda self, other: products.remainder(other, self),
     "__floordiv__": arithmetic.floor_divide,
     "__rfloordiv__": lambda self, other: arithmetic.floor_divide(other, self),
     "__and__": arithmetic.bitwise_and,
@@ -88,9 +105,9 @@ OPERATORS: dict[str, Callable] = {
     "__setitem__": indexing.setitem,
     "__iadd__": inplace.in_place(arithmetic.add),
     "__isub__": inplace.in_place(arithmetic.sub),
-    "__imul__": inplace.in_place(arithmetic.mul),
-    "__itruediv__": inplace.in_place(arithmetic.div),
-    "__ipow__": inplace.in_place(arithmetic.pow),
+    "__imul__": inplace.in_place(products.mul),
+    "__itruediv__": inplace.in_place(products.div),
+    "__ipow__": inplace.in_place(products.pow),
 }
 
 

@@ -1,4 +1,4 @@
-"""Sums, means, extremes: many numbers into fewer. The chain rule spreads the cotangent out again."""
+"""Extremes, products, norms: many numbers into fewer. Sums and means are in ``sums.py``."""
 
 from __future__ import annotations
 
@@ -7,55 +7,8 @@ from typing import Any, NamedTuple
 from .. import backend
 from ..autograd import Function
 from ..tensor import Tensor, int64
-
-Dims = int | tuple[int, ...] | list[int] | None
-
-
-class Sum(Function):
-    """y = sum x: every summand gets the cotangent."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Any, axes: tuple[int, ...], keepdim: bool) -> Any:
-        ctx.shape, ctx.axes = x.shape, axes
-        return x.sum(axis=axes, keepdims=keepdim)
-
-    @staticmethod
-    def backward(ctx: Any, dy: Any) -> Any:
-        return ctx.backend.xp.broadcast_to(_kept(dy, ctx.shape, ctx.axes), ctx.shape), None, None
-
-
-class Mean(Function):
-    """y = mean x over m numbers: every one of them gets the cotangent over m."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Any, axes: tuple[int, ...], keepdim: bool) -> Any:
-        ctx.shape, ctx.axes = x.shape, axes
-        return x.mean(axis=axes, keepdims=keepdim)
-
-    @staticmethod
-    def backward(ctx: Any, dy: Any) -> Any:
-        share = _kept(dy, ctx.shape, ctx.axes) / _count(ctx.shape, ctx.axes)
-        return ctx.backend.xp.broadcast_to(share, ctx.shape), None, None
-
-
-class Var(Function):
-    """y = sum (x - mean)^2 / (m - correction); dx = 2 (x - mean) dy / (m - correction)."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Any, axes: tuple[int, ...], keepdim: bool, correction: float) -> Any:
-        ctx.save_for_backward(x)
-        ctx.axes = axes
-        spare = _count(x.shape, axes) - correction
-        ctx.divisor = spare if spare > 0 else 0  # nothing to spare: NaN or infinity, as in PyTorch
-        centred = x - x.mean(axis=axes, keepdims=True)
-        return (centred * centred).sum(axis=axes, keepdims=keepdim) / ctx.backend.xp.asarray(ctx.divisor, x.dtype)
-
-    @staticmethod
-    def backward(ctx: Any, dy: Any) -> Any:
-        (x,) = ctx.saved_tensors
-        centred = x - x.mean(axis=ctx.axes, keepdims=True)
-        scale = ctx.backend.xp.asarray(2.0, x.dtype) / ctx.backend.xp.asarray(ctx.divisor, x.dtype)
-        return _kept(dy, x.shape, ctx.axes) * (scale * centred), None, None, None
+from .axes import Dims, axes_of, axis_of, kept, reduced
+from .sums import RootOfSquares
 
 
 class Extreme(Function):
@@ -66,14 +19,14 @@ class Extreme(Function):
         y = getattr(x, name)(axis=axes, keepdims=True)
         ctx.axes = axes
         ctx.save_for_backward(x, y)
-        return y if keepdim else y.reshape(_reduced(x.shape, axes))
+        return y if keepdim else y.reshape(reduced(x.shape, axes))
 
     @staticmethod
     def backward(ctx: Any, dy: Any) -> Any:
         x, y = ctx.saved_tensors
         xp = ctx.backend.xp
         ties = (x == y) | (xp.isnan(x) & xp.isnan(y))
-        return ties * (_kept(dy, x.shape, ctx.axes) / ties.sum(axis=ctx.axes, keepdims=True)), None, None, None
+        return ties * (kept(dy, x.shape, ctx.axes) / ties.sum(axis=ctx.axes, keepdims=True)), None, None, None
 
 
 class ExtremeAlong(Function):
@@ -96,7 +49,7 @@ class ExtremeAlong(Function):
         (indices,) = ctx.saved_tensors
         xp = ctx.backend.xp
         positions = xp.arange(ctx.shape[ctx.axis]).reshape(-1, *[1] * (len(ctx.shape) - 1 - ctx.axis))
-        return xp.where(positions == indices, _kept(dy, ctx.shape, (ctx.axis,)), 0), None, None, None
+        return xp.where(positions == indices, kept(dy, ctx.shape, (ctx.axis,)), 0), None, None, None
 
 
 class Prod(Function):
@@ -118,23 +71,7 @@ class Prod(Function):
         ones = xp.ones((*along.shape[:-1], 1), x.dtype)
         before = xp.concatenate([ones, xp.cumprod(along, axis=-1)[..., :-1]], axis=-1)
         after = xp.concatenate([ones, xp.cumprod(along[..., ::-1], axis=-1)[..., :-1]], axis=-1)[..., ::-1]
-        return _kept(dy, x.shape, (ctx.axis,)) * xp.moveaxis(before * after, -1, ctx.axis), None, None
-
-
-class RootOfSquares(Function):
-    """y = sqrt x for a sum of squares x; at its minimum 0 the gradient is 0, not infinite."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Any) -> Any:
-        y = ctx.backend.xp.sqrt(x)
-        ctx.save_for_backward(y)
-        return y
-
-    @staticmethod
-    def backward(ctx: Any, dy: Any) -> Any:
-        (y,) = ctx.saved_tensors
-        xp = ctx.backend.xp
-        return dy / (2 * xp.where(y == 0, xp.inf, y))
+        return kept(dy, x.shape, (ctx.axis,)) * xp.moveaxis(before * after, -1, ctx.axis), None, None
 
 
 class Cumsum(Function):
@@ -158,86 +95,14 @@ class ValuesIndices(NamedTuple):
     indices: Tensor
 
 
-def _axes(input: Tensor, dim: Dims) -> tuple[int, ...]:
-    """``dim`` as sorted non-negative axes; ``None`` and ``()`` mean all of them."""
-    if dim is None or dim == () or dim == []:
-        return tuple(range(input.ndim))
-    dims = (dim,) if isinstance(dim, int) else tuple(dim)
-    if input.ndim == 0 and all(d in (0, -1) for d in dims):
-        return ()
-    for d in dims:
-        if not -input.ndim <= d < input.ndim:
-            raise IndexError(f"dimension out of range: expected {-input.ndim} to {input.ndim - 1}, got {d}")
-    axes = tuple(sorted(d % input.ndim for d in dims))
-    if len(set(axes)) != len(axes):
-        raise ValueError(f"expected each dimension once, got dim={dim}")
-    return axes
-
-
-def _axis(input: Tensor, dim: int) -> int:
-    return _axes(input, dim)[0] if input.ndim else 0
-
-
-def _reduced(shape: tuple[int, ...], axes: tuple[int, ...]) -> tuple[int, ...]:
-    return tuple(length for axis, length in enumerate(shape) if axis not in axes)
-
-
-def _kept(dy: Any, shape: tuple[int, ...], axes: tuple[int, ...]) -> Any:
-    """``dy`` with the reduced axes put back as length 1, ready to broadcast to ``shape``."""
-    return dy.reshape(tuple(1 if axis in axes else length for axis, length in enumerate(shape)))
-
-
-def _count(shape: tuple[int, ...], axes: tuple[int, ...]) -> int:
-    count = 1
-    for axis in axes:
-        count *= shape[axis]
-    return count
-
-
-def sum(input: Tensor, dim: Dims = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
-    """The sum over ``dim`` (an int, several, or all); bools and integers add up as int64."""
-    if dtype is not None:
-        input = input.to(dtype)
-    elif not input.is_floating_point():
-        input = input.to(int64)
-    return Sum.apply(input, _axes(input, dim), keepdim)
-
-
-def mean(input: Tensor, dim: Dims = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
-    """The mean over ``dim``.
-
-    Raises:
-        TypeError: for integers and bools.
-    """
-    input = _floating("mean", input if dtype is None else input.to(dtype))
-    return Mean.apply(input, _axes(input, dim), keepdim)
-
-
-def var(
-    input: Tensor, dim: Dims = None, unbiased: bool = True, keepdim: bool = False, *, correction: float | None = None
-) -> Tensor:
-    """The variance over ``dim``, divided by m - 1 (``unbiased``), m, or m - ``correction``."""
-    if isinstance(dim, bool):  # PyTorch's var(unbiased)
-        return var(input, None, dim, keepdim, correction=correction)
-    input = _floating("var", input)
-    return Var.apply(input, _axes(input, dim), keepdim, int(unbiased) if correction is None else correction)
-
-
-def std(
-    input: Tensor, dim: Dims = None, unbiased: bool = True, keepdim: bool = False, *, correction: float | None = None
-) -> Tensor:
-    """The square root of ``var``."""
-    return RootOfSquares.apply(var(input, dim, unbiased, keepdim, correction=correction))
-
-
 def amax(input: Tensor, dim: Dims = None, keepdim: bool = False) -> Tensor:
     """The largest element over ``dim``; ties share the gradient evenly."""
-    return Extreme.apply(input, _axes(input, dim), keepdim, "max")
+    return Extreme.apply(input, axes_of(input, dim), keepdim, "max")
 
 
 def amin(input: Tensor, dim: Dims = None, keepdim: bool = False) -> Tensor:
     """The smallest element over ``dim``; ties share the gradient evenly."""
-    return Extreme.apply(input, _axes(input, dim), keepdim, "min")
+    return Extreme.apply(input, axes_of(input, dim), keepdim, "min")
 
 
 def max(input: Tensor, dim: Any = None, keepdim: bool = False) -> Any:
@@ -254,10 +119,10 @@ def _extreme(name: str, input: Tensor, dim: Any, keepdim: bool) -> Any:
     if isinstance(dim, Tensor):
         return input.maximum(dim) if name == "max" else input.minimum(dim)
     if dim is None:
-        return Extreme.apply(input, _axes(input, None), keepdim, name)
+        return Extreme.apply(input, axes_of(input, None), keepdim, name)
     if input.ndim == 0:
         return ValuesIndices(input.clone(), argmax(input))
-    return ValuesIndices(*ExtremeAlong.apply(input, _axis(input, dim), keepdim, name))
+    return ValuesIndices(*ExtremeAlong.apply(input, axis_of(input, dim), keepdim, name))
 
 
 def argmax(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
@@ -272,7 +137,7 @@ def argmin(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tens
 
 def _arg(name: str, input: Tensor, dim: int | None, keepdim: bool) -> Tensor:
     xp = backend.get(input.device).xp
-    axis = None if dim is None or input.ndim == 0 else _axis(input, dim)
+    axis = None if dim is None or input.ndim == 0 else axis_of(input, dim)
     return Tensor.wrap(xp.asarray(getattr(xp, name)(input.array, axis=axis, keepdims=keepdim)), input.device)
 
 
@@ -282,12 +147,12 @@ def prod(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor
         input = input.to(int64)
     if dim is None:
         return Prod.apply(input.reshape(-1), 0, keepdim)
-    return Prod.apply(input, _axis(input, dim), keepdim)
+    return Prod.apply(input, axis_of(input, dim), keepdim)
 
 
 def cumsum(input: Tensor, dim: int) -> Tensor:
     """Running sums along ``dim``."""
-    return Cumsum.apply(input if input.is_floating_point() else input.to(int64), _axis(input, dim))
+    return Cumsum.apply(input if input.is_floating_point() else input.to(int64), axis_of(input, dim))
 
 
 def logsumexp(input: Tensor, dim: Dims, keepdim: bool = False) -> Tensor:
@@ -295,7 +160,7 @@ def logsumexp(input: Tensor, dim: Dims, keepdim: bool = False) -> Tensor:
     top = amax(input, dim, keepdim=True).detach()
     top = Tensor.wrap(_finite_or_zero(top), top.device)
     total = (input - top).exp().sum(dim, keepdim=True).log() + top
-    return total if keepdim else total.reshape(_reduced(input.shape, _axes(input, dim)))
+    return total if keepdim else total.reshape(reduced(input.shape, axes_of(input, dim)))
 
 
 def _finite_or_zero(top: Tensor) -> Any:
@@ -324,9 +189,3 @@ def any_(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor
     """Whether some element is true (not zero)."""
     xp = backend.get(input.device).xp
     return Tensor.wrap(xp.asarray(input.array.any(axis=dim, keepdims=keepdim)), input.device)
-
-
-def _floating(name: str, input: Tensor) -> Tensor:
-    if not input.is_floating_point():
-        raise TypeError(f"{name}: expected a floating point tensor, got {input.dtype}: convert with .float()")
-    return input

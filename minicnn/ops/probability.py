@@ -1,0 +1,55 @@
+"""Softmax and its logarithm: scores become probabilities."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..autograd import Function
+from ..tensor import Tensor
+from .elementwise import as_float
+
+
+class Softmax(Function):
+    """y = exp x / sum exp x along an axis; dx = y (dy - sum dy y)."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Any, axis: int) -> Any:
+        xp = ctx.backend.xp
+        y = xp.exp(x - x.max(axis=axis, keepdims=True))
+        y /= y.sum(axis=axis, keepdims=True)
+        ctx.axis = axis
+        ctx.save_for_backward(y)
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, dy: Any) -> Any:
+        (y,) = ctx.saved_tensors
+        return y * (dy - (dy * y).sum(axis=ctx.axis, keepdims=True)), None
+
+
+class LogSoftmax(Function):
+    """y = x - log sum exp x along an axis; dx = dy - softmax(x) sum dy."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Any, axis: int) -> Any:
+        xp = ctx.backend.xp
+        shifted = x - x.max(axis=axis, keepdims=True)
+        y = shifted - xp.log(xp.exp(shifted).sum(axis=axis, keepdims=True))
+        ctx.axis = axis
+        ctx.save_for_backward(y)
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, dy: Any) -> Any:
+        (y,) = ctx.saved_tensors
+        return dy - ctx.backend.xp.exp(y) * dy.sum(axis=ctx.axis, keepdims=True), None
+
+
+def softmax(input: Tensor, dim: int) -> Tensor:
+    """Exponentials along ``dim`` scaled to sum to one; safe for inputs of any size."""
+    return Softmax.apply(as_float(input), dim)
+
+
+def log_softmax(input: Tensor, dim: int) -> Tensor:
+    """The logarithm of ``softmax``, without taking the logarithm of something small."""
+    return LogSoftmax.apply(as_float(input), dim)
