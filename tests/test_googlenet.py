@@ -391,7 +391,7 @@ def test_loss_gradients(googlenet, target, **logits):
 
 
 def image_case(draw: Draw) -> dict:
-    sides = [(32, 47), (64, 33), (37, 50)][draw.index % 3]
+    sides = [(31, 42), (39, 33), (34, 37)][draw.index % 3]
     return {"x": draw.distinct(draw.size(1, 2), 3, *sides) / 500, "seed": draw.seed()}
 
 
@@ -416,12 +416,12 @@ def named(outputs):
     return {**dict(zip(names, outputs, strict=False)), "number of outputs": len(outputs)}
 
 
-@points("hw3.8", 3, "the logits in evaluation", cases=image_case, count=3)
+@points("hw3.8", 3, "the logits in evaluation", cases=image_case, count=2)
 def test_network_in_evaluation(googlenet, x, seed):
     return named(small_network(googlenet, seed, training=False)(tensor(x)))
 
 
-@points("hw3.8", 3, "the logits of all three classifiers in training", cases=image_case, count=3)
+@points("hw3.8", 3, "the logits of all three classifiers in training", cases=image_case, count=2)
 def test_network_in_training(googlenet, x, seed):
     return named(small_network(googlenet, seed, training=True)(tensor(x)))
 
