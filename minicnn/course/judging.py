@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,6 @@ class Verdict:
     case: int | None = None
     mistake: Mistake | None = None
     blocked_by: str = ""
-    outcomes: tuple[Outcome, ...] = field(default=(), repr=False)
 
 
 def judge(check: Check, modules: Modules, impl: Path | None = None, seed: int = 0, only: int | None = None) -> Verdict:
@@ -41,24 +40,16 @@ def judge(check: Check, modules: Modules, impl: Path | None = None, seed: int = 
         only: the number of a single case to run.
     """
     cases = check.draw(seed)
-    numbers = range(len(cases)) if only is None else [only]
-    outcomes: list[Outcome] = []
-    for number in numbers:
-        if not 0 <= number < len(cases):
-            raise ValueError(f"{check.name} has cases 0 to {len(cases) - 1}, got case {number}")
+    if only is not None and not 0 <= only < len(cases):
+        raise ValueError(f"{check.name} has cases 0 to {len(cases) - 1}, got case {only}")
+    for number in range(len(cases)) if only is None else [only]:
         outcome = execute(check, modules, cases[number])
-        outcomes.append(outcome)
-        if isinstance(outcome, Failure) and outcome.state is not State.WRONG:
-            return _failed(check, outcome, number, cases[number], impl, tuple(outcomes))
-    expected = expected_outcomes(check, seed)
-    for number, outcome in zip(numbers, outcomes, strict=True):
         if isinstance(outcome, Failure):
-            return _failed(check, outcome, number, cases[number], impl, tuple(outcomes))
-        right = expected[number]
+            return _failed(check, outcome, number, cases[number], impl)
+        right = expected_outcomes(check, seed)[number]
         if found := differences(outcome, right):
-            message = _wrong(check, found, len(right), number, cases[number])
-            return Verdict(State.WRONG, 0, message, number, outcomes=tuple(outcomes))
-    return Verdict(State.PASS, check.points, outcomes=tuple(outcomes))
+            return Verdict(State.WRONG, 0, _wrong(check, found, len(right), number, cases[number]), number)
+    return Verdict(State.PASS, check.points)
 
 
 @cache
@@ -76,23 +67,24 @@ def expected_outcomes(check: Check, seed: int = 0) -> tuple[Any, ...]:
     return outcomes
 
 
-def identify(check: Check, outcomes: Sequence[Outcome], modules: Modules, seed: int = 0) -> Mistake | None:
-    """The planted mistake that ``modules`` make, if it is one of them exactly.
+def identify(check: Check, outcomes_of: Callable[[Check], Sequence[Outcome]], seed: int = 0) -> Mistake | None:
+    """The planted mistake behind a failed check, if it is one of them exactly.
 
-    A mistake is named only if it gives the same answers as ``modules`` in every case of *every* check of the task that
-    could run, and no other mistake does. ``outcomes`` are those of ``check``, in all its cases.
+    A mistake is named only if it gives the same answers in every case of *every* check of the task that could run, and
+    no other mistake does.
+
+    Args:
+        outcomes_of: what the implementation in question does in all cases of a check of this task.
     """
-    candidates = [m for m in mistakes(check.homework.id) if m.task == check.task_id]
-    candidates = [m for m in candidates if alike(outcomes, planted_outcomes(m, check, seed))]
-    if not candidates:
-        return None
-    for other in checks_of(check.task_id):
-        if other.name == check.name:
-            continue
-        theirs = [execute(other, modules, case) for case in other.draw(seed)]
-        if any(isinstance(o, Failure) and o.state in (State.BLOCKED, State.IMPORT_ERROR) for o in theirs):
-            continue
-        candidates = [m for m in candidates if alike(theirs, planted_outcomes(m, other, seed))]
+    candidates = [mistake for mistake in mistakes(check.homework.id) if mistake.task == check.task_id]
+    others = [other for other in checks_of(check.task_id) if other.name != check.name]
+    for each in (check, *others):
+        if not candidates:
+            return None
+        outcomes = outcomes_of(each)
+        stopped = any(isinstance(o, Failure) and o.state in (State.BLOCKED, State.IMPORT_ERROR) for o in outcomes)
+        if each is check or not stopped:
+            candidates = [mistake for mistake in candidates if alike(outcomes, planted_outcomes(mistake, each, seed))]
     return candidates[0] if len(candidates) == 1 else None
 
 
@@ -121,23 +113,21 @@ def state_of_task(states: Sequence[State]) -> State:
     return min(states, key=SEVERITY.index)
 
 
-def _failed(
-    check: Check, failure: Failure, number: int, case: Case, impl: Path | None, outcomes: tuple[Outcome, ...]
-) -> Verdict:
+def _failed(check: Check, failure: Failure, number: int, case: Case, impl: Path | None) -> Verdict:
     """The verdict on a driver that did not get to its answers."""
     if failure.state is State.BLOCKED:
         if failure.unwritten == check.task_id or _has_untouched_holes(check, impl):
-            return Verdict(State.NOT_ATTEMPTED, 0, failure.text, outcomes=outcomes)
+            return Verdict(State.NOT_ATTEMPTED, 0, failure.text)
         message = f"blocked by {failure.unwritten}, which is not written yet: {failure.text.partition(': ')[0]}"
-        return Verdict(State.BLOCKED, 0, message, blocked_by=failure.unwritten, outcomes=outcomes)
+        return Verdict(State.BLOCKED, 0, message, blocked_by=failure.unwritten)
     if failure.state is State.IMPORT_ERROR:
-        return Verdict(State.IMPORT_ERROR, 0, failure.text, outcomes=outcomes)
+        return Verdict(State.IMPORT_ERROR, 0, failure.text)
     text = failure.text if failure.kind in ("Unusable", "Write", "Timeout") else f"{failure.kind}: {failure.text}"
     if failure.state is State.WRONG:
         text = failure.text
     lines = [_headline(check, failure.state), f"  {_case(number, case)}:", f"    {text}"]
     lines += [f"      {frame}" for frame in failure.frames]
-    return Verdict(failure.state, 0, "\n".join(lines), number, outcomes=outcomes)
+    return Verdict(failure.state, 0, "\n".join(lines), number)
 
 
 def _has_untouched_holes(check: Check, impl: Path | None) -> bool:

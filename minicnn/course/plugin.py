@@ -111,11 +111,7 @@ def grade(pytestconfig: pytest.Config) -> Callable[[Check], None]:
 
 def explain(check: Check, verdict: Verdict, modules: Modules, seed: int, config: pytest.Config) -> Verdict:
     """The verdict with the name of the mistake, if it is a known one, and the way on."""
-    cases = check.draw(seed)
-    outcomes = verdict.outcomes
-    if len(outcomes) < len(cases):  # the driver was stopped early, or one case was asked for
-        outcomes = tuple(execute(check, modules, case) for case in cases)
-    mistake = identify(check, outcomes, modules, seed)
+    mistake = identify(check, lambda other: [execute(other, modules, case) for case in other.draw(seed)], seed)
     lines = [verdict.message]
     if mistake is not None:
         lines += [f"  This is a known mistake, {mistake.name}: {mistake.diagnosis}", f"  Hint: {mistake.hint}"]

@@ -11,6 +11,7 @@ import inspect
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import wraps
+from itertools import islice
 from types import ModuleType
 from typing import Any
 
@@ -24,7 +25,7 @@ from .holes import cut
 from .judging import alike, expected_outcomes, identify, judge, planted_outcomes
 from .loading import Unloadable, reference_modules
 from .manifest import Hole, Homework, reference_path
-from .misconceptions import Mistake, load_source, mistakes, planted
+from .misconceptions import Mistake, load_source, mistakes
 
 CHEATS = ("None", "the input", "zeros", "ones", "noise")
 
@@ -64,9 +65,8 @@ def prove_mistake(homework: Homework, mistake: Mistake) -> Finding:
     """Which checks of its task catch a planted mistake, and whether it is called by its name."""
     checks = checks_of(mistake.task)
     caught = [check for check in checks if not _passes(check, mistake)]
-    modules = planted(mistake)
-    named = [identify(check, planted_outcomes(mistake, check), modules) for check in caught]
-    return Finding(mistake.task, mistake.name, tuple(c.name for c in caught), bool(named) and set(named) == {mistake})
+    named = {identify(check, lambda other: planted_outcomes(mistake, other)) for check in caught}
+    return Finding(mistake.task, mistake.name, tuple(check.name for check in caught), named == {mistake})
 
 
 def _passes(check: Check, mistake: Mistake) -> bool:
@@ -74,13 +74,13 @@ def _passes(check: Check, mistake: Mistake) -> bool:
 
 
 def prove_cheats(homework: Homework, hole: Hole) -> Iterator[Finding]:
-    """Which checks catch a hole that returns something without looking."""
+    """The first check that catches a hole which returns something without looking."""
     checks = checks_of(hole.task)
     for cheat in CHEATS:
         modules = cheating(homework, hole, cheat)
         if modules is not None:
-            caught = tuple(check.name for check in checks if judge(check, modules).state is not State.PASS)
-            yield Finding(hole.task, f"{hole.qualname} returns {cheat}", caught)
+            caught = (check.name for check in checks if judge(check, modules).state is not State.PASS)
+            yield Finding(hole.task, f"{hole.qualname} returns {cheat}", tuple(islice(caught, 1)))
 
 
 def cheating(homework: Homework, hole: Hole, cheat: str) -> dict[str, ModuleType] | None:

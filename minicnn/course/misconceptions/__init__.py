@@ -115,6 +115,7 @@ def planted_source(mistake: Mistake) -> str:
     return changed
 
 
+@lru_cache(maxsize=16)
 def planted(mistake: Mistake) -> dict[str, ModuleType]:
     """The reference modules with the mistake in one of them.
 

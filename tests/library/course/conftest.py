@@ -31,7 +31,13 @@ def course(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setattr(misconceptions, "FOLDER", mistakes)
     monkeypatch.setattr(checks, "CHECKS", {})
     monkeypatch.delitem(sys.modules, "toy_reference", raising=False)
-    clear = (manifest.homework, misconceptions.mistakes, judging.expected_outcomes, judging.planted_outcomes)
+    clear = (
+        manifest.homework,
+        misconceptions.mistakes,
+        misconceptions.planted,
+        judging.expected_outcomes,
+        judging.planted_outcomes,
+    )
     for cached in clear:
         assert isinstance(cached, functools._lru_cache_wrapper)
         cached.cache_clear()

@@ -172,8 +172,7 @@ def named(course: Path, test: str, **bodies: str) -> str | None:
     check = checks()[test]
     told = judge(check, modules, impl)
     assert told.state in (State.WRONG, State.ERROR)
-    outcomes = [execution.execute(check, modules, case) for case in check.draw()]
-    mistake = identify(check, outcomes, modules)
+    mistake = identify(check, lambda other: [execution.execute(other, modules, case) for case in other.draw()])
     return mistake and mistake.name
 
 
