@@ -24,13 +24,13 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from .. import nn
-from ..nn.state import IncompatibleKeys
-from ..ops import cat
-from ..tensor import Tensor
-from ..utils.checkpoint import checkpoint
-from .input_size import require_size
-from .registry import Paper, Score, register
+from minicnn import nn
+from minicnn.models.input_size import require_size
+from minicnn.models.registry import Paper, Score, register
+from minicnn.nn.state import IncompatibleKeys
+from minicnn.ops import cat
+from minicnn.tensor import Tensor
+from minicnn.utils.checkpoint import checkpoint
 
 PAPER = Paper(
     title="Densely Connected Convolutional Networks",
@@ -80,7 +80,12 @@ OLD_KEY = re.compile(r"(denselayer\d+\.(?:norm|conv))\.([12]\.)")
 
 
 class DenseLayer(nn.Module):
-    """H: norm, ReLU, 1x1 convolution to 4k channels, norm, ReLU, 3x3 convolution to k = ``growth_rate`` channels."""
+    """H: norm, ReLU, 1x1 convolution to 4k channels, norm, ReLU, 3x3 convolution to k = ``growth_rate`` channels.
+
+    The layers are ``norm1``, ``relu1``, ``conv1``, ``norm2``, ``relu2`` and ``conv2``. The convolutions have no bias,
+    since a norm follows; the 3x3 one keeps the size. ``in_channels`` are those of all earlier outputs together.
+    ``drop_rate`` and ``memory_efficient`` are kept under these names.
+    """
 
     def __init__(
         self, in_channels: int, growth_rate: int, drop_rate: float = 0.0, memory_efficient: bool = False
@@ -97,21 +102,37 @@ class DenseLayer(nn.Module):
         self.memory_efficient = memory_efficient
 
     def squeeze(self, *earlier: Tensor) -> Tensor:
-        """[x_0, ..., x_(l-1)] -> (N, 4k, H, W): the part whose concatenation costs the memory."""
+        """x_0, ..., x_(l-1), joined along the channels, as far as ``conv1``: the part that costs the memory.
+
+        Args:
+            earlier: the block's input and the outputs of all layers before, in their order, each (N, channels, H, W).
+
+        Returns:
+            (N, 4k, H, W).
+        """
         x = cat(earlier, 1)  # (N, in_channels, H, W)
         return self.conv1(self.relu1(self.norm1(x)))  # (N, 4k, H, W)
 
-    def forward(self, earlier: list[Tensor]) -> Tensor:
-        if self.memory_efficient and any(x.requires_grad for x in earlier):
-            x = checkpoint(self.squeeze, *earlier, use_reentrant=False)
-        else:
-            x = self.squeeze(*earlier)
+    def grow(self, x: Tensor) -> Tensor:
+        """The rest, from ``norm2`` on: (N, 4k, H, W) -> (N, k, H, W).
+
+        In training each value is dropped with probability ``drop_rate`` in the end.
+        """
         x = self.conv2(self.relu2(self.norm2(x)))  # (N, 4k, H, W) -> (N, k, H, W)
         return nn.functional.dropout(x, self.drop_rate, self.training)
 
+    def forward(self, earlier: list[Tensor]) -> Tensor:
+        if self.memory_efficient and any(x.requires_grad for x in earlier):
+            return self.grow(checkpoint(self.squeeze, *earlier, use_reentrant=False))
+        return self.grow(self.squeeze(*earlier))
+
 
 class DenseBlock(nn.ModuleDict):
-    """``layers`` dense layers: (N, C, H, W) -> (N, C + layers * k, H, W)."""
+    """``layers`` dense layers: (N, C, H, W) -> (N, C + layers * k, H, W).
+
+    They are called ``denselayer1``, ``denselayer2``, ... Each gets the list of the block's input and the outputs of all
+    layers before it; the block's output is all of these joined along the channels, its input first.
+    """
 
     def __init__(
         self, layers: int, in_channels: int, growth_rate: int, drop_rate: float, memory_efficient: bool
@@ -129,7 +150,11 @@ class DenseBlock(nn.ModuleDict):
 
 
 class Transition(nn.Sequential):
-    """Between two blocks: fewer channels by a 1x1 convolution, half the size by average pooling."""
+    """Between two blocks: fewer channels by a 1x1 convolution, half the size by average pooling.
+
+    (N, in_channels, H, W) -> (N, out_channels, H // 2, W // 2), through ``norm``, ``relu``, ``conv`` (without bias) and
+    ``pool``, in this order.
+    """
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__()
@@ -137,6 +162,11 @@ class Transition(nn.Sequential):
         self.relu = nn.ReLU(inplace=True)
         self.conv = nn.Conv2d(in_channels, out_channels, kernel_size=1, bias=False)
         self.pool = nn.AvgPool2d(kernel_size=2, stride=2)
+
+
+def compressed(channels: int) -> int:
+    """The channels that a transition keeps of ``channels``: theta times as many, rounded down (section 3)."""
+    return int(channels * COMPRESSION)
 
 
 class DenseNet(nn.Module):
@@ -175,7 +205,7 @@ class DenseNet(nn.Module):
             self.features.add_module(f"denseblock{i}", block)
             channels += layers * growth_rate
             if i < len(block_config):
-                kept = int(channels * COMPRESSION)
+                kept = compressed(channels)
                 self.features.add_module(f"transition{i}", Transition(channels, kept))
                 channels = kept
         self.features.add_module("norm5", nn.BatchNorm2d(channels))

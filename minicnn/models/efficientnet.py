@@ -24,11 +24,11 @@ from functools import partial
 from math import ceil, sqrt
 from typing import Any
 
-from .. import nn
-from ..ops import stochastic_depth
-from ..tensor import Tensor
-from .registry import Paper, Score, register
-from .senet import SqueezeExcitation
+from minicnn import nn
+from minicnn.models.registry import Paper, Score, register
+from minicnn.models.senet import SqueezeExcitation
+from minicnn.ops import stochastic_depth
+from minicnn.tensor import Tensor
 
 PAPER = Paper(
     title="EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks",
@@ -84,12 +84,15 @@ ERRORS: dict[str, Score] = {
 
 
 def compound_scaling(phi: float) -> tuple[float, float, float]:
-    """Depth, width and resolution factors for ``2 ** phi`` times the multiply-adds (equation 3)."""
+    """Depth, width and resolution factors for ``2 ** phi`` times the multiply-adds (equation 3), in this order."""
     return ALPHA_DEPTH**phi, BETA_WIDTH**phi, GAMMA_RESOLUTION**phi
 
 
 def scale_channels(channels: int, width: float) -> int:
-    """``channels * width`` to the nearest multiple of 8, but not below 90 % of it."""
+    """``channels * width`` to the nearest multiple of 8, the larger of two; at least 8, and at least 90 % of it.
+
+    A multiple of 8 below 90 % of ``channels * width`` gives way to the next one.
+    """
     scaled = channels * width
     rounded = max(8, int(scaled + 4) // 8 * 8)
     return rounded + 8 if rounded < 0.9 * scaled else rounded
@@ -98,6 +101,11 @@ def scale_channels(channels: int, width: float) -> int:
 def scale_blocks(blocks: int, depth: float) -> int:
     """``blocks * depth``, rounded up."""
     return ceil(blocks * depth)
+
+
+def scaled_stages(width: float, depth: float) -> list[tuple[int, int]]:
+    """Channels and blocks of each stage of ``TABLE_1``, scaled by ``width`` and ``depth``."""
+    return [(scale_channels(row[3], width), scale_blocks(row[4], depth)) for row in TABLE_1]
 
 
 class ConvNorm(nn.Sequential):
@@ -124,6 +132,18 @@ class MBConv(nn.Module):
 
     (N, C, H, W) -> (N, K, H/s, W/s). Where the shape stays, the input is added, and in training the branch is left out
     for some images (stochastic depth).
+
+    ``block`` is a Sequential of these, every ``ConvNorm`` with ``norm_layer``:
+
+    * a 1x1 ``ConvNorm`` to ``wide = scale_channels(in_channels, expansion)`` channels, unless ``wide`` is
+      ``in_channels``;
+    * a depthwise ``ConvNorm``: ``wide`` channels in as many groups, ``kernel`` and ``stride``;
+    * a ``SqueezeExcitation`` of the ``wide`` channels, reduced to a quarter of ``in_channels``, rounded down but at
+      least 1, with SiLU as its activation;
+    * a 1x1 ``ConvNorm`` to ``out_channels``, without activation: the narrow ends are linear.
+
+    ``has_shortcut`` says whether the input is added (stride 1 and as many channels out as in); ``drop_probability`` is
+    kept under its name.
     """
 
     def __init__(
@@ -150,6 +170,11 @@ class MBConv(nn.Module):
         self.drop_probability = drop_probability
 
     def forward(self, x: Tensor) -> Tensor:
+        """The branch, and the input where ``has_shortcut``.
+
+        In training a branch with a shortcut is left out with probability p = ``drop_probability``, for each image by
+        itself; what stays is scaled by 1 / (1 - p).
+        """
         out = self.block(x)
         if self.has_shortcut:
             out = stochastic_depth(out, self.drop_probability, "row", self.training) + x
@@ -184,15 +209,15 @@ class EfficientNet(nn.Module):
         self.variant = variant
         of_the_paper = variant == "paper" or late_norm
         norm_layer = partial(nn.BatchNorm2d, eps=1e-3, momentum=0.01) if of_the_paper else nn.BatchNorm2d
-        total = sum(scale_blocks(row[4], depth) for row in TABLE_1)
+        scaled = scaled_stages(width, depth)
+        total = sum(blocks for _, blocks in scaled)
 
         channels = scale_channels(STEM_CHANNELS, width)
         stages: list[nn.Module] = [ConvNorm(in_channels, channels, 3, norm_layer, stride=2)]
         built = 0
-        for expansion, kernel, stride, stage_channels, blocks, _ in TABLE_1:
-            out_channels = scale_channels(stage_channels, width)
+        for (expansion, kernel, stride, *_), (out_channels, blocks) in zip(TABLE_1, scaled, strict=True):
             stage = nn.Sequential()
-            for i in range(scale_blocks(blocks, depth)):
+            for i in range(blocks):
                 drop = stochastic_depth_prob * built / total
                 stage.append(
                     MBConv(channels, out_channels, kernel, stride if i == 0 else 1, expansion, drop, norm_layer)

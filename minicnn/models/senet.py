@@ -21,12 +21,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from .. import nn
-from ..ops import residual_add
-from ..tensor import Tensor
-from .backbone import features
-from .registry import Paper, Score, register
-from .resnet import VARIANTS, BasicBlock, Bottleneck, ResNet
+from minicnn import nn
+from minicnn.models.backbone import features
+from minicnn.models.registry import Paper, Score, register
+from minicnn.models.resnet import VARIANTS, BasicBlock, Bottleneck, ResNet
+from minicnn.ops import residual_add
+from minicnn.tensor import Tensor
 
 PAPER = Paper(
     title="Squeeze-and-Excitation Networks",
@@ -68,12 +68,16 @@ class SqueezeExcitation(nn.Module):
         self.activation = activation
 
     def gates(self, x: Tensor) -> Tensor:
-        """How much each channel matters: (N, C, 1, 1)."""
+        """How much each channel of each image matters: (N, C, H, W) -> (N, C, 1, 1), numbers in (0, 1).
+
+        The mean of each channel (equation 2), then ``fc1``, ``activation``, ``fc2`` and a sigmoid (equation 3).
+        """
         z = nn.functional.adaptive_avg_pool2d(x, 1)  # squeeze: (N, C, H, W) -> (N, C, 1, 1)
         z = self.activation(self.fc1(z))  # (N, reduced, 1, 1)
         return nn.functional.sigmoid(self.fc2(z))  # excitation: (N, C, 1, 1)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Every channel of every image times its gate (equation 4)."""
         return x * self.gates(x)  # (N, C, H, W) * (N, C, 1, 1)
 
 
@@ -85,7 +89,7 @@ def _reduced(channels: int, variant: str) -> int:
 
 
 class SEBasicBlock(BasicBlock):
-    """``BasicBlock`` with an SE block before the addition."""
+    """``BasicBlock`` with an SE block, ``se``, as the last layer of its branch, before the addition."""
 
     def __init__(
         self,
@@ -113,7 +117,7 @@ class SEBasicBlock(BasicBlock):
 
 
 class SEBottleneck(Bottleneck):
-    """``Bottleneck`` with an SE block before the addition."""
+    """``Bottleneck`` with an SE block, ``se``, as the last layer of its branch, before the addition."""
 
     def __init__(
         self,
