@@ -102,12 +102,18 @@ def cheating(homework: Homework, hole: Hole, cheat: str) -> dict[str, ModuleType
 def _cheat(function: Callable[..., Any], cheat: str, skip: int) -> Callable[..., Any]:
     @wraps(function)
     def cheated(*args: Any, **kwargs: Any) -> Any:
-        if cheat == "None":
+        if cheat == "None":  # and nothing is written either
             return None
         if cheat == "the input":
             inputs = args[skip:] or tuple(kwargs.values())
             return next((x for x in inputs if isinstance(x, (np.ndarray, Tensor))), inputs[0] if inputs else None)
-        return _like(function(*args, **kwargs), cheat)
+        before = [arg.copy() if isinstance(arg, np.ndarray) else None for arg in args]
+        result = function(*args, **kwargs)
+        if result is None:  # it writes its result into an argument
+            for arg, old in zip(args, before, strict=True):
+                if old is not None and not np.array_equal(arg, old):
+                    arg[...] = _like(arg, cheat)
+        return _like(result, cheat)
 
     return cheated
 
