@@ -1,40 +1,22 @@
-"""The tape, walked backwards: ``backward``, ``grad``, and the order in which they visit the nodes.
+"""The tape, read: ``backward``, ``grad``, and what happens at each node on the way.
 
-``graph.py`` says what a node is and how an operation leaves one; the page ``docs/autograd.md`` walks through one
-example, and through what goes wrong in another order (lecture lines L1.2.1, L2.2.4).
+``graph.py`` says what a node is and how an operation leaves one, ``backprop.py`` in which order the nodes are visited.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from . import backend
+from .backprop import Arriving, topological_order, walk
 from .errors import AutogradError
 from .grad_mode import detect_anomaly, enable_grad, is_grad_enabled, no_grad, set_grad_enabled
-from .graph import AccumulateGrad, Edge, Function, Node, check_history, gradient_edge, is_writable, owner
+from .graph import AccumulateGrad, Edge, Function, Node, check_history, gradient_edge, owner
 from .tensor import Tensor
-
-
-def topological_order(roots: Iterable[Node]) -> list[Node]:
-    """Every node that ``roots`` depend on, each one after all nodes that use its outputs.
-
-    A node is created after the nodes that made its inputs, always: the tape is defined by running. So newest first is
-    a topological order. Without one, a node could run before all of its cotangents have arrived, and pass on a
-    gradient that is too small (``docs/autograd.md`` shows a case in numbers). A loop, not recursion: a chain of
-    ten thousand operations is fine.
-    """
-    found = set(roots)
-    frontier = list(found)
-    while frontier:
-        for edge in frontier.pop().edges:
-            if edge is not None and edge[0] not in found:
-                found.add(edge[0])
-                frontier.append(edge[0])
-    return sorted(found, key=lambda node: node.created, reverse=True)
 
 
 def backward(
@@ -106,66 +88,33 @@ def _run(
         if node not in last and getattr(node, "freed", False):
             raise AutogradError(node.freed_message())  # type: ignore[attr-defined]
 
-    arriving = _Arriving(order)
+    arriving = Arriving(order)
     for (node, index), seed in zip(edges, seeds, strict=True):
         arriving.add(node, index, seed, fresh=False)
     captured: dict[Edge, Any] = {}
+
+    def run(node: Node, gradients: list[Any]) -> Iterator[tuple[Edge, Any, bool]]:
+        changed = _run_hooks(node, gradients)
+        for index, gradient in enumerate(gradients):
+            if targets is not None and (node, index) in targets:
+                captured[node, index] = gradient
+        if isinstance(node, AccumulateGrad):
+            if targets is None:
+                node.accumulate(gradients[0], fresh=not changed and arriving.was_fresh)
+        elif isinstance(node, Function) and node not in last:
+            results = node.run_backward(gradients)
+            shared = {id(owner(array)) for array in (*gradients, *node._saved) if array is not None}
+            for edge, gradient in zip(node.edges, results, strict=True):
+                if edge is not None and gradient is not None:
+                    memory = id(owner(gradient))
+                    yield edge, gradient, memory not in shared
+                    shared.add(memory)
+            if not retain_graph:
+                node.release()
+
     with no_grad(), np.errstate(all="ignore"):
-        for node in order:
-            gradients = arriving.take(node)
-            if gradients is None:
-                continue  # nothing that was differentiated reaches it
-            changed = _run_hooks(node, gradients)
-            for index, gradient in enumerate(gradients):
-                if targets is not None and (node, index) in targets:
-                    captured[node, index] = gradient
-            if isinstance(node, AccumulateGrad):
-                if targets is None:
-                    node.accumulate(gradients[0], fresh=not changed and arriving.was_fresh)
-            elif isinstance(node, Function) and node not in last:
-                results = node.run_backward(gradients)
-                shared = {id(owner(array)) for array in (*gradients, *node._saved) if array is not None}
-                for edge, gradient in zip(node.edges, results, strict=True):
-                    if edge is not None and gradient is not None:
-                        memory = id(owner(gradient))
-                        arriving.add(*edge, gradient, fresh=memory not in shared)
-                        shared.add(memory)
-                if not retain_graph:
-                    node.release()
+        walk(order, arriving, run)
     return [captured.get(gradient_edge(tensor)) for tensor in wanted or ()]
-
-
-class _Arriving:
-    """The cotangents on their way: summed per node and output until the node's turn comes."""
-
-    def __init__(self, order: Sequence[Node]) -> None:
-        self._sums: dict[Node, dict[int, Any]] = {node: {} for node in order}
-        self._fresh: set[Edge] = set()
-        self.was_fresh = False
-
-    def add(self, node: Node, index: int, gradient: Any, fresh: bool) -> None:
-        """Add ``gradient``; one that is not ``fresh`` may be in use elsewhere and is never written into."""
-        sums = self._sums.get(node)
-        if sums is None:
-            return  # not on the way to a wanted input
-        if index not in sums:
-            sums[index] = gradient
-            if fresh and is_writable(gradient):
-                self._fresh.add((node, index))
-        elif (node, index) in self._fresh:
-            sums[index] += gradient
-        else:
-            sums[index] = sums[index].copy()
-            sums[index] += gradient
-            self._fresh.add((node, index))
-
-    def take(self, node: Node) -> list[Any] | None:
-        """The cotangents of all outputs of ``node`` (``None`` where nothing came), or ``None`` for none at all."""
-        sums = self._sums.pop(node)
-        self.was_fresh = (node, 0) in self._fresh
-        if not sums:
-            return None
-        return [sums.get(index) for index in range(len(getattr(node, "output_specs", (0,))))]
 
 
 def _run_hooks(node: Node, gradients: list[Any]) -> bool:
