@@ -17,6 +17,8 @@ from .holes import is_untouched
 from .loading import Modules, reference_modules
 from .misconceptions import Mistake, mistakes, planted
 
+NAMED = 6  # wrong answers that a message names
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -147,7 +149,8 @@ def _wrong(check: Check, found: Sequence[Difference], answers: int, number: int,
     lines = [_headline(check, State.WRONG), f"  {_case(number, case)}:", f"    {first.name}: {head}"]
     lines += [f"    {line}" for line in rest]
     if others:
-        lines.append(f"    also wrong: {', '.join(other.name for other in others)}")
+        more = f" and {len(others) - NAMED} more" if len(others) > NAMED else ""
+        lines.append(f"    also wrong: {', '.join(other.name for other in others[:NAMED])}{more}")
     if answers > len(found):
         lines.append(f"    right: {answers - len(found)} of the {answers} answers")
     return "\n".join(lines)
