@@ -79,8 +79,17 @@ def prove_cheats(homework: Homework, hole: Hole) -> Iterator[Finding]:
     for cheat in CHEATS:
         modules = cheating(homework, hole, cheat)
         if modules is not None:
-            caught = (check.name for check in checks if judge(check, modules).state is not State.PASS)
-            yield Finding(hole.task, f"{hole.qualname} returns {cheat}", tuple(islice(caught, 1)))
+            caught = tuple(islice((check.name for check in checks if judge(check, modules).state is not State.PASS), 1))
+            if caught or cheat in ("None", "the input") or _gives_anything(modules[hole.stem], hole):
+                yield Finding(hole.task, f"{hole.qualname} returns {cheat}", caught)
+
+
+def _gives_anything(module: ModuleType, hole: Hole) -> bool:
+    """Whether a cheat replaced a value: a hole that only changes its object has none, and "None" is its cheat."""
+    cheated: Any = module
+    for name in hole.qualname.split("."):
+        cheated = getattr(cheated, name)
+    return cheated.replaced > 0
 
 
 def cheating(homework: Homework, hole: Hole, cheat: str) -> dict[str, ModuleType] | None:
@@ -102,6 +111,7 @@ def cheating(homework: Homework, hole: Hole, cheat: str) -> dict[str, ModuleType
 def _cheat(function: Callable[..., Any], cheat: str, skip: int) -> Callable[..., Any]:
     @wraps(function)
     def cheated(*args: Any, **kwargs: Any) -> Any:
+        cheated.replaced += 1  # type: ignore[attr-defined]
         if cheat == "None":  # and nothing is written either
             return None
         if cheat == "the input":
@@ -109,12 +119,14 @@ def _cheat(function: Callable[..., Any], cheat: str, skip: int) -> Callable[...,
             return next((x for x in inputs if isinstance(x, (np.ndarray, Tensor))), inputs[0] if inputs else None)
         before = [arg.copy() if isinstance(arg, np.ndarray) else None for arg in args]
         result = function(*args, **kwargs)
-        if result is None:  # it writes its result into an argument
-            for arg, old in zip(args, before, strict=True):
-                if old is not None and not np.array_equal(arg, old):
-                    arg[...] = _like(arg, cheat)
+        if result is None:  # it writes its result into an argument, or into its object
+            written = [arg for arg, old in zip(args, before, strict=True) if old is not None and (arg != old).any()]
+            for arg in written:
+                arg[...] = _like(arg, cheat)
+            cheated.replaced -= not written  # type: ignore[attr-defined]
         return _like(result, cheat)
 
+    cheated.replaced = 0  # type: ignore[attr-defined]
     return cheated
 
 

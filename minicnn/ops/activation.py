@@ -55,7 +55,10 @@ class Sigmoid(Function):
 
 
 class SiLU(Function):
-    """y = x s(x) with s the sigmoid, EfficientNet's activation [Elfwing et al., 2017; "swish"] (lecture L2.3.3)."""
+    """y = x s(x) with s the sigmoid, EfficientNet's activation [Elfwing et al., 2017; "swish"] (lecture L2.3.3).
+
+    Right for an x of any size, and so is the gradient.
+    """
 
     @staticmethod
     def forward(ctx: Any, x: Any) -> Any:
@@ -70,7 +73,7 @@ class SiLU(Function):
 
 
 class Tanh(Function):
-    """y = tanh x."""
+    """y = tanh x, right for an x of any size, and so is the gradient."""
 
     @staticmethod
     def forward(ctx: Any, x: Any) -> Any:

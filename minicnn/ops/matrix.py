@@ -37,7 +37,7 @@ class Linear(Function):
     """Y = X @ W^T + b over the last axis of X: (..., out) from (..., in), (out, in) and (out,).
 
     ``bias`` may be None. There may be any number of axes before the last, also none. The gradients have the shapes of
-    x, weight and bias, ``None`` where none is wanted.
+    x, weight and bias; where none is wanted (``ctx.needs_input_grad``) ``None`` will do.
     """
 
     @staticmethod

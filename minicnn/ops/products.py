@@ -15,7 +15,7 @@ class Mul(Function):
     """c = a * b, elementwise.
 
     ``a`` and ``b`` are arrays whose shapes broadcast, or one of them is a Python number. ``dc`` has the shape of ``c``;
-    the gradients have the shapes of ``a`` and ``b``, ``None`` for a factor whose gradient is not wanted.
+    the gradients have the shapes of ``a`` and ``b``. Where none is wanted (``ctx.needs_input_grad``) ``None`` will do.
     """
 
     @staticmethod
