@@ -165,8 +165,8 @@ def verdict(data: Costs) -> str:
     return (
         f"of {', '.join(COMPARED)}: most operations {most(data.multiply_adds)}, most parameters {most(weights)}, most "
         f"activations {most(data.activation_bytes)}, most bytes of both {most(weights + data.activation_bytes)}, most "
-        f"accurate per parameter {most(data.density)}, most accurate {most(data.accuracy)}, not beaten in both accuracy "
-        f"and operations {named(data.front(COMPARED))}; of all families not beaten: {named(data.front())}; log time and "
+        f"accurate per parameter {most(data.density)}, most accurate {most(data.accuracy)}, not beaten in accuracy "
+        f"and operations {named(data.front(COMPARED))}; of all families not beaten {named(data.front())}; log time and "
         f"log operations of the {measured.sum()} networks measured here correlate with {alike:.2f}"
     )
 
