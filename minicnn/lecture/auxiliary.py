@@ -153,11 +153,11 @@ def draw(data: Auxiliary) -> Any:
     (gradient, ratio), (operations, parameters) = drawing.subplots(2, 2)
     places = np.arange(len(LAYERS))
     names = [name.removeprefix("inception") for name in LAYERS]
-    for i, (init, colour) in enumerate(zip(INITS, ("#2a6fbb", "#d97706"), strict=True)):
+    for i, (init, colour) in enumerate(zip(INITS, ("#2a6fbb", "#d97706"), strict=False)):
         for j, (style, label) in enumerate((("--", "main loss"), ("-", "with auxiliary losses"))):
             middle = np.exp(np.log(data.norms[i, j]).mean(axis=0))
             gradient.semilogy(places, middle, style, color=colour, marker=".", label=f"{init}, {label}")
-        ratio.semilogy(places, data.ratios[i], marker="o", color=colour, label=init)
+        ratio.plot(places, data.ratios[i], marker="o", color=colour, label=init)
     ratio.axhline(1, color="#7f8c9b", linewidth=0.8)
     for axes in (gradient, ratio):
         for place, label in ((BELOW_AUX1, "aux1"), (BELOW_AUX2, "aux2")):

@@ -137,6 +137,7 @@ def order_shuffled(
         [name for name, block in residual_blocks(model).items() if name.startswith(stage) and block.downsample is None]
         for stage in ("layer1", "layer2", "layer3")
     ]
+    stages = [stage for stage in stages if len(stage) > 1]
     tau, errors = np.empty((2, len(swaps), draws))
     for (row, draw), _ in np.ndenumerate(errors):
         order = lesion.random_swaps(stages, swaps[row], rng)
