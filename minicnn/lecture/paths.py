@@ -313,7 +313,8 @@ def draw(data: Paths) -> Any:
     for axes in (counts, magnitude, share, single, several):
         axes.spines[["top", "right"]].set_visible(False)
     drawing.suptitle(
-        f"The unravelled view (L2.2.5): ResNet-{2 * n + 2} and a VGG with 12 convolutions, trained on 8x8 digits",
+        f"The unravelled view (L2.2.5): ResNet-{2 * n + 2} and a VGG with 12 convolutions, trained on 8x8 digits; "
+        f"{data.magnitudes.shape[1]} random paths of each length",
         fontsize=11,
     )
     return drawing

@@ -67,6 +67,7 @@ def test_depth(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert data.layers.tolist() == [0, 0, 8, 8, 19, 22, 152]
     assert (data.effective <= data.theoretical).all() and (data.effective <= 48).all()
     assert (np.diff(data.theoretical) > 0).all() and (np.diff(data.effective) > -3).all()
+    assert data.convolutions[1].tolist() == [5, 9, 13, 17]  # of ResNet-18, without those in shortcuts
     assert data.maps.max(axis=(1, 2)).tolist() == [1, 1]
 
 
