@@ -16,6 +16,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--quick", action="store_true", help="a smaller experiment, half a minute at most")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of everything random (default: 0)")
     parser.add_argument("--device", default="cpu", metavar="NAME", help="cpu (default) or cuda:N")
+    parser.add_argument(
+        "--data",
+        default="digits",
+        metavar="DATA",
+        help="for degradation: digits (default), cifar10:DIR, cifar100:DIR, folder:DIR",
+    )
     parser.add_argument("--fresh", action="store_true", help="compute again what is in DIR/cache")
     parser.add_argument("--quiet", action="store_true", help="print only the table and what was seen")
 
@@ -48,7 +54,7 @@ def _show(entry, args: argparse.Namespace) -> None:  # type: ignore[no-untyped-d
         if not args.quiet:
             print(f"[{time.perf_counter() - started:5.1f} s] {line}", file=sys.stderr, flush=True)
 
-    settings = Settings(args.quick, args.seed, args.device, tell)
+    settings = Settings(args.quick, args.seed, args.device, tell, args.data)
     data, cached = run_figure(entry, args.out, settings, use_cache=not args.fresh)
     header, rows = entry.table(data)
     lines = [list(map(str, line)) for line in (header, *rows)]

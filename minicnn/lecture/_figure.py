@@ -3,39 +3,40 @@
 from __future__ import annotations
 
 import csv
-import hashlib
 import inspect
 import io
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
-import numpy as np
-
-from .. import __name__ as package
 from ..serialization.atomic import replacing
+from . import _cache
 
 Table = tuple[Sequence[str], Sequence[Sequence[Any]]]  # header, rows
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How to compute a figure. ``quick`` trades the size of the experiment for half a minute at most."""
+    """How to compute a figure. ``quick`` trades the size of the experiment for half a minute at most.
+
+    ``data`` is spelled as for ``minicnn train``; only figures with ``chooses_data`` look at it.
+    """
 
     quick: bool = False
     seed: int = 0
     device: str = "cpu"
     progress: Callable[[str], None] = lambda line: None
+    data: str = "digits"
 
 
 @dataclass(frozen=True)
 class Figure:
     """One figure of the lecture.
 
-    ``compute(settings)`` returns a dataclass of arrays and numbers, ``table(data)`` what decides whether the claim
-    held, ``draw(data)`` a Matplotlib figure, ``verdict(data)`` what was seen, in a sentence.
+    ``compute(settings)`` returns a dataclass of arrays, numbers and strings, ``table(data)`` what decides whether the
+    claim held, ``draw(data)`` a Matplotlib figure, ``verdict(data)`` what was seen, in a sentence. ``chooses_data``:
+    whether it can train on other images than its own.
     """
 
     name: str
@@ -46,49 +47,50 @@ class Figure:
     table: Callable[[Any], Table]
     draw: Callable[[Any], Any]
     verdict: Callable[[Any], str]
+    chooses_data: bool = False
 
 
 def run(figure: Figure, out: str | Path, settings: Settings, use_cache: bool = True) -> tuple[Any, bool]:
     """Compute ``figure`` or take it from the cache, and write ``NAME.png``, ``NAME.svg`` and ``NAME.csv`` into ``out``.
 
-    The cache (``out/cache``) knows a result by the figure's own source, quick or not, the seed and the device.
+    The cache (``out/cache``) knows a result by the settings and by all code that it was computed with.
 
     Returns:
         the data, and whether they came from the cache.
+
+    Raises:
+        ValueError: for other images than its own where the figure does not choose.
     """
+    if settings.data != Settings.data and not figure.chooses_data:
+        raise ValueError(f"the figure {figure.name!r} has images of its own: it takes no other data set")
     folder = Path(out)
     (folder / "cache").mkdir(parents=True, exist_ok=True)
     kept = folder / "cache" / f"{figure.name}-{_key(figure, settings)}.npz"
     cached = use_cache and kept.exists()
-    data = _read(kept, figure.result) if cached else figure.compute(settings)
+    data = _cache.read(kept, figure.result) if cached else figure.compute(settings)
     if not cached:
-        _write(kept, data)
-    stem = figure.name + ("-quick" if settings.quick else "")
+        _cache.write(kept, data)
+    name = stem(figure, settings)
     header, rows = figure.table(data)
     text = io.StringIO(newline="")
     csv.writer(text).writerows([header, *rows])
-    with replacing(folder / f"{stem}.csv") as temporary:
+    with replacing(folder / f"{name}.csv") as temporary:
         Path(temporary).write_text(text.getvalue(), encoding="utf-8")
     drawing = figure.draw(data)
     for suffix in ("png", "svg"):
-        with replacing(folder / f"{stem}.{suffix}") as temporary:
+        with replacing(folder / f"{name}.{suffix}") as temporary:
             drawing.savefig(temporary, format=suffix, dpi=120, bbox_inches="tight")
     return data, cached
 
 
+def stem(figure: Figure, settings: Settings) -> str:
+    """The name of the figure's files without their suffix: a quick one never replaces the real one."""
+    return figure.name + ("-quick" if settings.quick else "")
+
+
 def _key(figure: Figure, settings: Settings) -> str:
-    module = inspect.getmodule(figure.compute)
-    assert isinstance(module, ModuleType) and module.__name__.startswith(package)
-    parts = (inspect.getsource(module), str(settings.quick), str(settings.seed), settings.device)
-    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
-
-
-def _write(path: Path, data: Any) -> None:
-    with replacing(path) as temporary, open(temporary, "wb") as file:
-        arrays: dict[str, Any] = {field.name: np.asarray(getattr(data, field.name)) for field in fields(data)}
-        np.savez(file, **arrays)
-
-
-def _read(path: Path, result: type) -> Any:
-    with np.load(path) as arrays:
-        return result(**{name: arrays[name] for name in arrays.files})
+    source = inspect.getsourcefile(figure.compute)
+    assert source is not None
+    presentation = [function.__name__ for function in (figure.table, figure.draw, figure.verdict)]
+    asked = (str(settings.quick), str(settings.seed), settings.device, _cache.fingerprint(settings.data))
+    return _cache.key(Path(source), presentation, asked)

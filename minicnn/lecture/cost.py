@@ -165,8 +165,8 @@ def verdict(data: Costs) -> str:
     return (
         f"of {', '.join(COMPARED)}: most operations {most(data.multiply_adds)}, most parameters {most(weights)}, most "
         f"activations {most(data.activation_bytes)}, most bytes of both {most(weights + data.activation_bytes)}, most "
-        f"accurate per parameter {most(data.density)}, most accurate {most(data.accuracy)}, not beaten in both accuracy "
-        f"and operations {named(data.front(COMPARED))}; of all families not beaten: {named(data.front())}; log time and "
+        f"accurate per parameter {most(data.density)}, most accurate {most(data.accuracy)}, not beaten in accuracy "
+        f"and operations {named(data.front(COMPARED))}; of all families not beaten {named(data.front())}; log time and "
         f"log operations of the {measured.sum()} networks measured here correlate with {alike:.2f}"
     )
 
@@ -199,7 +199,7 @@ def draw(data: Costs) -> Any:
         if name in ("alexnet", "vgg16", "googlenet", "resnet18", "resnet50", "resnet152", "densenet121"):
             picture.annotate(name, (operations[i], data.accuracy[i]), (4, -10), textcoords="offset points", fontsize=7)
     picture.set(
-        title="accuracy against operations (area: parameters; dotted: not beaten, with and without the later three)",
+        title="accuracy against operations",
         xlabel="multiply-adds of one image (1e9)",
         ylabel="published top-1 accuracy (%)",
         xscale="log",
@@ -241,7 +241,11 @@ def draw(data: Costs) -> Any:
     memory.legend(frameon=False, fontsize=8)
     for axes in (picture, density, timing, memory):
         axes.spines[["top", "right"]].set_visible(False)
-    drawing.suptitle("What accuracy costs (L3.1)", fontsize=11)
+    drawing.suptitle(
+        "What accuracy costs (L3.1). Above left: areas are numbers of parameters; dotted: not beaten, of all and of "
+        "the first four families",
+        fontsize=11,
+    )
     return drawing
 
 

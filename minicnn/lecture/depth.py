@@ -208,7 +208,7 @@ def draw(data: Depth) -> Any:
     layers.set_ylabel("layers with weights", color="#2a6fbb")
     layers.set(yscale="log", ylim=(4, 300), yticks=(10, 100))
 
-    for i, (name, colour) in enumerate(zip(NETWORKS, COLOURS, strict=True)):
+    for i, (name, colour) in enumerate(zip(NETWORKS, COLOURS, strict=False)):
         count = int(np.isfinite(data.fields[i]).sum())
         right.plot(np.arange(1, count + 1), data.fields[i, :count], color=colour, label=f"{name}, theoretical")
         right.plot(data.convolutions[i], data.effective[i], "o--", color=colour, label=f"{name}, effective")

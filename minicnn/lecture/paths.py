@@ -137,6 +137,7 @@ def order_shuffled(
         [name for name, block in residual_blocks(model).items() if name.startswith(stage) and block.downsample is None]
         for stage in ("layer1", "layer2", "layer3")
     ]
+    stages = [stage for stage in stages if len(stage) > 1]
     tau, errors = np.empty((2, len(swaps), draws))
     for (row, draw), _ in np.ndenumerate(errors):
         order = lesion.random_swaps(stages, swaps[row], rng)
@@ -312,7 +313,8 @@ def draw(data: Paths) -> Any:
     for axes in (counts, magnitude, share, single, several):
         axes.spines[["top", "right"]].set_visible(False)
     drawing.suptitle(
-        f"The unravelled view (L2.2.5): ResNet-{2 * n + 2} and a VGG with 12 convolutions, trained on 8x8 digits",
+        f"The unravelled view (L2.2.5): ResNet-{2 * n + 2} and a VGG with 12 convolutions, trained on 8x8 digits; "
+        f"{data.magnitudes.shape[1]} random paths of each length",
         fontsize=11,
     )
     return drawing
