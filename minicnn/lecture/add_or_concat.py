@@ -206,8 +206,8 @@ def verdict(data: AddOrConcat) -> str:
     near = [data.reuse[:, column, column].mean() for column in range(2, LAYERS)]
     factors = growth(data)
     return (
-        f"trained dense layers gave older sources {np.mean(far) / np.mean(near):.2f} times the weight of the newest; "
-        f"without the older ones the test error went from {data.errors[1]:.1f} to {float(data.lesion):.1f} %; twice as "
+        f"trained dense layers give older sources {np.mean(far) / np.mean(near):.2f} times the weight of the newest "
+        f"(1 before training); without the older ones the test error went from {data.errors[1]:.1f} to {float(data.lesion):.1f} %; twice as "
         f"deep a stage takes {factors[0]:.1f} times the memory when it adds, {factors[1]:.1f} when it concatenates, "
         f"{factors[2]:.1f} when it concatenates again in backward"
     )
@@ -230,7 +230,7 @@ def draw(data: AddOrConcat) -> Any:
     maps[0].set_ylabel("source layer")
     drawing.colorbar(image, ax=maps, label="mean |weight|, 1: the reader's largest", fraction=0.02)
     for name, memory, colour in zip(STAGES, data.memory, ("#7f8c9b", "#e8413c", "#e8a13c"), strict=True):
-        right.plot(data.depths, memory / 1024, "o-", c=colour, label=name, ms=4)
+        right.plot(data.depths, memory / 1024, "o-", c=colour, label=name.replace(", ", ",\n"), ms=4)
     right.set(
         title="memory of a training step", xlabel="blocks or layers of a stage", ylabel="peak MiB per image", ylim=0
     )
