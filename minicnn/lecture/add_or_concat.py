@@ -207,9 +207,9 @@ def verdict(data: AddOrConcat) -> str:
     factors = growth(data)
     return (
         f"trained dense layers give older sources {np.mean(far) / np.mean(near):.2f} times the weight of the newest "
-        f"(1 before training); without the older ones the test error went from {data.errors[1]:.1f} to {float(data.lesion):.1f} %; twice as "
-        f"deep a stage takes {factors[0]:.1f} times the memory when it adds, {factors[1]:.1f} when it concatenates, "
-        f"{factors[2]:.1f} when it concatenates again in backward"
+        f"(1 before training); without the older ones the test error went from {data.errors[1]:.1f} to "
+        f"{data.lesion:.1f} %; twice as deep a stage takes {factors[0]:.1f} times the memory when it adds, "
+        f"{factors[1]:.1f} when it concatenates, {factors[2]:.1f} when it concatenates again in backward"
     )
 
 
