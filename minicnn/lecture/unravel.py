@@ -132,14 +132,14 @@ def gradient_by_length(
         (lengths, batches): the Euclidean norm of ``path_gradient``.
     """
     n, wanted = len(residual_blocks(model)), list(lengths)
-    norms = [
-        [np.linalg.norm(path_gradient(model, *batch, random_path(n, length, rng))) for length in wanted]
-        for batch in batches
-    ]
+    norms = []
+    for batch in batches:
+        gradients = (path_gradient(model, *batch, random_path(n, length, rng)) for length in wanted)
+        norms.append([np.linalg.norm(gradient.astype(np.float64)) for gradient in gradients])  # squares below 1e-38
     return np.array(norms, float).reshape(-1, len(wanted)).T
 
 
-def share_by_length(n: int, magnitudes: Sequence[float]) -> np.ndarray:
+def share_by_length(n: int, magnitudes: Sequence[float] | np.ndarray) -> np.ndarray:
     """Which share of the gradient comes along the paths of each length: their number times what one of them brings.
 
     Args:
@@ -153,7 +153,7 @@ def share_by_length(n: int, magnitudes: Sequence[float]) -> np.ndarray:
     return total / total.sum()
 
 
-def effective_lengths(shares: Sequence[float], share: float = 0.95) -> tuple[int, int]:
+def effective_lengths(shares: Sequence[float] | np.ndarray, share: float = 0.95) -> tuple[int, int]:
     """The shortest range of path lengths that brings at least ``share`` of the gradient.
 
     Args:

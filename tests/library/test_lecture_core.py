@@ -491,3 +491,17 @@ def test_more_epochs_than_images_for_a_batch() -> None:
     assert images.shape == (10, 1, 16, 16) and labels.shape == (10,) and images.dtype == np.float32
     model = nn.Sequential(nn.Flatten(), nn.Linear(256, 10))
     fit(model, (images, labels), 1, np.random.default_rng(0))
+
+
+def test_the_learning_rate_falls_to_zero_along_a_cosine() -> None:
+    rates: list[float] = []
+
+    class Watched(minicnn.optim.SGD):
+        def step(self, closure: None = None) -> None:
+            rates.append(self.param_groups[0]["lr"])
+            super().step()
+
+    data = np.zeros((40, 1, 2, 2), np.float32), np.zeros(40, np.int64)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(4, 2))
+    fit(model, data, 2, np.random.default_rng(0), lr=0.5, batch_size=10, optimizer=Watched)
+    np.testing.assert_allclose(rates, [0.25 * (1 + math.cos(math.pi * k / 8)) for k in range(8)])
