@@ -5,8 +5,14 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-HELP = "list the lecture's figures, or compute one: table, PNG, SVG and CSV"
+if TYPE_CHECKING:  # every command is told to the parser: nothing is imported before it is needed
+    from ..lecture import Figure
+    from ..lecture._gallery import Entry
+
+HELP = "list the lecture's figures, or compute one (table, PNG, SVG, CSV) or all (and a gallery page)"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,43 +33,70 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """List the figures, or compute one or all of them."""
-    from ..lecture import figure, figure_names
-    from ._errors import misuse
+    """List the figures, or compute one or all of them; all of them fill the gallery."""
+    from ..data import open_data
+    from ..lecture import Settings, figure, figure_names
+    from ._errors import UsageError, misuse
 
     if args.figure is None:
         figures = [figure(name) for name in figure_names()]
-        for entry in sorted(figures, key=lambda entry: entry.lecture):
-            print(f"{entry.name:<12} {', '.join(entry.lecture):<16} {entry.claim}")
+        for entry in sorted(figures, key=_by_line):
+            print(f"{entry.name:<14} {', '.join(entry.lecture):<24} {entry.claim}")
         return 0
     with misuse():
         names = figure_names() if args.figure == "all" else [args.figure]
-        figures = [figure(name) for name in names]
-    for entry in figures:
-        _show(entry, args)
+        figures = sorted((figure(name) for name in names), key=_by_line)
+        if args.data != Settings.data:
+            open_data(args.data)
+            if not any(entry.chooses_data for entry in figures):
+                raise UsageError(f"--data: the figure {args.figure!r} has images of its own")
+    done = []
+    for number, entry in enumerate(figures, 1):
+        done.append(_show(entry, args, f"{number}/{len(figures)} " if len(figures) > 1 else ""))
+        if args.figure == "all":
+            _write_gallery(done, args)
     return 0
 
 
-def _show(entry, args: argparse.Namespace) -> None:  # type: ignore[no-untyped-def]
+def _by_line(figure: Figure) -> tuple[tuple[str, ...], str]:
+    return figure.lecture, figure.name
+
+
+def _show(figure: Figure, args: argparse.Namespace, number: str) -> Entry:
+    """Compute one figure, or take it from the cache; print its table and what was seen."""
     from ..lecture import Settings
     from ..lecture import run as run_figure
+    from ..lecture._figure import stem
+    from ..lecture._gallery import Entry
 
     started = time.perf_counter()
 
     def tell(line: str) -> None:
         if not args.quiet:
-            print(f"[{time.perf_counter() - started:5.1f} s] {line}", file=sys.stderr, flush=True)
+            print(f"[{number}{time.perf_counter() - started:5.1f} s] {line}", file=sys.stderr, flush=True)
 
-    settings = Settings(args.quick, args.seed, args.device, tell, args.data)
-    data, cached = run_figure(entry, args.out, settings, use_cache=not args.fresh)
-    header, rows = entry.table(data)
+    images = args.data if figure.chooses_data else Settings.data
+    settings = Settings(args.quick, args.seed, args.device, tell, images)
+    data, cached = run_figure(figure, args.out, settings, use_cache=not args.fresh)
+    header, rows = figure.table(data)
     lines = [list(map(str, line)) for line in (header, *rows)]
     widths = [max(len(line[i]) for line in lines) for i in range(len(header))]
-    print(f"{entry.name} ({', '.join(entry.lecture)}): {entry.claim}")
+    print(f"{figure.name} ({', '.join(figure.lecture)}): {figure.claim}")
     for line in lines:
         print("  " + "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
-    print(f"seen: {entry.verdict(data)}")
+    print(f"seen: {figure.verdict(data)}", flush=True)
     source = "from the cache" if cached else f"in {time.perf_counter() - started:.0f} s"
-    tell(
-        f"{entry.name} {source}; written to {args.out}/{entry.name}{'-quick' if args.quick else ''}.png, .svg and .csv"
-    )
+    tell(f"{figure.name} {source}; written to {args.out}/{stem(figure, settings)}.png, .svg and .csv")
+    return Entry(figure, data, Path(args.out), settings)
+
+
+def _write_gallery(done: list[Entry], args: argparse.Namespace) -> None:
+    """The page of what is there so far: it stays when a later figure is interrupted."""
+    from ..lecture._gallery import page
+    from ..serialization.atomic import replacing
+
+    target = Path(args.out) / ("gallery-quick.html" if args.quick else "gallery.html")
+    with replacing(target) as temporary:
+        Path(temporary).write_text(page(done), encoding="utf-8")
+    if not args.quiet:
+        print(f"{len(done)} figures in {target}", file=sys.stderr, flush=True)

@@ -147,8 +147,8 @@ def draw(data: Degradation) -> Any:
                 axes.fill_between(epochs, values.min(axis=0), values.max(axis=0), color=colour, alpha=0.1, lw=0)
             handles.append(Line2D([], [], color=colour, lw=2.2, label=NETWORKS[row]))
         handles += [Line2D([], [], color="#555", ls=s, label=t) for s, t in (("--", "training"), ("-", "test"))]
-        axes.legend(handles=handles, frameon=False, fontsize=9)
-        axes.set(title=f"{kind} networks", xlabel="epoch", ylim=(-2, 100))
+        axes.legend(handles=handles, frameon=False, fontsize=9, loc="upper right", bbox_to_anchor=(1, 0.8))
+        axes.set(title=f"{kind} networks", xlabel="epoch", ylim=(-2, 100), xticks=epochs)
         axes.spines[["top", "right"]].set_visible(False)
     drawing.axes[0].set_ylabel("error (%)")
     seeds = data.train_error.shape[1]
