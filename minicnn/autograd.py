@@ -7,14 +7,14 @@ example, and through what goes wrong in another order (lecture lines L1.2.1, L2.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
 from . import backend
 from .errors import AutogradError
-from .grad_mode import detect_anomaly, enable_grad, is_grad_enabled, no_grad, set_grad_enabled
+from .grad_mode import SWITCHES, detect_anomaly, enable_grad, is_grad_enabled, no_grad, set_grad_enabled
 from .graph import AccumulateGrad, Edge, Function, Node, check_history, gradient_edge, is_writable, owner
 from .tensor import Tensor
 
@@ -123,16 +123,40 @@ def _run(
                 if targets is None:
                     node.accumulate(gradients[0], fresh=not changed and arriving.was_fresh)
             elif isinstance(node, Function) and node not in last:
-                results = node.run_backward(gradients)
-                shared = {id(owner(array)) for array in (*gradients, *node._saved) if array is not None}
-                for edge, gradient in zip(node.edges, results, strict=True):
-                    if edge is not None and gradient is not None:
-                        memory = id(owner(gradient))
-                        arriving.add(*edge, gradient, fresh=memory not in shared)
-                        shared.add(memory)
-                if not retain_graph:
-                    node.release()
+                nodes = _walked_together(node, arriving, targets or {})
+                for walked, results in zip(nodes, _run_backward(nodes, gradients), strict=True):
+                    shared = {id(owner(array)) for array in (*gradients, *walked._saved) if array is not None}
+                    for edge, gradient in zip(walked.edges, results, strict=True):
+                        if edge is not None and gradient is not None:
+                            memory = id(owner(gradient))
+                            arriving.add(*edge, gradient, fresh=memory not in shared)
+                            shared.add(memory)
+                    if not retain_graph:
+                        walked.release()
     return [captured.get(gradient_edge(tensor)) for tensor in wanted or ()]
+
+
+def _walked_together(node: Function, arriving: _Arriving, targets: Container[Edge]) -> tuple[Function, ...]:
+    """``node``, and the nodes chained to it if nobody looks at the cotangents between them."""
+    if node.chain is None or SWITCHES.anomaly:
+        return (node,)
+    nodes = node.chain.nodes(node)
+    unseen = all(
+        arriving.only_waits_for(below)
+        and (below, 0) not in targets
+        and not below.retain
+        and not any(below.hooks.values())
+        for below in nodes[1:]
+    )
+    return nodes if unseen else (node,)
+
+
+def _run_backward(nodes: tuple[Function, ...], gradients: list[Any]) -> Iterable[tuple[Any, ...]]:
+    if len(nodes) == 1:
+        return (nodes[0].run_backward(gradients),)
+    assert nodes[0].chain is not None
+    results = nodes[0].chain.backward(nodes, gradients[0])
+    return [node.checked(result) for node, result in zip(nodes, results, strict=True)]
 
 
 class _Arriving:
@@ -158,6 +182,10 @@ class _Arriving:
             sums[index] = sums[index].copy()
             sums[index] += gradient
             self._fresh.add((node, index))
+
+    def only_waits_for(self, node: Node) -> bool:
+        """Whether ``node`` is still to come and nothing has arrived there."""
+        return self._sums.get(node) == {}
 
     def take(self, node: Node) -> list[Any] | None:
         """The cotangents of all outputs of ``node`` (``None`` where nothing came), or ``None`` for none at all."""

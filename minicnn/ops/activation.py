@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..autograd import Function
+from ..deferral import Pending
 from ..tensor import Tensor
 from .elementwise import as_float
 
@@ -12,9 +13,11 @@ from .elementwise import as_float
 class ReLU(Function):
     """y = max(x, 0); the cotangent passes where x > 0 [Nair and Hinton, 2010; AlexNet, section 3.1]."""
 
+    takes_pending = True
+
     @staticmethod
     def forward(ctx: Any, x: Any) -> Any:
-        y = ctx.backend.xp.maximum(x, 0)
+        y = x.relu(ctx) if isinstance(x, Pending) else ctx.backend.xp.maximum(x, 0)
         ctx.save_for_backward(y)
         return y
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..autograd import Function
+from ..deferral import Pending
 from ..errors import ShapeError
 from ..tensor import Tensor
 from .broadcast import operands, unbroadcast
@@ -15,10 +16,17 @@ from .broadcast import operands, unbroadcast
 class Add(Function):
     """c = a + b: the cotangent goes to both, unchanged."""
 
+    takes_pending = True
+    extended = 0  # the operand that the sum takes over, if it is a pending
+
     @staticmethod
     def forward(ctx: Any, a: Any, b: Any) -> Any:
         ctx.shapes = np.shape(a), np.shape(b)
-        return a + b
+        if not isinstance(a, Pending) and not isinstance(b, Pending):
+            return a + b
+        ctx.extended = 0 if isinstance(a, Pending) else 1
+        branch, other = (a, b) if ctx.extended == 0 else (b, a)
+        return branch.plus(other.values() if isinstance(other, Pending) else other)
 
     @staticmethod
     def backward(ctx: Any, dc: Any) -> Any:

@@ -37,7 +37,8 @@ class CudaBackend:
     avg_pool2d_grad = pooling.avg_pool2d_grad
     adaptive_avg_pool2d = pooling.adaptive_avg_pool2d
     adaptive_avg_pool2d_grad = pooling.adaptive_avg_pool2d_grad
-    batch_norm = norm.batch_norm
+    batch_norm_statistics = norm.batch_norm_statistics
+    batch_norm_apply = norm.batch_norm_apply
     batch_norm_grad = norm.batch_norm_grad
     softmax_cross_entropy = loss.softmax_cross_entropy
     sgd_step = optimizer.sgd_step

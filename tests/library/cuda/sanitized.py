@@ -49,7 +49,11 @@ def calls(cuda: Any) -> Iterator[Any]:
     yield cuda.max_pool2d_grad(y, indices, (1, 1, 2, 2))
     for size in ((1, 1), (3, 2), (9, 8)):
         yield cuda.adaptive_avg_pool2d_grad(cuda.adaptive_avg_pool2d(x, size), x.shape)
-    _, mean, _, inv_std = cuda.batch_norm(x, mean_like := put(normal((4,), 0)), mean_like, 1e-5)
+    affine = put(normal((4,), 0))
+    mean, _, inv_std, scale, shift = cuda.batch_norm_statistics(x, affine, affine, 1e-5)
+    z = cuda.batch_norm_apply(x, mean, scale, shift, x, True)
+    yield cuda.batch_norm_apply(x, None, scale, None)
+    yield cuda.batch_norm_grad(x, x, affine, mean, inv_std, z, True)
     yield cuda.batch_norm_grad(x, x, None, mean, inv_std)
     yield cuda.softmax_cross_entropy(put(normal((3, 5), 0)), put(np.eye(5)[:3]))
     yield cuda.dropout_mask((3, 3), 0.5, np.float64, np.random.default_rng(0))
