@@ -57,14 +57,14 @@ class Pending:
 
     Args:
         like: an array of its shape and dtype.
-        reads: the arrays that ``compute`` reads and that others can write into.
-        base: the pending that this one extends.
+        reads: the arrays that ``compute`` reads and that others can write into, besides what it extends reads.
+        extends: the pending that this one takes over.
     """
 
-    def __init__(self, like: Any, reads: tuple[Any, ...], base: Pending | None = None) -> None:
+    def __init__(self, like: Any, reads: tuple[Any, ...], extends: Pending | None = None) -> None:
         self.shape, self.dtype = like.shape, like.dtype
         self.ndim, self.size = len(self.shape), prod(self.shape)
-        self.reads, self.base = reads, base
+        self.reads, self.extends = reads, extends
         self._versions: set[Version] = set()
         self._result: Any = None
         self._taken = False
@@ -85,12 +85,12 @@ class Pending:
         """The array, computed when first asked for."""
         if self._result is None:
             self._result = self.compute()
-            self.reads, self.base, self._versions = (), None, set()
+            self.reads, self.extends, self._versions = (), None, set()
         return self._result
 
     def take(self) -> bool:
         """Whether the caller may extend this: nobody has looked at it or at what it extends, nor taken it over."""
-        free = self._result is None and not self._taken and (self.base is None or self.base._result is None)
+        free = self._result is None and not self._taken and (self.extends is None or self.extends._result is None)
         self._taken = True
         return free
 
@@ -102,7 +102,7 @@ class Pending:
             own: the version of the tensor this stands in.
         """
         found = {memory.get(id(owner(array))) for array in self.reads}
-        found |= self.base._versions if self.base is not None else set()
+        found |= self.extends._versions if self.extends is not None else set()
         if not SWITCHES.deferral or SWITCHES.anomaly or any(v is None or not v.private for v in found):
             return False
         self._versions = {v for v in found if v is not None}

@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import itertools
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -101,7 +101,7 @@ class Function(Node):
     - ``ctx.mark_non_differentiable(*arrays)``: outputs (indices, say) that carry no gradient.
 
     ``forward`` may return a ``Pending`` (``deferral.py``) in the place of an array, and with ``takes_pending`` it is
-    also given them as they are. ``chain`` says that this node can be walked back together with nodes below it.
+    given the first among its arguments as it is. ``chain`` says how to walk back together with nodes below this one.
     """
 
     takes_pending = False
@@ -190,10 +190,7 @@ class Function(Node):
                 check_history(cls.__name__, tensor)
 
         with np.errstate(all="ignore"):  # log(0) is -inf and no warning, as on a GPU
-            given = (
-                arg if not isinstance(arg, Tensor) else arg._array if cls.takes_pending else arg.read() for arg in args
-            )
-            result = cls.forward(ctx, *given, **kwargs)
+            result = cls.forward(ctx, *_given(args, cls.takes_pending), **kwargs)
             results = result if isinstance(result, tuple) else (result,)
             memory = {id(owner(tensor._array)): tensor.version for tensor in tensors}
             outputs = tuple(_wrap_output(ctx.backend.xp, array, memory, ctx.device) for array in results)
@@ -300,6 +297,18 @@ def gradient_edge(tensor: Tensor) -> Edge:
 def is_writable(array: Any) -> bool:
     """Whether each element has its own place in memory that may be written (a broadcast view has not)."""
     return getattr(array.flags, "writeable", True) and 0 not in array.strides
+
+
+def _given(args: Sequence[Any], takes_pending: bool) -> Iterator[Any]:
+    """What ``forward`` gets: the arrays of tensors, computed, but for the first if it may be given a pending."""
+    for arg in args:
+        if not isinstance(arg, Tensor):
+            yield arg
+        elif takes_pending and isinstance(arg._array, Pending):
+            takes_pending = False
+            yield arg._array
+        else:
+            yield arg.read()
 
 
 def _wrap_output(xp: Any, array: Any, memory: dict[int, Version], place: device) -> Tensor:

@@ -22,11 +22,12 @@ class Add(Function):
     @staticmethod
     def forward(ctx: Any, a: Any, b: Any) -> Any:
         ctx.shapes = np.shape(a), np.shape(b)
-        if not isinstance(a, Pending) and not isinstance(b, Pending):
-            return a + b
-        ctx.extended = 0 if isinstance(a, Pending) else 1
-        branch, other = (a, b) if ctx.extended == 0 else (b, a)
-        return branch.plus(other.values() if isinstance(other, Pending) else other)
+        if isinstance(a, Pending):
+            return a.plus(b)
+        if isinstance(b, Pending):
+            ctx.extended = 1
+            return b.plus(a)
+        return a + b
 
     @staticmethod
     def backward(ctx: Any, dc: Any) -> Any:

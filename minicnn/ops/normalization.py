@@ -23,9 +23,9 @@ class Normalised(Pending):
     """
 
     def __init__(
-        self, primitives: Any, x: Any, mean: Any, scale: Any, shift: Any, residual: Any = None, base: Any = None
+        self, primitives: Any, x: Any, mean: Any, scale: Any, shift: Any, residual: Any = None, extends: Any = None
     ) -> None:
-        super().__init__(x, (x,) if residual is None else (x, residual), base)
+        super().__init__(x, (x if residual is None else residual,), extends)
         self.primitives = primitives
         self.parts: tuple[Any, ...] = x, mean, scale, shift, residual
 
@@ -36,10 +36,10 @@ class Normalised(Pending):
 
     def plus(self, other: Any) -> Any:
         fits = np.shape(other) == self.shape and other.dtype == self.dtype
-        if not self.take() or not fits or self.base is not None:
+        if not self.take() or not fits or self.extends is not None:
             return self.values() + other
         x, mean, scale, shift, _ = self.parts
-        return Normalised(self.primitives, x, mean, scale, shift, other, base=self)
+        return Normalised(self.primitives, x, mean, scale, shift, other, extends=self)
 
     def relu(self, ctx: Any) -> Any:
         if not self.take():
