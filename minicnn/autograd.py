@@ -15,7 +15,7 @@ import numpy as np
 from . import backend
 from .errors import AutogradError
 from .grad_mode import SWITCHES, detect_anomaly, enable_grad, is_grad_enabled, no_grad, set_grad_enabled
-from .graph import AccumulateGrad, Edge, Function, Node, check_history, gradient_edge, is_writable, owner
+from .graph import AccumulateGrad, Chain, Edge, Function, Node, check_history, gradient_edge, is_writable, owner
 from .tensor import Tensor
 
 
@@ -123,7 +123,7 @@ def _run(
                 if targets is None:
                     node.accumulate(gradients[0], fresh=not changed and arriving.was_fresh)
             elif isinstance(node, Function) and node not in last:
-                nodes = _walked_together(node, arriving, targets or {})
+                nodes = (node,) if node.chain is None else _walked_together(node, node.chain, arriving, targets or {})
                 for walked, results in zip(nodes, _run_backward(nodes, gradients), strict=True):
                     shared = {id(owner(array)) for array in (*gradients, *walked._saved) if array is not None}
                     for edge, gradient in zip(walked.edges, results, strict=True):
@@ -136,12 +136,12 @@ def _run(
     return [captured.get(gradient_edge(tensor)) for tensor in wanted or ()]
 
 
-def _walked_together(node: Function, arriving: _Arriving, targets: Container[Edge]) -> tuple[Function, ...]:
+def _walked_together(
+    node: Function, chain: Chain, arriving: _Arriving, targets: Container[Edge]
+) -> tuple[Function, ...]:
     """``node``, and the nodes chained to it if nobody looks at the cotangents between them."""
-    if node.chain is None or SWITCHES.anomaly:
-        return (node,)
-    nodes = node.chain.nodes(node)
-    unseen = all(
+    nodes = chain.nodes(node)
+    unseen = not SWITCHES.anomaly and all(
         arriving.only_waits_for(below)
         and (below, 0) not in targets
         and not below.retain

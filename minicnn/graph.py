@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import itertools
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -190,7 +190,10 @@ class Function(Node):
                 check_history(cls.__name__, tensor)
 
         with np.errstate(all="ignore"):  # log(0) is -inf and no warning, as on a GPU
-            result = cls.forward(ctx, *_given(args, cls.takes_pending), **kwargs)
+            for tensor in tensors:
+                if isinstance(tensor._array, Pending):
+                    _settle(tensors, cls.takes_pending)
+            result = cls.forward(ctx, *(arg._array if isinstance(arg, Tensor) else arg for arg in args), **kwargs)
             results = result if isinstance(result, tuple) else (result,)
             memory = {id(owner(tensor._array)): tensor.version for tensor in tensors}
             outputs = tuple(_wrap_output(ctx.backend.xp, array, memory, ctx.device) for array in results)
@@ -299,28 +302,24 @@ def is_writable(array: Any) -> bool:
     return getattr(array.flags, "writeable", True) and 0 not in array.strides
 
 
-def _given(args: Sequence[Any], takes_pending: bool) -> Iterator[Any]:
-    """What ``forward`` gets: the arrays of tensors, computed, but for the first if it may be given a pending."""
-    for arg in args:
-        if not isinstance(arg, Tensor):
-            yield arg
-        elif takes_pending and isinstance(arg._array, Pending):
+def _settle(tensors: Sequence[Tensor], takes_pending: bool) -> None:
+    """Compute what is pending among an operation's inputs, but for the first if it takes one over."""
+    for tensor in tensors:
+        if isinstance(tensor._array, Pending):
+            if not takes_pending:
+                tensor.read()
             takes_pending = False
-            yield arg._array
-        else:
-            yield arg.read()
 
 
 def _wrap_output(xp: Any, array: Any, memory: dict[int, Version], place: device) -> Tensor:
-    pending = isinstance(array, Pending)
-    out = Tensor.wrap(array if pending else xp.asanyarray(array), place)
+    out = Tensor.wrap(array if isinstance(array, Pending) else xp.asanyarray(array), place)
     version = memory.get(id(owner(out._array)))
     if version is not None:  # a view of an input: one memory, one version
         out.version = version
         out.recorded_writes = version.recorded
     else:
         out.version.private = True
-        if pending and not array.wait(memory, out.version):
+        if isinstance(array, Pending) and not array.wait(memory, out.version):
             out.read()
     return out
 

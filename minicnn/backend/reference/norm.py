@@ -86,7 +86,9 @@ def batch_norm_grad(
     d_bias = dy.sum(axis=axes)
     d_weight = (dy * x_hat).sum(axis=axes)
     scale = inv_std if weight is None else weight * inv_std
-    d_x = dy - per_channel(d_bias / count, x) - x_hat * per_channel(d_weight / count, x)
+    d_x = dy - per_channel(d_bias / count, x)
+    x_hat *= per_channel(d_weight / count, x)
+    d_x -= x_hat
     d_x *= per_channel(scale, x)
     return d_x, d_weight, d_bias, dy if residual else None
 
