@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,8 +14,8 @@ import numpy as np
 from . import backend
 from .backprop import Arriving, topological_order, walk
 from .errors import AutogradError
-from .grad_mode import detect_anomaly, enable_grad, is_grad_enabled, no_grad, set_grad_enabled
-from .graph import AccumulateGrad, Edge, Function, Node, check_history, gradient_edge, owner
+from .grad_mode import SWITCHES, detect_anomaly, enable_grad, is_grad_enabled, no_grad, set_grad_enabled
+from .graph import AccumulateGrad, Chain, Edge, Function, Node, check_history, gradient_edge, owner
 from .tensor import Tensor
 
 
@@ -102,19 +102,43 @@ def _run(
             if targets is None:
                 node.accumulate(gradients[0], fresh=not changed and arriving.was_fresh)
         elif isinstance(node, Function) and node not in last:
-            results = node.run_backward(gradients)
-            shared = {id(owner(array)) for array in (*gradients, *node._saved) if array is not None}
-            for edge, gradient in zip(node.edges, results, strict=True):
-                if edge is not None and gradient is not None:
-                    memory = id(owner(gradient))
-                    yield edge, gradient, memory not in shared
-                    shared.add(memory)
-            if not retain_graph:
-                node.release()
+            nodes = (node,) if node.chain is None else _walked_together(node, node.chain, arriving, targets or {})
+            for walked, results in zip(nodes, _run_backward(nodes, gradients), strict=True):
+                shared = {id(owner(array)) for array in (*gradients, *walked._saved) if array is not None}
+                for edge, gradient in zip(walked.edges, results, strict=True):
+                    if edge is not None and gradient is not None:
+                        memory = id(owner(gradient))
+                        yield edge, gradient, memory not in shared
+                        shared.add(memory)
+                if not retain_graph:
+                    walked.release()
 
     with no_grad(), np.errstate(all="ignore"):
         walk(order, arriving, run)
     return [captured.get(gradient_edge(tensor)) for tensor in wanted or ()]
+
+
+def _walked_together(
+    node: Function, chain: Chain, arriving: Arriving, targets: Container[Edge]
+) -> tuple[Function, ...]:
+    """``node``, and the nodes chained to it if nobody looks at the cotangents between them."""
+    nodes = chain.nodes(node)
+    unseen = not SWITCHES.anomaly and all(
+        arriving.only_waits_for(below)
+        and (below, 0) not in targets
+        and not below.retain
+        and not any(below.hooks.values())
+        for below in nodes[1:]
+    )
+    return nodes if unseen else (node,)
+
+
+def _run_backward(nodes: tuple[Function, ...], gradients: list[Any]) -> Iterable[tuple[Any, ...]]:
+    if len(nodes) == 1:
+        return (nodes[0].run_backward(gradients),)
+    assert nodes[0].chain is not None
+    results = nodes[0].chain.backward(nodes, gradients[0])
+    return [node.checked(result) for node, result in zip(nodes, results, strict=True)]
 
 
 def _run_hooks(node: Node, gradients: list[Any]) -> bool:

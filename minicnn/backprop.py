@@ -71,6 +71,10 @@ class Arriving:
             sums[index] += gradient
             self._fresh.add((node, index))
 
+    def only_waits_for(self, node: Node) -> bool:
+        """Whether ``node`` is still to come and nothing has arrived there."""
+        return self._sums.get(node) == {}
+
     def take(self, node: Node) -> list[Any] | None:
         """The cotangents of all outputs of ``node`` (``None`` where nothing came), or ``None`` for none at all."""
         sums = self._sums.pop(node)

@@ -10,12 +10,13 @@ from typing import Any
 class _Switches(threading.local):
     grad_enabled = True
     anomaly = False
+    deferral = True
 
 
 SWITCHES = _Switches()
 
 
-class _Switch(ContextDecorator):
+class Switch(ContextDecorator):
     """Sets one switch for a block or a decorated function and puts the old value back; may be nested and reused."""
 
     name: str
@@ -43,19 +44,19 @@ class _Switch(ContextDecorator):
         setattr(SWITCHES, self.name, self._before.pop())
 
 
-class no_grad(_Switch):  # noqa: N801  (PyTorch's name)
+class no_grad(Switch):  # noqa: N801  (PyTorch's name)
     """Record nothing: ``with no_grad():`` or ``@no_grad()``. Results do not require a gradient."""
 
     name, value = "grad_enabled", False
 
 
-class enable_grad(_Switch):  # noqa: N801
+class enable_grad(Switch):  # noqa: N801
     """Record again inside a ``no_grad`` block."""
 
     name, value = "grad_enabled", True
 
 
-class set_grad_enabled(_Switch):  # noqa: N801
+class set_grad_enabled(Switch):  # noqa: N801
     """``set_grad_enabled(mode)``: acts at once, like PyTorch's, and inside a ``with`` until its end."""
 
     name = "grad_enabled"
@@ -74,7 +75,7 @@ class set_grad_enabled(_Switch):  # noqa: N801
         return (enable_grad() if self.value else no_grad())(function)
 
 
-class detect_anomaly(_Switch):  # noqa: N801
+class detect_anomaly(Switch):  # noqa: N801
     """Check every result and every gradient for NaN and infinity, and name the operation and module of the first.
 
     Costs a pass over each array; for looking, not for running.

@@ -29,6 +29,7 @@ from typing import Any
 import numpy as np
 
 from . import backend, scope
+from .deferral import Pending, Version, owner
 from .device import CPU, device
 from .errors import AnomalyError, AutogradError, DeviceError, GradientShapeError
 from .grad_mode import SWITCHES
@@ -98,8 +99,14 @@ class Function(Node):
     - ``ctx.needs_input_grad``: for each argument, whether its gradient is wanted.
     - ``ctx.backend``: the primitives of the device the arrays live on; ``ctx.backend.xp`` is its NumPy.
     - ``ctx.mark_non_differentiable(*arrays)``: outputs (indices, say) that carry no gradient.
+
+    ``forward`` may return a ``Pending`` (``deferral.py``) in the place of an array. A Function that can take one over
+    has a static ``forward_pending``, which stands in for ``forward`` and is given the first among its arguments as it
+    is. ``chain`` says how to walk back together with nodes below this one.
     """
 
+    forward_pending: Any = None
+    chain: Chain | None = None
     backend: Any
     input_backend: Any  # another one only for a move between devices
     needs_input_grad: tuple[bool, ...] = ()
@@ -184,10 +191,16 @@ class Function(Node):
                 check_history(cls.__name__, tensor)
 
         with np.errstate(all="ignore"):  # log(0) is -inf and no warning, as on a GPU
-            result = cls.forward(ctx, *(arg.array if isinstance(arg, Tensor) else arg for arg in args), **kwargs)
-        results = result if isinstance(result, tuple) else (result,)
-        memory = {id(owner(tensor.array)): tensor.version for tensor in tensors}
-        outputs = tuple(_wrap_output(ctx.backend.xp.asanyarray(array), memory, ctx.device) for array in results)
+            forward = cls.forward
+            for tensor in tensors:
+                if isinstance(tensor._array, Pending):
+                    if _settle(tensors, cls.forward_pending is not None):
+                        forward = cls.forward_pending
+                    break
+            result = forward(ctx, *(arg._array if isinstance(arg, Tensor) else arg for arg in args), **kwargs)
+            results = result if isinstance(result, tuple) else (result,)
+            memory = {id(owner(tensor._array)): tensor.version for tensor in tensors}
+            outputs = tuple(_wrap_output(ctx.backend.xp, array, memory, ctx.device) for array in results)
 
         if SWITCHES.anomaly:
             ctx.module_path = scope.path()
@@ -209,7 +222,7 @@ class Function(Node):
             (arg.shape, arg.dtype) if wanted else None for arg, wanted in zip(args, self.needs_input_grad, strict=True)
         )
         self.output_specs = tuple((out.shape, out.dtype) for out in outputs)
-        memory.update((id(owner(out.array)), out.version) for out in outputs)
+        memory.update((id(owner(out._array)), out.version) for out in outputs)
         versions = (memory.get(id(owner(array))) if hasattr(array, "dtype") else None for array in self._saved)
         self._saved_versions = tuple(None if version is None else (version, version.writes) for version in versions)
         for index, (array, out) in enumerate(zip(results, outputs, strict=True)):
@@ -222,13 +235,16 @@ class Function(Node):
             self._saved, self._saved_versions, self.freed = (), (), True
 
     def run_backward(self, cotangents: list[Any]) -> tuple[Any, ...]:
-        """Call ``backward`` and check what it returned against the inputs of ``forward``."""
+        """Call ``backward`` with the cotangents of all outputs; one gradient for each input of ``forward``."""
         xp = self.backend.xp
         filled = [
             xp.zeros(shape, dtype) if cotangent is None else cotangent
             for cotangent, (shape, dtype) in zip(cotangents, self.output_specs, strict=True)
         ]
-        result = type(self).backward(self, *filled)
+        return self.checked(type(self).backward(self, *filled))
+
+    def checked(self, result: Any) -> tuple[Any, ...]:
+        """The gradients that ``backward`` returned, if they fit the inputs of ``forward``."""
         gradients = result if isinstance(result, tuple) else (result,)
         if len(gradients) != len(self.edges):
             raise AutogradError(
@@ -259,6 +275,18 @@ class Function(Node):
         return gradient if gradient.dtype == dtype else gradient.astype(dtype)
 
 
+class Chain:
+    """How to walk back through several nodes at once where nobody looks at the cotangents between them."""
+
+    def nodes(self, last: Function) -> tuple[Function, ...]:
+        """``last`` and the nodes below that are walked back with it; ``last`` alone where there are none."""
+        raise NotImplementedError
+
+    def backward(self, nodes: tuple[Function, ...], cotangent: Any) -> tuple[tuple[Any, ...], ...]:
+        """For each node the gradients along its edges, ``None`` along those that lead to another of the nodes."""
+        raise NotImplementedError
+
+
 def gradient_edge(tensor: Tensor) -> Edge:
     """Where the gradient of ``tensor`` goes: the output of the node that made it, or a leaf's accumulator."""
     if tensor.grad_fn is not None:
@@ -273,24 +301,31 @@ def gradient_edge(tensor: Tensor) -> Edge:
 # ---- checks and small helpers --------------------------------------------------------------------------------
 
 
-def owner(array: Any) -> Any:
-    """The array whose memory ``array`` shows: two arrays with one owner may overlap."""
-    while getattr(array, "base", None) is not None:
-        array = array.base
-    return array
-
-
 def is_writable(array: Any) -> bool:
     """Whether each element has its own place in memory that may be written (a broadcast view has not)."""
     return getattr(array.flags, "writeable", True) and 0 not in array.strides
 
 
-def _wrap_output(array: Any, memory: dict[int, Any], place: device) -> Tensor:
-    out = Tensor.wrap(array, place)
-    version = memory.get(id(owner(array)))
+def _settle(tensors: Sequence[Tensor], takes_pending: bool) -> bool:
+    """Compute what is pending among an operation's inputs, but for the first if it takes one over; is one left?"""
+    for tensor in tensors:
+        if isinstance(tensor._array, Pending):
+            if not takes_pending:
+                tensor.read()
+            takes_pending = False
+    return any(isinstance(tensor._array, Pending) for tensor in tensors)
+
+
+def _wrap_output(xp: Any, array: Any, memory: dict[int, Version], place: device) -> Tensor:
+    out = Tensor.wrap(array if isinstance(array, Pending) else xp.asanyarray(array), place)
+    version = memory.get(id(owner(out._array)))
     if version is not None:  # a view of an input: one memory, one version
         out.version = version
         out.recorded_writes = version.recorded
+    else:
+        out.version.private = True
+        if isinstance(array, Pending) and not array.wait(memory, out.version):
+            out.read()
     return out
 
 

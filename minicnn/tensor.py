@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import backend
+from .deferral import Pending, Version
 from .device import CPU, device
 from .errors import AutogradError
 
@@ -43,22 +44,6 @@ def set_default_dtype(dtype: Any) -> None:
 def get_default_dtype() -> np.dtype:
     """The dtype that Python floats become."""
     return _default_dtype
-
-
-class Version:
-    """Counts the writes into one piece of memory, shared by a tensor and all its views.
-
-    ``writes`` lets backward notice that an array it saved has been overwritten since; ``recorded`` counts the writes
-    that went on the tape, after which older views no longer know how their values came about; ``of_leaf`` says that
-    the memory is that of a leaf which requires grad.
-    """
-
-    __slots__ = ("of_leaf", "recorded", "writes")
-
-    def __init__(self) -> None:
-        self.writes = 0
-        self.recorded = 0
-        self.of_leaf = False
 
 
 def as_array(data: Any, dtype: Any = None) -> Any:
@@ -105,9 +90,10 @@ class Tensor:
         place = source if device is None else as_device(device)
         if dtype is None and isinstance(data, (list, tuple)):
             dtype = _default_dtype
-        self.array = as_array(data, dtype)
+        array = as_array(data, dtype)
         if place != source:
-            self.array = backend.get(place).to_device(backend.get(source).to_host(self.array))
+            array = backend.get(place).to_device(backend.get(source).to_host(array))
+        self._array = array
         self._set_meta(place)
         if requires_grad:
             self.requires_grad = True
@@ -127,19 +113,42 @@ class Tensor:
     def wrap(cls, array: Any, place: device = CPU) -> Tensor:
         """A tensor around ``array``, which must already live on ``place``: no check, no copy."""
         tensor = Tensor.__new__(Tensor)
-        tensor.array = array
+        tensor._array = array
         tensor._set_meta(place)
         return tensor
+
+    # ---- its array -------------------------------------------------------------------------------------------
+
+    @property
+    def array(self) -> Any:
+        """The raw array. Whoever has it may write into it, so what waits to read this memory is computed first."""
+        version = self.version
+        if version.waiting is not None:
+            version.settle()
+        version.private = False
+        if isinstance(self._array, Pending):
+            self._array = self._array.values()
+        return self._array
+
+    @array.setter
+    def array(self, value: Any) -> None:
+        self._array = value
+
+    def read(self) -> Any:
+        """The raw array, computed if it is pending, for callers that neither write into it nor keep it."""
+        if isinstance(self._array, Pending):
+            self._array = self._array.values()
+        return self._array
 
     # ---- what it is ------------------------------------------------------------------------------------------
 
     @property
     def shape(self) -> tuple[int, ...]:
-        return self.array.shape
+        return self._array.shape
 
     @property
     def dtype(self) -> np.dtype:
-        return self.array.dtype
+        return self._array.dtype
 
     @property
     def device(self) -> device:
@@ -147,7 +156,7 @@ class Tensor:
 
     @property
     def ndim(self) -> int:
-        return self.array.ndim
+        return self._array.ndim
 
     @property
     def is_cuda(self) -> bool:
@@ -155,31 +164,31 @@ class Tensor:
 
     def dim(self) -> int:
         """The number of dimensions."""
-        return self.array.ndim
+        return self._array.ndim
 
     def size(self, dim: int | None = None) -> Any:
         """The shape, or the length of one dimension."""
-        return self.array.shape if dim is None else self.array.shape[dim]
+        return self._array.shape if dim is None else self._array.shape[dim]
 
     def numel(self) -> int:
         """The number of elements."""
-        return int(self.array.size)
+        return int(self._array.size)
 
     def element_size(self) -> int:
         """Bytes per element."""
-        return self.array.dtype.itemsize
+        return self.dtype.itemsize
 
     def is_floating_point(self) -> bool:
         """Whether the dtype is a float, the only kind that has gradients."""
-        return self.array.dtype.kind == "f"
+        return self._array.dtype.kind == "f"
 
     def is_contiguous(self) -> bool:
         """Whether the elements lie in memory in row-major order."""
-        return bool(self.array.flags.c_contiguous)
+        return bool(self.read().flags.c_contiguous)
 
     def stride(self, dim: int | None = None) -> Any:
         """Steps between neighbours along each dimension, in elements."""
-        strides = tuple(step // self.array.itemsize for step in self.array.strides)
+        strides = tuple(step // self.element_size() for step in self.read().strides)
         return strides if dim is None else strides[dim]
 
     # ---- getting the numbers out -----------------------------------------------------------------------------
@@ -202,13 +211,13 @@ class Tensor:
 
     def item(self) -> Any:
         """The one number of a one-element tensor, as a Python number."""
-        if self.array.size != 1:
+        if self._array.size != 1:
             raise ValueError(f"item() expects a tensor with one element, got shape {self.shape}")
-        return self.array.item()
+        return self.read().item()
 
     def tolist(self) -> Any:
         """The values as nested Python lists."""
-        return self.array.tolist()
+        return self.read().tolist()
 
     def __float__(self) -> float:
         return float(self.item())
@@ -217,19 +226,19 @@ class Tensor:
         return int(self.item())
 
     def __index__(self) -> int:
-        if self.array.dtype.kind not in "iub" or self.array.size != 1:
+        if self._array.dtype.kind not in "iub" or self._array.size != 1:
             raise TypeError(f"only an integer tensor with one element is an index, got {self.dtype} {self.shape}")
         return int(self.item())
 
     def __bool__(self) -> bool:
-        if self.array.size != 1:
+        if self._array.size != 1:
             raise ValueError(f"the truth of a tensor of shape {self.shape} is ambiguous: use .any() or .all()")
         return bool(self.item())
 
     def __len__(self) -> int:
         if self.ndim == 0:
             raise TypeError("a 0-d tensor has no len()")
-        return self.array.shape[0]
+        return self._array.shape[0]
 
     def __iter__(self) -> Iterator[Tensor]:
         return (self[i] for i in range(len(self)))
@@ -240,7 +249,7 @@ class Tensor:
     __hash__ = object.__hash__  # == compares elements, so identity is the only hash
 
     def __repr__(self) -> str:
-        body = np.array2string(backend.get(self._device).to_host(self.array), separator=", ", prefix="tensor(")
+        body = np.array2string(backend.get(self._device).to_host(self.read()), separator=", ", prefix="tensor(")
         extras = [body]
         if self._device.type != "cpu":
             extras.append(f"device='{self._device}'")
@@ -253,7 +262,7 @@ class Tensor:
         return f"tensor({', '.join(extras)})"
 
     def __format__(self, spec: str) -> str:
-        return format(self.item(), spec) if spec and self.array.size == 1 else str(self)
+        return format(self.item(), spec) if spec and self._array.size == 1 else str(self)
 
     # ---- its place on the tape -------------------------------------------------------------------------------
 
@@ -342,7 +351,7 @@ class Tensor:
 
     def detach(self) -> Tensor:
         """The same memory, cut off from the tape."""
-        out = Tensor.wrap(self.array, self._device)
+        out = Tensor.wrap(self.read(), self._device)
         out.version, out.recorded_writes = self.version, self.recorded_writes
         return out
 
@@ -359,7 +368,7 @@ class Tensor:
     @data.setter
     def data(self, value: Any) -> None:
         value = value if isinstance(value, Tensor) else Tensor(value)
-        self.array, self._device = value.array, value._device
+        self._array, self._device = value.array, value._device
         self.version = Version()
         self.version.of_leaf = self._requires_grad and self.grad_fn is None
         self.recorded_writes = 0
@@ -386,7 +395,7 @@ class Tensor:
             raise AutogradError("only leaf tensors can be deep-copied: use .detach() first")
         out = type(self).__new__(type(self))
         memo[id(self)] = out
-        out.array = self.array.copy()
+        out._array = self.read().copy()
         out._set_meta(self._device)
         out.requires_grad = self._requires_grad
         if self._grad is not None:

@@ -105,6 +105,39 @@ class Backend(Protocol):
     ) -> tuple[Array, Array, Array]:
         """Gradients at the input, the weight and the bias, through the statistics."""
 
+    # the same in pieces that are joined with a residual sum and a ReLU: see ``deferral.py``
+
+    def batch_norm_statistics(
+        self, x: Array, weight: Array | None, bias: Array | None, eps: float
+    ) -> tuple[Array, Array, Array, Array, Array | None]:
+        """Mean, biased variance and 1 / sqrt(variance + eps); weight times that, and a copy of the bias."""
+
+    def batch_norm_apply(
+        self,
+        x: Array,
+        mean: Array | None,
+        scale: Array,
+        shift: Array | None,
+        residual: Array | None = None,
+        relu: bool = False,
+    ) -> Array:
+        """``(x - mean) * scale + shift``, plus ``residual``, and then max(that, 0): what is wanted of it."""
+
+    def batch_norm_fused_grad(
+        self,
+        dy: Array,
+        x: Array,
+        weight: Array | None,
+        mean: Array,
+        inv_std: Array,
+        y: Array | None = None,
+        residual: bool = False,
+    ) -> tuple[Array, Array, Array, Array | None]:
+        """Gradients at the input, the weight and the bias, through the statistics, and at the ``residual``.
+
+        With ``y``, behind a ReLU: ``dy`` counts where its output y was positive.
+        """
+
     # losses, indices, random numbers
 
     def softmax_cross_entropy(self, logits: Array, targets: Array) -> tuple[Array, Array]:

@@ -30,7 +30,8 @@ def run_with(names: str, argv: Sequence[str]) -> int:
             print(f"not yours: {line}", file=sys.stderr)
     finder = install(files)
     try:
-        return importlib.import_module("minicnn.cli").main(without_option(argv, "--mine"))
+        with importlib.import_module("minicnn.deferral").no_deferral():  # fused passes would go around your functions
+            return importlib.import_module("minicnn.cli").main(without_option(argv, "--mine"))
     finally:
         uninstall(finder)
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .. import random
+from ..deferral import Pending
 from ..errors import AutogradError, ShapeError
 from ..grad_mode import is_grad_enabled
 from ..tensor import Tensor
@@ -27,14 +28,22 @@ def rewrite(target: Tensor, compute: Callable[[Tensor], Tensor]) -> Tensor:
             f"in-place write into {what} that requires grad: its gradient would belong to a value that is gone. "
             "Wrap it in `with minicnn.no_grad():`, or compute out of place"
         )
-    old = Tensor.wrap(target.array.copy() if recording else target.array, target.device)
+    pending = isinstance(target._array, Pending)  # then there is no memory yet that others might see
+    if not pending:
+        target.version.settle()
+    old = Tensor.wrap(target._array.copy() if recording and not pending else target._array, target.device)
     old.grad_fn, old.output_index, old._requires_grad = target.grad_fn, target.output_index, target._requires_grad
     result = compute(old)
     if result.shape != target.shape:
         raise ShapeError(f"in place: a result of shape {result.shape} does not fit into a tensor of {target.shape}")
     if result.dtype.kind == "f" and target.dtype.kind != "f":
         raise TypeError(f"in place: a {result.dtype} result cannot be written into a {target.dtype} tensor")
-    target.array[...] = result.array
+    if not pending:
+        target._array[...] = result.read()
+    elif isinstance(result._array, Pending):
+        target._array = result._array
+    else:
+        target._array = result._array.astype(target.dtype)  # a copy: the tape may have saved the other
     if result.grad_fn is not None and result.grad_fn is not target.grad_fn:
         if target.grad_fn is not None and target._retains_grad:
             result.grad_fn.retain[result.output_index] = target.grad_fn.retain.pop(target.output_index)

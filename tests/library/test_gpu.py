@@ -104,10 +104,12 @@ def test_reductions_of_many_threads_agree_with_the_cpu(cuda):
     cpu = backend.load("cpu")
     x, dy, weight = normal((16, 8, 40, 40), 0), normal((16, 8, 40, 40), 1), normal((8,), 2)
     put = cuda.to_device
-    want = cpu.batch_norm(x, weight, weight, 1e-5)
-    got = cuda.batch_norm(put(x), put(weight), put(weight), 1e-5)
-    want += cpu.batch_norm_grad(dy, x, weight, want[1], want[3])
-    got += cuda.batch_norm_grad(put(dy), put(x), put(weight), got[1], got[3])
+    want = cpu.batch_norm_statistics(x, weight, weight, 1e-5)
+    got = cuda.batch_norm_statistics(put(x), put(weight), put(weight), 1e-5)
+    want += (cpu.batch_norm_apply(x, want[0], *want[3:], dy, True),)
+    got += (cuda.batch_norm_apply(put(x), got[0], *got[3:], put(dy), True),)
+    want += cpu.batch_norm_fused_grad(dy, x, weight, want[0], want[2], want[5], True)
+    got += cuda.batch_norm_fused_grad(put(dy), put(x), put(weight), got[0], got[2], put(want[5]), True)
     logits, targets = normal((300, 1000), 3), np.eye(1000)[:300]
     want += cpu.softmax_cross_entropy(logits, targets)
     got += cuda.softmax_cross_entropy(put(logits), put(targets))

@@ -39,6 +39,9 @@ class CudaBackend:
     adaptive_avg_pool2d_grad = pooling.adaptive_avg_pool2d_grad
     batch_norm = norm.batch_norm
     batch_norm_grad = norm.batch_norm_grad
+    batch_norm_statistics = norm.batch_norm_statistics
+    batch_norm_apply = norm.batch_norm_apply
+    batch_norm_fused_grad = norm.batch_norm_fused_grad
     softmax_cross_entropy = loss.softmax_cross_entropy
     sgd_step = optimizer.sgd_step
     adam_step = optimizer.adam_step

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from . import conv, deformable, loss, norm, optimizer, pooling
+from . import conv, deformable, fused_norm, loss, norm, optimizer, pooling
 
 
 class ReferenceBackend:
@@ -31,6 +31,9 @@ class ReferenceBackend:
     deform_im2col_grad = staticmethod(deformable.deform_im2col_grad)
     batch_norm = staticmethod(norm.batch_norm)
     batch_norm_grad = staticmethod(norm.batch_norm_grad)
+    batch_norm_statistics = staticmethod(fused_norm.batch_norm_statistics)
+    batch_norm_apply = staticmethod(fused_norm.batch_norm_apply)
+    batch_norm_fused_grad = staticmethod(fused_norm.batch_norm_fused_grad)
     softmax_cross_entropy = staticmethod(loss.softmax_cross_entropy)
     sgd_step = staticmethod(optimizer.sgd_step)
     adam_step = staticmethod(optimizer.adam_step)

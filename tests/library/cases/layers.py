@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from hypothesis import assume
 from hypothesis import strategies as st
 
+from tests.library import oracles
 from tests.library import strategies as draws
 from tests.library.cases.base import Case, Drawn, functional, many, one
 from tests.library.cases.elementwise import along
@@ -196,6 +198,42 @@ def _residual_block(lib: Any, x: Any, weight: Any, scale: Any) -> Any:
     return lib.nn.functional.silu(x + branch)
 
 
+@st.composite
+def _before_a_kink(draw: Any) -> Drawn:
+    """x, a residual, weight and bias whose normalised sum, and whose normalised x, keep away from the ReLU's kink."""
+    shape = draw(st.tuples(st.integers(1, 3), st.integers(1, 3), *[st.integers(1, 3)] * draw(st.integers(0, 3))))
+    assume(shape[0] * int(np.prod(shape[2:])) > 1 and int(np.prod(shape)) <= 48)
+    x, residual = normal(shape, draw(SEEDS)), normal(shape, draw(SEEDS) + 1)
+    weight, bias = normal(shape[1:2], draw(SEEDS) + 2) + 1.5, normal(shape[1:2], draw(SEEDS) + 3)
+    y, _, _ = oracles.batch_norm(x, None, None, weight, bias, training=True)
+    evaluated = x * weight.reshape(-1, *[1] * (x.ndim - 2)) + residual
+    assume(min(np.abs(z).min() for z in (y, y + residual, evaluated)) > 1e-3)
+    return (x, residual, weight, bias), {}
+
+
+def _norm_then_relu(lib: Any, x: Any, residual: Any, weight: Any, bias: Any) -> Any:
+    """The operations before the norm make memory of their own: then the norm's output may wait."""
+    y = lib.nn.functional.batch_norm(x * 1, None, None, weight, bias, training=True)
+    return lib.nn.functional.relu(y) * residual
+
+
+def _sum_then_relu(lib: Any, x: Any, residual: Any, weight: Any, bias: Any) -> Any:
+    y = lib.nn.functional.batch_norm(x * 1, None, None, weight, bias, training=True)
+    return lib.nn.functional.relu(y + residual * 1)
+
+
+def _sum_in_place_then_relu(lib: Any, x: Any, residual: Any, weight: Any, bias: Any) -> Any:
+    y = lib.nn.functional.batch_norm(x * 1, None, None, weight, bias, training=True)
+    y += residual * 1
+    return lib.nn.functional.relu(y)
+
+
+def _evaluated_sum_then_relu(lib: Any, x: Any, residual: Any, weight: Any, bias: Any) -> Any:
+    zero, one = lib.zeros_like(bias.detach()), lib.ones_like(bias.detach())
+    y = lib.nn.functional.batch_norm(x * 1, zero, one, weight, training=False, eps=0.0)
+    return lib.nn.functional.relu(residual * 1 + y) + bias.sum()
+
+
 def _seeded_dropout(name: str) -> Any:
     def run(lib: Any, x: Any, seed: int, **options: Any) -> Any:
         lib.manual_seed(seed)
@@ -217,6 +255,10 @@ DROPOUT = [
 COMPOSED = [
     Case("residual_add", "composed", lambda lib, x: lib.ops.residual_add(x * 2, x), one(arrays()), torch=False),
     Case("residual block", "composed", _residual_block, _residual()),
+    Case("batch norm, ReLU", "composed", _norm_then_relu, _before_a_kink()),
+    Case("batch norm, sum, ReLU", "composed", _sum_then_relu, _before_a_kink()),
+    Case("batch norm, sum in place, ReLU", "composed", _sum_in_place_then_relu, _before_a_kink()),
+    Case("batch norm evaluated, sum, ReLU", "composed", _evaluated_sum_then_relu, _before_a_kink()),
     Case(
         "operators in a chain",
         "composed",

@@ -22,6 +22,7 @@ from minicnn.course import proof
 from minicnn.course.build import build, stub, table_of_tasks
 from minicnn.course.checks import checks_of
 from minicnn.course.execution import State
+from minicnn.course.holes import body_span, find
 from minicnn.course.judging import judge
 from minicnn.course.loading import student_modules
 from minicnn.course.manifest import Homework, Task, homework, homework_ids, reference_path
@@ -241,7 +242,7 @@ for module in pkgutil.walk_packages(minicnn.__path__, "minicnn."):
 
 
 def test_training_with_mine_runs_the_students_code(tmp_path):
-    """A student's convolution that fails on purpose fails the training; a right one trains."""
+    """Functions that fail on purpose fail the training, each of them; a file that is not finished is left out."""
     owner = homework("hw2")
     (tmp_path / "tests").mkdir()
     folder = tmp_path / "assignments" / owner.folder
@@ -249,15 +250,20 @@ def test_training_with_mine_runs_the_students_code(tmp_path):
     for stem, module in owner.modules.items():
         (folder / f"{stem}.py").write_text(reference_path(module).read_text(encoding="utf-8"))
     command = [sys.executable, "-m", "minicnn", "train", "resnet20", "--epochs=1", "--mine=hw2", "--quiet"]
-    path = folder / "conv.py"
-    text = path.read_text()
-    start = text.index("def conv2d(")
-    body = text.index('    """', text.index('"""', start) + 3) + len('    """\n')
-    path.write_text(f"{text[:body]}    raise ArithmeticError('my own convolution ran')\n{text[body:]}")
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
-    assert done.returncode == 1 and "my own convolution ran" in done.stderr
-    path.write_text((ROOT / "assignments" / owner.folder / "conv.py").read_text())
-    done = subprocess.run([*command[:-1]], cwd=tmp_path, capture_output=True, text=True)
+    failing = {"conv": ("conv2d", "conv2d_weight_grad"), "norm": ("batch_norm", "batch_norm_grad")}
+    for stem, functions in failing.items():
+        path = folder / f"{stem}.py"
+        right = path.read_text(encoding="utf-8")
+        for function in functions:
+            start, _ = body_span(right, find(ast.parse(right), function))
+            lines = right.splitlines(keepends=True)
+            lines.insert(start, f"    raise ArithmeticError('my own {function} ran')\n")
+            path.write_text("".join(lines))
+            done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+            assert done.returncode == 1 and f"my own {function} ran" in done.stderr, done.stderr
+        path.write_text(right)
+    (folder / "conv.py").write_text((ROOT / "assignments" / owner.folder / "conv.py").read_text())
+    done = subprocess.run(command[:-1], cwd=tmp_path, capture_output=True, text=True)
     assert "not yours: hw2_convolution/conv.py: hw2." in done.stderr and done.returncode == 0, done.stderr
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import subprocess
@@ -136,15 +137,37 @@ def test_batch_norm(cuda, shape, weighted, shifted, offset, dtype, seed):
     )
     if offset and dtype == "float32":
         x = (x - offset).astype(dtype)  # the reference itself is not exact there
+    compare_batch_norm(cuda, x, dy, weight, bias)
+
+
+def compare_batch_norm(cuda: Any, x: Any, dy: Any, weight: Any = None, bias: Any = None) -> None:
+    """All of batch norm: with and without a residual, a ReLU and a mean, there and back."""
     compare(cuda, "batch_norm", x, weight, bias, 1e-5)
-    _, mean, _, inv_std = REFERENCE.batch_norm(x, weight, bias, 1e-5)
+    compare(cuda, "batch_norm_statistics", x, weight, bias, 1e-5)
+    mean, _, inv_std, scale, shift = REFERENCE.batch_norm_statistics(x, weight, bias, 1e-5)
+    for relu, residual in itertools.product((False, True), (None, dy[::-1].copy())):
+        compare(cuda, "batch_norm_apply", x, mean, scale, shift, residual, relu)
+        y = REFERENCE.batch_norm_apply(x, mean, scale, shift, residual, relu)
+        given = (dy, x, weight, mean, inv_std, y if relu else None)
+        compare(cuda, "batch_norm_fused_grad", *given, residual=residual is not None and relu)
+    compare(cuda, "batch_norm_apply", x, None, scale, shift)
     compare(cuda, "batch_norm_grad", dy, x, weight, mean, inv_std)
+
+
+def test_the_relu_behind_batch_norm_keeps_nan(cuda):
+    x = normal((2, 3, 4), 0)
+    x[0, 1, 2] = np.nan
+    one, dy = np.ones(3), normal((2, 3, 4), 1)
+    compare(cuda, "batch_norm_apply", x, None, one, None, None, True)
+    y = REFERENCE.batch_norm_apply(x, None, one, None, None, True)
+    assert np.isnan(y[0, 1, 2]) and np.isnan(y).sum() == 1 and y[~np.isnan(y)].min() == 0
+    compare(cuda, "batch_norm_fused_grad", dy, np.nan_to_num(x), None, 0 * one, one, y, True)
 
 
 def test_batch_norm_keeps_precision_far_from_zero(cuda):
     """Moments that join without cancellation: the variance of 1e4 + small noise in float32."""
     x = (1e4 + normal((8, 2, 10, 10), 0)).astype("float32")
-    variance = cuda.to_host(cuda.batch_norm(cuda.to_device(x), None, None, 0.0)[2])
+    variance = cuda.to_host(cuda.batch_norm_statistics(cuda.to_device(x), None, None, 0.0)[1])
     np.testing.assert_allclose(variance, x.astype("float64").var(axis=(0, 2, 3)), rtol=1e-3)
 
 
@@ -216,9 +239,7 @@ def four_threads(monkeypatch):
 def test_threads_of_a_block_work_together(cuda, four_threads, monkeypatch, parts):
     monkeypatch.setattr(norm, "PART_VALUES", 60 // parts)
     x, dy = normal((3, 2, 4, 5), 0), normal((3, 2, 4, 5), 1)
-    compare(cuda, "batch_norm", x, None, None, 1e-5)
-    _, mean, _, inv_std = REFERENCE.batch_norm(x, None, None, 1e-5)
-    compare(cuda, "batch_norm_grad", dy, x, None, mean, inv_std)
+    compare_batch_norm(cuda, x, dy)
     logits = normal((5, 7), 2)
     compare(cuda, "softmax_cross_entropy", logits, np.abs(normal((5, 7), 3)))
     logits[1, 3] = np.nan
@@ -235,7 +256,7 @@ def test_large_arrays_are_indexed_by_long_integers(cuda, monkeypatch):
     x, weight, window = normal((2, 4, 5, 6), 0), normal((6, 2, 3, 3), 1), Window((3, 3), padding=((1, 1), (1, 1)))
     compare(cuda, "conv2d", x, weight, window, 2)
     compare(cuda, "conv2d_input_grad", normal((2, 6, 5, 6), 2), weight, x.shape, window, 2)
-    compare(cuda, "batch_norm", x, None, None, 1e-5)
+    compare_batch_norm(cuda, x, normal(x.shape, 4))
     compare(cuda, "max_pool2d", x, window, (5, 6))
     compare(cuda, "softmax_cross_entropy", normal((3, 5), 1), np.eye(5)[:3])
     compare(cuda, "deform_im2col", x, normal((2, 18, 5, 6), 3), None, window, 1)
