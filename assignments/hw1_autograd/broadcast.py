@@ -30,9 +30,8 @@ def unbroadcast(gradient: Any, shape: tuple[int, ...]) -> Any:
     raise NotImplementedError("hw1.1 unbroadcast: not written yet, see assignments/hw1_autograd/README.md")
 
 
-def check_broadcast(name: str, a: Any, b: Any) -> None:
-    """Raise a ``ShapeError`` that names the operation if the shapes of ``a`` and ``b`` do not broadcast."""
-    a_shape, b_shape = np.shape(a), np.shape(b)
+def check_broadcast(name: str, a_shape: tuple[int, ...], b_shape: tuple[int, ...]) -> None:
+    """Raise a ``ShapeError`` that names the operation if the shapes do not broadcast."""
     if a_shape == b_shape:
         return
     for length, other in zip(reversed(a_shape), reversed(b_shape), strict=False):
@@ -66,7 +65,7 @@ def operands(name: str, a: Any, b: Any, floating: bool = False) -> tuple[Any, An
     """
     a, b = _as_operand(a), _as_operand(b)
     if isinstance(a, Tensor) and isinstance(b, Tensor):
-        check_broadcast(name, a.array, b.array)
+        check_broadcast(name, a.shape, b.shape)
         if a.dtype == b.dtype and not (floating and a.dtype.kind != "f"):
             return a, b
     dtype = result_type(a, b)
