@@ -1,0 +1,115 @@
+"""Matrix products: ``matmul`` and the fully connected layer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from numpy import ndindex
+
+from minicnn.autograd import Function
+from minicnn.errors import ShapeError
+from minicnn.ops.broadcast import result_type, unbroadcast
+from minicnn.tensor import Tensor
+
+
+class MatMul(Function):
+    """C = A @ B: (..., n, m) from (..., n, k) and (..., k, m).
+
+    The matrices lie in the last two axes, and the axes before them broadcast. Each gradient has its argument's shape.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, a: Any, b: Any) -> Any:
+        ctx.save_for_backward(a, b)
+        return ctx.backend.xp.einsum("...nk,...km->...nm", a, b)
+
+    @staticmethod
+    def backward(ctx: Any, dc: Any) -> Any:
+        a, b = ctx.saved_tensors
+        einsum = ctx.backend.xp.einsum
+        da, db = einsum("...nm,...km->...nk", dc, b), einsum("...nk,...nm->...km", a, dc)
+        return unbroadcast(da, a.shape), unbroadcast(db, b.shape)
+
+
+class Linear(Function):
+    """Y = X @ W^T + b over the last axis of X: (..., out) from (..., in), (out, in) and (out,).
+
+    ``bias`` may be None. There may be any number of axes before the last, also none. The gradients have the shapes of
+    x, weight and bias; where none is wanted (``ctx.needs_input_grad``) ``None`` will do.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Any, weight: Any, bias: Any) -> Any:
+        ctx.save_for_backward(x, weight)
+        y = ctx.backend.matmul(x, weight.T)  # (..., out) = (..., in) @ (in, out)
+        return y if bias is None else y + bias
+
+    @staticmethod
+    def backward(ctx: Any, dy: Any) -> Any:
+        x, weight = ctx.saved_tensors
+        xp = ctx.backend.xp
+        dx, dweight = xp.zeros(x.shape, x.dtype), xp.zeros(weight.shape, weight.dtype)
+        dbias = xp.zeros(weight.shape[0], weight.dtype)
+        for place in ndindex(*x.shape[:-1]):  # one linear map after another
+            dx[place] = (weight * dy[place][:, None]).sum(axis=0)
+            dweight += xp.outer(dy[place], x[place])
+            dbias += dy[place]
+        return dx, dweight, dbias if ctx.needs_input_grad[2] else None
+
+
+def matmul(input: Tensor, other: Any) -> Tensor:
+    """The matrix product over the last two dimensions; leading ones broadcast, a vector counts as a row or a column.
+
+    Raises:
+        ShapeError: if the inner lengths differ.
+    """
+    other = other if isinstance(other, Tensor) else Tensor(other)
+    if input.ndim == 0 or other.ndim == 0:
+        raise ShapeError(f"matmul: expected at least 1 dimension each, got shapes {input.shape} and {other.shape}")
+    a = input.unsqueeze(0) if input.ndim == 1 else input
+    b = other.unsqueeze(1) if other.ndim == 1 else other
+    if a.shape[-1] != b.shape[-2]:
+        raise ShapeError(f"matmul: inner lengths {a.shape[-1]} and {b.shape[-2]} differ: {input.shape} @ {other.shape}")
+    for n, m in zip(reversed(a.shape[:-2]), reversed(b.shape[:-2]), strict=False):
+        if n != m and 1 not in (n, m):
+            raise ShapeError(f"matmul: the leading dimensions of {input.shape} and {other.shape} do not broadcast")
+    dtype = result_type(a, b)
+    c = MatMul.apply(a.to(dtype), b.to(dtype))
+    if input.ndim == 1:
+        c = c.squeeze(-2)
+    return c.squeeze(-1) if other.ndim == 1 else c
+
+
+def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """The fully connected layer ``input @ weight.T + bias``.
+
+    Args:
+        input: (..., in_features).
+        weight: (out_features, in_features).
+        bias: (out_features,) or ``None``.
+
+    Returns:
+        (..., out_features).
+
+    Raises:
+        ShapeError: if the last dimension of ``input`` is not in_features.
+    """
+    if weight.ndim != 2:
+        raise ShapeError(f"expected a weight (out_features, in_features), got shape {weight.shape}")
+    if input.ndim == 0 or input.shape[-1] != weight.shape[1]:
+        got = input.shape[-1] if input.ndim else "a single number"
+        raise ShapeError(f"expected {weight.shape[1]} input features, got {got} (input shape {input.shape})")
+    if bias is not None and bias.shape != weight.shape[:1]:
+        raise ShapeError(f"expected a bias of shape {weight.shape[:1]}, got {bias.shape}")
+    check_dtypes(input, weight, bias)
+    return Linear.apply(input, weight, bias)
+
+
+def check_dtypes(input: Tensor, weight: Tensor, bias: Tensor | None) -> None:
+    """Raise a ``ShapeError`` unless input, weight and bias have one dtype: nothing is converted silently."""
+    for name, x in (("weight", weight), ("bias", bias)):
+        if x is not None and x.dtype != input.dtype:
+            raise ShapeError(
+                f"expected input and {name} of one dtype, got {input.dtype} and {x.dtype}: "
+                "convert with .float() or .double()"
+            )

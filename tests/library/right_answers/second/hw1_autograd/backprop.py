@@ -1,0 +1,109 @@
+"""Backpropagation: in which order the nodes of the tape are visited, and what is carried from one to the next.
+
+The page ``docs/autograd.md`` walks through one example, and through what goes wrong in another order (lecture lines
+L1.2.1, L2.2.4). ``autograd.py`` says what happens at a node.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+from minicnn.graph import Edge, Node, is_writable
+
+#: What happens at a node: from the node and the cotangents of its outputs to (edge, gradient, fresh), for each edge
+#: along which there is a gradient to pass on. ``fresh`` is as in ``Arriving.add``.
+Run = Callable[[Node, list[Any]], Iterable[tuple[Edge, Any, bool]]]
+
+
+def topological_order(roots: Iterable[Node]) -> list[Node]:
+    """Every node that ``roots`` depend on, each one after all nodes that use its outputs.
+
+    In another order a node could run before all of its cotangents have arrived, and pass on a gradient that is too
+    small (``docs/autograd.md`` shows a case in numbers). A chain of ten thousand operations is fine.
+
+    Args:
+        roots: where the walk begins; one of them may depend on another, and one may be given twice. The nodes below a
+            node are those in its ``edges``, a sequence of (node, which of its outputs) or ``None``.
+
+    Returns:
+        the roots and all nodes below them, each once.
+    """
+    # Depth first: a node is finished after everything below it, so the order is the finished nodes, backwards.
+    finished: list[Node] = []
+    entered: set[Node] = set()
+    path: list[tuple[Node, Iterator[Edge | None]]] = []
+    for root in roots:
+        if root not in entered:
+            entered.add(root)
+            path.append((root, iter(root.edges)))
+        while path:
+            node, edges = path[-1]
+            below = next((edge[0] for edge in edges if edge is not None and edge[0] not in entered), None)
+            if below is None:
+                finished.append(node)
+                path.pop()
+            else:
+                entered.add(below)
+                path.append((below, iter(below.edges)))
+    return finished[::-1]
+
+
+class Arriving:
+    """The cotangents on their way: summed per node and output until the node's turn comes."""
+
+    def __init__(self, order: Sequence[Node]) -> None:
+        self._sums: dict[Node, dict[int, Any]] = {node: {} for node in order}
+        self._fresh: set[Edge] = set()
+        self.was_fresh = False
+
+    def add(self, node: Node, index: int, gradient: Any, fresh: bool) -> None:
+        """Add ``gradient`` to what has arrived at output ``index`` of ``node``, until ``take`` asks for the sum.
+
+        Args:
+            node: one that is not in the order of this walk is not on the way to a wanted gradient: nothing is kept.
+            gradient: an array of the output's shape.
+            fresh: whether nobody else holds the memory of ``gradient``. If somebody does, it is never written into.
+        """
+        # Add into whichever of the two arrays is ours, and only if neither is into a copy.
+        if node not in self._sums:
+            return
+        ours = fresh and is_writable(gradient)
+        earlier = self._sums[node].get(index)
+        if earlier is not None:
+            if (node, index) in self._fresh:
+                gradient, earlier = earlier, gradient
+            elif not ours:
+                gradient = gradient.copy()
+            gradient += earlier
+            ours = True
+        self._sums[node][index] = gradient
+        if ours:
+            self._fresh.add((node, index))
+
+    def only_waits_for(self, node: Node) -> bool:
+        """Whether ``node`` is still to come and nothing has arrived there."""
+        return self._sums.get(node) == {}
+
+    def take(self, node: Node) -> list[Any] | None:
+        """The cotangents of all outputs of ``node`` (``None`` where nothing came), or ``None`` for none at all."""
+        sums = self._sums.pop(node)
+        self.was_fresh = (node, 0) in self._fresh
+        if not sums:
+            return None
+        return [sums.get(index) for index in range(len(getattr(node, "output_specs", (0,))))]
+
+
+def walk(order: Sequence[Node], arriving: Arriving, run: Run) -> None:
+    """Run the nodes in turn, each once, with all that has arrived at it, and carry on what it passes on.
+
+    Args:
+        order: the nodes, each one after all nodes that use its outputs.
+        arriving: holds the cotangents that the walk begins with, and collects those that the nodes pass on.
+        run: what happens at a node. A node that nothing has arrived at is not run.
+    """
+    for node in order:
+        arrived = arriving.take(node)
+        passed_on = [] if arrived is None else list(run(node, arrived))
+        for edge, *gradient_and_fresh in passed_on:
+            arriving.add(*edge, *gradient_and_fresh)
