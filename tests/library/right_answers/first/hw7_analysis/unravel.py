@@ -1,0 +1,185 @@
+"""The unravelled view (L2.2.5): a network of n residual blocks is a sum over 2^n paths of lengths 0 to n.
+
+Paper  Veit, Wilber, Belongie, "Residual Networks Behave Like Ensembles of Relatively Shallow Networks", NIPS 2016,
+       arXiv:1605.06431: section 3 (paths), 4.2 (path lengths), 4.3 (gradient by path length).
+
+In each block the signal either passes the residual branch or the shortcut: a path is n such choices, and its length is
+how often it chose the branch. Backwards that is exact: with the forward pass given, the gradients along all paths add
+up to the whole gradient.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from itertools import product
+from math import comb
+
+import numpy as np
+
+from minicnn import nn
+from minicnn.autograd import grad
+from minicnn.lecture.blocks import ResidualBlock, branch, replaced, residual_blocks, shortcut
+from minicnn.nn.functional import cross_entropy
+from minicnn.ops import residual_add
+from minicnn.tensor import Tensor
+
+Path = tuple[bool, ...]  # for each block from the input on: does the path go through the residual branch?
+
+
+def path_counts(n: int) -> list[int]:
+    """How many of the 2^n paths through n blocks have length 0, 1, ..., n.
+
+    Returns:
+        n + 1 exact integers, which add up to 2^n.
+    """
+    row = [1]
+    for _ in range(n):  # Pascal's triangle
+        row = [left + right for left, right in zip([0, *row], [*row, 0], strict=True)]
+    return row
+
+
+def all_paths(n: int) -> list[Path]:
+    """Every path through n blocks, in any order: 2^n tuples of n choices, ``True`` for the residual branch."""
+    paths = []
+    for number in range(2**n):
+        paths.append(tuple(bool(number >> bit & 1) for bit in range(n)))
+    return paths
+
+
+def common_lengths(n: int, share: float = 0.95) -> tuple[int, int]:
+    """Between which lengths the bulk of the paths lies.
+
+    Args:
+        n: number of blocks.
+        share: of the paths, in (0, 1].
+
+    Returns:
+        The shortest and the longest length of the narrowest range n/2 - d ... n/2 + d (d from 0, or 1/2 for odd n, in
+        steps of 1) that holds at least ``share`` of all paths. For 54 blocks and 95 % that is (20, 34) (Veit et al.
+        read 19 to 35 off their figure).
+    """
+    up_to = [0]  # how many paths are shorter than 0, 1, ...
+    for count in path_counts(n):
+        up_to.append(up_to[-1] + count)
+    longest = (n + 1) // 2
+    while up_to[longest + 1] - up_to[n - longest] < share * 2**n:
+        longest += 1
+    return n - longest, longest
+
+
+def one_way(block: ResidualBlock, x: Tensor, through_branch: bool) -> Tensor:
+    """What the block gives for x, with a gradient that takes one of its two ways back.
+
+    Args:
+        block: H(x) = ReLU(F(x) + shortcut(x)), with ``branch(block, x)`` for F(x) and ``shortcut(block, x)``.
+        x: (N, C, H, W).
+        through_branch: whether the gradient goes through the branch, or through the shortcut.
+
+    Returns:
+        (N, K, H/s, W/s), the very numbers of ``block(x)``. The last ReLU lies on both ways.
+    """
+    apart = x.detach()
+    through = branch(block, x if through_branch else apart)
+    around = shortcut(block, apart if through_branch else x)
+    return block.relu(residual_add(through, around))
+
+
+def path_gradient(model: nn.Module, images: Tensor, targets: Tensor, path: Sequence[bool]) -> np.ndarray:
+    """The gradient of the cross-entropy that reaches the images along one path.
+
+    Args:
+        model: a network with residual blocks, used in the mode it is in.
+        images: (N, C, H, W).
+        targets: (N,) class indices.
+        path: for each of ``residual_blocks(model)``, whether the gradient goes through its branch.
+
+    Returns:
+        (N, C, H, W). Summed over ``all_paths(n)`` it is the gradient of the whole network.
+
+    Raises:
+        ValueError: when the path has not as many choices as the network has blocks.
+    """
+    blocks = list(residual_blocks(model).values())
+    if len(blocks) != len(path):
+        raise ValueError(f"{len(blocks)} blocks need as many choices, not {len(path)}")
+    image = images.detach().clone().requires_grad_()
+
+    def walk(place):
+        """The loss with the blocks from this place on replaced, too."""
+        if place == len(blocks):
+            return cross_entropy(model(image), targets)
+        block, way = blocks[place], bool(path[place])
+        with replaced({block: lambda x: one_way(block, x, way)}):
+            return walk(place + 1)
+
+    walk(0).backward(inputs=[image])
+    return image.grad.cpu().numpy()
+
+
+def random_path(n: int, length: int, rng: np.random.Generator) -> Path:
+    """A path through n blocks, each one of that length with the same probability."""
+    chosen = set(rng.choice(n, length, replace=False).tolist())
+    return tuple(block in chosen for block in range(n))
+
+
+def gradient_by_length(
+    model: nn.Module,
+    batches: Iterable[tuple[Tensor, Tensor]],
+    lengths: Iterable[int],
+    rng: np.random.Generator,
+) -> np.ndarray:
+    """How much gradient reaches the images along single paths of each length, sampled as the paper does.
+
+    Args:
+        model: a network with n residual blocks.
+        batches: images (N, C, H, W) and targets (N,); on each a random path of each length is measured.
+        lengths: which to measure, each in 0 ... n.
+        rng: draws the paths, for every batch one path a length in the order of ``lengths``.
+
+    Returns:
+        (lengths, batches): the Euclidean norm of ``path_gradient``.
+    """
+    n, wanted = len(residual_blocks(model)), list(lengths)
+    norms = []
+    for batch in batches:
+        gradients = (path_gradient(model, *batch, random_path(n, length, rng)) for length in wanted)
+        norms.append([np.linalg.norm(gradient.astype(np.float64)) for gradient in gradients])  # squares below 1e-38
+    return np.array(norms, float).reshape(-1, len(wanted)).T
+
+
+def share_by_length(n: int, magnitudes: Sequence[float] | np.ndarray) -> np.ndarray:
+    """Which share of the gradient comes along the paths of each length: their number times what one of them brings.
+
+    Args:
+        n: number of blocks.
+        magnitudes: n + 1 mean gradient norms of single paths, for the lengths 0 ... n.
+
+    Returns:
+        (n + 1,) shares that add up to 1.
+    """
+    counts = path_counts(n)
+    brought = [counts[i] * float(magnitudes[i]) for i in range(n + 1)]
+    everything = sum(brought)
+    return np.array([one / everything for one in brought])
+
+
+def effective_lengths(shares: Sequence[float] | np.ndarray, share: float = 0.95) -> tuple[int, int]:
+    """The shortest range of path lengths that brings at least ``share`` of the gradient.
+
+    Args:
+        shares: for the lengths 0, 1, ..., as ``share_by_length`` gives them.
+        share: in (0, 1].
+
+    Returns:
+        Its first and last length; of several ranges equally short the one of the shorter paths.
+    """
+    up_to = np.concatenate([[0.0], np.cumsum(np.asarray(shares, float))])
+    ranges = [
+        (last - first, first)
+        for first in range(len(shares))
+        for last in range(first, len(shares))
+        if up_to[last + 1] - up_to[first] > share - 1e-9
+    ]
+    width, first = min(ranges)
+    return first, first + width
