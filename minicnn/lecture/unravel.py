@@ -54,10 +54,10 @@ def common_lengths(n: int, share: float = 0.95) -> tuple[int, int]:
         read 19 to 35 off their figure).
     """
     counts = path_counts(n)
-    low = n // 2
-    while sum(counts[low : n - low + 1]) < share * 2**n:
-        low -= 1
-    return low, n - low
+    for low in range(n // 2, 0, -1):
+        if sum(counts[low : n - low + 1]) >= share * 2**n:
+            return low, n - low
+    return 0, n
 
 
 def one_way(block: ResidualBlock, x: Tensor, through_branch: bool) -> Tensor:
