@@ -92,9 +92,14 @@ def by_class(values: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 
 def explained_by_class(values: np.ndarray, labels: np.ndarray) -> float:
-    """The share of the variance of ``values`` (N, C) that lies between classes, from 0 to 1; channels summed."""
+    """The share of the variance of ``values`` (N, C) that lies between classes, from 0 to 1; channels summed.
+
+    0 where nothing varies: the ReLU inside an SE block can be off for all images, and its gates are constant then.
+    """
+    values = values.astype(np.float64)  # so that the means of equal float32 numbers are these numbers
+    total = ((values - values.mean(axis=0)) ** 2).sum()
     between = ((by_class(values, labels)[labels] - values.mean(axis=0)) ** 2).sum()
-    return float(between / ((values - values.mean(axis=0)) ** 2).sum())
+    return float(between / total) if total else 0.0
 
 
 def error_with_constant_gates(model: nn.Module, means: dict[str, np.ndarray], images: Tensor, labels: Tensor) -> float:
