@@ -30,6 +30,7 @@ p { margin: .5rem 0; max-width: 56rem; }
 .seen { border-left: 3px solid var(--mark); padding-left: .75rem; }
 img { max-width: 100%; height: auto; background: #fff; border-radius: 4px; margin: .5rem 0; }
 .wide { overflow-x: auto; }
+@media (max-width: 40rem) { .wide img { max-width: none; width: 44rem; } }
 table { border-collapse: collapse; font-size: .85rem; font-variant-numeric: tabular-nums; margin: .5rem 0; }
 th, td { padding: .2rem .7rem; text-align: right; border-bottom: 1px solid var(--line); white-space: nowrap; }
 th:first-child, td:first-child { text-align: left; }
@@ -76,7 +77,7 @@ def _section(entry: Entry) -> str:
     return (
         f'<section id="{figure.name}">\n<h2>{figure.name} <small>{", ".join(figure.lecture)}</small></h2>\n'
         f'<p>Claim: {claim}.</p>\n<p class="seen">Seen: {seen}.</p>\n'
-        f'<img src="data:image/png;base64,{picture}" alt="{escape(figure.name)}: {claim}">\n'
+        f'<div class="wide"><img src="data:image/png;base64,{picture}" alt="{escape(figure.name)}: {claim}"></div>\n'
         f"<details><summary>The numbers</summary>\n{_table(figure, entry.data)}\n</details>\n"
         f"<details><summary>How it was done</summary>\n{_explanation(figure)}\n</details>\n"
         f'<p class="soft">Again: <code>{escape(_command(figure, settings))}</code></p>\n</section>'

@@ -152,10 +152,9 @@ def draw(data: Degradation) -> Any:
         axes.spines[["top", "right"]].set_visible(False)
     drawing.axes[0].set_ylabel("error (%)")
     seeds = data.train_error.shape[1]
+    shown = f"mean and range of {seeds} seeds" if seeds > 1 else "one seed"
     drawing.suptitle(
-        f"Degradation (L2.2.2): full-width networks on {data.data}, {len(epochs)} epochs; mean and range of {seeds} "
-        + ("seeds" if seeds > 1 else "seed"),
-        fontsize=11,
+        f"Degradation (L2.2.2): full-width networks on {data.data}, {len(epochs)} epochs; {shown}", fontsize=11
     )
     return drawing
 

@@ -189,6 +189,7 @@ def draw(data: Depth) -> Any:
     """Layers and error by year; receptive fields by layer; where the last map of each network looks."""
     from matplotlib.figure import Figure as Drawing
     from matplotlib.patches import Rectangle
+    from matplotlib.patheffects import withStroke
 
     drawing = Drawing(figsize=(13, 8), layout="constrained")
     grid = drawing.add_gridspec(2, 6)
@@ -197,14 +198,20 @@ def draw(data: Depth) -> Any:
     bars = left.bar(places, errors, color="#7f8c9b", width=0.6)
     left.bar_label(bars, [f"{error} %" for error in errors], fontsize=9)
     left.set_xticks(places, [f"{name}\n{year}" for year, name, _, _ in REVOLUTION], fontsize=8)
-    left.set(title="the revolution of depth (L2.2.1)", ylabel="ImageNet top-5 error (%)")
+    left.set(title="the revolution of depth (L2.2.1)", ylabel="ImageNet top-5 error (%)", ylim=(0, 31))
     layers = left.twinx()
     deep = [place for place in places if data.layers[place]]
     layers.plot(deep, data.layers[deep], color="#2a6fbb", marker="o")
     for place in deep:
-        layers.annotate(
-            str(data.layers[place]), (place, data.layers[place]), (0, 6), textcoords="offset points", color="#2a6fbb"
+        label = layers.annotate(
+            str(data.layers[place]),
+            (place, data.layers[place]),
+            (0, 6),
+            textcoords="offset points",
+            color="#2a6fbb",
+            ha="right",
         )
+        label.set_path_effects([withStroke(linewidth=3, foreground="white")])
     layers.set_ylabel("layers with weights", color="#2a6fbb")
     layers.set(yscale="log", ylim=(4, 300), yticks=(10, 100))
 
@@ -212,8 +219,9 @@ def draw(data: Depth) -> Any:
         count = int(np.isfinite(data.fields[i]).sum())
         right.plot(np.arange(1, count + 1), data.fields[i, :count], color=colour, label=f"{name}, theoretical")
         right.plot(data.convolutions[i], data.effective[i], "o--", color=colour, label=f"{name}, effective")
-    right.axhline(224, color="#7f8c9b", linestyle=":")
-    right.text(1, 224, "image", va="bottom", fontsize=8, color="#7f8c9b")
+    side = data.maps.shape[1]
+    right.axhline(side, color="#7f8c9b", linestyle=":")
+    right.text(1, side, "image", va="bottom", fontsize=8, color="#7f8c9b")
     right.set(title="receptive field (L1.1)", xlabel="convolutions", ylabel="side in pixels", yscale="log")
     right.legend(frameon=False, fontsize=8)
 

@@ -307,8 +307,9 @@ def draw(data: Paths) -> Any:
     ):
         several.errorbar(x, errors.mean(axis=1), errors.std(axis=1), marker="o", capsize=3, label=label)
     several.axhline(float(data.resnet_error), color="black", linestyle=":")
-    several.set(title="several are removed or swapped", xlabel="how many", ylabel="test error (%)", ylim=(0, 100))
-    several.legend(frameon=False, loc="lower right")
+    several.set(title="several are removed or swapped", xlabel="how many", ylabel="test error (%)", ylim=(0, 119))
+    several.xaxis.get_major_locator().set_params(integer=True)
+    several.legend(frameon=False, loc="upper right", ncols=2, fontsize=9)
 
     for axes in (counts, magnitude, share, single, several):
         axes.spines[["top", "right"]].set_visible(False)

@@ -213,7 +213,7 @@ def draw(data: Scaling) -> Any:
             rows = [0, *np.flatnonzero(data.way == way)]
             axes.plot(data.macs[rows] / 1e3, values[rows].mean(axis=1), "o-", c=colour, label=f"{way}", ms=4)
             axes.scatter(np.repeat(data.macs[rows] / 1e3, values.shape[1]), values[rows], s=6, c=colour, alpha=0.4)
-        axes.set(xscale="log", xlabel="multiply-adds (thousands)", ylabel=label, ylim=0)
+        axes.set(xscale="log", xlabel="multiply-adds (thousands)", ylabel=label, ylim=(0, 1.05 * values.max()))
         _ticks(axes, [round(data.macs[0] / 1e3) * 2**step for step in range(int(data.phi.max()) + 1)])
     left.legend(frameon=False, fontsize=9)
     left.set_title("a small network scaled, trained here")
@@ -226,7 +226,7 @@ def draw(data: Scaling) -> Any:
         )
     right.set(xscale="log", xlabel="multiply-adds (10^9), counted", ylabel="ImageNet top-1 error (%), paper")
     right.set_title("EfficientNet")
-    _ticks(right, [tick for tick in (0.5, 1, 2, 5, 10, 20, 40) if tick <= data.efficientnet_macs.max() / 1e9])
+    _ticks(right, [tick for tick in (0.4, 0.7, 1, 2, 4, 10, 20, 40) if tick <= data.efficientnet_macs.max() / 1e9])
     for axes in drawing.axes:
         axes.spines[["top", "right"]].set_visible(False)
     drawing.suptitle("Scaling (L2.3.3): residual networks on digits from 4x4 pixels on", fontsize=11)
