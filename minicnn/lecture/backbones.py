@@ -37,7 +37,7 @@ class Size:
 
 
 FULL = Size(networks=("vgg16", "resnet50"), side=320)
-QUICK = Size(networks=("vgg11", "resnet18"), side=128)
+QUICK = Size(networks=("vgg11", "resnet18"), side=224)
 
 
 @dataclass
