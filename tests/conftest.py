@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import os
 
-# Before NumPy is imported. Arrays are small here: more threads only wait for each other.
+from hypothesis import HealthCheck, settings
+from threadpoolctl import threadpool_limits
+
+# Arrays are small here: more threads only wait for each other. The variables are for the processes that tests start.
 for variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(variable, "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # Numba's threads: waiting must not keep another test's core busy
-
-from hypothesis import HealthCheck, settings  # noqa: E402  (it imports NumPy)
+threadpool_limits(int(os.environ["OPENBLAS_NUM_THREADS"]), user_api="blas")
 
 EXAMPLES = 15
 
@@ -34,5 +36,3 @@ settings.register_profile(
     derandomize=False,
 )
 settings.load_profile("search" if "MINICNN_EXAMPLES" in os.environ else "ci")
-
-pytest_plugins = ("minicnn.course.plugin",)  # the homework's checks

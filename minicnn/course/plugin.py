@@ -1,6 +1,6 @@
 """The autograder as a pytest plugin: ``pytest tests/test_resnet.py`` grades ``assignments/hw4_resnet``.
 
-``tests/conftest.py`` names this module. A test made by ``checks.points`` asks for the fixture ``grade``; the verdict
+``pyproject.toml`` names this module. A test made by ``checks.points`` asks for the fixture ``grade``; the verdict
 replaces pytest's traceback, and a table per homework ends the run.
 """
 

@@ -267,13 +267,22 @@ def test_training_with_mine_runs_the_students_code(tmp_path):
     assert "not yours: hw2_convolution/conv.py: hw2." in done.stderr and done.returncode == 0, done.stderr
 
 
+@pytest.mark.parametrize("words", [[], ["-x"], ["tests/test_resnet.py"]], ids=" ".join)
+def test_impl_is_known_wherever_it_stands(words):
+    """A word after an option that pytest does not know yet would be taken for the folder of the tests."""
+    command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "--impl", "solutions", *words]
+    command += [] if "tests/test_resnet.py" in words else ["--ignore=tests/library"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0 and "test_resnet.py::test_residual_sum" in done.stdout, done.stdout + done.stderr
+
+
 def test_watching_checks_again_on_every_save(tmp_path):
     """``minicnn hw check --watch`` in a copy of the course, until the second table is there; then Ctrl-C."""
     owner = homework("hw2")
     folder = tmp_path / "assignments" / owner.folder
     shutil.copytree(ROOT / "assignments" / owner.folder, folder)
     (tmp_path / "tests").mkdir()
-    for name in ("tests/__init__.py", "tests/conftest.py", owner.tests):
+    for name in ("pyproject.toml", "tests/__init__.py", "tests/conftest.py", owner.tests):
         shutil.copy(ROOT / name, tmp_path / name)
     output = tmp_path / "output.txt"
     with open(output, "w") as stream:
