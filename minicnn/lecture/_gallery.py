@@ -98,7 +98,8 @@ def _explanation(figure: Figure) -> str:
     """The docstring of the figure's module after its first line, paragraph by paragraph."""
     module = inspect.getmodule(figure.compute)
     paragraphs = (inspect.getdoc(module) or "").split("\n\n")[1:]
-    marked = (re.sub("``(.+?)``", r"<code>\1</code>", escape(paragraph)) for paragraph in paragraphs)
+    code = (re.sub("``(.+?)``", r"<code>\1</code>", escape(paragraph)) for paragraph in paragraphs)
+    marked = (re.sub(r"\*(\w[^*\s]*)\*", r"<em>\1</em>", paragraph) for paragraph in code)
     return "\n".join(f"<p>{paragraph}</p>" for paragraph in marked)
 
 

@@ -49,7 +49,7 @@ class Size:
 
 
 FULL = Size(seeds=3, epochs=12, digits=None, crops=512, crop_epochs=6)
-QUICK = Size(seeds=1, epochs=4, digits=400, crops=128, crop_epochs=2)
+QUICK = Size(seeds=1, epochs=4, digits=500, crops=128, crop_epochs=2)
 
 
 class SmallNet(nn.Module):

@@ -1,6 +1,6 @@
 """The gallery of ``minicnn lecture all``: one page, complete, escaped, and in need of nothing beside it.
 
-What a page says of ``how it was done`` is this docstring, <em>escaped</em>, with ``code`` marked.
+What a page says of ``how it was done`` is this docstring, <em>escaped</em>; *stressed* words are, and 2 * 3 * 4 is not.
 """
 
 from __future__ import annotations
@@ -118,6 +118,7 @@ def test_what_a_figure_says_is_text_and_not_html(tmp_path: Path) -> None:
 def test_how_it_was_done_is_the_docstring_of_the_figures_module(tmp_path: Path) -> None:
     text = page([entry(figure("documented", "L1.1"), tmp_path)])
     assert "<p>What a page says of <code>how it was done</code> is this docstring, &lt;em&gt;escaped&lt;/em&gt;" in text
+    assert "; <em>stressed</em> words are, and 2 * 3 * 4 is not.</p>" in text
     assert "The gallery of" not in text  # the first line says what the claim says
 
 
