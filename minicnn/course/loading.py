@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import importlib.util
-import itertools
 import sys
 import traceback
 from collections.abc import Mapping
@@ -24,8 +24,6 @@ class Unloadable:
 
 Modules = Mapping[str, ModuleType | Unloadable]  # by stub file
 
-_numbers = itertools.count()
-
 
 def reference_modules(homework: Homework) -> dict[str, ModuleType]:
     """The reference: minicnn's own modules."""
@@ -38,10 +36,13 @@ def student_modules(homework: Homework, impl: Path) -> dict[str, ModuleType | Un
 
 
 def load_file(path: Path, folder: str = "variant") -> ModuleType | Unloadable:
-    """Import one file, each time anew, under a name of its own."""
+    """Import one file, each time anew, under a name of its own.
+
+    The name comes from the path: Numba's cache, which lies beside the file, asks for its module by name in later runs.
+    """
     if not path.is_file():
         return Unloadable(f"{path}: there is no such file")
-    name = f"{folder}.{path.stem}.{next(_numbers)}"
+    name = f"{folder}_{path.stem}_{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:8]}"
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
