@@ -226,7 +226,7 @@ def test_all_ways_to_use_it(name):
     assert_same(run)
 
 
-MODELS = ["resnet20", "resnet18", "resnet50", "seresnet18", "efficientnet_b0", "deformable_resnet18", "vgg11_bn"]
+MODELS = ["resnet20", "plain20", "resnet50", "seresnet18", "efficientnet_b0", "deformable_resnet18"]
 
 
 @pytest.mark.parametrize("name", MODELS)
