@@ -6,7 +6,7 @@ import importlib
 import sys
 from collections.abc import Sequence
 
-from ._errors import misuse
+from ._errors import UsageError, misuse
 
 HELP = "use your own code from assignments/ for these homework, e.g. hw2,hw4"
 
@@ -18,7 +18,7 @@ def run_with(names: str, argv: Sequence[str]) -> int:
     """
     from ..course.build import course_root
     from ..course.manifest import homework
-    from ..course.mine import install, substitutes, uninstall
+    from ..course.mine import explain_import, import_all, install, substitutes, uninstall
 
     with misuse():
         chosen = [homework(name.strip()) for name in names.split(",")]
@@ -30,10 +30,17 @@ def run_with(names: str, argv: Sequence[str]) -> int:
             print(f"not yours: {line}", file=sys.stderr)
     finder = install(files)
     try:
-        with importlib.import_module("minicnn.deferral").no_deferral():  # fused passes would go around your functions
-            return importlib.import_module("minicnn.cli").main(without_option(argv, "--mine"))
+        import_all(files)
+        deferral, cli = map(importlib.import_module, ("minicnn.deferral", "minicnn.cli"))
+        with deferral.no_deferral():  # fused passes would go around your functions
+            return cli.main(without_option(argv, "--mine"))
+    except ImportError as error:
+        failure = error
     finally:
         uninstall(finder)
+    if explanation := explain_import(failure, files):
+        raise UsageError(explanation) from failure
+    raise failure
 
 
 def without_option(argv: Sequence[str], option: str) -> list[str]:

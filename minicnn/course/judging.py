@@ -55,7 +55,7 @@ def judge(check: Check, modules: Modules, impl: Path | None = None, seed: int = 
 
 
 @cache
-def expected_outcomes(check: Check, seed: int = 0) -> tuple[Any, ...]:
+def expected_outcomes(check: Check, seed: int) -> tuple[Any, ...]:
     """What the reference answers, case by case.
 
     Raises:
@@ -91,7 +91,7 @@ def identify(check: Check, outcomes_of: Callable[[Check], Sequence[Outcome]], se
 
 
 @cache
-def planted_outcomes(mistake: Mistake, check: Check, seed: int = 0) -> tuple[Outcome, ...]:
+def planted_outcomes(mistake: Mistake, check: Check, seed: int) -> tuple[Outcome, ...]:
     """What the reference with ``mistake`` planted in it answers."""
     modules = planted(mistake)
     return tuple(execute(check, modules, case) for case in check.draw(seed))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib
 import importlib.util
 import sys
@@ -32,17 +31,22 @@ def reference_modules(homework: Homework) -> dict[str, ModuleType]:
 
 def student_modules(homework: Homework, impl: Path) -> dict[str, ModuleType | Unloadable]:
     """The modules of one homework in ``impl/hwN_topic/``. A file that fails to import is an ``Unloadable``."""
-    return {stem: load_file(impl / homework.folder / f"{stem}.py", homework.folder) for stem in homework.modules}
+    return {stem: load_file(impl / homework.folder / f"{stem}.py") for stem in homework.modules}
 
 
-def load_file(path: Path, folder: str = "variant") -> ModuleType | Unloadable:
-    """Import one file, each time anew, under a name of its own.
+def module_name(path: Path) -> str:
+    """Under which a student's file is imported: ``hw6_deformable_sampling``.
 
-    The name comes from the path: Numba's cache, which lies beside the file, asks for its module by name in later runs.
+    It is the same in every run: Numba's cache, which lies beside the file, asks for its module by name.
     """
+    return f"{path.parent.name}_{path.stem}"
+
+
+def load_file(path: Path) -> ModuleType | Unloadable:
+    """Import one file, each time anew."""
     if not path.is_file():
         return Unloadable(f"{path}: there is no such file")
-    name = f"{folder}_{path.stem}_{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:8]}"
+    name = module_name(path)
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -52,7 +56,7 @@ def load_file(path: Path, folder: str = "variant") -> ModuleType | Unloadable:
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # SystemExit too: a file that leaves has not been imported
-        del sys.modules[name]
+        sys.modules.pop(name, None)
         return Unloadable(import_error(path, error))
     return module
 

@@ -6,8 +6,11 @@ Python's import system to take these files for these modules; what was imported 
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
+import re
 import sys
+import traceback
 from collections.abc import Mapping, Sequence
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
@@ -15,6 +18,7 @@ from pathlib import Path
 from types import ModuleType
 
 from .holes import is_untouched
+from .loading import module_name
 from .manifest import Homework
 
 
@@ -68,10 +72,35 @@ def install(files: Mapping[str, Path]) -> Substitutes:
     return finder
 
 
+def import_all(files: Mapping[str, Path]) -> None:
+    """Import the student's modules now, and let Numba's cache find them by the name that they have when graded."""
+    for name, path in files.items():
+        sys.modules[module_name(path)] = importlib.import_module(name)
+
+
 def uninstall(finder: Substitutes) -> None:
     """Back to minicnn's own modules."""
     sys.meta_path.remove(finder)
     _forget()
+
+
+def explain_import(error: ImportError, files: Mapping[str, Path]) -> str | None:
+    """What to write instead, where a student's file imports from a package that is itself waiting for that file.
+
+    Call it after ``uninstall``. None for every other error.
+    """
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename) in files.values()]
+    wanted = re.match(r"cannot import name '(\w+)' from partially initialized module '(minicnn[\w.]*)'", str(error))
+    if not frames or not wanted:
+        return None
+    name, package = wanted.groups()
+    found = getattr(importlib.import_module(package), name, None)
+    home = getattr(found, "__module__", None) or f"the module that defines {name!r}"
+    path = Path(frames[-1].filename)
+    return (
+        f"{path.parent.name}/{path.name}, line {frames[-1].lineno}: {name!r} cannot be imported from {package} here, "
+        f"because {package} is imported while it imports this file; import it from {home}, or inside your function"
+    )
 
 
 def _forget() -> None:

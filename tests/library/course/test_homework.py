@@ -225,17 +225,20 @@ def test_options_that_make_no_sense_are_refused():
 
 @pytest.mark.parametrize("name", homework_ids())
 def test_the_library_imports_with_a_students_modules_in_place_of_its_own(name):
-    """Solved stubs (here: the reference, from another file) stand in for the modules: nothing misses a helper."""
+    """Solved stubs stand in for the modules: nothing misses a helper, nothing imports what waits for it."""
     script = f"""
 import minicnn
-from minicnn.course.manifest import homework, reference_path
-from minicnn.course.mine import install
+from pathlib import Path
+from minicnn.course.manifest import homework
+from minicnn.course.mine import install, uninstall
 owner = homework({name!r})
-install({{module: reference_path(module) for module in owner.modules.values()}})
-import pkgutil, importlib, minicnn
-for module in pkgutil.walk_packages(minicnn.__path__, "minicnn."):
-    if "cuda" not in module.name and "__main__" not in module.name and "plugin" not in module.name:
-        importlib.import_module(module.name)
+for author in map(Path, {[str(author) for author in RIGHT_ANSWERS]!r}):
+    finder = install({{module: author / owner.folder / (stem + ".py") for stem, module in owner.modules.items()}})
+    import pkgutil, importlib, minicnn
+    for module in pkgutil.walk_packages(minicnn.__path__, "minicnn."):
+        if "cuda" not in module.name and "__main__" not in module.name and "plugin" not in module.name:
+            importlib.import_module(module.name)
+    uninstall(finder)
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 0, done.stderr
@@ -269,6 +272,23 @@ def test_training_with_mine_runs_the_students_code(tmp_path):
     (folder / "conv.py").write_text((ROOT / "assignments" / owner.folder / "conv.py").read_text())
     done = subprocess.run(command[:-1], cwd=tmp_path, capture_output=True, text=True)
     assert "not yours: hw2_convolution/conv.py: hw2." in done.stderr and done.returncode == 0, done.stderr
+
+
+def test_training_with_a_file_that_imports_what_waits_for_it_says_what_to_import(tmp_path):
+    owner = homework("hw3")
+    (tmp_path / "tests").mkdir()
+    folder = tmp_path / "assignments" / owner.folder
+    shutil.copytree(RIGHT_ANSWERS[0] / owner.folder, folder, ignore=shutil.ignore_patterns("__pycache__"))
+    path = folder / "pointwise.py"
+    lines = path.read_text().splitlines()
+    number = next(i for i, line in enumerate(lines) if line.startswith("from minicnn"))
+    path.write_text("\n".join([*lines[:number], "from minicnn.ops import softmax", *lines[number:]]))
+    command = [sys.executable, "-m", "minicnn", "train", "resnet20", "--epochs=1", "--mine=hw3"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert (
+        f"hw3_googlenet/pointwise.py, line {number + 1}: 'softmax' cannot be imported from minicnn.ops" in done.stderr
+    )
+    assert "import it from minicnn.ops.probability" in done.stderr and done.returncode == 2, done.stderr
 
 
 @pytest.mark.parametrize("words", [[], ["-x"], ["tests/test_resnet.py"]], ids=" ".join)
