@@ -19,7 +19,7 @@ for variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # Numba's threads: waiting must not keep another test's core busy
 threadpool_limits(int(os.environ["OPENBLAS_NUM_THREADS"]), user_api="blas")
 
-EXAMPLES = 10
+EXAMPLES = 8
 
 settings.register_profile(
     "ci",

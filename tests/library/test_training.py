@@ -517,7 +517,7 @@ def history(epochs: int, validation: bool = True) -> list[dict[str, Any]]:
     ]
 
 
-@pytest.mark.parametrize("lines", [history(12), history(1), history(5, validation=False), []], ids=len)
+@pytest.mark.parametrize("lines", [history(12), history(5, validation=False), []], ids=len)
 def test_the_curves_are_a_picture_of_a_sensible_size(lines: list[dict[str, Any]], tmp_path: Path) -> None:
     from PIL import Image
 
