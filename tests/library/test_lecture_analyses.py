@@ -28,6 +28,7 @@ def test_networks_have_the_layers_of_their_names(name: str, layers: int) -> None
     assert depth.weighted_layers(create_model(name, init=False), (3, 227, 227)) == layers
 
 
+@pytest.mark.slow
 def test_depth(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(depth, "NETWORKS", ("googlenet", "resnet18"))
     monkeypatch.setattr(depth, "QUICK", depth.Size(side=48, photographs=1))
@@ -105,6 +106,7 @@ def test_theory_of_initialisations() -> None:
 # ---- auxiliary ---------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_auxiliary(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(auxiliary, "QUICK", auxiliary.Size(seeds=1, digits=2))
     monkeypatch.setattr(auxiliary, "IMAGE_SIDE", 32)
@@ -131,6 +133,7 @@ def test_reduced_modules_cost_what_table_1_says() -> None:
 # ---- paths -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_paths(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     size = paths.Size(14, 24, 1, samples=2, batch=2, draws=2, removed=(0, 2, 6), swaps=(0, 1))
     monkeypatch.setattr(paths, "QUICK", size)
@@ -160,6 +163,7 @@ def test_the_layers_of_the_vgg_that_can_be_removed_keep_the_shape() -> None:
 # ---- cost --------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_cost(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     families = {"GoogLeNet": ("googlenet",), "ResNet": ("resnet18", "resnet34"), "EfficientNet": ("efficientnet_b0",)}
     monkeypatch.setattr(cost, "FAMILIES", families)

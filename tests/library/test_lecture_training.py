@@ -31,6 +31,7 @@ def shallow_model(name: str, num_classes: int, in_channels: int) -> CifarResNet:
     return CifarResNet(block, 8 if name.endswith("20") else 14, num_classes, in_channels)
 
 
+@pytest.mark.slow
 def test_degradation(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(degradation, "create_model", shallow_model)
     monkeypatch.setattr(degradation, "QUICK", degradation.Size(seeds=2, epochs=1, images=10))
@@ -87,6 +88,7 @@ def test_degradation_says_with_how_many_seeds_the_deeper_trained_worse() -> None
 # ---- add-or-concat -----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_add_or_concat(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(add_or_concat, "QUICK", add_or_concat.Size(epochs=1, images=10, depths=(1, 2)))
     data = run(add_or_concat, tmp_path)
@@ -159,6 +161,7 @@ def test_growth_is_the_power_of_depth() -> None:
 # ---- attention ---------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_attention(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(attention, "QUICK", attention.Size(seeds=1, epochs=1, images=48))
     data = run(attention, tmp_path)
@@ -220,6 +223,7 @@ def test_the_variance_that_a_class_explains_is_that_between_classes() -> None:
 # ---- scaling -----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_scaling(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(scaling, "QUICK", scaling.Size(seeds=1, epochs=1, phis=(1,), images=16, efficientnets=1))
     data = run(scaling, tmp_path)
@@ -304,6 +308,7 @@ def test_the_full_figure_counts_every_efficientnet() -> None:
 # ---- backbones ---------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_backbones(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(backbones, "QUICK", backbones.Size(networks=("resnet18", "plain18"), side=128))
     data = run(backbones, tmp_path)

@@ -280,7 +280,10 @@ def test_bad_arguments(options: dict, message: str) -> None:
 # ------------------------------------------------------------ the same as torchvision's
 
 
-@pytest.mark.parametrize("name", RESIDUAL)
+DEEP = [pytest.param(name, marks=pytest.mark.slow) for name in ("resnet101", "resnet152")]
+
+
+@pytest.mark.parametrize("name", ["resnet18", "resnet34", "resnet50", *DEEP])
 def test_same_numbers_as_torchvision(name: str) -> None:
     """Logits, loss, every gradient and the running statistics, with the same weights."""
     torchvision = peers.torchvision()

@@ -121,7 +121,7 @@ def test_solutions_are_the_reference_itself_and_have_all_points(name):
         assert getattr(modules[hole.stem], first) is getattr(reference, first)
 
 
-@pytest.mark.parametrize(("author", "seed"), zip(RIGHT_ANSWERS, (0, 1), strict=True), ids=("first", "second"))
+@pytest.mark.parametrize(("author", "seed"), list(zip(RIGHT_ANSWERS, (0, 1), strict=True)), ids=("first", "second"))
 @every_homework
 def test_right_answers_by_another_road_have_all_points(name, author, seed):
     owner = loaded(name)
@@ -132,6 +132,14 @@ def test_right_answers_by_another_road_have_all_points(name, author, seed):
             assert verdict.state is State.PASS, verdict.message
 
 
+@every_homework
+def test_the_first_planted_mistake_loses_points_and_is_named(name):
+    first = mistakes(name)[0]
+    finding = proof.prove_mistake(loaded(name), first)
+    assert finding.caught_by and finding.named, first
+
+
+@pytest.mark.slow
 @every_task
 def test_every_planted_mistake_loses_points_in_its_own_task_and_is_named(task_id):
     owner, _ = owner_and_task(task_id)

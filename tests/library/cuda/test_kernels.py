@@ -317,6 +317,7 @@ def test_all_files_are_there():
     assert len(kernel_names()) == 23
 
 
+@pytest.mark.slow
 def test_no_kernel_reads_or_writes_out_of_bounds():
     """Every kernel under the address sanitizer, each array in memory of exactly its size."""
     if fakeraw.COMPILER is None:
