@@ -233,6 +233,7 @@ def test_pixels_with_a_gradient_lie_around_the_points() -> None:
     assert len(pixels) > 100 and distance.max() < LAYERS * STRIDE + STEM_RADIUS
 
 
+@pytest.mark.slow
 def test_deformable_from_digits_to_picture(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(deformable, "QUICK", TINY)
     told: list[str] = []

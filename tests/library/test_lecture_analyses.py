@@ -69,6 +69,7 @@ def test_settled_norms_have_the_images_statistics() -> None:
 # ---- vanishing ---------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_vanishing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(vanishing, "QUICK", vanishing.Size(depths=(4, 20), seeds=1, digits=4))
     data = run(vanishing, tmp_path)

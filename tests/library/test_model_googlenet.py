@@ -372,7 +372,8 @@ def test_transform_input_undoes_imagenets_normalisation() -> None:
 # ------------------------------------------------------------ training
 
 
-@pytest.mark.parametrize("variant", VARIANTS[-1:])
+@pytest.mark.slow
+@pytest.mark.parametrize("variant", VARIANTS)
 def test_it_trains_on_digits(variant: str) -> None:
     minicnn.manual_seed(0)
     model = models.create_model("googlenet", num_classes=10, in_channels=1, variant=variant)

@@ -187,6 +187,7 @@ def test_same_numbers_as_torchvision(name: str, narrow: int, tmp_path: Path) -> 
     assert errors[worst] <= GRADIENTS_FLOAT64, worst
 
 
+@pytest.mark.slow
 def test_same_logits_as_torchvision_at_full_width(tmp_path: Path) -> None:
     peer = torchvisions("vgg19")
     model = from_pth("vgg19", peer, tmp_path / "vgg19.pth", num_classes=10)

@@ -107,6 +107,7 @@ def test_the_total_alone_is_the_summarys(shape: tuple[int, ...]) -> None:
         assert model.training
 
 
+@pytest.mark.slow
 def test_published_numbers_of_the_other_variant(command: Command) -> None:
     """torchvision states, for each of its weights, parameters and multiply-adds at the size of their evaluation."""
     torchvision = peers.torchvision()

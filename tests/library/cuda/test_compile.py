@@ -12,7 +12,6 @@ import pytest
 from minicnn.backend.cuda import compiler
 from tests.library.cuda.nvrtc import Nvrtc
 
-ARCHITECTURES = ("sm_70", "sm_90")  # the oldest and the newest that are supported
 VARIANTS = {"float": (), "double": ("-DDOUBLE",), "wide double": ("-DDOUBLE", "-DWIDE")}
 FILES = sorted(path.stem for path in compiler.KERNELS.glob("*.cu"))
 NVCC = shutil.which("nvcc")
@@ -42,7 +41,7 @@ def test_nvcc_compiles_without_spills(file, variant, tmp_path):
     assert all(registers <= REGISTERS and spills == 0 for registers, spills in found.values()), found
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("architecture", ["sm_70", pytest.param("sm_90", marks=pytest.mark.slow)])
 def test_nvrtc_compiles_what_cupy_would_give_it(architecture):
     library = next((one for one in Nvrtc.installed() if architecture in one.architectures()), None)
     if library is None:
