@@ -124,9 +124,7 @@ def _failed(check: Check, failure: Failure, number: int, case: Case, impl: Path 
         return Verdict(State.BLOCKED, 0, message, blocked_by=failure.unwritten)
     if failure.state is State.IMPORT_ERROR:
         return Verdict(State.IMPORT_ERROR, 0, failure.text)
-    text = failure.text if failure.kind in ("Unusable", "Write", "Timeout") else f"{failure.kind}: {failure.text}"
-    if failure.state is State.WRONG:
-        text = failure.text
+    text = f"{failure.kind}: {failure.text}" if failure.state is State.ERROR else failure.text
     lines = [_headline(check, failure.state), f"  {_case(number, case)}:", f"    {text}"]
     lines += [f"      {frame}" for frame in failure.frames]
     return Verdict(failure.state, 0, "\n".join(lines), number)

@@ -15,6 +15,7 @@ is told its name. ``hwN.toml`` beside this file::
 from __future__ import annotations
 
 import ast
+import sys
 import textwrap
 import tomllib
 from collections.abc import Iterator
@@ -27,7 +28,7 @@ from types import ModuleType
 from typing import Any
 
 from ..holes import body_span, find
-from ..loading import Unloadable, load_file, reference_modules
+from ..loading import Unloadable, load_file, module_name, reference_modules
 from ..manifest import Hole, Homework, ManifestError, find_task, homework, reference_path
 
 FOLDER = Path(__file__).parent
@@ -134,7 +135,9 @@ def load_source(source: str, stem: str) -> ModuleType | Unloadable:
     with TemporaryDirectory() as folder, _interpreted():
         path = Path(folder) / f"{stem}.py"
         path.write_text(source, encoding="utf-8")
-        return load_file(path)
+        module = load_file(path)
+    sys.modules.pop(module_name(path), None)  # hundreds of them are planted, each to be used and forgotten
+    return module
 
 
 @contextmanager

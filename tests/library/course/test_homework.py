@@ -298,6 +298,46 @@ def test_training_with_a_file_that_imports_what_waits_for_it_says_what_to_import
     assert "import it from minicnn.ops.probability" in done.stderr and done.returncode == 2, done.stderr
 
 
+COMPILED = """
+
+import numba
+
+
+@numba.njit(cache=True)
+def triple(x):
+    return 3 * x
+"""
+GRADED = """
+from pathlib import Path
+from minicnn.course.loading import load_file
+triple = load_file(Path("assignments/hw4_resnet/residual.py").resolve()).triple
+"""
+MINE = """
+import sys
+from pathlib import Path
+from minicnn.course.mine import import_all, install
+files = {"minicnn.ops.residual": Path("assignments/hw4_resnet/residual.py").resolve()}
+install(files)
+import_all(files)
+triple = sys.modules["minicnn.ops.residual"].triple
+"""
+
+
+def test_what_numba_compiled_is_found_again_by_the_next_grading_by_training_and_after_a_move(tmp_path):
+    """Numba's cache names the module that it was made in."""
+    folder = tmp_path / "here" / "assignments" / "hw4_resnet"
+    folder.mkdir(parents=True)
+    (folder / "residual.py").write_text(reference_path("minicnn.ops.residual").read_text() + COMPILED)
+    cached = "\nassert triple(14) == 42 and sum(triple.stats.cache_hits.values()) == {hits}, triple.stats"
+    for number, script in enumerate((GRADED, MINE, GRADED)):
+        if number == 2:
+            (tmp_path / "here").rename(tmp_path / "elsewhere")
+        where = tmp_path / ("elsewhere" if number == 2 else "here")
+        code = script + cached.format(hits=int(number > 0))
+        done = subprocess.run([sys.executable, "-c", code], cwd=where, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.parametrize("words", [[], ["tests/test_resnet.py"]], ids=" ".join)
 def test_impl_is_known_wherever_it_stands(words):
     """A word after an option that pytest does not know yet would be taken for the folder of the tests."""
