@@ -105,8 +105,11 @@ def _run(
             nodes = (node,) if node.chain is None else _walked_together(node, node.chain, arriving, targets or {})
             for walked, results in zip(nodes, _run_backward(nodes, gradients), strict=True):
                 shared = {id(owner(array)) for array in (*gradients, *walked._saved) if array is not None}
+                total = walked.input_backend.operations.get("total") if SWITCHES.deferral else None
                 for edge, gradient in zip(walked.edges, results, strict=True):
                     if edge is not None and gradient is not None:
+                        if total is not None and arriving.combine(*edge, gradient, total):
+                            continue
                         memory = id(owner(gradient))
                         yield edge, gradient, memory not in shared
                         shared.add(memory)

@@ -22,7 +22,7 @@ from .grad_mode import SWITCHES, Switch
 
 
 class no_deferral(Switch):  # noqa: N801  (as no_grad)
-    """Compute everything at once: ``with no_deferral():``. The results are the same, for comparing."""
+    """Compute every operation at once and by its own forward: ``with no_deferral():``. The results are the same."""
 
     name, value = "deferral", False
 
@@ -38,14 +38,16 @@ class Version:
     ``writes`` lets backward notice that an array it saved has been overwritten since; ``recorded`` counts the writes
     that went on the tape, after which older views no longer know how their values came about; ``of_leaf`` says that
     the memory is that of a leaf which requires grad. ``private``: an operation made this memory and nobody has been
-    given its raw array. ``waiting`` are the pendings that are or that will read it, ``None`` for none.
+    given its raw array. ``waiting`` are the pendings that are or that will read it, ``None`` for none. ``lent`` counts
+    how often the raw array was given to somebody, who may write into it without a word: for compiled models.
     """
 
-    __slots__ = ("of_leaf", "private", "recorded", "waiting", "writes")
+    __slots__ = ("lent", "of_leaf", "private", "recorded", "waiting", "writes")
 
     def __init__(self, private: bool = False) -> None:
         self.writes = 0
         self.recorded = 0
+        self.lent = 0
         self.of_leaf = False
         self.private = private
         self.waiting: WeakSet[Pending] | None = None

@@ -11,6 +11,7 @@ class _Switches(threading.local):
     grad_enabled = True
     anomaly = False
     deferral = True
+    tracer: Any = None  # sees every operation of a forward that is being compiled: ``inference/trace.py``
 
 
 SWITCHES = _Switches()

@@ -102,11 +102,14 @@ class Function(Node):
 
     ``forward`` may return a ``Pending`` (``deferral.py``) in the place of an array. A Function that can take one over
     has a static ``forward_pending``, which stands in for ``forward`` and is given the first among its arguments as it
-    is. ``chain`` says how to walk back together with nodes below this one.
+    is. ``chain`` says how to walk back together with nodes below this one. A backend may have its own version of an
+    operation that is ``accelerated`` (``backend/base.py``): that computes in its place, forward and backward.
     """
 
     forward_pending: Any = None
     chain: Chain | None = None
+    accelerated = False  # whether a backend may have a version of it that computes the same, set in ``ops``
+    version: Any = None  # what computed this call: the class itself, or its backend's version
     backend: Any
     input_backend: Any  # another one only for a move between devices
     needs_input_grad: tuple[bool, ...] = ()
@@ -191,13 +194,20 @@ class Function(Node):
                 check_history(cls.__name__, tensor)
 
         with np.errstate(all="ignore"):  # log(0) is -inf and no warning, as on a GPU
-            forward = cls.forward
+            version: Any = cls
+            if cls.accelerated and SWITCHES.deferral:
+                version = ctx.backend.operations.get(cls.__name__, cls)
+            forward = version.forward
             for tensor in tensors:
                 if isinstance(tensor._array, Pending):
                     if _settle(tensors, cls.forward_pending is not None):
-                        forward = cls.forward_pending
+                        version, forward = cls, cls.forward_pending
                     break
-            result = forward(ctx, *(arg._array if isinstance(arg, Tensor) else arg for arg in args), **kwargs)
+            arrays = [arg._array if isinstance(arg, Tensor) else arg for arg in args]
+            result = forward(ctx, *arrays, **kwargs)
+            if result is NotImplemented:
+                version, result = cls, cls.forward(ctx, *arrays, **kwargs)
+            ctx.version = version
             results = result if isinstance(result, tuple) else (result,)
             memory = {id(owner(tensor._array)): tensor.version for tensor in tensors}
             outputs = tuple(_wrap_output(ctx.backend.xp, array, memory, ctx.device) for array in results)
@@ -209,6 +219,8 @@ class Function(Node):
             ctx._record(args, results, outputs, memory)
         else:
             ctx._saved = ()
+        if SWITCHES.tracer is not None:
+            SWITCHES.tracer.record(cls, args, kwargs, outputs)
         return outputs if isinstance(result, tuple) else outputs[0]
 
     def _record(
@@ -238,10 +250,10 @@ class Function(Node):
         """Call ``backward`` with the cotangents of all outputs; one gradient for each input of ``forward``."""
         xp = self.backend.xp
         filled = [
-            xp.zeros(shape, dtype) if cotangent is None else cotangent
+            xp.broadcast_to(xp.zeros((), dtype), shape) if cotangent is None else cotangent
             for cotangent, (shape, dtype) in zip(cotangents, self.output_specs, strict=True)
         ]
-        return self.checked(type(self).backward(self, *filled))
+        return self.checked(self.version.backward(self, *filled))
 
     def checked(self, result: Any) -> tuple[Any, ...]:
         """The gradients that ``backward`` returned, if they fit the inputs of ``forward``."""

@@ -17,6 +17,7 @@ from . import backend
 from .deferral import Pending, Version
 from .device import CPU, device
 from .errors import AutogradError
+from .grad_mode import SWITCHES
 
 if TYPE_CHECKING:
     from .graph import AccumulateGrad, Function
@@ -126,9 +127,8 @@ class Tensor:
         if version.waiting is not None:
             version.settle()
         version.private = False
-        if isinstance(self._array, Pending):
-            self._array = self._array.values()
-        return self._array
+        version.lent += 1
+        return self._seen()
 
     @array.setter
     def array(self, value: Any) -> None:
@@ -139,6 +139,12 @@ class Tensor:
         if isinstance(self._array, Pending):
             self._array = self._array.values()
         return self._array
+
+    def _seen(self) -> Any:
+        """``read()`` for what leaves the tensors: a forward that is being compiled must not depend on it."""
+        if SWITCHES.tracer is not None:
+            SWITCHES.tracer.seen(self)
+        return self.read()
 
     # ---- what it is ------------------------------------------------------------------------------------------
 
@@ -213,11 +219,11 @@ class Tensor:
         """The one number of a one-element tensor, as a Python number."""
         if self._array.size != 1:
             raise ValueError(f"item() expects a tensor with one element, got shape {self.shape}")
-        return self.read().item()
+        return self._seen().item()
 
     def tolist(self) -> Any:
         """The values as nested Python lists."""
-        return self.read().tolist()
+        return self._seen().tolist()
 
     def __float__(self) -> float:
         return float(self.item())
@@ -249,7 +255,7 @@ class Tensor:
     __hash__ = object.__hash__  # == compares elements, so identity is the only hash
 
     def __repr__(self) -> str:
-        body = np.array2string(backend.get(self._device).to_host(self.read()), separator=", ", prefix="tensor(")
+        body = np.array2string(backend.get(self._device).to_host(self._seen()), separator=", ", prefix="tensor(")
         extras = [body]
         if self._device.type != "cpu":
             extras.append(f"device='{self._device}'")
@@ -395,7 +401,7 @@ class Tensor:
             raise AutogradError("only leaf tensors can be deep-copied: use .detach() first")
         out = type(self).__new__(type(self))
         memo[id(self)] = out
-        out._array = self.read().copy()
+        out._array = self._seen().copy()
         out._set_meta(self._device)
         out.requires_grad = self._requires_grad
         if self._grad is not None:

@@ -6,6 +6,7 @@ functions of ``backend.xp``.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple, Protocol
 
 Array = Any  # numpy.ndarray, or the device's own
@@ -38,6 +39,11 @@ class Backend(Protocol):
     name: str
     device_type: str
     xp: Any
+
+    #: Versions of whole operations, by the name of their class in ``minicnn.ops``: objects with ``forward`` and
+    #: ``backward`` like theirs, that compute the same faster. A forward may answer ``NotImplemented``. So may
+    #: ``operations["total"](sum, gradient, in_place)``, which adds two gradients that meet.
+    operations: Mapping[str, Any]
 
     def to_device(self, array: Any) -> Array:
         """A host array as an array of this backend."""

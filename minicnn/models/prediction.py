@@ -23,6 +23,7 @@ from ..data.cifar import CIFAR10_LAYOUT
 from ..data.collate import collate
 from ..data.transforms import ImageClassification
 from ..grad_mode import no_grad
+from ..inference import compile
 from ..nn.summary import evaluating
 from ..serialization import load_state_dict
 from ..tensor import Tensor
@@ -66,6 +67,7 @@ def predict(
     labels: Sequence[str] | None = None,
     batch_size: int = BATCH_SIZE,
     in_channels: int = 3,
+    compiled: bool = False,
 ) -> Iterator[Prediction]:
     """Classify images, one ``Prediction`` each, in their order; the network runs in evaluation mode, without gradients.
 
@@ -80,6 +82,7 @@ def predict(
         labels: the names of the classes; None numbers them.
         batch_size: images that go through the network together.
         in_channels: 3 for RGB, 1 for grey.
+        compiled: run full batches through ``minicnn.compile(model)`` where there are several.
 
     Raises:
         ValueError: for a ``top`` or ``batch_size`` below 1, and if there are not as many labels as classes.
@@ -91,7 +94,8 @@ def predict(
     loader = DataLoader(
         _Inputs(images, transform, in_channels), batch_size, num_workers=1, collate_fn=lambda batch: batch, seed=0
     )
-    return _predictions(model, loader, top, labels)
+    network = compile(model) if compiled and len(images) > batch_size else model
+    return _predictions(model, network, batch_size, loader, top, labels)
 
 
 class _Inputs:
@@ -112,10 +116,19 @@ class _Inputs:
         return image, self.transform(opened)
 
 
-def _predictions(model: nn.Module, loader: DataLoader, top: int, labels: Sequence[str] | None) -> Iterator[Prediction]:
+def _predictions(
+    model: nn.Module,
+    network: Callable[[Tensor], Tensor],
+    batch_size: int,
+    loader: DataLoader,
+    top: int,
+    labels: Sequence[str] | None,
+) -> Iterator[Prediction]:
     for batch in loader:
         readable = [item for _, item in batch if not isinstance(item, DataError)]
-        logits = iter(_logits(model, collate(readable)) if readable else ())
+        # To compile for another number of images costs more than the one batch can win.
+        chosen = network if len(readable) == batch_size else model
+        logits = iter(_logits(model, chosen, collate(readable)) if readable else ())
         for image, item in batch:
             if isinstance(item, DataError):
                 yield Prediction(image, error=item)
@@ -123,11 +136,11 @@ def _predictions(model: nn.Module, loader: DataLoader, top: int, labels: Sequenc
                 yield Prediction(image, _guesses(next(logits), top, labels, image))
 
 
-def _logits(model: nn.Module, inputs: Tensor) -> np.ndarray:
-    """(N, C, H, W) -> (N, classes), float64."""
+def _logits(model: nn.Module, network: Callable[[Tensor], Tensor], inputs: Tensor) -> np.ndarray:
+    """(N, C, H, W) -> (N, classes), float64. ``network`` is the model, or what it was compiled to."""
     place = next(model.parameters())
     with evaluating(model), no_grad():
-        outputs = model(inputs.to(place.device, place.dtype))
+        outputs = network(inputs.to(place.device, place.dtype))
     return outputs.cpu().numpy().astype(np.float64)
 
 
@@ -158,8 +171,10 @@ class Classifier:
     in_channels: int
 
     def predict(self, images: Sequence[Any], top: int = TOP, batch_size: int = BATCH_SIZE) -> Iterator[Prediction]:
-        """``predict`` with this network."""
-        return predict(self.model, images, self.transform, top, self.labels, batch_size, self.in_channels)
+        """``predict`` with this network, compiled."""
+        return predict(
+            self.model, images, self.transform, top, self.labels, batch_size, self.in_channels, compiled=True
+        )
 
 
 def load_classifier(

@@ -6,6 +6,7 @@ to ``Tensor`` as methods and operators (``methods.py``).
 
 from __future__ import annotations
 
+from . import accelerated
 from .activation import (
     hardsigmoid,
     hardswish,

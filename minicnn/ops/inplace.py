@@ -8,7 +8,7 @@ from typing import Any
 from .. import random
 from ..deferral import Pending
 from ..errors import AutogradError, ShapeError
-from ..grad_mode import is_grad_enabled
+from ..grad_mode import SWITCHES, is_grad_enabled
 from ..tensor import Tensor
 
 
@@ -38,6 +38,8 @@ def rewrite(target: Tensor, compute: Callable[[Tensor], Tensor]) -> Tensor:
         raise ShapeError(f"in place: a result of shape {result.shape} does not fit into a tensor of {target.shape}")
     if result.dtype.kind == "f" and target.dtype.kind != "f":
         raise TypeError(f"in place: a {result.dtype} result cannot be written into a {target.dtype} tensor")
+    if SWITCHES.tracer is not None:
+        SWITCHES.tracer.rewrite(target, result)
     if not pending:
         target._array[...] = result.read()
     elif isinstance(result._array, Pending):

@@ -1,16 +1,84 @@
-"""The CPU backend: NumPy where NumPy is fast, Numba where it is not. Equal to ``reference``, and tested to be."""
+"""The CPU backend: convolution, and all that goes through memory, compiled by Numba. ``README.md`` is the way in.
+
+Equal to ``reference``, and tested to be. What is small, or of another dtype than float32 and float64, is computed by
+``reference``: NumPy is done before a thread has woken up, and nothing has to be compiled. Numba is imported at the
+first call that needs it.
+"""
 
 from __future__ import annotations
 
+import importlib
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from math import prod
+from types import MappingProxyType
 from typing import Any
+
+import numpy as np
 
 from ..reference import ReferenceBackend
 
+SMALL = 1 << 14  # numbers, or eight multiply-adds each
+
+
+# Work per primitive: from its arguments, how many numbers it goes through, or multiply-adds over eight.
+def _numbers(x: Any, *_: Any) -> int:
+    return x.size
+
+
+def _forward(x: Any, weight: Any, window: Any, *_: Any) -> int:
+    return x.shape[0] * prod(window.output_size(x.shape[2:])) * weight.size >> 3
+
+
+def _input_grad(dy: Any, weight: Any, *_: Any) -> int:
+    return dy.size // max(len(weight), 1) * weight.size >> 3
+
+
+def _weight_grad(dy: Any, x: Any, weight_shape: Any, *_: Any) -> int:
+    return dy.size // max(weight_shape[0], 1) * prod(weight_shape) >> 3
+
+
+def _matmul(a: Any, b: Any) -> int:
+    return a.size * b.shape[-1] >> 3
+
+
+#: Primitive -> the module here that has it, and how much work it is.
+COMPILED: dict[str, tuple[str, Callable[..., int]]] = {
+    "matmul": ("matmul", _matmul),
+    "conv2d": ("conv", _forward),
+    "conv2d_input_grad": ("conv", _input_grad),
+    "conv2d_weight_grad": ("weight_grad", _weight_grad),
+    "max_pool2d": ("pooling", _numbers),
+    "max_pool2d_grad": ("pooling", _numbers),
+    "avg_pool2d": ("pooling", _numbers),
+    "avg_pool2d_grad": ("pooling", _numbers),
+    "adaptive_avg_pool2d": ("pooling", _numbers),
+    "adaptive_avg_pool2d_grad": ("pooling", _numbers),
+    "batch_norm": ("norm", _numbers),
+    "batch_norm_grad": ("norm", _numbers),
+    "batch_norm_statistics": ("norm", _numbers),
+    "batch_norm_apply": ("norm", _numbers),
+    "batch_norm_fused_grad": ("norm", _numbers),
+    "sgd_step": ("optimizer", _numbers),
+    "adam_step": ("optimizer", _numbers),
+}
+FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
+
 
 class CpuBackend(ReferenceBackend):
-    """The reference backend with its slowest primitives compiled by Numba, which is imported at their first call."""
+    """The reference backend with its slow primitives compiled. ``plain``: only those that it has no version of."""
 
     name = "cpu"
+    plain = False
+
+    @property
+    def operations(self) -> Mapping[str, Any]:  # type: ignore[override]
+        """Compiled versions of whole operations."""
+        if self.plain:
+            return MappingProxyType({})
+        from .operations import OPERATIONS
+
+        return OPERATIONS
 
     @staticmethod
     def deform_im2col(*args: Any) -> Any:
@@ -25,3 +93,43 @@ class CpuBackend(ReferenceBackend):
         from . import deformable
 
         return deformable.deform_im2col_grad(*args)
+
+
+def _choosing(name: str, module: str, work: Callable[..., int]) -> Callable[..., Any]:
+    """The primitive ``name``: compiled where that pays, else the reference's."""
+    plain = getattr(ReferenceBackend, name)
+
+    def primitive(self: CpuBackend, *args: Any, **options: Any) -> Any:
+        first = args[0]
+        dtypes = {value.dtype for value in args if isinstance(value, np.ndarray)}
+        if self.plain or first.dtype not in FLOATS or len(dtypes) > 1 or work(*args) < SMALL:
+            return plain(*args, **options)
+        return getattr(importlib.import_module(f".{module}", __name__), name)(*args, **options)
+
+    primitive.__name__, primitive.__doc__ = name, plain.__doc__
+    return primitive
+
+
+for _name, (_module, _work) in COMPILED.items():
+    setattr(CpuBackend, _name, _choosing(_name, _module, _work))
+
+
+@contextmanager
+def plain() -> Iterator[None]:
+    """Inside, the functions of ``reference`` compute, for whoever has written them anew."""
+    before, CpuBackend.plain = CpuBackend.plain, True
+    try:
+        yield
+    finally:
+        CpuBackend.plain = before
+
+
+@contextmanager
+def small_work(least: int) -> Iterator[None]:
+    """Inside, work on fewer than ``least`` numbers counts as small: 0 compiles everything, for tests."""
+    global SMALL
+    before, SMALL = SMALL, least
+    try:
+        yield
+    finally:
+        SMALL = before

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -20,6 +22,7 @@ class CudaBackend:
 
     name = "cuda"
     device_type = "cuda"
+    operations: Mapping[str, Any] = MappingProxyType({})
 
     def __init__(self) -> None:
         self.xp = open_cupy()

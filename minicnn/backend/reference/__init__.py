@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from types import ModuleType
+from collections.abc import Mapping
+from types import MappingProxyType, ModuleType
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ class ReferenceBackend:
     name = "reference"
     device_type = "cpu"
     xp: ModuleType = np
+    operations: Mapping[str, Any] = MappingProxyType({})
 
     matmul = staticmethod(np.matmul)
     conv2d = staticmethod(conv.conv2d)

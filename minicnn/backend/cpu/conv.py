@@ -1,0 +1,390 @@
+"""Direct convolution: no im2col matrix, no BLAS. ``README.md`` follows one from the tensor to the multiply-add.
+
+    conv2d             y  = x * w             one sweep over x, the filters packed side by side
+    conv2d_input_grad  dx = dy * w, turned    a sweep over dy for each phase of the stride, the channels side by side
+    conv2d_weight_grad                        in ``weight_grad.py``
+
+A convolution whose groups have one channel each goes to ``depthwise.py``.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+from numba import get_thread_id, prange
+
+from ..base import Window
+from . import depthwise, memory
+from .compiling import LOCK, kernel, shared_out, threads
+from .layout import channels_last, empty_images
+from .microkernel import VECTORS, address_of, clear_bytes, copy_bytes, tile_function
+from .packing import pack
+from .sweep import Sweep, forward_sweep, input_grad_sweeps
+from .target import target
+from .tiles import Product, cuts, floor, panel_widths, repeated, rows_table, run_tiles, share_tiles, zeros
+
+# What a thread works on at a time is to stay in its own cache (1 to 2 MB on today's processors) with some weights.
+BLOCK_BYTES = 256 * 1024
+
+
+def conv2d(
+    x: np.ndarray,
+    weight: np.ndarray,
+    window: Window,
+    groups: int = 1,
+    bias: np.ndarray | None = None,
+    residual: np.ndarray | None = None,
+    relu: bool = False,
+) -> np.ndarray:
+    """See ``reference.conv.conv2d``; and on the way out ``+ bias``, ``+ residual`` and a ReLU where they are wanted.
+
+    Args:
+        bias: (K,).
+        residual: like the result.
+    """
+    return Packed(weight, window, groups, bias)(x, residual, relu)
+
+
+class Packed:
+    """The filters of a convolution, packed once for inputs of any size. Later writes into ``weight`` are not seen."""
+
+    def __init__(self, weight: np.ndarray, window: Window, groups: int = 1, bias: np.ndarray | None = None) -> None:
+        self.window, self.groups = window, groups
+        self.filters = weight.shape[0]
+        self.depthwise = weight.shape[1] == 1 and self.filters == groups > 1
+        taps = forward_sweep(window, window_size(window)).runs
+        with LOCK:
+            if self.depthwise:
+                self.panels = depthwise.pack_taps(weight, [tap for run in taps for tap in run])
+            else:
+                self.panels = pack_filters(weight, groups, taps)
+        self.bias = None if bias is None else padded_bias(bias, 1 if self.depthwise else groups)
+
+    def __call__(self, x: np.ndarray, residual: np.ndarray | None = None, relu: bool = False) -> np.ndarray:
+        """The convolution of images (N, C, H, W)."""
+        sweep = forward_sweep(self.window, x.shape[2:])
+        y = empty_images(x.shape[0], self.filters, *sweep.count, x.dtype)
+        with LOCK:
+            run = depthwise.run_sweep if self.depthwise else run_sweep
+            run(
+                sweep,
+                channels_last(x),
+                self.panels,
+                self.groups,
+                channels_last(y),
+                bias=self.bias,
+                residual=None if residual is None else channels_last(residual),
+                relu=relu,
+            )
+        return y
+
+
+def conv2d_input_grad(
+    dy: np.ndarray, weight: np.ndarray, x_shape: tuple[int, ...], window: Window, groups: int = 1
+) -> np.ndarray:
+    """See ``reference.conv.conv2d_input_grad``."""
+    dx = empty_images(*x_shape, dy.dtype)
+    sweeps = input_grad_sweeps(window, x_shape[2:])
+    source, result = channels_last(dy), channels_last(dx)
+    if len(sweeps) < window.stride[0] * window.stride[1]:
+        result[...] = 0  # pixels that no window saw
+    with LOCK:
+        for sweep in sweeps:
+            if weight.shape[1] == 1 and weight.shape[0] == groups > 1:
+                taps = [tap for run in sweep.runs for tap in run]
+                depthwise.run_sweep(sweep, source, depthwise.pack_taps(weight, taps), groups, result)
+            else:
+                run_sweep(sweep, source, pack_filters(weight, groups, sweep.runs, turned=True), groups, result)
+    return dx
+
+
+def window_size(window: Window) -> tuple[int, int]:
+    """The smallest image that the window fits on: the order of the taps does not depend on the size."""
+    height, width = (max(window.extent(axis) - sum(window.padding[axis]), 1) for axis in (0, 1))
+    return height, width
+
+
+# ---- packing ---------------------------------------------------------------------------------------------------------
+
+
+def pack_filters(weight: np.ndarray, groups: int, runs: list, turned: bool = False) -> np.ndarray:
+    """Panels (groups, panels, steps, F) for a sweep whose taps are these.
+
+    Args:
+        weight: (K, C / groups, kH, kW).
+        runs: from ``Sweep.runs``.
+        turned: put the channels side by side and reduce over the filters: for the gradient at the input.
+    """
+    weight = np.ascontiguousarray(weight)
+    filters, channels, kernel_h, kernel_w = weight.shape
+    taps, filters = kernel_h * kernel_w, filters // groups
+    numbers = tuple(tap[2] for run in runs for tap in run)
+    columns, steps = (channels, filters) if turned else (filters, channels)
+    column_step, step_step = (taps, channels * taps) if turned else (channels * taps, taps)
+    packed = [
+        pack(weight, columns, steps, numbers, column_step, step_step, first=group * filters * channels * taps)
+        for group in range(groups)
+    ]
+    return packed[0][None] if groups == 1 else np.stack(packed)
+
+
+def padded_bias(bias: np.ndarray, groups: int) -> np.ndarray:
+    """(groups * panels * F,): each panel's bias, with zeros where a panel has no filter."""
+    widths = panel_widths(len(bias) // groups, bias.itemsize)
+    width = VECTORS * target().lanes(bias.itemsize)
+    padded = np.zeros((groups, len(widths) * width), bias.dtype)
+    padded[:, : len(bias) // groups] = bias.reshape(groups, -1)
+    return padded.reshape(-1)
+
+
+# ---- running a sweep -------------------------------------------------------------------------------------------------
+
+
+class Plan(NamedTuple):
+    """How a sweep over images of one shape is cut into work; everything that does not depend on addresses."""
+
+    way: str  # "direct": read x as it is; "padded": pad all of it first; "blocks": pad a block of rows at a time
+    tiles: np.ndarray
+    segments: np.ndarray
+    length: int
+    a_row: int
+    y_row: int
+    rows: int  # of positions in a block
+    blocks: int  # per image
+    tile_parts: int
+    panel_blocks: int
+
+
+@lru_cache(maxsize=512)
+def plan(
+    sweep: Sweep, x_shape: tuple[int, ...], y_shape: tuple[int, ...], groups: int, itemsize: int, workers: int
+) -> Plan:
+    """The plan for images (N, H, W, C) and results (N, oH, oW, K)."""
+    n, height, width, channels = x_shape
+    filters = y_shape[3]
+    runs = sweep.runs if groups == 1 else [[tap] for run in sweep.runs for tap in run]
+    length = len(runs[0]) * channels // groups
+    pixel, y_pixel = channels * itemsize, filters * itemsize
+    y_line = y_shape[2] * y_pixel
+    y_row = sweep.write_step[1] * y_pixel
+    inside = sweep.inside(height, width)
+    x_bytes = n * height * width * pixel
+    weight_bytes = len(sweep.taps) * channels * filters // groups * itemsize
+    positions = n * sweep.count[0] * sweep.count[1]
+    way = "direct" if inside else "padded" if weight_bytes > x_bytes or positions < 1024 else "blocks"
+
+    line = width * pixel if inside else sweep.seen[1] * pixel  # bytes from a row of pixels to the next
+    top, left = sweep.first
+    origin = top * line + left * pixel if inside else 0
+    segments = np.array([origin + (run[0][0] - top) * line + (run[0][1] - left) * pixel for run in runs], np.int64)
+    a_row = sweep.stride[1] * pixel
+    along = rows_table(sweep.count[1], a_row, y_row)
+    rows, blocks = sweep.count[0], 1
+    if way == "blocks":
+        rows = max(1, (BLOCK_BYTES // line - sweep.span[0]) // sweep.stride[0] + 1)
+        blocks = -(-sweep.count[0] // rows)
+        while n * blocks % workers and blocks < sweep.count[0]:
+            blocks += 1
+        rows = -(-sweep.count[0] // blocks)
+        blocks = -(-sweep.count[0] // rows)
+    line_steps = sweep.stride[0] * line, sweep.write_step[0] * y_line
+    image_steps = (height if inside else sweep.seen[0]) * line, y_shape[1] * y_line
+    if (
+        inside
+        and line_steps == (sweep.count[1] * a_row, sweep.count[1] * y_row)
+        and image_steps == tuple(sweep.count[0] * step for step in line_steps)
+    ):
+        tiles = rows_table(positions, a_row, y_row)  # a 1x1 convolution: one long row
+    else:
+        tiles = repeated(along, rows, *line_steps)
+        if way != "blocks":
+            tiles = repeated(tiles, n, *image_steps)
+    panels = groups * len(panel_widths(filters // groups, itemsize))
+    panel_blocks = min(workers, panels) if weight_bytes > x_bytes else 1
+    part_bytes = BLOCK_BYTES if panel_blocks == 1 else 4 * BLOCK_BYTES
+    tile_parts = max(-(-workers // panel_blocks), -(-x_bytes // part_bytes))
+    tile_parts = min(len(tiles), -(-tile_parts // workers) * workers if panel_blocks == 1 else tile_parts)
+    return Plan(way, tiles, segments, length, a_row, y_row, rows, blocks, tile_parts, panel_blocks)
+
+
+def run_sweep(
+    sweep: Sweep,
+    x: np.ndarray,
+    panels: np.ndarray,
+    groups: int,
+    y: np.ndarray,
+    bias: np.ndarray | None = None,
+    residual: np.ndarray | None = None,
+    relu: bool = False,
+) -> None:
+    """Write the results of a sweep into y.
+
+    Args:
+        x, y, residual: (N, H, W, C) and (N, oH, oW, K), C-contiguous.
+        panels: from ``pack_filters``.
+        bias: from ``padded_bias``.
+    """
+    if not y.size or not min(sweep.count):
+        return
+    n, height, width, channels = x.shape
+    steps = plan(sweep, x.shape, y.shape, groups, x.itemsize, threads())
+    width_bytes = panels.shape[3] * panels.itemsize
+    product = Product(
+        function=tile_function(x.dtype),
+        a_row=steps.a_row,
+        a_step=x.itemsize,
+        segments=steps.segments,
+        length=steps.length,
+        b_step=width_bytes,
+        b_segment=steps.length * width_bytes,
+        y_row=steps.y_row,
+        start=zeros(x.itemsize) if bias is None else bias,
+        floor=floor(x.dtype, relu),
+    )
+    numbers = product.numbers()
+    table = panel_table(panels, groups, channels, y.shape[3], bias is not None)
+    first = sum(s * step for s, step in zip(sweep.write_start, (y.shape[2], 1), strict=True)) * y.shape[3] * y.itemsize
+    target_address = y.ctypes.data + first
+    residual_address = 0 if residual is None else residual.ctypes.data + first
+    if steps.way == "blocks":
+        blocks = Blocks.of(sweep, x, y, steps)
+        rows = (steps.rows - 1) * sweep.stride[0] + sweep.span[0]
+        scratch = memory.empty((threads(), rows * blocks.line + 64), np.uint8)
+        _share_blocks(
+            numbers, steps.tiles, table, np.array(blocks, np.int64), scratch, x.ctypes.data, target_address,
+            residual_address,
+        )  # fmt: skip
+        return
+    source = x
+    if steps.way == "padded":
+        source = memory.empty((n, *sweep.seen, channels), x.dtype)
+        top, left = sweep.first
+        _share_padding(x.ctypes.data, height, width, channels * x.itemsize, source.view(np.uint8), top, left)
+    tile_cuts, panel_cuts = cuts(len(steps.tiles), steps.tile_parts), cuts(len(table), steps.panel_blocks)
+    share_tiles(
+        numbers, steps.tiles, table, source.ctypes.data, target_address, residual_address, tile_cuts, panel_cuts
+    )
+
+
+def panel_table(panels: np.ndarray, groups: int, channels: int, filters: int, bias: bool) -> np.ndarray:
+    """A row for each panel of each group: see ``tiles.py`` for the columns."""
+    table = _relative_panels(panels.shape[2] * panels.shape[3], panels.itemsize, groups, channels, filters, bias).copy()
+    table[:, 0] += panels.ctypes.data
+    return table
+
+
+@lru_cache(maxsize=512)
+def _relative_panels(numbers: int, size: int, groups: int, channels: int, filters: int, bias: bool) -> np.ndarray:
+    """The same for panels at address 0, of so many numbers each."""
+    width = VECTORS * target().lanes(size)
+    widths = panel_widths(filters // groups, size)
+    rows = []
+    for group in range(groups):
+        for number, (first, vectors, used) in enumerate(widths):
+            index = group * len(widths) + number
+            read, write = group * channels // groups * size, (group * filters // groups + first) * size
+            rows.append((index * numbers * size, read, write, vectors, used, index * width * size if bias else 0))
+    return np.array(rows, np.int64)
+
+
+# ---- a block of rows at a time, padded in a thread's own scratch -----------------------------------------------------
+
+
+class Blocks(NamedTuple):
+    """Numbers for ``_block``; those ending in ``_bytes`` and ``line`` are in bytes."""
+
+    blocks: int
+    rows: int
+    positions: int
+    tiles_per_row: int
+    stride: int
+    span: int
+    top: int
+    height: int
+    line: int  # of the scratch
+    before: int  # zeros at the beginning of a line
+    skipped: int  # of a row of x, if the first window begins inside
+    copied: int
+    x_row_bytes: int
+    images: int
+    y_down_bytes: int
+    y_image_bytes: int
+
+    @staticmethod
+    def of(sweep: Sweep, x: np.ndarray, y: np.ndarray, steps: Plan) -> Blocks:
+        """For this sweep over this x."""
+        n, height, width, channels = x.shape
+        pixel = channels * x.itemsize
+        (top, left), (_, columns) = sweep.first, sweep.seen
+        before, skipped = max(0, -left), max(0, left)
+        copied = max(0, min(columns - before, width - skipped))
+        y_line = y.shape[2] * y.shape[3] * y.itemsize
+        return Blocks(
+            blocks=steps.blocks,
+            rows=steps.rows,
+            positions=sweep.count[0],
+            tiles_per_row=len(steps.tiles) // steps.rows,
+            stride=sweep.stride[0],
+            span=sweep.span[0],
+            top=top,
+            height=height,
+            line=columns * pixel,
+            before=min(before, columns) * pixel,
+            skipped=skipped * pixel,
+            copied=copied * pixel,
+            x_row_bytes=width * pixel,
+            images=n,
+            y_down_bytes=sweep.write_step[0] * y_line,
+            y_image_bytes=y.shape[1] * y_line,
+        )
+
+
+@kernel()
+def copy_padded_row(source, target_address, line, before, skipped, copied):
+    """A row of pixels with zeros on both sides; ``source`` 0 for a row of zeros."""
+    if source == 0:
+        clear_bytes(target_address, line)
+        return
+    clear_bytes(target_address, before)
+    copy_bytes(target_address + before, source + skipped, copied)
+    clear_bytes(target_address + before + copied, line - before - copied)
+
+
+@kernel()
+def _block(numbers, tiles, panels, blocks, scratch, x, y, residual, job):
+    """One block of rows of one image: pad what it sees, then run its tiles."""
+    per_image, rows, positions, tiles_per_row, stride, span, top, height = blocks[:8]
+    line, before, skipped, copied, x_row_bytes, _, y_down_bytes, y_image_bytes = blocks[8:16]
+    image, first = job // per_image, job % per_image * rows
+    count = min(rows, positions - first)
+    for i in range((count - 1) * stride + span):
+        row = first * stride + top + i
+        source = x + (image * height + row) * x_row_bytes if 0 <= row < height else 0
+        copy_padded_row(source, scratch + i * line, line, before, skipped, copied)
+    moved = image * y_image_bytes + first * y_down_bytes
+    run_tiles(
+        numbers, tiles[: count * tiles_per_row], panels, scratch, y + moved, residual + moved if residual != 0 else 0
+    )
+
+
+@shared_out()
+def _share_blocks(numbers, tiles, panels, blocks, scratch, x, y, residual):
+    for job in prange(blocks[0] * blocks[13]):
+        own = address_of(scratch[get_thread_id()])
+        _block(numbers, tiles, panels, blocks, own, x, y, residual, job)
+
+
+@shared_out()
+def _share_padding(x, height, width, pixel, padded, top, left):
+    images, rows, columns = padded.shape[0], padded.shape[1], padded.shape[2]
+    before, skipped = min(max(0, -left), columns), max(0, left)
+    copied = max(0, min(columns - before, width - skipped))
+    for job in prange(images * rows):
+        image, row = job // rows, job % rows + top
+        source = x + (image * height + row) * width * pixel if 0 <= row < height else 0
+        copy_padded_row(
+            source, address_of(padded[image, job % rows]), columns * pixel, before * pixel, skipped * pixel,
+            copied * pixel,
+        )  # fmt: skip

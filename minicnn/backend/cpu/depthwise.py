@@ -1,0 +1,239 @@
+"""Depthwise convolution: one filter a channel, so there is nothing to reduce over but the taps.
+
+The same tiles as elsewhere, lane by lane: a vector holds 16 channels of a pixel, and meets the 16 channels' own
+weights. Work is cut into chunks of channels, two vectors wide. A block of rows of a chunk is first copied, padded,
+into a thread's own scratch, where a pixel is as wide as the chunk; from there everything is in reach.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import get_thread_id, prange
+
+from . import memory
+from .compiling import kernel, shared_out, threads
+from .microkernel import VECTORS, address_of, call_tile, clear_bytes, tile_function
+from .packing import copy_strips
+from .sweep import Sweep
+from .target import target
+from .tiles import Product, floor, repeated, rows_table, run_tiles, split, zeros
+
+SCRATCH_BYTES = 128 * 1024
+
+
+def chunk_width(itemsize: int) -> int:
+    """Channels in a chunk."""
+    return VECTORS * target().lanes(itemsize)
+
+
+def pack_taps(weight: np.ndarray, taps: list) -> np.ndarray:
+    """(chunks, T, width) from the weight (C, 1, kH, kW): the taps in this order, zeros for channels there are not."""
+    channels = weight.shape[0]
+    width = chunk_width(weight.itemsize)
+    chunks = -(-channels // width)
+    numbers = [number for _, _, number in taps]
+    packed = np.zeros((len(taps), chunks * width), weight.dtype)
+    packed[:, :channels] = weight.reshape(channels, -1).T[numbers]
+    return np.ascontiguousarray(packed.reshape(len(taps), chunks, width).transpose(1, 0, 2))
+
+
+def run_sweep(
+    sweep: Sweep,
+    x: np.ndarray,
+    packed: np.ndarray,
+    groups: int,
+    y: np.ndarray,
+    bias: np.ndarray | None = None,
+    residual: np.ndarray | None = None,
+    relu: bool = False,
+) -> None:
+    """As ``conv.run_sweep``, with weights from ``pack_taps``; a bias is padded to whole chunks."""
+    if not y.size or not min(sweep.count):
+        return
+    size, width = x.itemsize, chunk_width(x.itemsize)
+    pixel = width * size
+    rows, blocks, line = _blocks(sweep, len(x) * len(packed), pixel)
+    top, left = sweep.first
+    runs = sweep.runs
+    offsets = [(run[0][0] - top) * line + (run[0][1] - left) * pixel for run in runs]
+    y_pixel = y.shape[3] * size
+    y_down = sweep.write_step[0] * y.shape[2] * y_pixel
+    tiles = repeated(
+        rows_table(sweep.count[1], sweep.stride[1] * pixel, sweep.write_step[1] * y_pixel),
+        rows,
+        sweep.stride[0] * line,
+        y_down,
+    )
+    product = Product(
+        function=tile_function(x.dtype, spread=False),
+        a_row=sweep.stride[1] * pixel,
+        a_step=pixel,
+        segments=np.array(offsets, np.int64),
+        length=len(runs[0]),
+        b_step=pixel,
+        b_segment=len(runs[0]) * pixel,
+        y_row=sweep.write_step[1] * y_pixel,
+        start=zeros(size) if bias is None else bias,
+        floor=floor(x.dtype, relu),
+    )
+    numbers = product.numbers()
+    panels = _chunk_panels(packed, y.shape[3], size, bias is not None)
+    images = _image_numbers(x, sweep, rows, blocks, line, pixel)
+    tiles_per_row = len(tiles) // rows
+    scratch = memory.empty((threads(), ((rows - 1) * sweep.stride[0] + sweep.span[0]) * line + 64), np.uint8)
+    first = (sweep.write_start[0] * y.shape[2] + sweep.write_start[1]) * y_pixel
+    places = np.array([y.ctypes.data + first, y_down, y.shape[1] * y.shape[2] * y_pixel, tiles_per_row], np.int64)
+    other = 0 if residual is None else residual.ctypes.data + first
+    _share_sweep(numbers, tiles, panels, images, scratch, places, other)
+
+
+def weight_grad(dy: np.ndarray, x: np.ndarray, weight_shape: tuple[int, ...], sweep: Sweep) -> np.ndarray:
+    """The gradient at the weight (C, 1, kH, kW) of the sweep over x (N, H, W, C); dy is (N, oH, oW, C).
+
+    A tile's rows are the taps of one row of the kernel; its reduction runs along the pixels of dy.
+    """
+    channels, _, kernel_h, kernel_w = weight_shape
+    size, width = x.itemsize, chunk_width(x.itemsize)
+    pixel = width * size
+    chunks = -(-channels // width)
+    parts = min(len(x), -(-threads() // chunks))  # images may have to be shared out too
+    rows, blocks, line = _blocks(sweep, len(x) * chunks, pixel)
+    top, left = sweep.first
+    sums = memory.empty((parts, chunks, kernel_h * kernel_w, width), x.dtype)
+    sums[...] = 0
+    tap_table = []
+    for i in range(kernel_h):
+        j = 0
+        for height in split(kernel_w):
+            row, column, number = sweep.taps[i * kernel_w + j]
+            tap_table.append(((row - top) * line + (column - left) * pixel, number * pixel, height))
+            j += height
+    across = sweep.taps[1][1] - sweep.taps[0][1] if kernel_w > 1 else 0
+    product = Product(
+        function=tile_function(x.dtype, spread=False),
+        a_row=across * pixel,
+        a_step=sweep.stride[1] * pixel,
+        segments=np.arange(rows, dtype=np.int64) * sweep.stride[0] * line,
+        length=sweep.count[1],
+        b_step=pixel,
+        b_segment=sweep.count[1] * pixel,
+        y_row=pixel,
+        start=zeros(size),
+        floor=floor(x.dtype, relu=False),
+    )
+    images = _image_numbers(x, sweep, rows, blocks, line, pixel)
+    seen = ((rows - 1) * sweep.stride[0] + sweep.span[0]) * line
+    scratch = memory.empty((threads(), seen + rows * sweep.count[1] * pixel + 64), np.uint8)
+    _share_weight_grad(
+        product.numbers(), np.array(tap_table, np.int64), images, scratch, seen, dy.ctypes.data, sums.view(np.uint8)
+    )
+    total = sums.sum(axis=0).transpose(1, 0, 2).reshape(kernel_h * kernel_w, -1)[:, :channels]
+    return np.ascontiguousarray(total.T).reshape(weight_shape)
+
+
+def _blocks(sweep: Sweep, pieces: int, pixel: int) -> tuple[int, int, int]:
+    """Rows of positions in a block, blocks an image, and bytes of a row of the scratch."""
+    line = sweep.seen[1] * pixel
+    rows = max(1, (SCRATCH_BYTES // line - sweep.span[0]) // sweep.stride[0] + 1)
+    blocks = -(-sweep.count[0] // rows)
+    while pieces * blocks % threads() and blocks < sweep.count[0]:
+        blocks += 1
+    rows = -(-sweep.count[0] // blocks)
+    return rows, -(-sweep.count[0] // rows), line
+
+
+def _chunk_panels(packed: np.ndarray, channels: int, size: int, bias: bool) -> np.ndarray:
+    """A row for each chunk, with the columns of a table of panels (``tiles.py``)."""
+    width = packed.shape[2]
+    lanes = target().lanes(size)
+    rows = []
+    for chunk in range(len(packed)):
+        used = min(width, channels - chunk * width)
+        start = chunk * width * size if bias else 0
+        rows.append((packed[chunk].ctypes.data, 0, chunk * width * size, -(-used // lanes), used, start))
+    return np.array(rows, np.int64)
+
+
+def _image_numbers(x: np.ndarray, sweep: Sweep, rows: int, blocks: int, line: int, pixel: int) -> np.ndarray:
+    """For ``_fill``: where x lies, and which part of it a block sees."""
+    n, height, width, channels = x.shape
+    (top, left), (_, columns) = sweep.first, sweep.seen
+    before, skipped = min(max(0, -left), columns), max(0, left)
+    copied = max(0, min(columns - before, width - skipped))
+    return np.array(
+        [
+            x.ctypes.data, n, height, width, channels, x.itemsize, line, pixel, before, skipped, copied, top,
+            sweep.stride[0], sweep.span[0], rows, blocks, sweep.count[0], sweep.count[1],
+        ],
+        np.int64,
+    )  # fmt: skip
+
+
+@kernel()
+def _fill(images, image, first, count, chunk, scratch):
+    """A chunk of the pixels that ``count`` rows of positions see, from row ``first`` on, with their padding."""
+    x, _, height, width, channels, size, line, pixel, before, skipped, copied, top = images[:12]
+    stride, span = images[12:14]
+    strip = min(pixel, channels * size - chunk * pixel)
+    for i in range((count - 1) * stride + span):
+        row = first * stride + top + i
+        to = scratch + i * line
+        if row < 0 or row >= height or copied == 0:
+            clear_bytes(to, line)
+            continue
+        clear_bytes(to, before * pixel)
+        source = x + ((image * height + row) * width + skipped) * channels * size + chunk * pixel
+        copy_strips(to + before * pixel, pixel, source, channels * size, copied, strip)
+        done = (before + copied) * pixel
+        clear_bytes(to + done, line - done)
+
+
+@kernel()
+def _sweep_job(numbers, tiles, panels, images, scratch, places, residual, job):
+    rows, blocks, positions = images[14:17]
+    chunk, block = job % len(panels), job // len(panels)
+    image, first = block // blocks, block % blocks * rows
+    count = min(rows, positions - first)
+    _fill(images, image, first, count, chunk, scratch)
+    y, y_down, y_image, tiles_per_row = places
+    moved = image * y_image + first * y_down
+    other = residual + moved if residual != 0 else 0
+    run_tiles(numbers, tiles[: count * tiles_per_row], panels[chunk : chunk + 1], scratch, y + moved, other)
+
+
+@shared_out()
+def _share_sweep(numbers, tiles, panels, images, scratch, places, residual):
+    for job in prange(images[1] * images[15] * len(panels)):
+        _sweep_job(numbers, tiles, panels, images, address_of(scratch[get_thread_id()]), places, residual, job)
+
+
+@kernel()
+def _weight_job(product, taps, images, scratch, seen, dy, sums, job):
+    """One chunk of channels, and one part of the images."""
+    parts = sums.shape[0]
+    rows, blocks, positions, along = images[14:18]
+    channels, size, pixel = images[4], images[5], images[7]
+    function, a_row, a_step, segments, _, length, b_step, b_segment, y_row, start, floor = product
+    part, chunk = job % parts, job // parts
+    strip = min(pixel, channels * size - chunk * pixel)
+    lanes = pixel // size
+    result = address_of(sums[part, chunk])
+    for image in range(part * images[1] // parts, (part + 1) * images[1] // parts):
+        for block in range(blocks):
+            first = block * rows
+            count = min(rows, positions - first)
+            _fill(images, image, first, count, chunk, scratch)
+            source = dy + (image * positions + first) * along * channels * size + chunk * pixel
+            copy_strips(scratch + seen, pixel, source, channels * size, count * along, strip)
+            for tap in taps:
+                place = result + tap[1]
+                call_tile(
+                    function, tap[2], 2, scratch + tap[0], a_row, a_step, segments, count, length, scratch + seen,
+                    b_step, b_segment, start, place, y_row, lanes, place, floor,
+                )  # fmt: skip
+
+
+@shared_out()
+def _share_weight_grad(product, taps, images, scratch, seen, dy, sums):
+    for job in prange(sums.shape[0] * sums.shape[1]):
+        _weight_job(product, taps, images, address_of(scratch[get_thread_id()]), seen, dy, sums, job)

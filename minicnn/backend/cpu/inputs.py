@@ -1,0 +1,41 @@
+"""What the kernels of this package are given: arrays of one float dtype, writable as far as the compiler knows.
+
+Numba compiles a function anew for every kind of array: for each dtype, order of the axes, and for read-only memory.
+Here everything becomes one of two kinds, C-contiguous float32 or float64, so that each kernel exists at most twice.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from . import layout, memory
+
+FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
+
+
+def floats(*arrays: Any) -> bool:
+    """Whether all of them (``None`` aside) are float32, or all float64, and none is empty."""
+    there = [array for array in arrays if array is not None]
+    dtype = there[0].dtype
+    return dtype in FLOATS and all(array.dtype == dtype and array.size for array in there)
+
+
+def pixels(x: np.ndarray) -> np.ndarray:
+    """(N, C, ...) as a C-contiguous, writable (P, C): a view where x is channels last, else a copy."""
+    rows = layout.pixels(x)
+    return rows if rows.flags.writeable else copied(rows)
+
+
+def channels_last(x: np.ndarray) -> np.ndarray:
+    """(N, C, H, W) as a C-contiguous, writable (N, H, W, C): a view where x is channels last, else a copy."""
+    images = layout.channels_last(x)
+    return images if images.flags.writeable else copied(images)
+
+
+def copied(x: np.ndarray) -> np.ndarray:
+    """A C-contiguous copy."""
+    copy = memory.empty(x.shape, x.dtype)
+    copy[...] = x
+    return copy

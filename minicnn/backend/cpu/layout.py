@@ -1,0 +1,67 @@
+"""Images in memory: channels last, under shapes that say channels first.
+
+All of minicnn speaks of (N, C, H, W). The numbers of the CPU backend lie in the order (N, H, W, C): all channels of a
+pixel side by side, so that a vector holds 16 channels of one pixel, whatever the image's size. A transposed view gives
+one the shape of the other, and costs nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import prange
+
+from . import memory
+from .compiling import kernel, shared_out
+
+
+def empty_images(n: int, channels: int, height: int, width: int, dtype: Any) -> np.ndarray:
+    """New images (N, C, H, W), channels last in memory, of any content."""
+    return memory.empty((n, height, width, channels), dtype).transpose(0, 3, 1, 2)
+
+
+def channels_last(x: np.ndarray) -> np.ndarray:
+    """The images (N, C, H, W) as a C-contiguous array (N, H, W, C): a view where they lie like that, else a copy."""
+    view = x.transpose(0, 2, 3, 1)
+    if view.flags.c_contiguous and view.flags.aligned:
+        return view
+    copy = memory.empty(view.shape, view.dtype)
+    if x.flags.c_contiguous and x.flags.aligned and x.size > 1 << 16:
+        n, channels, height, width = x.shape
+        _interleave(x.reshape(n, channels, height * width), copy.reshape(n, height * width, channels))
+    else:
+        copy[...] = view
+    return copy
+
+
+def pixels(x: np.ndarray) -> np.ndarray:
+    """(N, C) or (N, C, ...) as a C-contiguous (P, C), one row a pixel: a view where x is channels last, else a copy."""
+    if x.ndim == 4:
+        return channels_last(x).reshape(-1, x.shape[1])
+    return np.ascontiguousarray(np.moveaxis(x, 1, -1)).reshape(-1, x.shape[1])
+
+
+def empty_like_pixels(x: np.ndarray) -> np.ndarray:
+    """New memory with the shape of x (N, C, ...), its channels last, of any content."""
+    return np.moveaxis(memory.empty((x.shape[0], *x.shape[2:], x.shape[1]), x.dtype), -1, 1)
+
+
+@kernel()
+def _interleave_block(planes, first, last, out):
+    """out[p, c] = planes[c, p] for the pixels from first to last, a few at a time: both sides stay in the cache."""
+    for start in range(first, last, 16):
+        end = min(last, start + 16)
+        for c in range(planes.shape[0]):
+            row = planes[c, start:end]
+            for p in range(row.size):
+                out[start + p, c] = row[p]
+
+
+@shared_out()
+def _interleave(planes, out):
+    blocks = 8
+    for job in prange(planes.shape[0] * blocks):
+        n, block = job // blocks, job % blocks
+        size = planes.shape[2]
+        _interleave_block(planes[n], block * size // blocks, (block + 1) * size // blocks, out[n])

@@ -1,0 +1,333 @@
+"""Elementwise functions, and products and sums over channels, in one pass over memory each.
+
+An elementwise function does not care which number belongs to which pixel: arrays that lie in memory in the same order
+are flat lists to it, whatever their shapes say. Others are copied into one order first.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import types
+from numba.extending import overload
+
+from . import memory
+from .inputs import channels_last, copied, floats, pixels
+from .layout import empty_images, empty_like_pixels
+from .sharing import Task, jobs, task
+
+
+def relu(x: np.ndarray) -> np.ndarray:
+    """max(x, 0); NaN stays."""
+    return _elementwise(_relu, x) if floats(x) else np.maximum(x, 0)
+
+
+def relu_grad(dy: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """dy, but 0 where the output y of ``relu`` is not positive."""
+    return _elementwise(_relu_grad, dy, y) if _alike(dy, y) else np.where(y <= 0, 0, dy)
+
+
+def sigmoid(x: np.ndarray) -> np.ndarray:
+    """1 / (1 + exp(-x)), for an x of any size."""
+    return _elementwise(_sigmoid, x) if floats(x) else _logistic(x)
+
+
+def sigmoid_grad(dy: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """dy * y * (1 - y), where y is the output of ``sigmoid``."""
+    return _elementwise(_sigmoid_grad, dy, y) if _alike(dy, y) else dy * y * (1 - y)
+
+
+def silu(x: np.ndarray) -> np.ndarray:
+    """x * sigmoid(x)."""
+    return _elementwise(_silu, x) if floats(x) else x * _logistic(x)
+
+
+def silu_grad(dy: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """dy * s * (1 + x * (1 - s)) with s = sigmoid(x)."""
+    if _alike(dy, x):
+        return _elementwise(_silu_grad, dy, x)
+    s = _logistic(x)
+    return dy * s * (1 + x * (1 - s))
+
+
+def add(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """a + b."""
+    return _elementwise(_add, a, b) if _alike(a, b) else a + b
+
+
+def add_into(total: np.ndarray, other: np.ndarray) -> None:
+    """total += other."""
+    flat = in_memory_order(total, other) if _alike(total, other) and total.flags.writeable else None
+    if flat is None:
+        total += other
+    else:
+        _add_into(total.dtype, jobs(total.size), *flat, flat[0])
+
+
+def scale_channels(x: np.ndarray, gate: np.ndarray) -> np.ndarray:
+    """x (N, C, H, W) times one number for each of its planes, gate (N, C, 1, 1)."""
+    if not _gates(x, gate):
+        return x * gate
+    y = empty_like_pixels(x)
+    _scale(x.dtype, jobs(x.size), _planes(x), _gate(gate), _planes(y))
+    return y
+
+
+def scale_channels_grad(dy: np.ndarray, x: np.ndarray, gate: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The gradients of ``scale_channels`` at x (N, C, H, W) and gate (N, C, 1, 1)."""
+    if not _gates(x, gate) or not _alike(dy, x):
+        return dy * gate, (dy * x).sum(axis=(2, 3), keepdims=True)
+    n, channels = x.shape[:2]
+    dx = empty_like_pixels(x)
+    parts = -(-jobs(x.size) // n)  # of an image
+    sums = memory.empty((n, parts, channels), np.float64)
+    count = n * parts if jobs(x.size) > 1 else 1
+    _scale_grad(x.dtype, count, _planes(dy), _planes(x), _gate(gate), _planes(dx), sums)
+    d_gate = empty_images(n, channels, 1, 1, x.dtype)
+    d_gate[:, :, 0, 0] = sums.sum(axis=1)
+    return dx, d_gate
+
+
+def channel_sums(dy: np.ndarray) -> np.ndarray:
+    """The sum of each channel of (N, C, ...): the gradient at a bias (C,)."""
+    if not floats(dy) or dy.ndim < 2:
+        return dy.sum(axis=(0, *range(2, dy.ndim)))
+    return pixel_sums(pixels(dy), jobs(dy.size)).sum(axis=0).astype(dy.dtype)
+
+
+def pixel_sums(rows: np.ndarray, groups: int) -> np.ndarray:
+    """Sums over the pixels of each of so many equal groups of them: (P, C) -> (groups, C), float64.
+
+    Where ``groups`` does not divide P, some have one more.
+    """
+    sums = memory.empty((groups, rows.shape[1]), np.float64)
+    _pixel_sums(rows.dtype, groups if jobs(rows.size) > 1 else 1, rows, sums)
+    return sums
+
+
+# ---- arrays as flat lists -----------------------------------------------------------------------------------------
+
+
+def in_memory_order(first: np.ndarray, *others: np.ndarray) -> list[np.ndarray] | None:
+    """Flat views of arrays of one shape, in the order in which ``first`` lies in memory; ``None`` if that has gaps.
+
+    Of ``others`` those that lie otherwise are copied.
+    """
+    order = memory_order(first)
+    if order is None:
+        return None
+    flat = [first.transpose(order).reshape(-1)]
+    for array in others:
+        view = array.transpose(order)
+        usable = view.flags.c_contiguous and view.flags.writeable and view.flags.aligned
+        flat.append((view if usable else copied(view)).reshape(-1))
+    return flat
+
+
+def memory_order(x: np.ndarray) -> tuple[int, ...] | None:
+    """The axes from the one with the largest step in memory to that with the smallest, if there are no gaps between."""
+    if not x.flags.aligned:
+        return None
+    if x.flags.c_contiguous:
+        return tuple(range(x.ndim))
+    order = tuple(sorted(range(x.ndim), key=lambda axis: (-x.strides[axis], axis)))
+    return order if x.transpose(order).flags.c_contiguous else None
+
+
+def _elementwise(run: Task, *arrays: np.ndarray) -> np.ndarray:
+    """A new array, in memory like the last of ``arrays`` that has no gaps; in the kernel's list it comes last."""
+    first = arrays[-1]
+    order = memory_order(first)
+    if order is None:
+        order = (0, 2, 3, 1) if first.ndim == 4 else tuple(range(first.ndim))
+    inputs = []
+    for array in arrays:
+        view = array.transpose(order)
+        usable = view.flags.c_contiguous and view.flags.writeable and view.flags.aligned
+        inputs.append((view if usable else copied(view)).reshape(-1))
+    out = memory.empty(first.transpose(order).shape, first.dtype)
+    run(first.dtype, jobs(first.size), inputs[0], inputs[-1], out.reshape(-1))
+    return out.transpose(np.argsort(order))
+
+
+def _alike(a: np.ndarray, b: np.ndarray) -> bool:
+    return a.shape == b.shape and floats(a, b)
+
+
+def _logistic(x: Any) -> Any:
+    small = np.exp(-abs(x))
+    return np.where(x >= 0, 1, small) / (1 + small)
+
+
+def _gates(x: np.ndarray, gate: np.ndarray) -> bool:
+    return x.ndim == 4 and gate.shape == (*x.shape[:2], 1, 1) and floats(x, gate)
+
+
+def _planes(x: np.ndarray) -> np.ndarray:
+    """(N, C, H, W) as a C-contiguous (N, H * W, C)."""
+    return channels_last(x).reshape(x.shape[0], -1, x.shape[1])
+
+
+def _gate(gate: np.ndarray) -> np.ndarray:
+    return channels_last(gate).reshape(gate.shape[:2])
+
+
+# ---- kernels ------------------------------------------------------------------------------------------------------
+
+# Two flat arrays to read and one to write; functions of one array get it twice.
+FLAT = "T[::1], T[::1], T[::1]"
+
+
+@task(FLAT)
+def _relu(job, jobs, x, _, y):
+    first, last = job * x.size // jobs, (job + 1) * x.size // jobs
+    some, out = x[first:last], y[first:last]
+    zero = x.dtype.type(0)
+    for k in range(some.size):
+        out[k] = zero if some[k] < zero else some[k]
+
+
+@task(FLAT)
+def _relu_grad(job, jobs, dy, y, dx):
+    first, last = job * y.size // jobs, (job + 1) * y.size // jobs
+    cotangent, value, out = dy[first:last], y[first:last], dx[first:last]
+    zero = y.dtype.type(0)
+    for k in range(out.size):
+        out[k] = zero if value[k] <= zero else cotangent[k]
+
+
+@task(FLAT)
+def _add(job, jobs, a, b, y):
+    first, last = job * y.size // jobs, (job + 1) * y.size // jobs
+    some, more, out = a[first:last], b[first:last], y[first:last]
+    for k in range(out.size):
+        out[k] = some[k] + more[k]
+
+
+@task(FLAT)
+def _add_into(job, jobs, _, other, total):
+    first, last = job * total.size // jobs, (job + 1) * total.size // jobs
+    more, out = other[first:last], total[first:last]
+    for k in range(out.size):
+        out[k] += more[k]
+
+
+def _exp(x):
+    """exp(x) for x <= 0, in compiled code."""
+    raise NotImplementedError
+
+
+@overload(_exp, inline="always")
+def _exp_of(x):
+    """float64: the C library's. float32: arithmetic that fits in vectors, which a call to the library does not.
+
+    exp(x) = 2^n * exp(r) with n = x / ln 2 rounded, so that |r| <= ln 2 / 2. There the polynomial of degree 7 with the
+    coefficients of Cephes' ``expf`` [Moshier, 1989] is off by less than 2 units in the last place. 2^n is put together
+    from its bits, in two factors: so that results below 2^-126 come out right too, down to 0.
+    """
+    if not isinstance(x, types.Float) or x.bitwidth == 64:
+        return lambda x: np.exp(x)
+    return _exp_32
+
+
+def _exp_32(x):
+    held = np.float32(-110) if x < np.float32(-110) else x
+    n = np.floor(held * np.float32(1.44269504) + np.float32(0.5))
+    r = held - n * np.float32(0.693359375)  # ln 2 in two parts, of which the first times n is exact
+    r = r - n * np.float32(-2.12194440e-4)
+    p = np.float32(1.9875691500e-4)
+    p = p * r + np.float32(1.3981999507e-3)
+    p = p * r + np.float32(8.3334519073e-3)
+    p = p * r + np.float32(4.1665795894e-2)
+    p = p * r + np.float32(1.6666665459e-1)
+    p = p * r + np.float32(5.0000001201e-1)
+    p = p * (r * r) + r + np.float32(1)
+    whole = np.int32(n if n == n else np.float32(0))  # NaN is no integer; p is NaN
+    half = whole >> np.int32(1)
+    one = np.int32((half + np.int32(127)) << np.int32(23)).view(np.float32)
+    other = np.int32((whole - half + np.int32(127)) << np.int32(23)).view(np.float32)
+    return p * one * other
+
+
+@task(FLAT)
+def _sigmoid(job, jobs, x, _, y):
+    first, last = job * x.size // jobs, (job + 1) * x.size // jobs
+    some, out = x[first:last], y[first:last]
+    one = x.dtype.type(1)
+    for k in range(some.size):
+        small = _exp(-abs(some[k]))
+        out[k] = (small if some[k] < 0 else one) / (one + small)
+
+
+@task(FLAT)
+def _sigmoid_grad(job, jobs, dy, y, dx):
+    first, last = job * y.size // jobs, (job + 1) * y.size // jobs
+    cotangent, value, out = dy[first:last], y[first:last], dx[first:last]
+    one = y.dtype.type(1)
+    for k in range(out.size):
+        out[k] = cotangent[k] * value[k] * (one - value[k])
+
+
+@task(FLAT)
+def _silu(job, jobs, x, _, y):
+    first, last = job * x.size // jobs, (job + 1) * x.size // jobs
+    some, out = x[first:last], y[first:last]
+    one = x.dtype.type(1)
+    for k in range(some.size):
+        small = _exp(-abs(some[k]))
+        out[k] = some[k] * ((small if some[k] < 0 else one) / (one + small))
+
+
+@task(FLAT)
+def _silu_grad(job, jobs, dy, x, dx):
+    first, last = job * x.size // jobs, (job + 1) * x.size // jobs
+    cotangent, value, out = dy[first:last], x[first:last], dx[first:last]
+    one = x.dtype.type(1)
+    for k in range(out.size):
+        small = _exp(-abs(value[k]))
+        s = (small if value[k] < 0 else one) / (one + small)
+        out[k] = cotangent[k] * s * (one + value[k] * (one - s))
+
+
+@task("T[:,:,::1], T[:,::1], T[:,:,::1]")
+def _scale(job, jobs, x, gate, y):
+    """y[n, p] = x[n, p] * gate[n]."""
+    size = x.shape[1]
+    for row in range(job * x.shape[0] * size // jobs, (job + 1) * x.shape[0] * size // jobs):
+        factor, some, out = gate[row // size], x[row // size, row % size], y[row // size, row % size]
+        for c in range(out.size):
+            out[c] = some[c] * factor[c]
+
+
+@task("T[:,:,::1], T[:,:,::1], T[:,::1], T[:,:,::1], float64[:,:,::1]")
+def _scale_grad(job, jobs, dy, x, gate, dx, sums):
+    """dx[n, p] = dy[n, p] * gate[n], and the sums (N, parts, C) of dy * x over parts of each image."""
+    parts, size = sums.shape[1], x.shape[1]
+    for k in range(job * x.shape[0] * parts // jobs, (job + 1) * x.shape[0] * parts // jobs):
+        n, part = k // parts, k % parts
+        factor, total = gate[n], sums[n, part]
+        total[:] = 0
+        for p in range(part * size // parts, (part + 1) * size // parts):
+            cotangent, some, out = dy[n, p], x[n, p], dx[n, p]
+            for c in range(out.size):
+                out[c] = cotangent[c] * factor[c]
+                total[c] += np.float64(cotangent[c] * some[c])
+
+
+@task("T[:,::1], float64[:,::1]")
+def _pixel_sums(job, jobs, rows, sums):
+    groups, count = sums.shape[0], rows.shape[0]
+    for group in range(job * groups // jobs, (job + 1) * groups // jobs):
+        total = sums[group]
+        total[:] = 0
+        first, last = group * count // groups, (group + 1) * count // groups
+        paired = first + (last - first) // 2 * 2
+        for p in range(first, paired, 2):
+            one, other = rows[p], rows[p + 1]
+            for c in range(total.size):
+                total[c] += np.float64(one[c]) + np.float64(other[c])
+        for p in range(paired, last):
+            one = rows[p]
+            for c in range(total.size):
+                total[c] += np.float64(one[c])

@@ -1,0 +1,94 @@
+"""What this processor can do at most, measured: multiply-adds out of its nearest memory, and bytes out of its farthest.
+
+No network is faster than either roof allows [Williams, Waterman, Patterson, "Roofline: An Insightful Visual Performance
+Model", CACM 52(4), 2009]: its multiply-adds over ``measure_peak()``, its bytes over ``measure_bandwidth()``. The first
+runs the same register tile as every convolution here does, but on numbers that stay in the first-level cache, so that
+nothing is left to wait for.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import numpy as np
+from numba import prange
+
+from .compiling import LOCK, kernel, shared_out, threads
+from .microkernel import VECTORS, tile_function
+from .target import target
+from .tiles import Product, repeated, rows_table, run_tiles
+
+LENGTH = 128  # steps of the reduction: weights of 16 KiB and pixels of 7 KiB, within any first-level cache
+SEGMENTS = 16  # how often a tile runs along them before it writes its sums
+TILES = 256  # for each thread and run: about a millisecond
+MEBIBYTE = 2**20
+
+
+def measure_peak(seconds: float = 0.2) -> float:
+    """FLOP/s (a multiply-add is two) in float32 of all threads together, each running its own tile.
+
+    Args:
+        seconds: how long to try; the fastest run counts.
+    """
+    rows, itemsize = target().tile_rows, 4
+    columns = VECTORS * target().lanes(itemsize)
+    pixels, weights = np.ones((rows, LENGTH), np.float32), np.ones((LENGTH, columns), np.float32)
+    sums = np.empty((threads(), rows, columns), np.float32)
+    segments, start, floor = np.zeros(SEGMENTS, np.int64), np.zeros(columns, np.float32), np.zeros(1, np.float32)
+    product = Product(
+        function=tile_function(np.dtype(np.float32)), a_row=LENGTH * itemsize, a_step=itemsize, segments=segments,
+        length=LENGTH, b_step=columns * itemsize, b_segment=0, y_row=columns * itemsize, start=start, floor=floor,
+    )  # fmt: skip
+    table = repeated(rows_table(rows, LENGTH * itemsize, columns * itemsize), TILES, 0, 0)
+    panels = np.array([[weights.ctypes.data, 0, 0, VECTORS, columns, 0]], np.int64)
+
+    def run() -> None:
+        _run_everywhere(
+            product.numbers(), table, panels, pixels.ctypes.data, sums.ctypes.data, sums.strides[0], threads()
+        )
+
+    with LOCK:
+        return 2 * sums.size * LENGTH * SEGMENTS * TILES / _fastest(run, seconds)
+
+
+def measure_bandwidth(seconds: float = 0.5, mebibytes: int = 128) -> float:
+    """Bytes per second at which all threads together add two arrays into a third: two are read, one is written.
+
+    Args:
+        seconds: how long to try; the fastest run counts.
+        mebibytes: of each array. Three of 128 MiB are more than most last-level caches hold.
+    """
+    x, y, total = (np.ones(mebibytes * MEBIBYTE // 4, np.float32) for _ in range(3))
+    with LOCK:
+        return 3 * x.nbytes / _fastest(lambda: _add_everywhere(x, y, total, threads()), seconds)
+
+
+def _fastest(run: Callable[[], None], seconds: float) -> float:
+    """Seconds of the fastest of the runs that fit into ``seconds``; one before them warms up."""
+    run()
+    best, end = float("inf"), time.perf_counter() + seconds
+    while time.perf_counter() < end:
+        start = time.perf_counter()
+        run()
+        best = min(best, time.perf_counter() - start)
+    return best
+
+
+@shared_out()
+def _run_everywhere(product, tiles, panels, pixels, sums, sums_step, parts):
+    for part in prange(parts):
+        run_tiles(product, tiles, panels, pixels, sums + part * sums_step, 0)
+
+
+@kernel()
+def _add(x, y, total):
+    for i in range(x.size):
+        total[i] = x[i] + y[i]
+
+
+@shared_out()
+def _add_everywhere(x, y, total, parts):
+    for part in prange(parts):
+        first, last = part * x.size // parts, (part + 1) * x.size // parts
+        _add(x[first:last], y[first:last], total[first:last])

@@ -1,0 +1,140 @@
+"""Which tiles a product is cut into, and the loop that runs them.
+
+A convolution becomes a table of tiles (where each reads its pixels and writes its results) and a table of panels
+(where the weights of each block of filters lie). Every tile meets every panel. The tables are made in NumPy; the
+compiled loop only follows them, so that all geometry can be read, and tested, in Python.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import NamedTuple
+
+import numpy as np
+from numba import prange
+
+from .compiling import kernel, shared_out
+from .microkernel import VECTORS, call_tile
+from .target import target
+
+# Columns of a table of tiles, offsets in bytes.
+READ, WRITE, ROWS = range(3)
+# Columns of a table of panels; the first three are addresses and offsets in bytes.
+WEIGHTS, READ_MORE, WRITE_MORE, WIDTH, LANES, START = range(6)
+
+
+@cache
+def split(count: int) -> tuple[int, ...]:
+    """``count`` rows as heights of tiles, cheapest first.
+
+    A tile of fewer than four rows takes as long as one of four: its sums wait for each other.
+    """
+    heights = target().row_counts
+    cost = [0.0] + [float("inf")] * min(count, 4 * heights[0])
+    last = [0] * len(cost)
+    for total in range(1, len(cost)):
+        for height in heights:
+            if height <= total:
+                price = cost[total - height] + max(height, 4) + 0.5
+                if price < cost[total]:
+                    cost[total], last[total] = price, height
+    full = max(0, -(-(count - len(cost) + 1) // heights[0]))
+    found, left = [heights[0]] * full, count - full * heights[0]
+    while left:
+        found.append(last[left])
+        left -= last[left]
+    return tuple(sorted(found, reverse=True))
+
+
+def rows_table(count: int, read_step: int, write_step: int) -> np.ndarray:
+    """Tiles along ``count`` rows that lie ``read_step`` and ``write_step`` bytes apart: (tiles, 3)."""
+    heights = np.array(split(count), np.int64)
+    starts = np.cumsum(heights) - heights
+    return np.stack([starts * read_step, starts * write_step, heights], axis=1)
+
+
+def repeated(table: np.ndarray, count: int, read_step: int, write_step: int) -> np.ndarray:
+    """The tiles of ``table`` ``count`` times over, each time moved on by these steps in bytes."""
+    moves = np.arange(count, dtype=np.int64)[:, None] * np.array([read_step, write_step, 0], np.int64)
+    return (moves[:, None] + table).reshape(-1, 3)
+
+
+def panel_widths(columns: int, itemsize: int) -> list[tuple[int, int, int]]:
+    """``columns`` (filters) in panels: (first column, vectors, columns used) of each."""
+    lanes = target().lanes(itemsize)
+    found = []
+    for first in range(0, columns, VECTORS * lanes):
+        used = min(VECTORS * lanes, columns - first)
+        found.append((first, -(-used // lanes), used))
+    return found
+
+
+class Product(NamedTuple):
+    """What all tiles of a product have in common; steps in bytes."""
+
+    function: int  # from ``microkernel.tile_function``
+    a_row: int
+    a_step: int
+    segments: np.ndarray  # (count,) offsets of the stretches that the reduction runs along
+    length: int  # of each stretch, in numbers
+    b_step: int
+    b_segment: int
+    y_row: int
+    start: np.ndarray  # where the sums start: zeros, or the bias; two vectors, or two for each panel
+    floor: np.ndarray  # (1,) no result is less: 0 for a ReLU, else minus infinity
+
+    def numbers(self) -> np.ndarray:
+        """For the compiled loop. The arrays must outlive it."""
+        return np.array(
+            [
+                self.function, self.a_row, self.a_step, self.segments.ctypes.data, len(self.segments), self.length,
+                self.b_step, self.b_segment, self.y_row, self.start.ctypes.data, self.floor.ctypes.data,
+            ],
+            np.int64,
+        )  # fmt: skip
+
+
+@kernel()
+def run_tiles(product, tiles, panels, x, y, residual):
+    """Every tile with every panel. ``residual`` is an address like ``y``, or 0."""
+    function, a_row, a_step, segments, count, length = product[:6]
+    b_step, b_segment, y_row, start, floor = product[6:11]
+    for panel in panels:
+        for tile in tiles:
+            write = tile[WRITE] + panel[WRITE_MORE]
+            call_tile(
+                function, tile[ROWS], panel[WIDTH], x + tile[READ] + panel[READ_MORE], a_row, a_step, segments, count,
+                length, panel[WEIGHTS], b_step, b_segment, start + panel[START], y + write, y_row, panel[LANES],
+                residual + write if residual != 0 else 0, floor,
+            )  # fmt: skip
+
+
+@shared_out()
+def share_tiles(product, tiles, panels, x, y, residual, tile_cuts, panel_cuts):
+    """``run_tiles`` for each part of the tiles and each block of panels, on all threads."""
+    parts = tile_cuts.size - 1
+    for job in prange(parts * (panel_cuts.size - 1)):
+        part, block = job % parts, job // parts
+        run_tiles(
+            product,
+            tiles[tile_cuts[part] : tile_cuts[part + 1]],
+            panels[panel_cuts[block] : panel_cuts[block + 1]],
+            x,
+            y,
+            residual,
+        )
+
+
+def cuts(count: int, parts: int) -> np.ndarray:
+    """``count`` things in ``parts`` runs of nearly equal length: where each begins, and the end."""
+    return np.arange(parts + 1) * count // parts
+
+
+def zeros(itemsize: int) -> np.ndarray:
+    """Two vectors of zeros: where sums start that have no bias."""
+    return np.zeros(VECTORS * target().lanes(itemsize), f"f{itemsize}")
+
+
+def floor(dtype: np.dtype, relu: bool) -> np.ndarray:
+    """The least result: 0 behind a ReLU."""
+    return np.array([0.0 if relu else -np.inf], dtype)

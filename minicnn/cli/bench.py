@@ -1,0 +1,174 @@
+"""``minicnn bench``: how fast the networks are here, and one convolution computed in every way there is."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Sequence
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ..bench.ladder import Problem, Rung
+    from ..bench.machine import Machine
+    from ..bench.networks import Measured
+
+HELP = "measure how fast networks run here; `bench ladder`: one convolution, from loops to direct"
+
+MODELS = ("resnet18", "resnet50", "googlenet", "efficientnet_b0")
+WORKS = ("inference", "training")
+LADDER = "ladder"
+MEGABYTE = 1e6
+DISTURBED = 0.1  # of a core, used by others
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What to measure and how long."""
+    parser.add_argument(
+        "models",
+        nargs="*",
+        metavar="MODEL",
+        help=f"some of `minicnn models` (default: {' '.join(MODELS)}), or {LADDER!r}",
+    )
+    parser.add_argument("--batch", type=int, default=8, metavar="N", help="images at a time (default: 8)")
+    parser.add_argument("--threads", type=int, metavar="N", help="to compute with (default: one a core)")
+    parser.add_argument("--size", type=int, metavar="N", help="side of an image (default: the paper's; ladder: 56)")
+    parser.add_argument("--channels", type=int, metavar="N", help="of the ladder's convolution (default: 64)")
+    parser.add_argument("--seconds", type=float, default=1.0, metavar="T", help="for each figure (default: 1)")
+    only = parser.add_mutually_exclusive_group()
+    for work in WORKS:
+        only.add_argument(f"--{work}", action="store_const", const=(work,), dest="works", help=f"only {work}")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the table that was asked for, and what it was measured on."""
+    from ..bench.machine import machine, using_threads
+    from ..bench.measuring import foreign_cores, usage
+    from ._errors import misuse
+
+    _check(args)
+    with ExitStack() as stack:
+        with misuse():
+            stack.enter_context(using_threads(args.threads))
+        here = machine(quick=args.seconds < 0.5)
+        before = usage([os.getpid()])
+        (_ladder if args.models == [LADDER] else _networks)(args, here)
+        foreign = foreign_cores([(before, usage([os.getpid()]))])
+    print("", *here.lines(), f"other processes: {load(foreign)}", sep="\n")
+    return 0
+
+
+def load(foreign: float | None) -> str:
+    """What others used of the processors meanwhile, and whether that spoils the figures."""
+    if foreign is None:
+        return "not known on this system"
+    spoilt = "; the figures are not what this machine can do, measure again" if foreign > DISTURBED else ""
+    return f"{100 * foreign:.0f} % of a core{spoilt}"
+
+
+def _check(args: argparse.Namespace) -> None:
+    """Raise UsageError for numbers that make no sense, and models that do not exist or cannot be combined."""
+    from ..models import model_entry
+    from ._errors import UsageError, misuse
+
+    for option in ("batch", "size", "channels", "seconds"):
+        value = getattr(args, option)
+        if value is not None and not value > 0:
+            raise UsageError(f"--{option}: expected more than 0, got {value}")
+    if args.models == [LADDER]:
+        if args.works:
+            raise UsageError(f"--{args.works[0]}: a single convolution has neither; leave it out with {LADDER}")
+        return
+    if LADDER in args.models:
+        raise UsageError(f"{LADDER} stands alone, it is no model")
+    if args.channels is not None:
+        raise UsageError(f"--channels: only {LADDER} has them")
+    with misuse():
+        for name in args.models:
+            model_entry(name)
+
+
+# ---- networks ----------------------------------------------------------------------------------------------------
+
+NETWORK_HEADER = ("network", "work", "batch", "ms", "images/s", "GFLOP/s", "of peak", "step MB", "total MB")
+NETWORK_NOTES = (
+    "GFLOP/s: a multiply-add is two, a training step three forward passes (minicnn/bench/networks.py)",
+    "step MB: the most memory in a step beyond network and images; total MB: of the whole process",
+    "compared with PyTorch and ONNX Runtime: python benchmarks/cpu.py",
+)
+
+
+def _networks(args: argparse.Namespace, here: Machine) -> None:
+    from ..bench.networks import measure
+
+    names = args.models or MODELS
+    widths = [max(map(len, (NETWORK_HEADER[0], *names))), 9, *(max(7, len(title)) for title in NETWORK_HEADER[2:])]
+    print(table_line(NETWORK_HEADER, widths, left=2))
+    for name in names:
+        for work in args.works or WORKS:
+            measured = measure(name, work, args.batch, args.size, args.seconds)
+            print(table_line(network_cells(measured, here.peak), widths, left=2), flush=True)
+    print("", *NETWORK_NOTES, sep="\n")
+
+
+def network_cells(measured: Measured, peak: float) -> list[str]:
+    """One line of the table; ``peak`` in FLOP/s."""
+    return [
+        measured.model,
+        measured.work,
+        str(measured.batch),
+        f"{1e3 * measured.seconds:,.1f}",
+        f"{measured.images_per_second:,.0f}",
+        f"{measured.flops / 1e9:,.1f}",
+        f"{100 * measured.flops / peak:.0f} %",
+        _megabytes(measured.step_bytes),
+        _megabytes(measured.total_bytes),
+    ]
+
+
+# ---- the ladder --------------------------------------------------------------------------------------------------
+
+LADDER_HEADER = ("way", "ms", "GFLOP/s", "of peak", "extra MB", "why")
+
+
+def _ladder(args: argparse.Namespace, here: Machine) -> None:
+    from ..bench.ladder import Problem, climb
+
+    default = Problem()
+    problem = Problem(args.batch, args.channels or default.channels, args.size or default.size)
+    rungs = climb(problem, here.threads, args.seconds / 2)
+    print(
+        f"3x3 convolution, {problem.channels} -> {problem.channels} channels, {problem.size} x {problem.size} pixels, "
+        f"batch {problem.batch}: {problem.multiply_adds / 1e9:.3f}e9 multiply-adds in float32"
+    )
+    cells = [list(LADDER_HEADER), *(ladder_cells(rung, problem, here.peak) for rung in rungs)]
+    widths = [max(len(line[i]) for line in cells) for i in range(len(LADDER_HEADER) - 1)]
+    for *numbers, why in cells:
+        print(f"{table_line(numbers, widths, left=1)}  {why}")
+    print("", "extra MB: the most memory while it runs, beyond images, filters and result", sep="\n")
+
+
+def ladder_cells(rung: Rung, problem: Problem, peak: float) -> list[str]:
+    """One line of the table; ``peak`` in FLOP/s, which says nothing about a GPU."""
+    if rung.seconds is None:
+        return [rung.name, "-", "-", "-", "-", rung.why]
+    flops = 2 * problem.multiply_adds / rung.seconds
+    share = "-" if rung.name == "GPU" else f"{100 * flops / peak:.{0 if flops > 0.01 * peak else 3}f} %"
+    rate = f"{flops / 1e9:,.{1 if flops > 1e9 else 3}f}"
+    return [rung.name, f"{1e3 * rung.seconds:,.1f}", rate, share, _megabytes(rung.extra_bytes), rung.why]
+
+
+# ---- tables ------------------------------------------------------------------------------------------------------
+
+
+def table_line(cells: Sequence[str], widths: Sequence[int], left: int) -> str:
+    """The first ``left`` cells start where their column starts, the others end where theirs ends."""
+    placed = [
+        cell.ljust(width) if index < left else cell.rjust(width)
+        for index, (cell, width) in enumerate(zip(cells, widths, strict=True))
+    ]
+    return "  ".join(placed).rstrip()
+
+
+def _megabytes(count: int | None) -> str:
+    return "-" if count is None else f"{count / MEGABYTE:,.1f}"
