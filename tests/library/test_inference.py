@@ -20,6 +20,7 @@ import minicnn
 from minicnn import backend, nn
 from minicnn.backend import cpu
 from minicnn.backend.cpu import memory
+from minicnn.backend.cpu.operations import OPERATIONS as COMPILED
 from minicnn.deferral import no_deferral
 from minicnn.models import create_model, list_models, model_entry
 from minicnn.models.alexnet import AlexNet
@@ -174,6 +175,9 @@ def test_what_becomes_of_a_resnet() -> None:
     assert sum(step.startswith("Conv2d + FixedNorm") for step in steps) == 20
     assert sum(step == "Conv2d + FixedNorm + Add + ReLU" for step in steps) == 8
     assert [step for step in steps if "Conv2d" not in step] == ["MaxPool2d", "AdaptiveAvgPool2d", "Reshape", "Linear"]
+    (plan,) = compiled.plans.values()
+    versions = {str(step): step.version for step in plan.steps if hasattr(step, "version")}
+    assert all(versions[name] is COMPILED[name] for name in ("MaxPool2d", "Linear"))
 
 
 def test_what_becomes_of_a_densenet() -> None:
@@ -390,7 +394,7 @@ def test_operations_of_ones_own() -> None:
             return x - 100
 
     compiled = of(lambda m, x: Same.apply(F.relu(ReLU.apply(m.conv(Cube.apply(x))) + 99)))
-    with compiling():
+    with compiling(), cpu.small_work(0):
         assert_same(compiled, images((2, 3, 6, 6)))
 
 

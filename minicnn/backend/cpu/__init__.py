@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from math import prod
 from types import MappingProxyType
 from typing import Any
@@ -63,6 +64,7 @@ COMPILED: dict[str, tuple[str, Callable[..., int]]] = {
     "adam_step": ("optimizer", _numbers),
 }
 FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
+NONE: Mapping[str, Any] = MappingProxyType({})
 
 
 class CpuBackend(ReferenceBackend):
@@ -74,11 +76,7 @@ class CpuBackend(ReferenceBackend):
     @property
     def operations(self) -> Mapping[str, Any]:  # type: ignore[override]
         """Compiled versions of whole operations."""
-        if self.plain:
-            return MappingProxyType({})
-        from .operations import OPERATIONS
-
-        return OPERATIONS
+        return NONE if self.plain else _operations()
 
     @staticmethod
     def deform_im2col(*args: Any) -> Any:
@@ -95,16 +93,30 @@ class CpuBackend(ReferenceBackend):
         return deformable.deform_im2col_grad(*args)
 
 
+def _one_float(args: tuple[Any, ...]) -> bool:
+    """Whether all arrays among the arguments are float32, or all float64."""
+    dtype = args[0].dtype
+    return dtype in FLOATS and all(
+        value.dtype is dtype or value.dtype == dtype for value in args if hasattr(value, "dtype")
+    )
+
+
+@cache
+def _operations() -> Mapping[str, Any]:
+    from .operations import OPERATIONS
+
+    return OPERATIONS
+
+
 def _choosing(name: str, module: str, work: Callable[..., int]) -> Callable[..., Any]:
     """The primitive ``name``: compiled where that pays, else the reference's."""
     plain = getattr(ReferenceBackend, name)
+    compiled = cache(lambda: getattr(importlib.import_module(f".{module}", __name__), name))
 
     def primitive(self: CpuBackend, *args: Any, **options: Any) -> Any:
-        first = args[0]
-        dtypes = {value.dtype for value in args if isinstance(value, np.ndarray)}
-        if self.plain or first.dtype not in FLOATS or len(dtypes) > 1 or work(*args) < SMALL:
+        if self.plain or work(*args) < SMALL or not _one_float(args):
             return plain(*args, **options)
-        return getattr(importlib.import_module(f".{module}", __name__), name)(*args, **options)
+        return compiled()(*args, **options)
 
     primitive.__name__, primitive.__doc__ = name, plain.__doc__
     return primitive

@@ -92,15 +92,21 @@ for _kind in (caching.CompileResultCacheImpl, caching.CodeLibraryCacheImpl):
 
 
 class _Announcer(event.Listener):
-    """Says once why the first call takes long."""
+    """Says once, on the standard error, why the first call takes long. ``--quiet`` and ``MINICNN_QUIET`` silence it."""
 
     said = False
 
     def on_start(self, happening: Any) -> None:
         module = happening.data["dispatcher"].py_func.__module__
-        if not self.said and module.startswith(__package__) and not os.environ.get("MINICNN_QUIET"):
-            type(self).said = True
-            print("minicnn: compiling kernels, once: they are kept for next time", file=sys.stderr, flush=True)
+        if self.said or not module.startswith(__package__):
+            return
+        type(self).said = True
+        if not os.environ.get("MINICNN_QUIET") and "--quiet" not in sys.argv:
+            print(
+                f"minicnn: compiling kernels, once: kept in {cache_folder()} (minicnn warmup does it ahead of time)",
+                file=sys.stderr,
+                flush=True,
+            )
 
     def on_end(self, happening: Any) -> None:
         pass

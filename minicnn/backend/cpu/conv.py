@@ -9,14 +9,14 @@ A convolution whose groups have one channel each goes to ``depthwise.py``.
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import NamedTuple
 
 import numpy as np
 from numba import get_thread_id, prange
 
 from ..base import Window
-from . import depthwise, memory
+from . import depthwise, memory, winograd
 from .compiling import LOCK, kernel, shared_out, threads
 from .layout import channels_last, empty_images
 from .microkernel import VECTORS, address_of, clear_bytes, copy_bytes, tile_function
@@ -67,18 +67,20 @@ class Packed:
         sweep = forward_sweep(self.window, x.shape[2:])
         y = empty_images(x.shape[0], self.filters, *sweep.count, x.dtype)
         with LOCK:
-            run = depthwise.run_sweep if self.depthwise else run_sweep
-            run(
-                sweep,
-                channels_last(x),
-                self.panels,
-                self.groups,
-                channels_last(y),
-                bias=self.bias,
-                residual=None if residual is None else channels_last(residual),
-                relu=relu,
-            )
+            pixels = channels_last(x)
+            run, panels = run_sweep, self.panels
+            if self.depthwise:
+                run = depthwise.run_sweep
+            elif winograd.suits(sweep, pixels.shape, self.filters, self.groups, x.dtype):
+                run, panels = winograd.run_sweep, self.transformed
+            other = None if residual is None else channels_last(residual)
+            run(sweep, pixels, panels, self.groups, channels_last(y), bias=self.bias, residual=other, relu=relu)
         return y
+
+    @cached_property
+    def transformed(self) -> np.ndarray:
+        """The filters as ``winograd.py`` wants them."""
+        return winograd.transform_filters(self.panels[0])
 
 
 def conv2d_input_grad(
@@ -95,8 +97,12 @@ def conv2d_input_grad(
             if weight.shape[1] == 1 and weight.shape[0] == groups > 1:
                 taps = [tap for run in sweep.runs for tap in run]
                 depthwise.run_sweep(sweep, source, depthwise.pack_taps(weight, taps), groups, result)
+                continue
+            panels = pack_filters(weight, groups, sweep.runs, turned=True)
+            if winograd.suits(sweep, source.shape, x_shape[1], groups, dy.dtype):
+                winograd.run_sweep(sweep, source, winograd.transform_filters(panels[0]), groups, result)
             else:
-                run_sweep(sweep, source, pack_filters(weight, groups, sweep.runs, turned=True), groups, result)
+                run_sweep(sweep, source, panels, groups, result)
     return dx
 
 

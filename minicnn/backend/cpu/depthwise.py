@@ -229,7 +229,7 @@ def _weight_job(product, taps, images, scratch, seen, dy, sums, job):
                 place = result + tap[1]
                 call_tile(
                     function, tap[2], 2, scratch + tap[0], a_row, a_step, segments, count, length, scratch + seen,
-                    b_step, b_segment, start, place, y_row, lanes, place, floor,
+                    b_step, b_segment, start, place, y_row, lanes, place, floor, scratch,
                 )  # fmt: skip
 
 

@@ -27,7 +27,7 @@ def channels_last(x: np.ndarray) -> np.ndarray:
     if view.flags.c_contiguous and view.flags.aligned:
         return view
     copy = memory.empty(view.shape, view.dtype)
-    if x.flags.c_contiguous and x.flags.aligned and x.size > 1 << 16:
+    if x.flags.c_contiguous and x.flags.aligned and x.flags.writeable and x.size > 1 << 16:
         n, channels, height, width = x.shape
         _interleave(x.reshape(n, channels, height * width), copy.reshape(n, height * width, channels))
     else:

@@ -102,6 +102,8 @@ class Pool:
         """A C-contiguous array of any content."""
         dtype = np.dtype(dtype)
         size = prod(shape) * dtype.itemsize
+        if size < PAGE:
+            return np.empty(shape, dtype)
         if size < LARGE:
             return _small(size).view(dtype).reshape(shape)
         with self.lock:

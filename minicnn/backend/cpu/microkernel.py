@@ -33,7 +33,7 @@ from .target import Target, target
 
 INT64, INT32 = ir.IntType(64), ir.IntType(32)
 VECTORS = 2  # side by side in a full tile
-ARGUMENTS = 17  # of a tile
+ARGUMENTS = 18  # of a tile
 
 
 class Code:
@@ -68,10 +68,11 @@ class Code:
         """Write a whole vector."""
         self.builder.store(vector, self._pointer(address, self.vector)).align = self.size
 
-    def prefetch_for_writing(self, address: Any) -> None:
-        """Ask for the line of the cache at ``address``, which will be written into."""
+    def prefetch(self, address: Any, writing: bool = False) -> None:
+        """Ask for the line of the cache at ``address``, which will be read, or written into."""
         pointer = self._pointer(address, ir.IntType(8))
-        self._call("llvm.prefetch.p0", ir.VoidType(), pointer, INT32(1), INT32(3), INT32(1))
+        near = 3 if writing else 2  # in the first-level cache, or in the second
+        self._call("llvm.prefetch.p0", ir.VoidType(), pointer, INT32(int(writing)), INT32(near), INT32(1))
 
     def spread(self, scalar: Any) -> Any:
         """A vector that holds ``scalar`` everywhere."""
@@ -125,7 +126,7 @@ class Code:
 
 def _one_tile(code: Code, rows: int, vectors: int, spread: bool, a: Any, a_row: Any, a_step: Any, segments: Any,
               count: Any, length: Any, b: Any, b_step: Any, b_segment: Any, start: Any, y: Any, y_row: Any,
-              lanes: Any, residual: Any, floor: Any) -> None:  # fmt: skip
+              lanes: Any, residual: Any, floor: Any, ahead: Any) -> None:  # fmt: skip
     """The code of a tile of ``rows`` x ``vectors``."""
     builder, at = code.builder, code.at
     width = code.lanes * code.size
@@ -139,13 +140,14 @@ def _one_tile(code: Code, rows: int, vectors: int, spread: bool, a: Any, a_row: 
     for index in range(rows):
         place = builder.add(y, builder.mul(y_row, INT64(index)))
         for column in range(0, vectors * width, 64):
-            code.prefetch_for_writing(at(place, column))
+            code.prefetch(at(place, column), writing=True)
 
     # Three rows share an address register: x86 has sixteen of them, and a tile fourteen rows.
     steps = (0, a_row, builder.mul(a_row, INT64(2)))
     down_three = builder.mul(a_row, INT64(3))
     bases = [cgutils.alloca_once(builder, INT64) for _ in range(-(-rows // 3))]
-    weights = cgutils.alloca_once(builder, INT64)
+    weights, next_line = cgutils.alloca_once(builder, INT64), cgutils.alloca_once(builder, INT64)
+    builder.store(ahead, next_line)
     with cgutils.for_range(builder, count, intp=INT64) as segment:
         offset = builder.load(builder.inttoptr(at(segments, builder.mul(segment.index, INT64(8))), INT64.as_pointer()))
         address = builder.add(a, offset)
@@ -165,6 +167,9 @@ def _one_tile(code: Code, rows: int, vectors: int, spread: bool, a: Any, a_row: 
             for base in bases:
                 builder.store(builder.add(builder.load(base), a_step), base)
             builder.store(builder.add(here, b_step), weights)
+            line = builder.load(next_line)
+            code.prefetch(line)
+            builder.store(builder.add(line, INT64(64)), next_line)
 
     least = code.load_spread(floor)
     whole = builder.icmp_signed(">=", lanes, INT64(vectors * code.lanes))
@@ -195,7 +200,7 @@ def _define_tile(dtype: Any, spread: bool) -> Any:
 
     @intrinsic
     def tile(typing_context, rows, vectors, a, a_row, a_step, segments, count, length, b, b_step, b_segment, start, y,
-             y_row, lanes, residual, floor):  # fmt: skip
+             y_row, lanes, residual, floor, ahead):  # fmt: skip
         def generate(context, builder, signature, arguments):
             code = Code(builder, dtype, target())
             rows, vectors, *rest = arguments
@@ -223,27 +228,27 @@ _lanewise32, _lanewise64 = _define_tile(types.float32, False), _define_tile(type
 
 
 def product32(rows, vectors, a, a_row, a_step, segments, count, length, b, b_step, b_segment, start, y, y_row, lanes,
-           residual, floor):
+           residual, floor, ahead):
     _product32(rows, vectors, a, a_row, a_step, segments, count, length, b, b_step, b_segment, start, y, y_row, lanes,
-           residual, floor)
+           residual, floor, ahead)
 
 
 def product64(rows, vectors, a, a_row, a_step, segments, count, length, b, b_step, b_segment, start, y, y_row, lanes,
-           residual, floor):
+           residual, floor, ahead):
     _product64(rows, vectors, a, a_row, a_step, segments, count, length, b, b_step, b_segment, start, y, y_row, lanes,
-           residual, floor)
+           residual, floor, ahead)
 
 
 def lanewise32(rows, vectors, a, a_row, a_step, segments, count, length, b, b_step, b_segment, start, y, y_row, lanes,
-           residual, floor):
+           residual, floor, ahead):
     _lanewise32(rows, vectors, a, a_row, a_step, segments, count, length, b, b_step, b_segment, start, y, y_row, lanes,
-           residual, floor)
+           residual, floor, ahead)
 
 
 def lanewise64(rows, vectors, a, a_row, a_step, segments, count, length, b, b_step, b_segment, start, y, y_row, lanes,
-           residual, floor):
+           residual, floor, ahead):
     _lanewise64(rows, vectors, a, a_row, a_step, segments, count, length, b, b_step, b_segment, start, y, y_row, lanes,
-           residual, floor)
+           residual, floor, ahead)
 # fmt: on
 
 TILE = types.void(*[types.int64] * ARGUMENTS)
@@ -253,7 +258,7 @@ TILE = types.void(*[types.int64] * ARGUMENTS)
 def tile_function(dtype: np.dtype, spread: bool = True) -> int:
     """The address of the compiled tiles of ``dtype``, to be handed to the functions that call them.
 
-    A tile (function of 17 integers; addresses and steps in bytes) computes, for ``i < rows`` and ``v < lanes``::
+    A tile (function of 18 integers; addresses and steps in bytes) computes, for ``i < rows`` and ``v < lanes``::
 
         y[i * y_row + v] = max(floor, start[v] + residual[i * y_row + v]
                                       + sum over s < count, r < length of
@@ -264,7 +269,8 @@ def tile_function(dtype: np.dtype, spread: bool = True) -> int:
         spread: whether one number of ``a`` meets the whole vector of ``b``, as in a matrix product; if not, each lane
             has its own, ``a[... + v]``, as in a depthwise convolution.
 
-    Without a residual its address is 0. ``start`` and ``b`` are read, and without ``spread`` also ``a``, for whole
+    While it works it asks the memory for the lines from ``ahead`` on, one in each step of the reduction. Without a
+    residual its address is 0. ``start`` and ``b`` are read, and without ``spread`` also ``a``, for whole
     vectors: up to ``vectors * lanes of a vector`` numbers. ``y`` and ``residual`` are touched for ``lanes`` only.
     """
     functions = {(4, True): product32, (8, True): product64, (4, False): lanewise32, (8, False): lanewise64}
@@ -273,7 +279,7 @@ def tile_function(dtype: np.dtype, spread: bool = True) -> int:
 
 @intrinsic
 def call_tile(typing_context, function, rows, vectors, a, a_row, a_step, segments, count, length, b, b_step, b_segment,
-              start, y, y_row, lanes, residual, floor):  # fmt: skip
+              start, y, y_row, lanes, residual, floor, ahead):  # fmt: skip
     """Call the tiles at the address ``function``. So their code is compiled once, and not into every caller."""
 
     def generate(context, builder, signature, arguments):

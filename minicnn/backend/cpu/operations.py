@@ -107,7 +107,7 @@ class MaxPool2d:
 
     @staticmethod
     def forward(ctx: Any, x: Any, window: Any, out_size: Any) -> Any:
-        if _small(x.size) or not floats(x):
+        if _small(x.size) or not floats(x) or not pooling.all_see_pixels(x.shape, window, out_size):
             return NotImplemented
         y, taps = pooling.max_pool_taps(x, window, out_size)
         indices = _Indices(taps, x.shape, window)

@@ -85,7 +85,7 @@ def taps_to_indices(taps: np.ndarray, x_shape: tuple[int, ...], window: Window) 
 
 def max_pool2d(x: np.ndarray, window: Window, out_size: Pair) -> tuple[np.ndarray, np.ndarray]:
     """See ``reference.pooling.max_pool2d``."""
-    if x.ndim != 4 or not floats(x) or 0 in out_size or not _all_see_pixels(x.shape, window, out_size):
+    if x.ndim != 4 or not floats(x) or 0 in out_size or not all_see_pixels(x.shape, window, out_size):
         return reference.max_pool2d(x, window, out_size)
     y, taps = max_pool_taps(x, window, out_size)
     return y, taps_to_indices(taps, x.shape, window)
@@ -166,7 +166,7 @@ def _cells(x_shape: tuple[int, ...], out_size: tuple[int, ...]) -> tuple[Window,
     return Window(size, size), np.full(tuple(out_size), size[0] * size[1])
 
 
-def _all_see_pixels(x_shape: tuple[int, ...], window: Window, out_size: Pair) -> bool:
+def all_see_pixels(x_shape: tuple[int, ...], window: Window, out_size: Pair) -> bool:
     """Whether every window has a tap inside the image."""
     for axis in (0, 1):
         starts = np.arange(out_size[axis]) * window.stride[axis] - window.padding[axis][0]

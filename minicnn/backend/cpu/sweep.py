@@ -48,6 +48,14 @@ class Sweep:
         height, width = ((self.count[axis] - 1) * self.stride[axis] + self.span[axis] for axis in (0, 1))
         return height, width
 
+    @cached_property
+    def square(self) -> bool:
+        """Whether this is a 3x3 convolution without stride or dilation, as Winograd's needs it."""
+        top, left = self.first
+        offsets = {(row - top, column - left) for row, column, _ in self.taps}
+        all_nine = offsets == {(i, j) for i in range(3) for j in range(3)} and len(self.taps) == 9
+        return all_nine and self.stride == self.write_step == (1, 1)
+
     def inside(self, height: int, width: int) -> bool:
         """Whether no position sees a pixel outside an image of this size."""
         (top, left), (rows, columns) = self.first, self.seen

@@ -99,13 +99,18 @@ def run_tiles(product, tiles, panels, x, y, residual):
     """Every tile with every panel. ``residual`` is an address like ``y``, or 0."""
     function, a_row, a_step, segments, count, length = product[:6]
     b_step, b_segment, y_row, start, floor = product[6:11]
-    for panel in panels:
-        for tile in tiles:
+    for number in range(len(panels)):
+        panel = panels[number]
+        for index in range(len(tiles)):
+            tile = tiles[index]
+            # The first panel finds the pixels in memory, all others in the cache: have the next tile's fetched.
+            following = index + 1 < len(tiles) and number == 0
+            ahead = x + tiles[index + 1, READ] + panel[READ_MORE] if following else panel[WEIGHTS]
             write = tile[WRITE] + panel[WRITE_MORE]
             call_tile(
                 function, tile[ROWS], panel[WIDTH], x + tile[READ] + panel[READ_MORE], a_row, a_step, segments, count,
                 length, panel[WEIGHTS], b_step, b_segment, start + panel[START], y + write, y_row, panel[LANES],
-                residual + write if residual != 0 else 0, floor,
+                residual + write if residual != 0 else 0, floor, ahead,
             )  # fmt: skip
 
 

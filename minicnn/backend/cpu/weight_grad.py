@@ -17,7 +17,7 @@ import numpy as np
 from numba import get_thread_id, prange
 
 from ..base import Window
-from . import depthwise, memory
+from . import depthwise, memory, winograd_weight
 from .compiling import LOCK, kernel, shared_out, threads
 from .layout import channels_last
 from .microkernel import VECTORS, address_of, call_tile, clear_bytes, tile_function
@@ -53,6 +53,9 @@ def conv2d_weight_grad(
         pixels, cotangents = channels_last(x), channels_last(dy)
         if channels == 1 and filters == groups > 1:
             return depthwise.weight_grad(cotangents, pixels, weight_shape, sweep)
+        if winograd_weight.suits(sweep, pixels.shape, filters, groups, x.dtype):
+            unpack(winograd_weight.sums(sweep, pixels, cotangents), channels, gradient.reshape(filters, -1))
+            return gradient
         pixels, cotangents, sweep = _reshaped(pixels, cotangents, sweep)
         for group in range(groups):
             first_channel, first_filter = group * channels, group * filters // groups
@@ -224,15 +227,18 @@ def _work(numbers, strips, tiles, segments, scratch, x, dy, sums, first_panel, l
                             min(AT_ONCE, count * along - done), strip,
                         )  # fmt: skip
             begun = image != 0 or first != 0
+            # While the tiles work, the pixels of the next block are fetched, those of dy behind those of x.
+            ahead = x + ((image + some - 1) * numbers[7] + (first + count) * stride) * numbers[8] * numbers[9]
             for panel in range(first_panel, last_panel):
                 vectors = (min(width, filters_bytes - panel * width) + lanes * size - 1) // (lanes * size)
                 filters = cotangents + (panel - first_panel) * panel_bytes
                 for tile in tiles:
                     place, step = result + tile[WRITE] + panel * width, tile[STEP]
+                    ahead += 64 * some * count * along
                     call_tile(
                         function, tile[ROWS], vectors, scratch + tile[READ], size, across * step,
                         address_of(segments[tile[SEGMENTS]]), some * count, along, filters, width, along * width,
-                        start, place, row_bytes, vectors * lanes, place if begun else 0, floor,
+                        start, place, row_bytes, vectors * lanes, place if begun else 0, floor, ahead,
                     )  # fmt: skip
 
 

@@ -36,7 +36,7 @@ def test_arrays_never_overlap_and_all_memory_comes_back(requests: list[tuple[int
     assert [segment.free for segment in pool.segments] == [[(0, memory.SEGMENT)]]
 
 
-@pytest.mark.parametrize("size", [1, 1000, memory.LARGE * 3])
+@pytest.mark.parametrize("size", [memory.PAGE, 10_000, memory.LARGE * 3])
 def test_arrays_begin_on_a_line_of_the_cache(size: int) -> None:
     array = memory.empty((size,), np.uint8)
     assert array.ctypes.data % memory.LINE == 0 and array.flags.writeable and array.shape == (size,)

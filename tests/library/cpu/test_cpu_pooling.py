@@ -53,7 +53,7 @@ def test_max_pool(drawn, layout, seed):
     assert indices.dtype == np.int64 and taps.dtype == np.uint8 and is_channels_last(values)
 
     # Where all windows see the image; only there does the reference's index tell where the gradient goes.
-    if ((where >= 0) & (where < x.shape[2] * x.shape[3])).all() and pooling._all_see_pixels(x.shape, window, out_size):
+    if ((where >= 0) & (where < x.shape[2] * x.shape[3])).all() and pooling.all_see_pixels(x.shape, window, out_size):
         np.testing.assert_array_equal(pooling.taps_to_indices(taps, x.shape, window), where)
         dy = laid_out(normal(y.shape, seed).astype(x.dtype), layout)
         expected = reference.max_pool2d_grad(dy, where, x.shape)

@@ -21,10 +21,10 @@ DTYPES = {"float32": 1e-5, "float64": 1e-13}
 
 @numba.njit
 def run_tile(function, rows, vectors, a, a_row, a_step, segments, count, length, b, b_step, b_segment, start, y, y_row,
-             lanes, residual, floor):  # fmt: skip
+             lanes, residual, floor, ahead):  # fmt: skip
     """The tile at the address ``function``, called from Python."""
     call_tile(function, rows, vectors, a, a_row, a_step, segments, count, length, b, b_step, b_segment, start, y, y_row,
-              lanes, residual, floor)  # fmt: skip
+              lanes, residual, floor, ahead)  # fmt: skip
 
 
 def run_one(dtype: str, rows: int, vectors: int, lanes: int, spread: bool, more: bool, relu: bool) -> None:
@@ -49,7 +49,8 @@ def run_one(dtype: str, rows: int, vectors: int, lanes: int, spread: bool, more:
         run_tile(
             tile_function(np.dtype(dtype), spread), rows, vectors, a.ctypes.data, a[0, 0].nbytes, a[0, 0, 0].nbytes,
             segments.ctypes.data, count, length, b.ctypes.data, width * size, b[0].nbytes, start.ctypes.data,
-            y.ctypes.data, (lanes + 1) * size, lanes, residual.ctypes.data if more else 0, least.ctypes.data,
+            y.ctypes.data, (lanes + 1) * size, lanes, residual.ctypes.data if more else 0,
+            least.ctypes.data, b.ctypes.data,
         )  # fmt: skip
     expected = start + (a * b[:, None]).sum(axis=(0, 2))  # (count, rows, length, width) -> (rows, width)
     for row in range(rows):
@@ -78,7 +79,7 @@ def test_a_store_that_runs_over_is_caught() -> None:
         y = pool.empty((5,), "float32")
         run_tile(
             tile_function(np.dtype("float32")), 1, 1, zeros.ctypes.data, 0, 0, segments.ctypes.data, 1, 1,
-            zeros.ctypes.data, 0, 0, zeros.ctypes.data, y.ctypes.data, 0, 5 + 1, 0, least.ctypes.data,
+            zeros.ctypes.data, 0, 0, zeros.ctypes.data, y.ctypes.data, 0, 5 + 1, 0, least.ctypes.data, y.ctypes.data,
         )  # fmt: skip
 
 

@@ -1,0 +1,338 @@
+"""3x3 convolution with 16 multiplications where 36 are written: Winograd's F(2x2, 3x3) [Lavin and Gray, CVPR 2016].
+
+Two neighbouring outputs of a kernel of three share most of what they see. Winograd's identity computes both from four
+products instead of six, and in two dimensions 2x2 outputs from 16 products instead of 36::
+
+    Y = A^T [ (G g G^T) * (B^T d B) ] A      d: 4x4 pixels, g: the 3x3 kernel, Y: 2x2 outputs, *: number by number
+
+          1  0 -1  0             1    0    0
+    B^T = 0  1  1  0        G = 1/2  1/2  1/2        A^T = 1  1  1  0
+          0 -1  1  0            1/2 -1/2  1/2              0  1 -1 -1
+          0  1  0 -1             0    0    1
+
+Summed over channels, each of the 16 places is a matrix product, patches x channels times channels x filters, made of
+the same tiles as every other product here. The transforms are additions on vectors of channels. A block of patches is
+transformed, multiplied and transformed back by one thread, while it lies in the cache.
+
+The sums are taken in another order than in the direct form, with errors of the same size (some 1e-7 of the largest
+number in float32). An infinity or NaN reaches all outputs whose patch holds it, not only those whose window does.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from math import ceil
+from typing import Any, NamedTuple
+
+import numpy as np
+from llvmlite import ir
+from numba import get_thread_id, prange, types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from . import memory
+from .compiling import kernel, shared_out, threads
+from .microkernel import INT64, Code, address_of, call_tile, tile_function
+from .sweep import Sweep
+from .target import target
+from .tiles import floor, rows_table, zeros
+
+PLACES = 16  # of a 4x4 patch
+BLOCK_BYTES = 1 << 20  # of a block's patches and products together
+PATCHES = 56  # in a block at least, so that the filters are not fetched too often
+LEAST_WORK = 1 << 23  # multiply-adds, below which the transforms are not worth it
+
+BT = ((1, 0, -1, 0), (0, 1, 1, 0), (0, -1, 1, 0), (0, 1, 0, -1))
+AT = ((1, 1, 1, 0), (0, 1, -1, -1))
+
+
+def suits(sweep: Sweep, x_shape: tuple[int, ...], filters: int, groups: int, dtype: np.dtype) -> bool:
+    """Whether a sweep over x (N, H, W, C) is such a convolution, and large enough.
+
+    Channels and filters have to fill vectors; the type is float32, where speed is asked for.
+    """
+    n, _, _, channels = x_shape
+    lanes = target().lanes(4)
+    work = n * sweep.count[0] * sweep.count[1] * channels * filters * len(sweep.taps)
+    return (
+        dtype == np.float32
+        and groups == 1
+        and target().fma
+        and sweep.square
+        and channels % lanes == 0
+        and filters % lanes == 0
+        and min(channels, filters) >= 2 * lanes
+        and min(sweep.count) >= 4
+        and work >= LEAST_WORK
+    )
+
+
+# ---- the filters -----------------------------------------------------------------------------------------------------
+
+
+def transform_filters(panels: np.ndarray) -> np.ndarray:
+    """G g G^T of packed panels (P, 9 * C, F), taps in reading order: (16, P, C, F)."""
+    count, steps, width = panels.shape
+    transformed = memory.empty((PLACES, count, steps // 9, width), panels.dtype)
+    _share_filters(panels.view(np.uint8), transformed.view(np.uint8))
+    return transformed
+
+
+@kernel()
+def _transform_panel(taps, places, size, step):
+    """One panel of 9 times ``size`` bytes into 16 of that size, ``step`` bytes apart."""
+    transform_taps(taps, size, size, places, step)
+
+
+@shared_out()
+def _share_filters(panels, transformed):
+    for panel in prange(panels.shape[0]):
+        size = panels.shape[1] // 9 * panels.shape[2]
+        _transform_panel(
+            address_of(panels[panel]), address_of(transformed[0, panel]), size, size * transformed.shape[1]
+        )
+
+
+# ---- the transforms, as LLVM code: streams of vectors in, streams of vectors out -------------------------------------
+
+
+def _combine(code: Code, factors: tuple[int, ...], values: list[Any]) -> Any:
+    """The sum of some values and the negatives of others."""
+    total = None
+    for factor, value in sorted(zip(factors, values, strict=True), key=lambda pair: -pair[0]):
+        if factor == 1:
+            total = value if total is None else code.builder.fadd(total, value)
+        elif factor == -1:
+            total = code.builder.fneg(value) if total is None else code.builder.fsub(total, value)
+    return total
+
+
+def both_sides(code: Code, matrix: tuple[tuple[int, ...], ...], grid: list[list[Any]]) -> list[list[Any]]:
+    """``matrix @ grid @ matrix^T``."""
+    size = len(grid[0])
+    columns = [[_combine(code, row, [line[j] for line in grid]) for j in range(size)] for row in matrix]
+    return [[_combine(code, row, line) for row in matrix] for line in columns]
+
+
+def addresses(code: Code, table: Any, count: int) -> list[Any]:
+    """The numbers of a table of addresses."""
+    builder = code.builder
+    return [builder.load(builder.inttoptr(code.at(table, 8 * index), INT64.as_pointer())) for index in range(count)]
+
+
+def filter_sides(code: Code, grid: list[list[Any]]) -> list[list[Any]]:
+    """G g G^T."""
+    builder, half = code.builder, code.spread(ir.Constant(code.scalar, 0.5))
+
+    def three_to_four(first: Any, middle: Any, last: Any) -> list[Any]:
+        outer = builder.fmul(builder.fadd(first, last), half)
+        inner = builder.fmul(middle, half)
+        return [first, builder.fadd(outer, inner), builder.fsub(outer, inner), last]
+
+    columns = [three_to_four(*(line[j] for line in grid)) for j in range(3)]
+    return [three_to_four(*(column[i] for column in columns)) for i in range(4)]
+
+
+@intrinsic
+def transform_taps(typing_context, taps, tap_step, size, places, step):
+    """G g G^T of ``size`` bytes of each of nine taps, which lie ``tap_step`` bytes apart."""
+
+    def generate(context, builder, signature, arguments):
+        taps, tap_step, size, places, step = arguments
+        code = Code(builder, types.float32, target())
+        width = INT64(target().vector_bytes)
+        with cgutils.for_range_slice(builder, INT64(0), size, width, intp=INT64) as (offset, _):
+            source, grid = builder.add(taps, offset), []
+            for _i in range(3):
+                grid.append([])
+                for _j in range(3):
+                    grid[-1].append(code.load(source))
+                    source = builder.add(source, tap_step)
+            to = builder.add(places, offset)
+            for line in filter_sides(code, grid):
+                for value in line:
+                    code.store(value, to)
+                    to = builder.add(to, step)
+        return context.get_dummy_value()
+
+    return types.void(*[types.int64] * 5), generate
+
+
+@intrinsic
+def transform_patch(typing_context, pixels, size, patch, step):
+    """B^T d B of one patch. ``pixels``: table of 16 addresses; ``size``: bytes of a pixel, a multiple of a vector.
+
+    Place number i is written at ``patch + i * step``.
+    """
+
+    def generate(context, builder, signature, arguments):
+        pixels, size, patch, step = arguments
+        code = Code(builder, types.float32, target())
+        sources = addresses(code, pixels, PLACES)
+        width = INT64(target().vector_bytes)
+        with cgutils.for_range_slice(builder, INT64(0), size, width, intp=INT64) as (offset, _):
+            grid = [[code.load(builder.add(sources[4 * i + j], offset)) for j in range(4)] for i in range(4)]
+            to = builder.add(patch, offset)
+            for line in both_sides(code, BT, grid):
+                for value in line:
+                    code.store(value, to)
+                    to = builder.add(to, step)
+        return context.get_dummy_value()
+
+    return types.void(*[types.int64] * 4), generate
+
+
+@intrinsic
+def transform_products(typing_context, products, step, size, pixels, bias, residuals, floor):
+    """A^T M A of one patch, plus the bias and the residual, and at least ``floor``: 2x2 outputs.
+
+    ``pixels`` and ``residuals`` are tables of 4 addresses, the second 0 for none; ``bias`` is an address.
+    """
+
+    def generate(context, builder, signature, arguments):
+        products, step, size, pixels, bias, residuals, floor = arguments
+        code = Code(builder, types.float32, target())
+        targets = addresses(code, pixels, 4)
+        more = builder.icmp_signed("!=", residuals, INT64(0))
+        others = addresses(code, builder.select(more, residuals, pixels), 4)
+        least = code.load_spread(floor)
+        width = INT64(target().vector_bytes)
+        with cgutils.for_range_slice(builder, INT64(0), size, width, intp=INT64) as (offset, _):
+            source, grid = builder.add(products, offset), []
+            for _i in range(4):
+                grid.append([])
+                for _j in range(4):
+                    grid[-1].append(code.load(source))
+                    source = builder.add(source, step)
+            first = code.load(builder.add(bias, offset))
+            flat = [value for line in both_sides(code, AT, grid) for value in line]
+            for value, to, other in zip(flat, targets, others, strict=True):
+                total = cgutils.alloca_once_value(builder, builder.fadd(value, first))
+                with builder.if_then(more):
+                    added = builder.fadd(builder.load(total), code.load(builder.add(other, offset)))
+                    builder.store(added, total)
+                code.store(code.maximum(builder.load(total), least), builder.add(to, offset))
+        return context.get_dummy_value()
+
+    return types.void(*[types.int64] * 7), generate
+
+
+# ---- the convolution -------------------------------------------------------------------------------------------------
+
+
+class Plan(NamedTuple):
+    """How the patches are cut into blocks."""
+
+    rows: int  # of patches in an image
+    columns: int
+    patches: int  # in a block
+    blocks: int
+    tiles: np.ndarray
+
+
+@lru_cache(maxsize=512)
+def plan(sweep: Sweep, n: int, channels: int, filters: int, workers: int) -> Plan:
+    """The plan for n images."""
+    rows, columns = -(-sweep.count[0] // 2), -(-sweep.count[1] // 2)
+    total = n * rows * columns
+    patches = max(PATCHES, BLOCK_BYTES // ((channels + filters) * PLACES * 4))
+    blocks = ceil(ceil(total / patches) / workers) * workers
+    tall = target().tile_rows
+    patches = ceil(total / blocks / tall) * tall
+    tiles = rows_table(patches, channels * 4, filters * 4)
+    return Plan(rows, columns, patches, -(-total // patches), tiles)
+
+
+def run_sweep(
+    sweep: Sweep,
+    x: np.ndarray,
+    transformed: np.ndarray,
+    groups: int,
+    y: np.ndarray,
+    bias: np.ndarray | None = None,
+    residual: np.ndarray | None = None,
+    relu: bool = False,
+) -> None:
+    """As ``conv.run_sweep``, with filters from ``transform_filters``."""
+    n, height, width, channels = x.shape
+    filters = y.shape[3]
+    steps = plan(sweep, n, channels, filters, threads())
+    start, least, no_least = zeros(4), floor(x.dtype, relu), floor(x.dtype, relu=False)
+    nothing = np.zeros(max(channels, transformed.shape[1] * transformed.shape[3]), np.float32)
+    numbers = np.array(
+        [
+            tile_function(x.dtype), start.ctypes.data, least.ctypes.data, nothing.ctypes.data,
+            nothing.ctypes.data if bias is None else bias.ctypes.data,
+            x.ctypes.data, n, height, width, channels * 4, sweep.first[0], sweep.first[1],
+            y.ctypes.data, y.shape[1], y.shape[2], filters * 4, 0 if residual is None else residual.ctypes.data,
+            steps.rows, steps.columns, steps.patches, no_least.ctypes.data,
+        ],
+        np.int64,
+    )  # fmt: skip
+    scratch = memory.empty((threads(), steps.patches * PLACES * (channels + filters) * 4 + filters * 4), np.uint8)
+    _share(numbers, steps.tiles, transformed, scratch, steps.blocks)
+
+
+@kernel()
+def _block(numbers, tiles, filters, scratch, block, pixels, outputs, residuals):
+    """The patches of one block: transform, multiply, transform back."""
+    # ``nothing`` is zeros: pixels outside the image, and the offset of the one segment of the reduction.
+    function, start, floor, nothing, bias = numbers[:5]
+    no_floor = numbers[20]
+    x, images, height, width, pixel, top, left = numbers[5:12]
+    y, out_height, out_width, out_pixel, residual, rows, columns, patches = numbers[12:20]
+    first = block * patches
+    count = min(patches, images * rows * columns - first)
+    step, out_step = patches * pixel, patches * out_pixel
+    products = scratch + 16 * step
+    beside = products + 16 * out_step  # outputs that are not there are written here
+    for number in range(count):
+        patch = first + number
+        image, row, column = patch // (rows * columns), patch // columns % rows, patch % columns
+        for i in range(4):
+            h = 2 * row + i + top
+            line = x + (image * height + h) * width * pixel
+            for j in range(4):
+                w = 2 * column + j + left
+                pixels[4 * i + j] = line + w * pixel if 0 <= h < height and 0 <= w < width else nothing
+        transform_patch(address_of(pixels), pixel, scratch + number * pixel, step)
+    lanes = filters.shape[3] // 2
+    length = filters.shape[2]
+    row_bytes = filters.shape[3] * 4
+    for place in range(16):
+        for panel in range(filters.shape[1]):
+            used = min(2 * lanes, out_pixel // 4 - panel * 2 * lanes)
+            weights = address_of(filters[place, panel])
+            ahead = weights + length * row_bytes  # while the tiles work, the next panel is fetched
+            for index in range(len(tiles)):
+                tile = tiles[index]
+                if tile[1] >= count * out_pixel:
+                    break
+                to = products + place * out_step + tile[1] + panel * row_bytes
+                call_tile(
+                    function, tile[2], (used + lanes - 1) // lanes, scratch + place * step + tile[0], pixel, 4,
+                    nothing, 1, length, weights, row_bytes, 0, start, to, out_pixel, used, 0, no_floor, ahead,
+                )  # fmt: skip
+                ahead += 64 * length
+    for number in range(count):
+        patch = first + number
+        image, row, column = patch // (rows * columns), patch // columns % rows, patch % columns
+        for i in range(2):
+            for j in range(2):
+                h, w = 2 * row + i, 2 * column + j
+                away = ((image * out_height + h) * out_width + w) * out_pixel
+                there = h < out_height and w < out_width
+                outputs[2 * i + j] = y + away if there else beside
+                residuals[2 * i + j] = residual + away if there else nothing
+        transform_products(
+            products + number * out_pixel, out_step, out_pixel, address_of(outputs), bias,
+            address_of(residuals) if residual != 0 else 0, floor,
+        )  # fmt: skip
+
+
+@shared_out()
+def _share(numbers, tiles, filters, scratch, blocks):
+    for block in prange(blocks):
+        pixels, outputs = np.empty(16, np.int64), np.empty(4, np.int64)
+        residuals = np.empty(4, np.int64)
+        _block(numbers, tiles, filters, address_of(scratch[get_thread_id()]), block, pixels, outputs, residuals)

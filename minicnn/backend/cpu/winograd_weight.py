@@ -1,0 +1,217 @@
+"""The gradient of a 3x3 convolution at its weight, in Winograd's way: the adjoint of what ``winograd.py`` does.
+
+There Y = A^T [(G g G^T) * (B^T d B)] A is linear in the kernel g. Its gradient is therefore, with dY the cotangent of
+the 2x2 outputs of a patch, and summed over all patches::
+
+    dg = G^T [ (A dY A^T) * (B^T d B) ] G
+
+In each of the 16 places the sum over patches is a matrix product, channels x patches times patches x filters.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba import prange, types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from . import memory, winograd
+from .compiling import kernel, shared_out
+from .microkernel import INT64, Code, address_of, call_tile, tile_function
+from .sweep import Sweep
+from .target import target
+from .tiles import floor, rows_table, zeros
+from .winograd import AT, PLACES, addresses, both_sides, transform_patch
+
+BLOCK_BYTES = 8 << 20  # of transformed pixels and cotangents together; all threads work on one block
+LEAST_PATCHES = 256  # with fewer, the 16 sums of each weight cost more than is saved
+
+A = tuple(zip(*AT, strict=True))
+
+
+def suits(sweep: Sweep, x_shape: tuple[int, ...], filters: int, groups: int, dtype: np.dtype) -> bool:
+    """Whether there is enough to do, and in the right shape."""
+    patches = x_shape[0] * -(-sweep.count[0] // 2) * -(-sweep.count[1] // 2)
+    return patches >= LEAST_PATCHES and winograd.suits(sweep, x_shape, filters, groups, dtype)
+
+
+def sum_sides(code: Code, grid: list[list[Any]]) -> list[list[Any]]:
+    """G^T P G."""
+    builder, half = code.builder, code.spread(ir.Constant(code.scalar, 0.5))
+
+    def four_to_three(first: Any, second: Any, third: Any, last: Any) -> list[Any]:
+        both = builder.fmul(builder.fadd(second, third), half)
+        difference = builder.fmul(builder.fsub(second, third), half)
+        return [builder.fadd(first, both), difference, builder.fadd(both, last)]
+
+    columns = [four_to_three(*(line[j] for line in grid)) for j in range(4)]
+    return [four_to_three(*(column[i] for column in columns)) for i in range(3)]
+
+
+@intrinsic
+def transform_cotangent(typing_context, pixels, size, patch, step):
+    """A dY A^T of the 2x2 cotangents at a table of 4 addresses; otherwise as ``transform_patch``."""
+
+    def generate(context, builder, signature, arguments):
+        pixels, size, patch, step = arguments
+        code = Code(builder, types.float32, target())
+        sources = addresses(code, pixels, 4)
+        width = INT64(target().vector_bytes)
+        with cgutils.for_range_slice(builder, INT64(0), size, width, intp=INT64) as (offset, _):
+            grid = [[code.load(builder.add(sources[2 * i + j], offset)) for j in range(2)] for i in range(2)]
+            to = builder.add(patch, offset)
+            for line in both_sides(code, A, grid):
+                for value in line:
+                    code.store(value, to)
+                    to = builder.add(to, step)
+        return context.get_dummy_value()
+
+    return types.void(*[types.int64] * 4), generate
+
+
+@intrinsic
+def transform_sums(typing_context, places, step, size, taps, tap_step):
+    """G^T P G of ``size`` bytes of each of 16 places, ``step`` bytes apart, into nine taps ``tap_step`` apart."""
+
+    def generate(context, builder, signature, arguments):
+        places, step, size, taps, tap_step = arguments
+        code = Code(builder, types.float32, target())
+        width = INT64(target().vector_bytes)
+        with cgutils.for_range_slice(builder, INT64(0), size, width, intp=INT64) as (offset, _):
+            source, grid = builder.add(places, offset), []
+            for _i in range(4):
+                grid.append([])
+                for _j in range(4):
+                    grid[-1].append(code.load(source))
+                    source = builder.add(source, step)
+            to = builder.add(taps, offset)
+            for line in sum_sides(code, grid):
+                for value in line:
+                    code.store(value, to)
+                    to = builder.add(to, tap_step)
+        return context.get_dummy_value()
+
+    return types.void(*[types.int64] * 5), generate
+
+
+def sums(sweep: Sweep, x: np.ndarray, dy: np.ndarray) -> np.ndarray:
+    """The sums over all images and positions, (9 * C, K), for ``packing.unpack``.
+
+    Args:
+        x: (N, H, W, C), the images that the sweep runs over.
+        dy: (N, oH, oW, K), the cotangents of its positions.
+    """
+    n, height, width, channels = x.shape
+    filters = dy.shape[3]
+    rows, columns = -(-sweep.count[0] // 2), -(-sweep.count[1] // 2)
+    total = n * rows * columns
+    most = max(LEAST_PATCHES, BLOCK_BYTES // ((channels + filters) * PLACES * 4))
+    patches = -(-total // -(-total // most))
+    tiles = _tiles(channels, filters)
+    start, least = zeros(4), floor(x.dtype, relu=False)
+    nothing = np.zeros(max(channels, filters), np.float32)
+    scratch = memory.empty((patches * PLACES * (channels + filters) * 4,), np.uint8)
+    products = memory.empty((PLACES, channels, filters), np.float32)
+    result = memory.empty((9 * channels, filters), np.float32)
+    numbers = np.array(
+        [
+            tile_function(x.dtype), start.ctypes.data, least.ctypes.data, nothing.ctypes.data,
+            x.ctypes.data, height, width, channels * 4, sweep.first[0], sweep.first[1],
+            dy.ctypes.data, dy.shape[1], dy.shape[2], filters * 4, rows, columns, patches,
+            scratch.ctypes.data, scratch.ctypes.data + patches * PLACES * channels * 4, products.ctypes.data,
+        ],
+        np.int64,
+    )  # fmt: skip
+    for first in range(0, total, patches):
+        count = min(patches, total - first)
+        _share_transforms(numbers, first, count)
+        _share_products(numbers, tiles, count, first > 0)
+    _share_results(products.view(np.uint8), result.view(np.uint8), channels, filters * 4)
+    return result
+
+
+@lru_cache(maxsize=64)
+def _tiles(channels: int, filters: int) -> np.ndarray:
+    """Tiles down the channels: where they read among a patch's channels, and write among the sums."""
+    return rows_table(channels, 4, filters * 4)
+
+
+AT_ONCE = 8  # patches in a job
+
+
+@kernel()
+def _transform(numbers, first, count, pixels, cotangents):
+    """Some patches of a block, from number ``first`` of the block's own ``count[1]`` on."""
+    nothing, x, height, width, pixel, top, left, dy, out_height, out_width, out_pixel = numbers[3:14]
+    rows, columns, patches, patch_sums, cotangent_sums = numbers[14:19]
+    for number in range(first, first + count[0]):
+        patch = count[1] + number
+        image, row, column = patch // (rows * columns), patch // columns % rows, patch % columns
+        for i in range(4):
+            h = 2 * row + i + top
+            line = x + (image * height + h) * width * pixel
+            for j in range(4):
+                w = 2 * column + j + left
+                pixels[4 * i + j] = line + w * pixel if 0 <= h < height and 0 <= w < width else nothing
+        for i in range(2):
+            for j in range(2):
+                h, w = 2 * row + i, 2 * column + j
+                there = h < out_height and w < out_width
+                cotangents[2 * i + j] = (
+                    dy + ((image * out_height + h) * out_width + w) * out_pixel if there else nothing
+                )
+        transform_patch(address_of(pixels), pixel, patch_sums + number * pixel, patches * pixel)
+        transform_cotangent(address_of(cotangents), out_pixel, cotangent_sums + number * out_pixel, patches * out_pixel)
+
+
+@shared_out()
+def _share_transforms(numbers, first, count):
+    """Transform ``count`` patches from number ``first`` of all on."""
+    for job in prange((count + AT_ONCE - 1) // AT_ONCE):
+        pixels, cotangents = np.empty(16, np.int64), np.empty(4, np.int64)
+        some = min(AT_ONCE, count - job * AT_ONCE)
+        _transform(numbers, job * AT_ONCE, (some, first), pixels, cotangents)
+
+
+@kernel()
+def _multiply(numbers, tiles, count, further, place):
+    """The product of one place over a block of patches, added to what is there if there were blocks before."""
+    function, start, floor, nothing = numbers[:4]
+    pixel, out_pixel, patches = numbers[7], numbers[13], numbers[16]
+    a = numbers[17] + place * patches * pixel
+    b = numbers[18] + place * patches * out_pixel
+    y = numbers[19] + place * (pixel // 4) * out_pixel
+    width = WIDTH
+    for column in range(0, out_pixel, width):
+        used = min(width, out_pixel - column) // 4
+        vectors = (used * 4 + width // 2 - 1) // (width // 2)
+        for tile in tiles:
+            to = y + tile[1] + column
+            call_tile(
+                function, tile[2], vectors, a + tile[0], 4, pixel, nothing, 1, count, b + column, out_pixel, 0, start,
+                to, out_pixel, used, to if further else 0, floor, b + column,
+            )  # fmt: skip
+
+
+WIDTH = 2 * target().vector_bytes
+
+
+@shared_out()
+def _share_products(numbers, tiles, count, further):
+    for place in prange(16):
+        _multiply(numbers, tiles, count, further, place)
+
+
+@kernel()
+def _result(places, step, size, taps, tap_step):
+    transform_sums(places, step, size, taps, tap_step)
+
+
+@shared_out()
+def _share_results(products, result, channels, size):
+    for c in prange(channels):
+        _result(address_of(products[0, c]), channels * size, size, address_of(result[c]), channels * size)
