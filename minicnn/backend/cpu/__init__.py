@@ -63,7 +63,7 @@ COMPILED: dict[str, tuple[str, Callable[..., int]]] = {
     "sgd_step": ("optimizer", _numbers),
     "adam_step": ("optimizer", _numbers),
 }
-FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
+FLOATS = {np.dtype(np.float32), np.dtype(np.float64)}
 NONE: Mapping[str, Any] = MappingProxyType({})
 
 
@@ -94,11 +94,9 @@ class CpuBackend(ReferenceBackend):
 
 
 def _one_float(args: tuple[Any, ...]) -> bool:
-    """Whether all arrays among the arguments are float32, or all float64."""
-    dtype = args[0].dtype
-    return dtype in FLOATS and all(
-        value.dtype is dtype or value.dtype == dtype for value in args if hasattr(value, "dtype")
-    )
+    """Whether all arrays of floats among the arguments are float32, or all float64."""
+    dtypes = {value.dtype for value in args if isinstance(value, np.ndarray) and value.dtype.kind == "f"}
+    return len(dtypes) == 1 and dtypes <= FLOATS
 
 
 @cache

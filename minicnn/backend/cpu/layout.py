@@ -7,13 +7,18 @@ one the shape of the other, and costs nothing.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numba import prange
 
 from . import memory
-from .compiling import kernel, shared_out
+from .compiling import LOCK, kernel, shared_out
+from .microkernel import copy_bytes
+
+LARGE = 1 << 16  # numbers, to copy with all threads
+JOBS = 16
 
 
 def empty_images(n: int, channels: int, height: int, width: int, dtype: Any) -> np.ndarray:
@@ -27,12 +32,39 @@ def channels_last(x: np.ndarray) -> np.ndarray:
     if view.flags.c_contiguous and view.flags.aligned:
         return view
     copy = memory.empty(view.shape, view.dtype)
-    if x.flags.c_contiguous and x.flags.aligned and x.flags.writeable and x.size > 1 << 16:
+    if x.size > LARGE and pixel_step(x):
+        copy_pixels([x], copy)
+    elif x.flags.c_contiguous and x.flags.aligned and x.flags.writeable and x.size > LARGE:
         n, channels, height, width = x.shape
         _interleave(x.reshape(n, channels, height * width), copy.reshape(n, height * width, channels))
     else:
         copy[...] = view
     return copy
+
+
+def pixel_step(x: np.ndarray) -> int | None:
+    """Bytes from a pixel of images x to the next, if each pixel's channels lie side by side and the pixels at even
+    distances, as those of images and of parts of their channels do; else ``None``.
+    """
+    if x.ndim != 4 or not x.size or not x.flags.aligned or (x.shape[1] > 1 and x.strides[1] != x.itemsize):
+        return None
+    n, channels, height, width = x.shape
+    steps = ((width, x.strides[3], 1), (height, x.strides[2], width), (n, x.strides[0], width * height))
+    found = {stride / pixels for length, stride, pixels in steps if length > 1}  # an axis of length 1 has no step
+    step = int(found.pop()) if found else channels * x.itemsize
+    return step if not found and step >= channels * x.itemsize and step % x.itemsize == 0 else None
+
+
+def copy_pixels(parts: Sequence[np.ndarray], joined: np.ndarray) -> None:
+    """Write images with pixels, one behind the other along the channels, into joined (N, H, W, C)."""
+    table, done = [], joined.ctypes.data
+    for part in parts:
+        size = part.shape[1] * part.itemsize
+        table.append((part.ctypes.data, pixel_step(part), done, size))
+        done += size
+    step = joined.shape[3] * joined.itemsize
+    with LOCK:
+        _copy_pixels(np.array(table, np.int64), step, joined.size // joined.shape[3])
 
 
 def pixels(x: np.ndarray) -> np.ndarray:
@@ -56,6 +88,20 @@ def _interleave_block(planes, first, last, out):
             row = planes[c, start:end]
             for p in range(row.size):
                 out[start + p, c] = row[p]
+
+
+@kernel()
+def _copy_some_pixels(table, step, first, last):
+    for p in range(first, last):
+        for number in range(len(table)):
+            source, source_step, to, size = table[number]
+            copy_bytes(to + p * step, source + p * source_step, size)
+
+
+@shared_out()
+def _copy_pixels(table, step, count):
+    for job in prange(JOBS):
+        _copy_some_pixels(table, step, job * count // JOBS, (job + 1) * count // JOBS)
 
 
 @shared_out()

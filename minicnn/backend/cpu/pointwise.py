@@ -14,7 +14,7 @@ from numba.extending import overload
 
 from . import memory
 from .inputs import channels_last, copied, floats, pixels
-from .layout import empty_images, empty_like_pixels
+from .layout import empty_images, empty_like_pixels, pixel_step
 from .sharing import Task, jobs, task
 
 
@@ -52,17 +52,51 @@ def silu_grad(dy: np.ndarray, x: np.ndarray) -> np.ndarray:
 
 
 def add(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """a + b."""
-    return _elementwise(_add, a, b) if _alike(a, b) else a + b
+    """a + b. Parts of other images, as ``joining.split_channels`` gives them, are read where they lie."""
+    if not _alike(a, b):
+        return a + b
+    if _parts(a, b):
+        total = empty_like_pixels(a)
+        _add_parts(a.dtype, jobs(a.size), _rows(a), _rows(b), _rows(total), a.shape[1])
+        return total
+    return _elementwise(_add, a, b)
 
 
 def add_into(total: np.ndarray, other: np.ndarray) -> None:
     """total += other."""
+    if _alike(total, other) and _parts(total, other) and total.flags.writeable:
+        _add_parts(total.dtype, jobs(total.size), _rows(total), _rows(other), _rows(total), total.shape[1])
+        return
     flat = in_memory_order(total, other) if _alike(total, other) and total.flags.writeable else None
     if flat is None:
         total += other
     else:
         _add_into(total.dtype, jobs(total.size), *flat, flat[0])
+
+
+def _parts(a: np.ndarray, b: np.ndarray) -> bool:
+    """Whether both are images with pixels, and at least one of them a part of others."""
+    steps = pixel_step(a), pixel_step(b)
+    there = None not in steps and a.flags.writeable and b.flags.writeable
+    return there and max(steps) > a.shape[1] * a.itemsize  # type: ignore[type-var, operator]
+
+
+def _rows(x: np.ndarray) -> np.ndarray:
+    """The pixels of images with pixels, with what lies between one's channels and the next's: of each row only the
+    first C numbers are x's.
+    """
+    step = pixel_step(x)
+    assert step is not None
+    return np.lib.stride_tricks.as_strided(x, (x.size // x.shape[1], step // x.itemsize), (step, x.itemsize))
+
+
+@task("T[:,::1], T[:,::1], T[:,::1], int64")
+def _add_parts(job, jobs, a, b, total, count):
+    """total[p, c] = a[p, c] + b[p, c] for c < count."""
+    for p in range(job * a.shape[0] // jobs, (job + 1) * a.shape[0] // jobs):
+        row_a, row_b, out = a[p, :count], b[p, :count], total[p, :count]
+        for c in range(out.size):
+            out[c] = row_a[c] + row_b[c]
 
 
 def scale_channels(x: np.ndarray, gate: np.ndarray) -> np.ndarray:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minicnn.backend.cpu import joining, memory
+from minicnn.backend.cpu import joining, memory, pointwise
 from tests.library.cpu.arrays import CHANNELS, DTYPES, LAYOUTS, SIDES, is_channels_last, laid_out
 from tests.library.strategies import SEEDS, normal
 
@@ -32,7 +32,7 @@ def test_join_and_split(n, lengths, sides, dtype, seed, layouts):
     starts = np.cumsum([0, *lengths])
     for piece, first, last in zip(pieces, starts, starts[1:], strict=False):
         np.testing.assert_array_equal(piece, laid_out(expected, layouts[-1])[:, first:last])
-        assert piece.dtype == dtype and is_channels_last(piece)
+        assert piece.dtype == dtype
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -70,3 +70,25 @@ def test_sizes_that_do_not_fit_are_an_error():
         joining.cat_channels([np.ones((2, 3, 4, 4)), np.ones((2, 3, 4, 5))])
     with pytest.raises(ValueError, match="dimension"):
         joining.cat_channels([np.ones((2, 3, 4, 4)), np.ones((2, 3, 4))])
+
+
+@given(n=st.integers(1, 3), lengths=st.tuples(CHANNELS, CHANNELS), sides=SIDES, dtype=DTYPES, seed=SEEDS)
+def test_pieces_add_up_where_they_lie(n, lengths, sides, dtype, seed):
+    """The gradients of a join are parts of one array; they are added to each other and to whole arrays."""
+    with memory.guarded() as pool:
+        joined = pool.empty((n, *sides, sum(lengths)), dtype).transpose(0, 3, 1, 2)
+        joined[...] = normal(joined.shape, seed)
+        before = joined.copy()
+        piece = joining.split_channels(joined, lengths)[1]
+        whole = pool.empty((n, *sides, lengths[1]), dtype).transpose(0, 3, 1, 2)
+        whole[...] = normal(whole.shape, seed + 1)
+        twice, both = pointwise.add(piece, piece), pointwise.add(whole, piece)
+        assert is_channels_last(twice) and is_channels_last(both)
+        np.testing.assert_array_equal(twice, 2 * before[:, lengths[0] :])
+        np.testing.assert_array_equal(both, whole + before[:, lengths[0] :])
+        pointwise.add_into(whole, piece)
+        np.testing.assert_array_equal(whole, both)
+        np.testing.assert_array_equal(joined, before)
+        pointwise.add_into(piece, whole)
+        np.testing.assert_array_equal(joined[:, : lengths[0]], before[:, : lengths[0]])
+        np.testing.assert_array_equal(piece, both + before[:, lengths[0] :])
