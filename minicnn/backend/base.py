@@ -40,10 +40,12 @@ class Backend(Protocol):
     device_type: str
     xp: Any
 
-    #: Versions of whole operations, by the name of their class in ``minicnn.ops``: objects with ``forward`` and
-    #: ``backward`` like theirs, that compute the same faster. A forward may answer ``NotImplemented``. So may
-    #: ``operations["total"](sum, gradient, in_place)``, which adds two gradients that meet.
-    operations: Mapping[str, Any]
+    @property
+    def operations(self) -> Mapping[str, Any]:
+        """Versions of whole operations, by the name of their class in ``minicnn.ops``: objects with ``forward`` and
+        ``backward`` like theirs, that compute the same faster. A forward may answer ``NotImplemented``. So may
+        ``operations["total"](sum, gradient, in_place)``, which adds two gradients that meet.
+        """
 
     def to_device(self, array: Any) -> Array:
         """A host array as an array of this backend."""

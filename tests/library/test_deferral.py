@@ -267,7 +267,8 @@ def test_whole_models_compiled(name):
     with backend.use("reference"), no_deferral():
         expected = run()
     for index, (got, want) in enumerate(zip(found, expected, strict=True)):
-        np.testing.assert_allclose(got, want, rtol=1e-6, atol=1e-12 + 1e-9 * np.abs(want).max(), err_msg=f"result {index}")
+        near = 1e-12 + 1e-9 * np.abs(want).max()
+        np.testing.assert_allclose(got, want, rtol=1e-6, atol=near, err_msg=f"result {index}")
 
 
 def test_a_densely_connected_layer():

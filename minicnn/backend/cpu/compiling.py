@@ -24,6 +24,7 @@ from typing import Any
 os.environ.setdefault("GOMP_SPINCOUNT", "2000")
 
 import numba  # noqa: E402
+from numba import extending  # noqa: E402
 from numba.core import caching, event  # noqa: E402
 
 from .target import target  # noqa: E402
@@ -49,7 +50,8 @@ def fingerprint() -> str:
 @cache
 def cache_folder() -> Path:
     """Where the machine code is kept: in the user's cache, or where that cannot be written, among temporary files."""
-    chosen = os.environ.get("NUMBA_CACHE_DIR") or numba.config.CACHE_DIR
+    config: Any = numba.config
+    chosen = os.environ.get("NUMBA_CACHE_DIR") or config.CACHE_DIR
     home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     user = os.getuid() if hasattr(os, "getuid") else "user"
     places = [Path(chosen)] if chosen else []
@@ -114,8 +116,9 @@ class _Announcer(event.Listener):
 
 event.register("numba:compile", _Announcer())
 
-kernel = partial(numba.njit, cache=True, nogil=True, error_model="numpy", fastmath=ARITHMETIC)
-shared_out = partial(numba.njit, cache=True, nogil=True, error_model="numpy", fastmath=ARITHMETIC, parallel=True)
+intrinsic: Any = extending.intrinsic  # a function that stands for LLVM code; untyped, as its calls are not Python's
+kernel: Any = partial(numba.njit, cache=True, nogil=True, error_model="numpy", fastmath=ARITHMETIC)
+shared_out: Any = partial(numba.njit, cache=True, nogil=True, error_model="numpy", fastmath=ARITHMETIC, parallel=True)
 
 
 def threads() -> int:

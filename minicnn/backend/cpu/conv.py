@@ -10,7 +10,7 @@ A convolution whose groups have one channel each goes to ``depthwise.py``.
 from __future__ import annotations
 
 from functools import cached_property, lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import get_thread_id, prange
@@ -68,7 +68,8 @@ class Packed:
         y = empty_images(x.shape[0], self.filters, *sweep.count, x.dtype)
         with LOCK:
             pixels = channels_last(x)
-            run, panels = run_sweep, self.panels
+            run: Any = run_sweep
+            panels = self.panels
             if self.depthwise:
                 run = depthwise.run_sweep
             elif winograd.suits(sweep, pixels.shape, self.filters, self.groups, x.dtype):
@@ -87,7 +88,8 @@ def conv2d_input_grad(
     dy: np.ndarray, weight: np.ndarray, x_shape: tuple[int, ...], window: Window, groups: int = 1
 ) -> np.ndarray:
     """See ``reference.conv.conv2d_input_grad``."""
-    dx = empty_images(*x_shape, dy.dtype)
+    n, channels, height, width = x_shape
+    dx = empty_images(n, channels, height, width, dy.dtype)
     sweeps = input_grad_sweeps(window, x_shape[2:])
     source, result = channels_last(dy), channels_last(dx)
     if len(sweeps) < window.stride[0] * window.stride[1]:

@@ -26,9 +26,8 @@ import numpy as np
 from llvmlite import ir
 from numba import cfunc
 from numba.core import cgutils, types
-from numba.extending import intrinsic
 
-from . import compiling  # noqa: F401  (where compiled code is kept)
+from .compiling import intrinsic
 from .target import Target, target
 
 INT64, INT32 = ir.IntType(64), ir.IntType(32)
@@ -274,7 +273,8 @@ def tile_function(dtype: np.dtype, spread: bool = True) -> int:
     vectors: up to ``vectors * lanes of a vector`` numbers. ``y`` and ``residual`` are touched for ``lanes`` only.
     """
     functions = {(4, True): product32, (8, True): product64, (4, False): lanewise32, (8, False): lanewise64}
-    return cfunc(TILE, cache=True)(functions[dtype.itemsize, spread]).address
+    compiled: Any = cfunc(TILE, cache=True)(functions[dtype.itemsize, spread])
+    return compiled.address
 
 
 @intrinsic

@@ -14,10 +14,9 @@ import numpy as np
 from llvmlite import ir
 from numba import prange, types
 from numba.core import cgutils
-from numba.extending import intrinsic
 
 from . import memory
-from .compiling import kernel, shared_out
+from .compiling import intrinsic, kernel, shared_out
 from .microkernel import INT32, INT64, VECTORS, address_of, clear_bytes
 from .target import target
 

@@ -78,7 +78,7 @@ def _parts(a: np.ndarray, b: np.ndarray) -> bool:
     """Whether both are images with pixels, and at least one of them a part of others."""
     steps = pixel_step(a), pixel_step(b)
     there = None not in steps and a.flags.writeable and b.flags.writeable
-    return there and max(steps) > a.shape[1] * a.itemsize  # type: ignore[type-var, operator]
+    return there and max(steps) > a.shape[1] * a.itemsize  # type: ignore[type-var]
 
 
 def _rows(x: np.ndarray) -> np.ndarray:

@@ -17,10 +17,9 @@ import numpy as np
 from llvmlite import ir
 from numba import prange, types
 from numba.core import sigutils
-from numba.extending import intrinsic
 from numba.np import numpy_support
 
-from .compiling import LOCK, shared_out
+from .compiling import LOCK, intrinsic, shared_out
 
 # Multiply-adds may be fused, but ``(x - shift) + y`` never becomes ``x - (shift - y)``.
 ARITHMETIC = {"contract"}
@@ -106,4 +105,4 @@ def _call(typing_context, address, job, jobs, args):
 @shared_out()
 def _share(address, jobs, *args):
     for job in prange(jobs):
-        _call(address, job, jobs, args)  # type: ignore[call-arg]
+        _call(address, job, jobs, args)

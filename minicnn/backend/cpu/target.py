@@ -12,10 +12,10 @@ from __future__ import annotations
 
 import os
 from functools import cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from llvmlite import binding
-from numba.core import config
+from numba.core import config as numba_config
 
 
 class Target(NamedTuple):
@@ -54,6 +54,7 @@ NAMED = {
 @cache
 def target() -> Target:
     """The target of this process: that of ``NUMBA_CPU_NAME`` if it is set, else the host's."""
+    config: Any = numba_config
     named = os.environ.get("NUMBA_CPU_NAME") or config.CPU_NAME
     if named:
         # The longest name counts: "skylake-avx512" begins with "skylake", and is another processor.

@@ -110,7 +110,8 @@ def plan(sweep: Sweep, n: int, channels: int, panels: int, itemsize: int, worker
     runs = sweep.runs
     together = channels < FEW_CHANNELS and len(runs[0]) > 1
     heights = (channels,) if together else split(channels)
-    strips, tiles, stretches, sums_row = [], [], {}, panels * width * itemsize
+    stretches: dict[int, int] = {}
+    strips, tiles, sums_row = [], [], panels * width * itemsize
 
     def stretch(step: int) -> int:
         """Number of the segments for a panel with ``step`` bytes a pixel."""

@@ -28,10 +28,9 @@ import numpy as np
 from llvmlite import ir
 from numba import get_thread_id, prange, types
 from numba.core import cgutils
-from numba.extending import intrinsic
 
 from . import memory
-from .compiling import kernel, shared_out, threads
+from .compiling import intrinsic, kernel, shared_out, threads
 from .microkernel import INT64, Code, address_of, call_tile, tile_function
 from .sweep import Sweep
 from .target import target
@@ -142,7 +141,8 @@ def transform_taps(typing_context, taps, tap_step, size, places, step):
         code = Code(builder, types.float32, target())
         width = INT64(target().vector_bytes)
         with cgutils.for_range_slice(builder, INT64(0), size, width, intp=INT64) as (offset, _):
-            source, grid = builder.add(taps, offset), []
+            source = builder.add(taps, offset)
+            grid: list[list[Any]] = []
             for _i in range(3):
                 grid.append([])
                 for _j in range(3):
@@ -198,7 +198,8 @@ def transform_products(typing_context, products, step, size, pixels, bias, resid
         least = code.load_spread(floor)
         width = INT64(target().vector_bytes)
         with cgutils.for_range_slice(builder, INT64(0), size, width, intp=INT64) as (offset, _):
-            source, grid = builder.add(products, offset), []
+            source = builder.add(products, offset)
+            grid: list[list[Any]] = []
             for _i in range(4):
                 grid.append([])
                 for _j in range(4):

@@ -17,10 +17,9 @@ import numpy as np
 from llvmlite import ir
 from numba import prange, types
 from numba.core import cgutils
-from numba.extending import intrinsic
 
 from . import memory, winograd
-from .compiling import kernel, shared_out
+from .compiling import intrinsic, kernel, shared_out
 from .microkernel import INT64, Code, address_of, call_tile, tile_function
 from .sweep import Sweep
 from .target import target
@@ -82,7 +81,8 @@ def transform_sums(typing_context, places, step, size, taps, tap_step):
         code = Code(builder, types.float32, target())
         width = INT64(target().vector_bytes)
         with cgutils.for_range_slice(builder, INT64(0), size, width, intp=INT64) as (offset, _):
-            source, grid = builder.add(places, offset), []
+            source = builder.add(places, offset)
+            grid: list[list[Any]] = []
             for _i in range(4):
                 grid.append([])
                 for _j in range(4):
