@@ -24,7 +24,7 @@ from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = ("docs/**/*.md", "benchmarks/*.md", "assignments/**/*.md", "solutions/**/*.md")
+PAGES = ("docs/**/*.md", "minicnn/backend/cpu/*.md", "benchmarks/*.md", "assignments/**/*.md", "solutions/**/*.md")
 DOCUMENTS = (ROOT / "README.md", *(page for pattern in PAGES for page in sorted(ROOT.glob(pattern))))
 
 # [`path.py:Symbol.name`](address)

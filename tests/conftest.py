@@ -16,6 +16,7 @@ from threadpoolctl import threadpool_limits
 # Arrays are small here: more threads only wait for each other. The variables are for the processes that tests start.
 for variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(variable, "1")
+os.environ.setdefault("MINICNN_QUIET", "1")  # no word about compiling: what a command writes is compared
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # Numba's threads: waiting must not keep another test's core busy
 threadpool_limits(int(os.environ["OPENBLAS_NUM_THREADS"]), user_api="blas")
 

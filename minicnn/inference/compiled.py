@@ -46,8 +46,6 @@ class CompiledModel:
         Raises:
             RuntimeError: if the model, or a module of it, is in training mode.
         """
-        if SWITCHES.tracer is not None:  # part of a model that is itself being compiled
-            return self.model(x)
         state = state_of(self.model)
         if state.training is not None:
             where = f"its module {state.training!r}" if state.training else "it"
@@ -153,7 +151,7 @@ def _compilable(x: Any) -> bool:
     """Whether there is something to be won, and nobody has asked to see the operations one by one."""
     if not isinstance(x, Tensor) or x.device.type != "cpu" or x.dtype not in (float32, float64) or not x.numel():
         return False
-    if not SWITCHES.deferral or SWITCHES.anomaly:
+    if not SWITCHES.deferral or SWITCHES.anomaly:  # so it is inside a model that is being recorded, too
         return False
     primitives: Any = backend.get(x.device)
     return primitives.name == "cpu" and not primitives.plain and type(x.read()) is np.ndarray

@@ -96,11 +96,9 @@ class Tracer:
         self._values: dict[int, Value] = {}  # by the id of the array
         self._arrays: list[Any] = []  # kept, so that no id is given twice
         self._in_memory: dict[int, list[int]] = {}  # ids of arrays, by the id of the array that owns their memory
-        self._fixed: set[int] = set()  # ids of owners whose memory others see: the input's and the constants'
         self._overwritten: set[int] = set()  # ids of arrays that showed memory which has been written into since
         self._leaves: dict[int, Leaf] = {}
         self._read: dict[int, Tensor] = {}  # constants whose raw numbers were looked at: an index, a factor
-        self._fixed.add(id(owner(x._array)))
         self._know(x._array, self.input)
 
     # ---- what the tape reports -----------------------------------------------------------------------------------
@@ -130,12 +128,12 @@ class Tracer:
         """The numbers of ``result`` are about to be written over those of ``target``."""
         array = target._array
         before, after = self._values.get(id(array)), self.value(result)
-        memory = id(owner(array))
-        if before is None or not before.varies or memory in self._fixed:
+        sharing = self._in_memory.get(id(owner(array)), [])
+        if before is None or not before.varies or any(self._values[other] is self.input for other in sharing):
             self.give_up("it writes into its input or into its own state")
-        elif id(array) in self._overwritten or result.dtype != target.dtype:
-            self.give_up("it writes in place in a way that cannot be followed")
-        self._overwritten.update(other for other in self._in_memory.get(memory, ()) if other != id(array))
+        elif result.dtype != target.dtype:
+            self.give_up("it converts numbers by writing them into a tensor of another dtype")
+        self._overwritten.update(other for other in sharing if other != id(array))
         self._know(array, after)
 
     def seen(self, tensor: Tensor) -> None:
@@ -161,7 +159,6 @@ class Tracer:
             self._know(array, Value(tensor.shape, tensor.dtype, array))
         value = self._values[id(array)]
         if not value.varies:
-            self._fixed.add(id(owner(array)))
             self._leaves.setdefault(id(tensor), Leaf.of(tensor))
         return value
 

@@ -107,7 +107,7 @@ TINY = ladder.Problem(batch=2, channels=3, size=5)
 
 def test_all_rungs_compute_the_same() -> None:
     rungs = ladder.climb(TINY, threads=1, seconds=0)
-    assert [rung.name for rung in rungs] == ["loops", "im2col", "im2col, blocked", "direct", "GPU"]
+    assert [rung.name for rung in rungs] == ["loops", "im2col", "im2col, blocked", "direct", "Winograd", "GPU"]
     assert all(rung.seconds for rung in rungs[:-1]) and all(rung.why for rung in rungs)
 
 
@@ -185,7 +185,7 @@ def test_bench_ladder(command: Command) -> None:
     assert status == 0
     lines = out.splitlines()
     assert lines[0].startswith("3x3 convolution, 3 -> 3 channels, 5 x 5 pixels, batch 2: 0.000e9 multiply-adds")
-    assert [line.split("  ")[0] for line in lines[2:7]] == ["loops", "im2col", "im2col, blocked", "direct", "GPU"]
+    assert [line.split("  ")[0] for line in lines[2:7]] == ["loops", "im2col", "im2col, blocked", "direct", "Winograd", "GPU"]
 
 
 @pytest.mark.parametrize(

@@ -308,9 +308,17 @@ class Of(nn.Module):
         self.conv = nn.Conv2d(3, channels, 3, padding=1)
         self.norm = nn.BatchNorm2d(channels)
         self.function = function
+        self.plain = minicnn.zeros(2)  # no parameter, no buffer
 
     def forward(self, x: minicnn.Tensor) -> Any:
         return self.function(self, x)
+
+
+def repeated(y: Any, times: int) -> Any:
+    """Arrays come and go: a new one may get the place, and the id, of one that is gone."""
+    for _ in range(times):
+        y = y * 1.5 + minicnn.ones(1)
+    return y
 
 
 def of(function: Callable[..., Any]) -> Any:
@@ -352,6 +360,7 @@ class Pair(NamedTuple):
         lambda m, x: F.relu(F.relu(m.conv(x)) + m.conv(x)),
         lambda m, x: (lambda y: y + y)(m.conv(x)),
         lambda m, x: m.conv(x) + m.conv(x)[:1, :1],  # no residual: broadcast
+        lambda m, x: repeated(m.conv(x), 10),
     ],
 )
 def test_whatever_a_model_returns_and_does(function: Callable[..., Any]) -> None:
@@ -481,6 +490,9 @@ def changes() -> dict[str, Callable[[Any], Any]]:
 
     return {
         "a parameter written": lambda m: m.conv.bias.detach().zero_(),
+        "a parameter added to": lambda m: m.conv.bias.detach().add_(1),
+        "an array exchanged": lambda m: setattr(m.conv.weight, "array", m.conv.weight.read() * 2),
+        "an activation exchanged": lambda m: setattr(m, "activation", nn.Sigmoid()),
         "a buffer written": lambda m: m.norm.running_var.fill_(3),
         "through data": lambda m: m.conv.weight.data.mul_(0.5),
         "through an array": lambda m: assign(m.norm.running_mean.numpy()),
@@ -502,13 +514,14 @@ def changes() -> dict[str, Callable[[Any], Any]]:
 @pytest.mark.parametrize("change", changes())
 def test_a_change_of_the_model_is_noticed(change: str) -> None:
     def forward(m: Any, x: Any) -> Any:
-        y = F.relu(m.norm(m.conv(x))) + m.table
+        y = m.activation(m.norm(m.conv(x))) + m.table
         for item in m.listed:
             y = y + item
         return m.hidden[0](y)
 
     model = Of(forward)
     model.table = minicnn.ones(4, 1, 1)
+    model.activation = nn.Tanh()
     model.listed = [minicnn.ones(4, 1, 1)]
     model.hidden = [nn.Conv2d(4, 2, 1)]
     model.hidden[0].eval()
@@ -542,15 +555,17 @@ def test_an_index_of_the_models_own() -> None:
     model = Of(lambda m, x: m.conv(x)[:, m.order][:, m.listed[0]] * float(m.listed[1]))
     model.register_buffer("order", minicnn.tensor([2, 0, 1]))
     model.listed = [minicnn.tensor([1, 0]), minicnn.tensor(3.0)]
-    compiled = minicnn.compile(model.eval())
+    compiled, x = minicnn.compile(model.eval()), images((1, 3, 4, 4))
     with compiling():
         for shape in ((1, 3, 4, 4), (2, 3, 4, 4), (1, 3, 5, 5)):
             compiled(images(shape))
         assert len(compiled.plans) == 3
-        assert_same(compiled, images((1, 3, 4, 4)))
-        for tensor, index, value in ((model.order, 0, 3), (model.listed[0], 1, 2), (model.listed[1], ..., 5.0)):
+        for tensor, index, value in ((model.listed[1], ..., 5.0), (model.listed[0], 1, 2), (model.order, 0, 3)):
+            before = compiled(x).numpy()
             tensor[index] = value
-            assert_same(compiled, images((1, 3, 4, 4)))
+            assert abs(compiled(x).numpy() - before).max() > 1e-3
+            assert_same(compiled, x)
+            compiled(x)
 
 
 def test_training_mode_is_refused() -> None:
@@ -572,8 +587,11 @@ def test_hooks_run() -> None:
     with compiled.model.conv.register_forward_hook(lambda module, args, output: output * 0):
         assert_same(compiled, x)
         assert abs(compiled(x).numpy() - expected).max() > 0.1
-    with compiled.model.norm.register_forward_pre_hook(lambda module, args: (args[0] + 1,)):
-        assert_same(compiled, x)
+    called = []
+    with compiled.model.norm.register_forward_pre_hook(lambda module, args: called.append(module)):
+        for _ in range(3):
+            compiled(x)
+    assert len(called) == 3
     np.testing.assert_array_equal(compiled(x).numpy(), expected)
 
 
@@ -627,6 +645,8 @@ def with_gradients(m: Any, x: Any) -> Any:
         (lambda m, x: m.conv(x) + add_into(m.norm.running_mean, 1).sum(), "its input or into its own state"),
         (lambda m, x: m.conv(x) + add_into(m.norm.running_mean[:2], 1).sum(), "its input or into its own state"),
         (lambda m, x: keep(m, m.conv(x)), "changes the model"),
+        (lambda m, x: m.conv(x) + 0 * len(write(m.plain, 0, 1.0)), "changes the model"),
+        (lambda m, x: add_into(m.conv(x), minicnn.ones(1, 4, 1, 1).double()), "another dtype"),
         (lambda m, x: m.conv(x) + write(m.norm.running_mean, 0, m.norm.running_mean[0] + 1)[0], "used before"),
         (lambda m, x: (lambda c: x * c + write(c, 0, 5.0))(minicnn.ones(6)), "used before"),
         (lambda m, x: (lambda y, v: add_into(y, 1) + v)(*(lambda y: (y, y[:, :]))(m.conv(x))), "a view of a tensor"),

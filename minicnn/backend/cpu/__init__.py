@@ -81,16 +81,18 @@ class CpuBackend(ReferenceBackend):
     @staticmethod
     def deform_im2col(*args: Any) -> Any:
         """Deformable sampling, compiled."""
-        from . import deformable
+        from . import compiling, deformable
 
-        return deformable.deform_im2col(*args)
+        with compiling.LOCK:
+            return deformable.deform_im2col(*args)
 
     @staticmethod
     def deform_im2col_grad(*args: Any) -> Any:
         """The chain rule through deformable sampling, compiled."""
-        from . import deformable
+        from . import compiling, deformable
 
-        return deformable.deform_im2col_grad(*args)
+        with compiling.LOCK:
+            return deformable.deform_im2col_grad(*args)
 
 
 def _one_float(args: tuple[Any, ...]) -> bool:

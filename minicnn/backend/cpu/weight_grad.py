@@ -4,7 +4,7 @@
 
 The sums of a tile are channels x filters. What limits it is that x and dy lie in memory pixel by pixel, so a tile that
 walks over the pixels takes a few numbers out of each, a page apart in the worst case. Therefore a block of some hundred
-pixels is first copied into panels, one for each tile's channels and one for its filters, which stay in the first-level
+pixels is first copied into panels, one for each tile's channels and one for its filters, which stay in the
 cache while all taps use them.
 """
 

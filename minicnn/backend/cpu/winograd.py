@@ -20,6 +20,8 @@ number in float32). An infinity or NaN reaches all outputs whose patch holds it,
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from math import ceil
 from typing import Any, NamedTuple
@@ -54,7 +56,8 @@ def suits(sweep: Sweep, x_shape: tuple[int, ...], filters: int, groups: int, dty
     lanes = target().lanes(4)
     work = n * sweep.count[0] * sweep.count[1] * channels * filters * len(sweep.taps)
     return (
-        dtype == np.float32
+        _allowed
+        and dtype == np.float32
         and groups == 1
         and target().fma
         and sweep.square
@@ -64,6 +67,20 @@ def suits(sweep: Sweep, x_shape: tuple[int, ...], filters: int, groups: int, dty
         and min(sweep.count) >= 4
         and work >= LEAST_WORK
     )
+
+
+_allowed = True
+
+
+@contextmanager
+def unused() -> Iterator[None]:
+    """Inside, every convolution is computed in the direct form, for comparing."""
+    global _allowed
+    before, _allowed = _allowed, False
+    try:
+        yield
+    finally:
+        _allowed = before
 
 
 # ---- the filters -----------------------------------------------------------------------------------------------------
