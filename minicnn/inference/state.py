@@ -41,12 +41,10 @@ def state_of(model: Module) -> State:
     while waiting:
         path, module = waiting.pop()
         own = module.__dict__
-        state.marks.append(id(module))
         if own["training"] and state.training is None:
             state.training = path
         state.hooked |= bool(own["_forward_hooks"] or own["_forward_pre_hooks"])
-        state.kept.append(module)
-        for value in own.values():
+        for value in own.values():  # the dictionaries of its members among them: another module has others
             kind = type(value)
             if kind in PLAIN:
                 state.marks.append(value)

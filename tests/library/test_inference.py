@@ -15,14 +15,16 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 import minicnn
-from minicnn import backend, nn
+from minicnn import backend, models, nn
 from minicnn.backend import cpu
 from minicnn.backend.cpu import memory
 from minicnn.backend.cpu.operations import OPERATIONS as COMPILED
+from minicnn.data.transforms import ImageClassification
 from minicnn.deferral import no_deferral
-from minicnn.models import create_model, list_models, model_entry
+from minicnn.models import create_model, list_models, model_entry, prediction
 from minicnn.models.alexnet import AlexNet
 from minicnn.models.densenet import DenseNet
 from minicnn.models.efficientnet import EfficientNet
@@ -178,6 +180,32 @@ def test_what_becomes_of_a_resnet() -> None:
     (plan,) = compiled.plans.values()
     versions = {str(step): step.version for step in plan.steps if hasattr(step, "version")}
     assert all(versions[name] is COMPILED[name] for name in ("MaxPool2d", "Linear"))
+
+
+def test_what_nobody_wants_is_not_computed() -> None:
+    compiled = of(lambda m, x: (F.silu(m.conv(x)), F.max_pool2d(m.conv(x), 2))[1])
+    assert_same(compiled, images((1, 3, 6, 6)))
+    assert shown(compiled) == ["Conv2d", "MaxPool2d"]
+
+
+def test_predictions_are_compiled_where_that_pays(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Full batches, if there are several; the guesses are the same."""
+    model = calibrated(randomised(create_model("resnet20")), images((8, 3, 32, 32)))
+    rng = np.random.default_rng(0)
+    pictures = [Image.fromarray(rng.integers(0, 256, (32, 32, 3), np.uint8)) for _ in range(7)]
+    transform = ImageClassification(32, 32, (0.5,) * 3, (0.25,) * 3)
+    made: list[Any] = []
+    monkeypatch.setattr(prediction, "compile", lambda model: made.append(minicnn.compile(model)) or made[-1])
+    classifier = models.Classifier("resnet20", model, transform, tuple("abcdefghij"), 3)
+    few = list(classifier.predict(pictures, batch_size=7))
+    assert not made
+    found = list(classifier.predict(pictures, batch_size=3))
+    (compiled,) = made
+    assert [shape for shape, _ in compiled.plans] == [(3, 3, 32, 32)]
+    for guessed, expected in zip(found, few, strict=True):
+        for guess, wanted in zip(guessed.guesses, expected.guesses, strict=True):
+            assert (guess.index, guess.label) == (wanted.index, wanted.label)
+            np.testing.assert_allclose(guess.probability, wanted.probability, rtol=1e-4)
 
 
 def test_what_becomes_of_a_densenet() -> None:
@@ -492,7 +520,7 @@ def changes() -> dict[str, Callable[[Any], Any]]:
         "a parameter written": lambda m: m.conv.bias.detach().zero_(),
         "a parameter added to": lambda m: m.conv.bias.detach().add_(1),
         "an array exchanged": lambda m: setattr(m.conv.weight, "array", m.conv.weight.read() * 2),
-        "an activation exchanged": lambda m: setattr(m, "activation", nn.Sigmoid()),
+        "an activation exchanged": lambda m: setattr(m, "activation", nn.Sigmoid().eval()),
         "a buffer written": lambda m: m.norm.running_var.fill_(3),
         "through data": lambda m: m.conv.weight.data.mul_(0.5),
         "through an array": lambda m: assign(m.norm.running_mean.numpy()),
@@ -560,7 +588,7 @@ def test_an_index_of_the_models_own() -> None:
         for shape in ((1, 3, 4, 4), (2, 3, 4, 4), (1, 3, 5, 5)):
             compiled(images(shape))
         assert len(compiled.plans) == 3
-        for tensor, index, value in ((model.listed[1], ..., 5.0), (model.listed[0], 1, 2), (model.order, 0, 3)):
+        for tensor, index, value in ((model.listed[1], ..., 5.0), (model.listed[0], 1, 2), (model.order, 1, 3)):
             before = compiled(x).numpy()
             tensor[index] = value
             assert abs(compiled(x).numpy() - before).max() > 1e-3
@@ -672,6 +700,16 @@ def test_a_recording_that_would_not_hold_is_not_used(function: Callable[..., Any
     assert len(warned) == 1 and "Of is not compiled for inputs of shape (2, 3, 6, 6)" in warned[0], warned
     assert reason in warned[0]
     assert not compiled.plans
+
+
+def test_a_tensor_of_the_model_as_its_input() -> None:
+    """Then the recording could not tell the two."""
+    model = randomised(Of(lambda m, x: F.relu(m.conv(x)) + m.template.sum()))
+    model.template = images((2, 3, 6, 6))
+    compiled = minicnn.compile(model)
+    with pytest.warns(UserWarning, match="its input is one of its own tensors"):
+        assert_close(compiled(model.template), plainly(model, model.template), 1e-4)
+    assert_same(compiled, images((2, 3, 6, 6), seed=1))
 
 
 def test_writing_in_place_is_followed() -> None:
