@@ -1,6 +1,7 @@
 """One convolution, computed in every way there is: what each rung of the ladder gains, and what memory it takes.
 
-loops -> im2col -> im2col, one image at a time -> direct -> Winograd's form of it -> GPU. All give the same numbers, which is checked.
+loops -> im2col -> im2col, one image at a time -> direct -> Winograd -> GPU. All give the same numbers, which is
+checked.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ LINE = 64  # bytes of a line of the cache: a vector that begins on one is loaded
 SEGMENT = 1 << 30  # bytes of address space; only what has been used takes memory
 PAGE = 4096
 # Arrays that all begin at the same place in a page would compete for the same lines of the cache.
-STAGGER = 17 * 64
+STAGGER, TURNS = 17 * 64, 16
 
 
 class Segment:
@@ -95,6 +95,8 @@ class Pool:
     def __init__(self) -> None:
         self.segments: list[Segment] = []
         self.returned: deque[tuple[Segment, int, int]] = deque()
+        # What has come back, by its length, for the next array of that length: a training step asks for the same again.
+        self.ready: dict[int, list[tuple[Segment, int]]] = {}
         self.lock = threading.Lock()
         self.in_use = self.peak = self.turn = 0
 
@@ -107,9 +109,9 @@ class Pool:
         if size < LARGE:
             return _small(size).view(dtype).reshape(shape)
         with self.lock:
-            self.turn = (self.turn + 1) % 16
+            self.turn = (self.turn + 1) % TURNS
             offset = self.turn * STAGGER
-            length = -(-(size + offset) // PAGE) * PAGE
+            length = -(-(size + TURNS * STAGGER) // PAGE) * PAGE
             segment, start = self._take(length)
             self.in_use += length
             self.peak = max(self.peak, self.in_use)
@@ -117,6 +119,9 @@ class Pool:
 
     def _take(self, length: int) -> tuple[Segment, int]:
         self._collect()
+        if self.ready.get(length):
+            return self.ready[length].pop()
+        self._join()
         for segment in self.segments:
             start = segment.take(length)
             if start is not None:
@@ -130,13 +135,21 @@ class Pool:
         """Take back what has been returned since."""
         while self.returned:
             segment, start, length = self.returned.popleft()
-            segment.give(start, length)
+            self.ready.setdefault(length, []).append((segment, start))
             self.in_use -= length
+
+    def _join(self) -> None:
+        """Make free stretches of what lies ready."""
+        for length, places in self.ready.items():
+            for segment, start in places:
+                segment.give(start, length)
+        self.ready.clear()
 
     def release(self) -> None:
         """Give the memory of all free stretches back to the system; the address space stays."""
         with self.lock:
             self._collect()
+            self._join()
             for segment in self.segments:
                 for start, length in segment.free:
                     if hasattr(mmap, "MADV_DONTNEED"):

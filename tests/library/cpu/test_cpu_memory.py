@@ -31,7 +31,7 @@ def test_arrays_never_overlap_and_all_memory_comes_back(requests: list[tuple[int
     held.clear()
     gc.collect()
     pool.empty((memory.LARGE,), np.uint8)
-    pool._collect()
+    pool.release()
     assert pool.in_use == 0
     assert [segment.free for segment in pool.segments] == [[(0, memory.SEGMENT)]]
 
