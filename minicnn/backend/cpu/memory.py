@@ -42,12 +42,8 @@ class Segment:
         self.free = [(0, size)]
 
     def take(self, length: int) -> int | None:
-        """The start of a free stretch of ``length`` bytes: of those that fit the shortest, then the lowest."""
-        best = min(
-            (index for index, (_, room) in enumerate(self.free) if room >= length),
-            key=lambda index: self.free[index][1],
-            default=None,
-        )
+        """The start of a free stretch of ``length`` bytes, the lowest: memory that has been used before comes first."""
+        best = next((index for index, (_, room) in enumerate(self.free) if room >= length), None)
         if best is None:
             return None
         start, room = self.free.pop(best)
