@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import Any
 
 # Between two kernels the threads wait in a loop for the next. GNU OpenMP lets them do so for many milliseconds, in
-# which they keep the core from whoever else could run, such as the thread they are waiting for. A tenth of one is
+# which they keep the core from whoever else could run, such as the thread they are waiting for. About one is
 # enough here.
-os.environ.setdefault("GOMP_SPINCOUNT", "2000")
+os.environ.setdefault("GOMP_SPINCOUNT", "20000")
 
 import numba  # noqa: E402
 from numba import extending  # noqa: E402

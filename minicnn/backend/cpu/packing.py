@@ -20,6 +20,8 @@ from .compiling import intrinsic, kernel, shared_out
 from .microkernel import INT32, INT64, VECTORS, address_of, clear_bytes
 from .target import target
 
+FEW_CHANNELS = 8  # with fewer, the gradient at the weight takes the taps of a kernel's row together
+
 
 def pack(
     weight: np.ndarray,
@@ -223,7 +225,7 @@ def turn(size, source, loads, rows, columns, target_address, stores, written):
 def copy_strips(typing_context, target_address, target_step, source, source_step, count, size):
     """``count`` strips of ``size`` bytes (a multiple of 4), steps in bytes: the same channels of neighbouring pixels.
 
-    A strip is at most as long as two vectors or a tile's rows. Nothing beyond it is read or written.
+    A strip is at most as long as two vectors, a tile's rows or ``FEW_CHANNELS``. Nothing beyond it is touched.
     """
 
     def generate(context, builder, signature, arguments):
@@ -231,7 +233,8 @@ def copy_strips(typing_context, target_address, target_step, source, source_step
         bytes_wide = target().vector_bytes
         lanes = bytes_wide // 4
         vector = ir.VectorType(INT32, lanes)
-        parts = -(-max(VECTORS * bytes_wide, 8 * target().tile_rows) // bytes_wide)
+        longest = max(VECTORS * bytes_wide, 8 * target().tile_rows, 8 * FEW_CHANNELS)
+        parts = -(-longest // bytes_wide)
         suffix = f"v{lanes}i32.p0"
         numbers = ir.Constant(vector, list(range(lanes)))
         undefined, zero = ir.Constant(vector, ir.Undefined), ir.Constant(vector, None)

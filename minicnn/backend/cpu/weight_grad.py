@@ -21,7 +21,7 @@ from . import depthwise, memory, winograd_weight
 from .compiling import LOCK, kernel, shared_out, threads
 from .layout import channels_last
 from .microkernel import VECTORS, address_of, call_tile, clear_bytes, tile_function
-from .packing import copy_strips, unpack
+from .packing import FEW_CHANNELS, copy_strips, unpack
 from .sweep import Sweep, forward_sweep, pointwise_sweep
 from .target import target
 from .tiles import cuts, floor, split, zeros
@@ -29,7 +29,6 @@ from .tiles import cuts, floor, split, zeros
 PIXELS = 128, 400  # positions in a block, at least and at most
 BLOCK_BYTES = 1 << 20  # of the panels of a block, together
 AT_ONCE = 32  # pixels of which all strips are copied in turn: then memory is read in the order in which it lies
-FEW_CHANNELS = 8  # with fewer, the taps of a kernel's row are taken together
 
 # Columns of the table of strips: from which byte of a pixel, how many bytes, where the panel begins.
 FROM, SIZE, PANEL = range(3)

@@ -75,11 +75,11 @@ def test_a_store_that_runs_over_is_caught() -> None:
     """One number too many, as a wrong mask would write it: the guard zones have to see it."""
     lanes = target().lanes(4)
     zeros, least, segments = np.zeros(2 * lanes, np.float32), np.full(1, -np.inf, np.float32), np.zeros(1, np.int64)
-    with pytest.raises(AssertionError, match="4 bytes after an array of 20"), memory.guarded() as pool:
-        y = pool.empty((5,), "float32")
+    with pytest.raises(AssertionError, match=f"4 bytes after an array of {4 * (lanes - 1)}"), memory.guarded() as pool:
+        y = pool.empty((lanes - 1,), "float32")
         run_tile(
             tile_function(np.dtype("float32")), 1, 1, zeros.ctypes.data, 0, 0, segments.ctypes.data, 1, 1,
-            zeros.ctypes.data, 0, 0, zeros.ctypes.data, y.ctypes.data, 0, 5 + 1, 0, least.ctypes.data, y.ctypes.data,
+            zeros.ctypes.data, 0, 0, zeros.ctypes.data, y.ctypes.data, 0, lanes, 0, least.ctypes.data, y.ctypes.data,
         )  # fmt: skip
 
 
