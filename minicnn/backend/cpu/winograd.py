@@ -24,27 +24,23 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from math import ceil
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from llvmlite import ir
-from numba import get_thread_id, prange, types
-from numba.core import cgutils
+from numba import get_thread_id, prange
 
 from . import memory
-from .compiling import intrinsic, kernel, shared_out, threads
-from .microkernel import INT64, Code, address_of, call_tile, tile_function
+from .compiling import kernel, shared_out, threads
+from .microkernel import address_of, call_tile, tile_function
 from .sweep import Sweep
 from .target import target
 from .tiles import floor, rows_table, zeros
+from .winograd_transforms import corner, find_pixels, transform_patch, transform_products, transform_taps
 
 PLACES = 16  # of a 4x4 patch
 BLOCK_BYTES = 1 << 20  # of a block's patches and products together
 PATCHES = 56  # in a block at least, so that the filters are not fetched too often
 LEAST_WORK = 1 << 23  # multiply-adds, below which the transforms are not worth it
-
-BT = ((1, 0, -1, 0), (0, 1, 1, 0), (0, -1, 1, 0), (0, 1, 0, -1))
-AT = ((1, 1, 1, 0), (0, 1, -1, -1))
 
 
 def suits(sweep: Sweep, x_shape: tuple[int, ...], filters: int, groups: int, dtype: np.dtype) -> bool:
@@ -107,132 +103,6 @@ def _share_filters(panels, transformed):
         _transform_panel(
             address_of(panels[panel]), address_of(transformed[0, panel]), size, size * transformed.shape[1]
         )
-
-
-# ---- the transforms, as LLVM code: streams of vectors in, streams of vectors out -------------------------------------
-
-
-def _combine(code: Code, factors: tuple[int, ...], values: list[Any]) -> Any:
-    """The sum of some values and the negatives of others."""
-    total = None
-    for factor, value in sorted(zip(factors, values, strict=True), key=lambda pair: -pair[0]):
-        if factor == 1:
-            total = value if total is None else code.builder.fadd(total, value)
-        elif factor == -1:
-            total = code.builder.fneg(value) if total is None else code.builder.fsub(total, value)
-    return total
-
-
-def both_sides(code: Code, matrix: tuple[tuple[int, ...], ...], grid: list[list[Any]]) -> list[list[Any]]:
-    """``matrix @ grid @ matrix^T``."""
-    size = len(grid[0])
-    columns = [[_combine(code, row, [line[j] for line in grid]) for j in range(size)] for row in matrix]
-    return [[_combine(code, row, line) for row in matrix] for line in columns]
-
-
-def addresses(code: Code, table: Any, count: int) -> list[Any]:
-    """The numbers of a table of addresses."""
-    builder = code.builder
-    return [builder.load(builder.inttoptr(code.at(table, 8 * index), INT64.as_pointer())) for index in range(count)]
-
-
-def filter_sides(code: Code, grid: list[list[Any]]) -> list[list[Any]]:
-    """G g G^T."""
-    builder, half = code.builder, code.spread(ir.Constant(code.scalar, 0.5))
-
-    def three_to_four(first: Any, middle: Any, last: Any) -> list[Any]:
-        outer = builder.fmul(builder.fadd(first, last), half)
-        inner = builder.fmul(middle, half)
-        return [first, builder.fadd(outer, inner), builder.fsub(outer, inner), last]
-
-    columns = [three_to_four(*(line[j] for line in grid)) for j in range(3)]
-    return [three_to_four(*(column[i] for column in columns)) for i in range(4)]
-
-
-@intrinsic
-def transform_taps(typing_context, taps, tap_step, size, places, step):
-    """G g G^T of ``size`` bytes of each of nine taps, which lie ``tap_step`` bytes apart."""
-
-    def generate(context, builder, signature, arguments):
-        taps, tap_step, size, places, step = arguments
-        code = Code(builder, types.float32, target())
-        width = INT64(target().vector_bytes)
-        with cgutils.for_range_slice(builder, INT64(0), size, width, intp=INT64) as (offset, _):
-            source = builder.add(taps, offset)
-            grid: list[list[Any]] = []
-            for _i in range(3):
-                grid.append([])
-                for _j in range(3):
-                    grid[-1].append(code.load(source))
-                    source = builder.add(source, tap_step)
-            to = builder.add(places, offset)
-            for line in filter_sides(code, grid):
-                for value in line:
-                    code.store(value, to)
-                    to = builder.add(to, step)
-        return context.get_dummy_value()
-
-    return types.void(*[types.int64] * 5), generate
-
-
-@intrinsic
-def transform_patch(typing_context, pixels, size, patch, step):
-    """B^T d B of one patch. ``pixels``: table of 16 addresses; ``size``: bytes of a pixel, a multiple of a vector.
-
-    Place number i is written at ``patch + i * step``.
-    """
-
-    def generate(context, builder, signature, arguments):
-        pixels, size, patch, step = arguments
-        code = Code(builder, types.float32, target())
-        sources = addresses(code, pixels, PLACES)
-        width = INT64(target().vector_bytes)
-        with cgutils.for_range_slice(builder, INT64(0), size, width, intp=INT64) as (offset, _):
-            grid = [[code.load(builder.add(sources[4 * i + j], offset)) for j in range(4)] for i in range(4)]
-            to = builder.add(patch, offset)
-            for line in both_sides(code, BT, grid):
-                for value in line:
-                    code.store(value, to)
-                    to = builder.add(to, step)
-        return context.get_dummy_value()
-
-    return types.void(*[types.int64] * 4), generate
-
-
-@intrinsic
-def transform_products(typing_context, products, step, size, pixels, bias, residuals, floor):
-    """A^T M A of one patch, plus the bias and the residual, and at least ``floor``: 2x2 outputs.
-
-    ``pixels`` and ``residuals`` are tables of 4 addresses, the second 0 for none; ``bias`` is an address.
-    """
-
-    def generate(context, builder, signature, arguments):
-        products, step, size, pixels, bias, residuals, floor = arguments
-        code = Code(builder, types.float32, target())
-        targets = addresses(code, pixels, 4)
-        more = builder.icmp_signed("!=", residuals, INT64(0))
-        others = addresses(code, builder.select(more, residuals, pixels), 4)
-        least = code.load_spread(floor)
-        width = INT64(target().vector_bytes)
-        with cgutils.for_range_slice(builder, INT64(0), size, width, intp=INT64) as (offset, _):
-            source = builder.add(products, offset)
-            grid: list[list[Any]] = []
-            for _i in range(4):
-                grid.append([])
-                for _j in range(4):
-                    grid[-1].append(code.load(source))
-                    source = builder.add(source, step)
-            first = code.load(builder.add(bias, offset))
-            flat = [value for line in both_sides(code, AT, grid) for value in line]
-            for value, to, other in zip(flat, targets, others, strict=True):
-                total = cgutils.alloca_once_value(builder, builder.fadd(value, first))
-                with builder.if_then(more):
-                    added = builder.fadd(builder.load(total), code.load(builder.add(other, offset)))
-                    builder.store(added, total)
-                code.store(code.maximum(builder.load(total), least), builder.add(to, offset))
-        return context.get_dummy_value()
-
-    return types.void(*[types.int64] * 7), generate
 
 
 # ---- the convolution -------------------------------------------------------------------------------------------------
@@ -306,14 +176,9 @@ def _block(numbers, tiles, filters, scratch, block, pixels, outputs, residuals):
     beside = products + 16 * out_step  # outputs that are not there are written here
     for number in range(count):
         patch = first + number
-        image, row, column = patch // (rows * columns), patch // columns % rows, patch % columns
-        for i in range(4):
-            h = 2 * row + i + top
-            line = x + (image * height + h) * width * pixel
-            for j in range(4):
-                w = 2 * column + j + left
-                pixels[4 * i + j] = line + w * pixel if 0 <= h < height and 0 <= w < width else nothing
-        transform_patch(address_of(pixels), pixel, scratch + number * pixel, step)
+        image, row, column = corner(patch, rows, columns)
+        table = find_pixels(pixels, 4, x, image, row + top, column + left, height, width, pixel, nothing)
+        transform_patch(table, pixel, scratch + number * pixel, step)
     lanes = filters.shape[3] // 2
     length = filters.shape[2]
     row_bytes = filters.shape[3] * 4
@@ -334,18 +199,12 @@ def _block(numbers, tiles, filters, scratch, block, pixels, outputs, residuals):
                 ahead += 64 * length
     for number in range(count):
         patch = first + number
-        image, row, column = patch // (rows * columns), patch // columns % rows, patch % columns
-        for i in range(2):
-            for j in range(2):
-                h, w = 2 * row + i, 2 * column + j
-                away = ((image * out_height + h) * out_width + w) * out_pixel
-                there = h < out_height and w < out_width
-                outputs[2 * i + j] = y + away if there else beside
-                residuals[2 * i + j] = residual + away if there else nothing
-        transform_products(
-            products + number * out_pixel, out_step, out_pixel, address_of(outputs), bias,
-            address_of(residuals) if residual != 0 else 0, floor,
-        )  # fmt: skip
+        image, row, column = corner(patch, rows, columns)
+        to = find_pixels(outputs, 2, y, image, row, column, out_height, out_width, out_pixel, beside)
+        more = 0
+        if residual != 0:
+            more = find_pixels(residuals, 2, residual, image, row, column, out_height, out_width, out_pixel, nothing)
+        transform_products(products + number * out_pixel, out_step, out_pixel, to, bias, more, floor)
 
 
 @shared_out()

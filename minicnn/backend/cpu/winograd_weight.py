@@ -11,91 +11,27 @@ In each of the 16 places the sum over patches is a matrix product, channels x pa
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
-from llvmlite import ir
-from numba import prange, types
-from numba.core import cgutils
+from numba import prange
 
 from . import memory, winograd
-from .compiling import intrinsic, kernel, shared_out
-from .microkernel import INT64, Code, address_of, call_tile, tile_function
+from .compiling import kernel, shared_out
+from .microkernel import address_of, call_tile, tile_function
 from .sweep import Sweep
 from .target import target
 from .tiles import floor, rows_table, zeros
-from .winograd import AT, PLACES, addresses, both_sides, transform_patch
+from .winograd import PLACES
+from .winograd_transforms import corner, find_pixels, transform_cotangent, transform_patch, transform_sums
 
 BLOCK_BYTES = 8 << 20  # of transformed pixels and cotangents together; all threads work on one block
 LEAST_PATCHES = 256  # with fewer, the 16 sums of each weight cost more than is saved
-
-A = tuple(zip(*AT, strict=True))
 
 
 def suits(sweep: Sweep, x_shape: tuple[int, ...], filters: int, groups: int, dtype: np.dtype) -> bool:
     """Whether there is enough to do, and in the right shape."""
     patches = x_shape[0] * -(-sweep.count[0] // 2) * -(-sweep.count[1] // 2)
     return patches >= LEAST_PATCHES and winograd.suits(sweep, x_shape, filters, groups, dtype)
-
-
-def sum_sides(code: Code, grid: list[list[Any]]) -> list[list[Any]]:
-    """G^T P G."""
-    builder, half = code.builder, code.spread(ir.Constant(code.scalar, 0.5))
-
-    def four_to_three(first: Any, second: Any, third: Any, last: Any) -> list[Any]:
-        both = builder.fmul(builder.fadd(second, third), half)
-        difference = builder.fmul(builder.fsub(second, third), half)
-        return [builder.fadd(first, both), difference, builder.fadd(both, last)]
-
-    columns = [four_to_three(*(line[j] for line in grid)) for j in range(4)]
-    return [four_to_three(*(column[i] for column in columns)) for i in range(3)]
-
-
-@intrinsic
-def transform_cotangent(typing_context, pixels, size, patch, step):
-    """A dY A^T of the 2x2 cotangents at a table of 4 addresses; otherwise as ``transform_patch``."""
-
-    def generate(context, builder, signature, arguments):
-        pixels, size, patch, step = arguments
-        code = Code(builder, types.float32, target())
-        sources = addresses(code, pixels, 4)
-        width = INT64(target().vector_bytes)
-        with cgutils.for_range_slice(builder, INT64(0), size, width, intp=INT64) as (offset, _):
-            grid = [[code.load(builder.add(sources[2 * i + j], offset)) for j in range(2)] for i in range(2)]
-            to = builder.add(patch, offset)
-            for line in both_sides(code, A, grid):
-                for value in line:
-                    code.store(value, to)
-                    to = builder.add(to, step)
-        return context.get_dummy_value()
-
-    return types.void(*[types.int64] * 4), generate
-
-
-@intrinsic
-def transform_sums(typing_context, places, step, size, taps, tap_step):
-    """G^T P G of ``size`` bytes of each of 16 places, ``step`` bytes apart, into nine taps ``tap_step`` apart."""
-
-    def generate(context, builder, signature, arguments):
-        places, step, size, taps, tap_step = arguments
-        code = Code(builder, types.float32, target())
-        width = INT64(target().vector_bytes)
-        with cgutils.for_range_slice(builder, INT64(0), size, width, intp=INT64) as (offset, _):
-            source = builder.add(places, offset)
-            grid: list[list[Any]] = []
-            for _i in range(4):
-                grid.append([])
-                for _j in range(4):
-                    grid[-1].append(code.load(source))
-                    source = builder.add(source, step)
-            to = builder.add(taps, offset)
-            for line in sum_sides(code, grid):
-                for value in line:
-                    code.store(value, to)
-                    to = builder.add(to, tap_step)
-        return context.get_dummy_value()
-
-    return types.void(*[types.int64] * 5), generate
 
 
 def sums(sweep: Sweep, x: np.ndarray, dy: np.ndarray) -> np.ndarray:
@@ -150,22 +86,11 @@ def _transform(numbers, first, count, pixels, cotangents):
     rows, columns, patches, patch_sums, cotangent_sums = numbers[14:19]
     for number in range(first, first + count[0]):
         patch = count[1] + number
-        image, row, column = patch // (rows * columns), patch // columns % rows, patch % columns
-        for i in range(4):
-            h = 2 * row + i + top
-            line = x + (image * height + h) * width * pixel
-            for j in range(4):
-                w = 2 * column + j + left
-                pixels[4 * i + j] = line + w * pixel if 0 <= h < height and 0 <= w < width else nothing
-        for i in range(2):
-            for j in range(2):
-                h, w = 2 * row + i, 2 * column + j
-                there = h < out_height and w < out_width
-                cotangents[2 * i + j] = (
-                    dy + ((image * out_height + h) * out_width + w) * out_pixel if there else nothing
-                )
-        transform_patch(address_of(pixels), pixel, patch_sums + number * pixel, patches * pixel)
-        transform_cotangent(address_of(cotangents), out_pixel, cotangent_sums + number * out_pixel, patches * out_pixel)
+        image, row, column = corner(patch, rows, columns)
+        table = find_pixels(pixels, 4, x, image, row + top, column + left, height, width, pixel, nothing)
+        transform_patch(table, pixel, patch_sums + number * pixel, patches * pixel)
+        table = find_pixels(cotangents, 2, dy, image, row, column, out_height, out_width, out_pixel, nothing)
+        transform_cotangent(table, out_pixel, cotangent_sums + number * out_pixel, patches * out_pixel)
 
 
 @shared_out()

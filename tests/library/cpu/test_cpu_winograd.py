@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minicnn.backend.base import Window
-from minicnn.backend.cpu import conv, memory, weight_grad, winograd, winograd_weight
+from minicnn.backend.cpu import conv, memory, weight_grad, winograd, winograd_transforms, winograd_weight
 from minicnn.backend.cpu.sweep import forward_sweep, input_grad_sweeps
 from minicnn.backend.cpu.target import target
 from minicnn.backend.reference import conv as reference
@@ -134,5 +134,5 @@ def test_the_matrices_are_winograds() -> None:
     for i in range(3):
         for j in range(4):
             g, d = np.eye(3)[i], np.eye(4)[j]
-            found = np.array(winograd.AT) @ ((g_matrix @ g) * (np.array(winograd.BT) @ d))
+            found = np.array(winograd_transforms.AT) @ ((g_matrix @ g) * (np.array(winograd_transforms.BT) @ d))
             assert np.array_equal(found, np.correlate(d, g, "valid"))
