@@ -8,6 +8,7 @@ first call that needs it.
 from __future__ import annotations
 
 import importlib
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
@@ -95,10 +96,31 @@ class CpuBackend(ReferenceBackend):
             return deformable.deform_im2col_grad(*args)
 
 
-def _one_float(args: tuple[Any, ...]) -> bool:
-    """Whether all arrays of floats among the arguments are float32, or all float64."""
+def worth_it(work: int, args: tuple[Any, ...]) -> bool:
+    """Whether compiled code is to do this work: enough of it, on float32 or on float64 and not on both."""
+    if work < SMALL:
+        return False
     dtypes = {value.dtype for value in args if isinstance(value, np.ndarray) and value.dtype.kind == "f"}
-    return len(dtypes) == 1 and dtypes <= FLOATS
+    return len(dtypes) == 1 and dtypes <= FLOATS and usable()
+
+
+@cache
+def usable() -> bool:
+    """Whether compiled code works on this host. Where it does not, one warning says so, and NumPy computes."""
+    try:
+        from .matmul import product
+
+        a, b = np.arange(6, dtype=np.float32).reshape(2, 3), np.arange(12, dtype=np.float32).reshape(3, 4)
+        if not np.array_equal(product(a, b), np.matmul(a, b)):
+            raise ArithmeticError("a product of small matrices came out wrong")
+    except Exception as error:
+        warnings.warn(
+            f"the kernels for the CPU do not work on this host, so NumPy computes: {type(error).__name__}: {error}",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+        return False
+    return True
 
 
 @cache
@@ -114,7 +136,7 @@ def _choosing(name: str, module: str, work: Callable[..., int]) -> Callable[...,
     compiled = cache(lambda: getattr(importlib.import_module(f".{module}", __name__), name))
 
     def primitive(self: CpuBackend, *args: Any, **options: Any) -> Any:
-        if self.plain or work(*args) < SMALL or not _one_float(args):
+        if self.plain or not worth_it(work(*args), args):
             return plain(*args, **options)
         return compiled()(*args, **options)
 

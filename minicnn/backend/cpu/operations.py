@@ -6,19 +6,31 @@ through memory once and on all threads. Each may answer ``NotImplemented``: then
 
 from __future__ import annotations
 
+import importlib
 from typing import Any
 
 import numpy as np
 
 from ...deferral import Pending
 from .. import cpu
-from . import conv, joining, matmul, pointwise, pooling, weight_grad
-from .inputs import floats
 
 
-def _small(work: int) -> bool:
-    """Whether NumPy is done with so many numbers before a thread has woken up."""
-    return work < cpu.SMALL
+class _Modules:
+    """The modules beside this one, each imported at its first use: Numba with the first."""
+
+    def __getattr__(self, name: str) -> Any:
+        module = importlib.import_module(f".{name}", __package__)
+        setattr(self, name, module)
+        return module
+
+
+compiled = _Modules()
+
+
+def _worth_it(work: int, *arrays: Any) -> bool:
+    """Whether compiled code is to compute on these arrays (``None`` aside)."""
+    there = tuple(array for array in arrays if array is not None)
+    return cpu.worth_it(work, there) and all(array.size for array in there)
 
 
 class ReLU:
@@ -26,15 +38,15 @@ class ReLU:
 
     @staticmethod
     def forward(ctx: Any, x: Any) -> Any:
-        if _small(x.size) or not floats(x):
+        if not _worth_it(x.size, x):
             return NotImplemented
-        y = pointwise.relu(x)
+        y = compiled.pointwise.relu(x)
         ctx.save_for_backward(y)
         return y
 
     @staticmethod
     def backward(ctx: Any, dy: Any) -> Any:
-        return pointwise.relu_grad(dy, *ctx.saved_tensors)
+        return compiled.pointwise.relu_grad(dy, *ctx.saved_tensors)
 
 
 class SiLU:
@@ -42,14 +54,14 @@ class SiLU:
 
     @staticmethod
     def forward(ctx: Any, x: Any) -> Any:
-        if _small(x.size) or not floats(x):
+        if not _worth_it(x.size, x):
             return NotImplemented
         ctx.save_for_backward(x)
-        return pointwise.silu(x)
+        return compiled.pointwise.silu(x)
 
     @staticmethod
     def backward(ctx: Any, dy: Any) -> Any:
-        return pointwise.silu_grad(dy, *ctx.saved_tensors)
+        return compiled.pointwise.silu_grad(dy, *ctx.saved_tensors)
 
 
 class Add:
@@ -57,9 +69,9 @@ class Add:
 
     @staticmethod
     def forward(ctx: Any, a: Any, b: Any) -> Any:
-        if not _alike(a, b) or _small(a.size):
+        if not _alike(a, b) or not _worth_it(a.size, a, b):
             return NotImplemented
-        return pointwise.add(a, b)
+        return compiled.pointwise.add(a, b)
 
     @staticmethod
     def backward(ctx: Any, dc: Any) -> Any:
@@ -75,15 +87,15 @@ class Mul:
         if not all(isinstance(factor, np.ndarray) and factor.ndim == 4 for factor in (a, b)):
             return NotImplemented
         x, gate = (a, b) if a.size >= b.size else (b, a)
-        if _small(x.size) or gate.shape != (*x.shape[:2], 1, 1) or x.shape == gate.shape or not floats(x, gate):
+        if gate.shape != (*x.shape[:2], 1, 1) or x.shape == gate.shape or not _worth_it(x.size, x, gate):
             return NotImplemented
         ctx.gate_first = gate is a
         ctx.save_for_backward(x, gate)
-        return pointwise.scale_channels(x, gate)
+        return compiled.pointwise.scale_channels(x, gate)
 
     @staticmethod
     def backward(ctx: Any, dc: Any) -> Any:
-        dx, dgate = pointwise.scale_channels_grad(dc, *ctx.saved_tensors)
+        dx, dgate = compiled.pointwise.scale_channels_grad(dc, *ctx.saved_tensors)
         return (dgate, dx) if ctx.gate_first else (dx, dgate)
 
 
@@ -92,14 +104,14 @@ class Cat:
 
     @staticmethod
     def forward(ctx: Any, *xs: Any, axis: int) -> Any:
-        if axis != 1 or any(x.ndim != 4 for x in xs) or _small(sum(x.size for x in xs)) or not floats(*xs):
+        if axis != 1 or any(x.ndim != 4 for x in xs) or not _worth_it(sum(x.size for x in xs), *xs):
             return NotImplemented
         ctx.lengths = [x.shape[1] for x in xs]
-        return joining.cat_channels(xs)
+        return compiled.joining.cat_channels(xs)
 
     @staticmethod
     def backward(ctx: Any, dy: Any) -> Any:
-        return tuple(joining.split_channels(dy, ctx.lengths))
+        return tuple(compiled.joining.split_channels(dy, ctx.lengths))
 
 
 class MaxPool2d:
@@ -107,9 +119,9 @@ class MaxPool2d:
 
     @staticmethod
     def forward(ctx: Any, x: Any, window: Any, out_size: Any) -> Any:
-        if _small(x.size) or not floats(x) or not pooling.all_see_pixels(x.shape, window, out_size):
+        if not _worth_it(x.size, x) or not compiled.pooling.all_see_pixels(x.shape, window, out_size):
             return NotImplemented
-        y, taps = pooling.max_pool_taps(x, window, out_size)
+        y, taps = compiled.pooling.max_pool_taps(x, window, out_size)
         indices = _Indices(taps, x.shape, window)
         ctx.x_shape, ctx.window = x.shape, window
         ctx.save_for_backward(taps)
@@ -119,7 +131,7 @@ class MaxPool2d:
     @staticmethod
     def backward(ctx: Any, dy: Any, _: Any) -> Any:
         (taps,) = ctx.saved_tensors
-        return pooling.max_pool_taps_grad(dy, taps, ctx.x_shape, ctx.window), None, None
+        return compiled.pooling.max_pool_taps_grad(dy, taps, ctx.x_shape, ctx.window), None, None
 
 
 class _Indices(Pending):
@@ -130,7 +142,7 @@ class _Indices(Pending):
         self.parts = taps, x_shape, window
 
     def compute(self) -> Any:
-        return pooling.taps_to_indices(*self.parts)
+        return compiled.pooling.taps_to_indices(*self.parts)
 
     def plus(self, other: Any) -> Any:
         return self.values() + other
@@ -145,12 +157,12 @@ class Conv2d:
     @staticmethod
     def forward(ctx: Any, x: Any, weight: Any, bias: Any, window: Any, groups: int) -> Any:
         out_h, out_w = window.output_size(x.shape[2:])
-        if _small(x.shape[0] * weight.size * out_h * out_w >> 3) or not floats(x, weight, bias):
+        if not _worth_it(x.shape[0] * weight.size * out_h * out_w >> 3, x, weight, bias):
             return NotImplemented
         wants_x, wants_weight = ctx.needs_input_grad[:2]
         ctx.save_for_backward(x if wants_weight else None, weight if wants_x else None)
         ctx.x_shape, ctx.weight_shape, ctx.window, ctx.groups = x.shape, weight.shape, window, groups
-        return conv.conv2d(x, weight, window, groups, bias)
+        return compiled.conv.conv2d(x, weight, window, groups, bias)
 
     @staticmethod
     def backward(ctx: Any, dy: Any) -> Any:
@@ -158,9 +170,9 @@ class Conv2d:
         geometry = ctx.window, ctx.groups
         wants_x, wants_weight, wants_bias = ctx.needs_input_grad[:3]
         return (
-            conv.conv2d_input_grad(dy, weight, ctx.x_shape, *geometry) if wants_x else None,
-            weight_grad.conv2d_weight_grad(dy, x, ctx.weight_shape, *geometry) if wants_weight else None,
-            pointwise.channel_sums(dy) if wants_bias else None,
+            compiled.conv.conv2d_input_grad(dy, weight, ctx.x_shape, *geometry) if wants_x else None,
+            compiled.weight_grad.conv2d_weight_grad(dy, x, ctx.weight_shape, *geometry) if wants_weight else None,
+            compiled.pointwise.channel_sums(dy) if wants_bias else None,
             None,
             None,
         )
@@ -171,35 +183,35 @@ class Linear:
 
     @staticmethod
     def forward(ctx: Any, x: Any, weight: Any, bias: Any) -> Any:
-        if x.ndim != 2 or _small(x.shape[0] * weight.size >> 3) or not floats(x, weight, bias):
+        if x.ndim != 2 or not _worth_it(x.shape[0] * weight.size >> 3, x, weight, bias):
             return NotImplemented
         ctx.save_for_backward(x, weight)
-        return matmul.linear(x, weight, bias)
+        return compiled.matmul.linear(x, weight, bias)
 
     @staticmethod
     def backward(ctx: Any, dy: Any) -> Any:
         x, weight = ctx.saved_tensors
         wants_x, wants_weight, wants_bias = ctx.needs_input_grad
         return (
-            matmul.product(dy, weight) if wants_x else None,
-            matmul.product(dy.T, x) if wants_weight else None,
+            compiled.matmul.product(dy, weight) if wants_x else None,
+            compiled.matmul.product(dy.T, x) if wants_weight else None,
             dy.sum(axis=0) if wants_bias else None,
         )
 
 
 def total(so_far: Any, gradient: Any, in_place: bool) -> Any:
     """The sum of two gradients that arrive at one place, in the memory of the first if that is ``in_place``."""
-    if not _alike(so_far, gradient) or _small(so_far.size):
+    if not _alike(so_far, gradient) or not _worth_it(so_far.size, so_far, gradient):
         return NotImplemented
     if not in_place:
-        return pointwise.add(so_far, gradient)
-    pointwise.add_into(so_far, gradient)
+        return compiled.pointwise.add(so_far, gradient)
+    compiled.pointwise.add_into(so_far, gradient)
     return so_far
 
 
 def _alike(a: Any, b: Any) -> bool:
-    """Whether both are float arrays of one shape and dtype."""
-    return isinstance(a, np.ndarray) and isinstance(b, np.ndarray) and a.shape == b.shape and floats(a, b)
+    """Whether both are arrays of one shape and dtype."""
+    return isinstance(a, np.ndarray) and isinstance(b, np.ndarray) and a.shape == b.shape and a.dtype == b.dtype
 
 
 OPERATIONS: dict[str, Any] = {
