@@ -210,6 +210,20 @@ def statistics() -> dict[str, int]:
 
 
 @contextmanager
+def counted() -> Iterator[list[int]]:
+    """The most bytes of large arrays that were in use at once in the block, beyond those before: in the list, after it.
+
+    ``tracemalloc``, which counts NumPy's own arrays, does not see these.
+    """
+    found: list[int] = []
+    with _pool.lock:
+        _pool._collect()
+        before = _pool.peak = _pool.in_use
+    yield found
+    found.append(_pool.peak - before)
+
+
+@contextmanager
 def guarded() -> Iterator[GuardedPool]:
     """For tests: guard zones around every array that is allocated in the block; they are checked at its end."""
     global _pool

@@ -121,7 +121,8 @@ def _scaled_channels(dtype: np.dtype) -> None:
 
 def _joining(dtype: np.dtype) -> None:
     x = _images(dtype, 4, 8)
-    joining.split_channels(joining.cat_channels([x, x]), [4, 4])
+    for part in joining.split_channels(joining.cat_channels([x, x]), [4, 4]):
+        pointwise.add(part, x)
 
 
 def _optimizers(dtype: np.dtype) -> None:
