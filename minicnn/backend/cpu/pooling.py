@@ -140,9 +140,30 @@ def adaptive_avg_pool2d(x: np.ndarray, out_size: Pair) -> np.ndarray:
 
 def adaptive_avg_pool2d_grad(dy: np.ndarray, x_shape: tuple[int, ...]) -> np.ndarray:
     """See ``reference.pooling.adaptive_avg_pool2d_grad``."""
-    if dy.ndim != 4 or not floats(dy) or not _divides(x_shape, dy.shape[2:]):
+    if dy.ndim != 4 or not floats(dy) or 0 in x_shape or 0 in dy.shape:
         return reference.adaptive_avg_pool2d_grad(dy, x_shape)
-    return avg_pool2d_grad(dy, x_shape, *_cells(x_shape, dy.shape[2:]))
+    if _divides(x_shape, dy.shape[2:]):
+        return avg_pool2d_grad(dy, x_shape, *_cells(x_shape, dy.shape[2:]))
+    lengths = [np.diff(_spans(x_shape[2 + axis], dy.shape[2 + axis])) for axis in (0, 1)]
+    shares = channels_last(dy) / np.multiply(lengths[0], lengths[1].T).astype(dy.dtype)[:, :, None]
+    dx = _empty(x_shape, dy.dtype)
+    channels_last(dx)[...] = _spread(_spread(shares, 1, x_shape[2]), 2, x_shape[3])  # rows first: they are fewer then
+    return dx
+
+
+def _spans(length: int, cells: int) -> np.ndarray:
+    """Where each cell along a length begins and ends: (cells, 2). They overlap where the lengths do not divide."""
+    numbers = np.arange(cells)
+    return np.stack([numbers * length // cells, -(-(numbers + 1) * length // cells)], axis=1)
+
+
+def _spread(shares: np.ndarray, axis: int, length: int) -> np.ndarray:
+    """Along an axis of cells, give the share of each to all that lies in it: an axis of ``length``."""
+    total = np.zeros((*shares.shape[:axis], length, *shares.shape[axis + 1 :]), shares.dtype)
+    cells = np.moveaxis(total, axis, 0), np.moveaxis(shares, axis, 0)
+    for (begin, end), share in zip(_spans(length, shares.shape[axis]), cells[1], strict=True):
+        cells[0][begin:end] += share
+    return total
 
 
 def _empty(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
