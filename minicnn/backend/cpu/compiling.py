@@ -111,7 +111,7 @@ class _Announcer(event.Listener):
             )
 
     def on_end(self, happening: Any) -> None:
-        pass
+        """That it is done shows by itself."""
 
 
 event.register("numba:compile", _Announcer())

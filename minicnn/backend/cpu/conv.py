@@ -268,8 +268,8 @@ def run_sweep(
     source = x
     if steps.way == "padded":
         source = memory.empty((n, *sweep.seen, channels), x.dtype)
-        top, left = sweep.first
-        _share_padding(x.ctypes.data, height, width, channels * x.itemsize, source.view(np.uint8), top, left)
+        top, margins, pixel = sweep.first[0], sweep.margins(width), channels * x.itemsize
+        _share_padding(x.ctypes.data, height, width, pixel, source.view(np.uint8), top, *margins)
     tile_cuts, panel_cuts = cuts(len(steps.tiles), steps.tile_parts), cuts(len(table), steps.panel_blocks)
     share_tiles(
         numbers, steps.tiles, table, source.ctypes.data, target_address, residual_address, tile_cuts, panel_cuts
@@ -325,9 +325,7 @@ class Blocks(NamedTuple):
         """For this sweep over this x."""
         n, height, width, channels = x.shape
         pixel = channels * x.itemsize
-        (top, left), (_, columns) = sweep.first, sweep.seen
-        before, skipped = max(0, -left), max(0, left)
-        copied = max(0, min(columns - before, width - skipped))
+        before, skipped, copied = sweep.margins(width)
         y_line = y.shape[2] * y.shape[3] * y.itemsize
         return Blocks(
             blocks=steps.blocks,
@@ -336,10 +334,10 @@ class Blocks(NamedTuple):
             tiles_per_row=len(steps.tiles) // steps.rows,
             stride=sweep.stride[0],
             span=sweep.span[0],
-            top=top,
+            top=sweep.first[0],
             height=height,
-            line=columns * pixel,
-            before=min(before, columns) * pixel,
+            line=sweep.seen[1] * pixel,
+            before=before * pixel,
             skipped=skipped * pixel,
             copied=copied * pixel,
             x_row_bytes=width * pixel,
@@ -385,10 +383,8 @@ def _share_blocks(numbers, tiles, panels, blocks, scratch, x, y, residual):
 
 
 @shared_out()
-def _share_padding(x, height, width, pixel, padded, top, left):
+def _share_padding(x, height, width, pixel, padded, top, before, skipped, copied):
     images, rows, columns = padded.shape[0], padded.shape[1], padded.shape[2]
-    before, skipped = min(max(0, -left), columns), max(0, left)
-    copied = max(0, min(columns - before, width - skipped))
     for job in prange(images * rows):
         image, row = job // rows, job % rows + top
         source = x + (image * height + row) * width * pixel if 0 <= row < height else 0

@@ -157,12 +157,9 @@ def _chunk_panels(packed: np.ndarray, channels: int, size: int, bias: bool) -> n
 def _image_numbers(x: np.ndarray, sweep: Sweep, rows: int, blocks: int, line: int, pixel: int) -> np.ndarray:
     """For ``_fill``: where x lies, and which part of it a block sees."""
     n, height, width, channels = x.shape
-    (top, left), (_, columns) = sweep.first, sweep.seen
-    before, skipped = min(max(0, -left), columns), max(0, left)
-    copied = max(0, min(columns - before, width - skipped))
     return np.array(
         [
-            x.ctypes.data, n, height, width, channels, x.itemsize, line, pixel, before, skipped, copied, top,
+            x.ctypes.data, n, height, width, channels, x.itemsize, line, pixel, *sweep.margins(width), sweep.first[0],
             sweep.stride[0], sweep.span[0], rows, blocks, sweep.count[0], sweep.count[1],
         ],
         np.int64,

@@ -10,9 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from . import layout, memory
-
-FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
+from . import FLOATS, layout, memory
 
 
 def floats(*arrays: Any) -> bool:

@@ -61,6 +61,14 @@ class Sweep:
         (top, left), (rows, columns) = self.first, self.seen
         return top >= 0 and left >= 0 and top + rows <= height and left + columns <= width
 
+    def margins(self, width: int) -> tuple[int, int, int]:
+        """Of the ``seen`` columns of an image of this width: how many lie left of it, and are zeros; how many of its
+        own are skipped, if the first window begins inside; and how many are copied. The rest are zeros again.
+        """
+        left, columns = self.first[1], self.seen[1]
+        before, skipped = min(max(0, -left), columns), max(0, left)
+        return before, skipped, max(0, min(columns - before, width - skipped))
+
     @cached_property
     def runs(self) -> list[list[Tap]]:
         """The taps in stretches of neighbours along the width, all of one length; in memory each is one stretch."""

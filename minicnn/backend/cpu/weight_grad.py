@@ -4,8 +4,8 @@
 
 The sums of a tile are channels x filters. What limits it is that x and dy lie in memory pixel by pixel, so a tile that
 walks over the pixels takes a few numbers out of each, a page apart in the worst case. Therefore a block of some hundred
-pixels is first copied into panels, one for each tile's channels and one for its filters, which stay in the
-cache while all taps use them.
+pixels is first copied into panels, one for each tile's channels and one for its filters, which stay in the cache while
+all taps use them.
 """
 
 from __future__ import annotations
@@ -155,14 +155,12 @@ def _group(
     steps = plan(sweep, len(x), channels, panels, size, threads())
     sums = memory.empty((len(sweep.taps) * channels, panels * VECTORS * lanes), x.dtype)
     n, height, width, all_channels = x.shape
-    (top, left), (_, columns) = sweep.first, sweep.seen
-    before, skipped = min(max(0, -left), columns), max(0, left)
     start, least = zeros(size), floor(x.dtype, relu=False)
     numbers = np.array(
         [
             tile_function(x.dtype), start.ctypes.data, least.ctypes.data, size, lanes, filters * size,
-            n, height, width, all_channels * size, dy.shape[3] * size, columns, before, skipped,
-            max(0, min(columns - before, width - skipped)), top, sweep.stride[0], sweep.stride[1], sweep.span[0],
+            n, height, width, all_channels * size, dy.shape[3] * size, sweep.seen[1],
+            *sweep.margins(width), sweep.first[0], sweep.stride[0], sweep.stride[1], sweep.span[0],
             sweep.count[0], sweep.count[1], steps.images, steps.rows, steps.x_panels,
         ],
         np.int64,
