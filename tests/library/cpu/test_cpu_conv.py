@@ -143,6 +143,23 @@ def test_each_way_of_cutting_the_work(way: str, monkeypatch: pytest.MonkeyPatch)
     assert way != "direct, one row" or int(taken[0].tiles[:, 2].sum()) == 2 * 9 * 8
 
 
+@pytest.mark.parametrize(
+    ("channels", "size"), [(8, (4, 5)), (8, (40, 60)), (1, (9, 11))], ids=["padded", "blocks", "depthwise"]
+)
+def test_a_first_window_that_begins_inside(channels: int, size: tuple[int, int]) -> None:
+    """With more padding than kernel, the outputs that see the first pixels are not the first; rows need zeros here."""
+    window = Window((3, 1), (1, 1), ((0, 0), (2, 1)))
+    groups = 6 if channels == 1 else 1
+    weight = strategies.normal((6, channels, 3, 1), 0)
+    x_shape = (3, groups * channels, *size)
+    dy = strategies.normal((3, 6, *window.output_size(size)), 1)
+    (sweep,) = input_grad_sweeps(window, size)
+    assert sweep.margins(dy.shape[3])[1] == 2 and not sweep.inside(*dy.shape[2:])
+    with memory.guarded():
+        result = conv.conv2d_input_grad(dy, weight, x_shape, window, groups)
+    agree(result, reference.conv2d_input_grad(dy, weight, x_shape, window, groups))
+
+
 @given(st.integers(1, 3), st.sampled_from((2 * LANES - 1, 2 * LANES + 1)), st.integers(9, 12))
 def test_weight_gradient_over_many_blocks(images: int, channels: int, size: int) -> None:
     """Few pixels in a block, so that sums go on from block to block and from image to image."""
