@@ -11,7 +11,8 @@ import numpy as np
 from minicnn import Tensor
 from minicnn.diagnosis import diagnose
 
-Answer = np.ndarray | str | None
+# An array keeps its dtype, which is compared. A number is a number, whether it is Python's or NumPy's.
+Answer = np.ndarray | int | float | tuple[int | float, ...] | str | None
 Answers = dict[str, Answer]
 
 # How far two right roads may lie apart: another order of summation, another algorithm. Relative to the entry, and to
@@ -41,23 +42,35 @@ def _flatten(name: str, value: Any) -> Iterator[tuple[str, Answer]]:
     if isinstance(value, Mapping):
         for key, part in value.items():
             yield from _flatten(f"{name}, {key}" if name else str(key), part)
-    elif isinstance(value, (list, tuple)) and not all(isinstance(part, (int, float)) for part in value):
-        yield f"length of {name or 'the answer'}", np.asarray(len(value))
+    elif isinstance(value, (list, tuple)) and not all(map(_is_number, value)):
+        yield f"length of {name or 'the answer'}", len(value)
         for index, part in enumerate(value):
             yield from _flatten(f"{name or 'answer'}[{index}]", part)
     else:
         yield name or "answer", _leaf(name, value)
 
 
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float, np.bool_, np.integer, np.floating))
+
+
 def _leaf(name: str, value: Any) -> Answer:
     if value is None or isinstance(value, str):
         return value
+    if isinstance(value, (list, tuple)):
+        return tuple(_number(part) for part in value)
+    if _is_number(value):
+        return _number(value)
     if isinstance(value, Tensor):
         value = value.detach().cpu().array
     array = np.array(value)  # a copy: what is kept cannot be written into later
     if array.dtype.kind not in "biuf":
         raise TypeError(f"{name or 'the answer'}: expected numbers, strings or tensors, got {type(value).__name__}")
     return array
+
+
+def _number(value: Any) -> int | float:
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def differences(got: Answers, expected: Answers) -> list[Difference]:
@@ -80,32 +93,53 @@ def same(got: Answers, expected: Answers) -> bool:
 
 def describe(answer: Answer) -> str:
     """An answer in a few words."""
-    if not isinstance(answer, np.ndarray):
+    if answer is None or isinstance(answer, str):
         return repr(answer)
-    if answer.ndim == 0:
-        return f"{answer.item():.10g}" if answer.dtype.kind == "f" else str(answer.item())
-    if answer.ndim == 1 and answer.size <= 6:
-        return np.array2string(answer, precision=6, separator=", ")
-    return f"an array of shape {answer.shape}"
+    array = np.asarray(answer)
+    if array.ndim == 0:
+        return f"{array.item():.10g}" if array.dtype.kind == "f" else str(array.item())
+    if array.ndim == 1 and array.size <= 6:
+        return np.array2string(array, precision=6, separator=", ")
+    return f"an array of shape {array.shape}"
 
 
 def _difference(got: Answer, right: Answer) -> str:
     """How ``got`` differs from ``right``; empty if it does not."""
-    if not isinstance(right, np.ndarray) or not isinstance(got, np.ndarray):
-        alike = type(got) is type(right) and got == right if not isinstance(right, np.ndarray) else False
-        return "" if alike else f"got {describe(got)}, expected {describe(right)}"
-    if got.shape != right.shape:
-        report = diagnose(got.astype(float), right.astype(float)).pattern if got.size and right.size else ""
-        pattern = f"\n{report}" if report and "has shape" not in report else ""
-        return f"got shape {got.shape}, expected {right.shape}{pattern}"
-    if right.dtype.kind != "f":
-        if np.array_equal(got, right):
-            return ""
-        if right.ndim == 0:
-            return f"got {describe(got)}, expected {describe(right)}"
-        index = tuple(int(i) for i in np.argwhere(got != right)[0])
-        return f"entry {list(index)}: got {got[index]}, expected {right[index]} ({_share(got != right)})"
-    return _float_difference(got.astype(np.float64), right.astype(np.float64), _precision(got, right))
+    if any(answer is None or isinstance(answer, str) for answer in (got, right)):
+        return "" if type(got) is type(right) and got == right else f"got {describe(got)}, expected {describe(right)}"
+    numbers, expected = np.asarray(got), np.asarray(right)
+    if numbers.shape != expected.shape:
+        return _shapes_differ(numbers, expected)
+    # A wrong dtype is told where the numbers are right: "got 3.0, expected 4" says more.
+    both_arrays = isinstance(got, np.ndarray) and isinstance(right, np.ndarray)
+    return _values_differ(numbers, expected) or _dtypes_differ(numbers.dtype, expected.dtype, both_arrays)
+
+
+def _shapes_differ(got: np.ndarray, right: np.ndarray) -> str:
+    report = diagnose(got.astype(float), right.astype(float)).pattern if got.size and right.size else ""
+    pattern = f"\n{report}" if report and "has shape" not in report else ""
+    return f"got shape {got.shape}, expected {right.shape}{pattern}"
+
+
+def _values_differ(got: np.ndarray, right: np.ndarray) -> str:
+    if right.dtype.kind == "f":
+        return _float_difference(got.astype(np.float64), right.astype(np.float64), _precision(got, right))
+    if np.array_equal(got, right):
+        return ""
+    if right.ndim == 0:
+        return f"got {describe(got)}, expected {describe(right)}"
+    index = tuple(int(i) for i in np.argwhere(got != right)[0])
+    return f"entry {list(index)}: got {got[index]}, expected {right[index]} ({_share(got != right)})"
+
+
+def _dtypes_differ(got: np.dtype, right: np.dtype, both_arrays: bool) -> str:
+    """Where a float stands in the place of an integer; among arrays also another kind, or another float."""
+    if not both_arrays:
+        return "got a float, expected an integer: the number is right" if got.kind == "f" != right.kind else ""
+    kind, expected_kind = ("i" if dtype.kind == "u" else dtype.kind for dtype in (got, right))  # any integer will do
+    if kind == expected_kind and (kind != "f" or got == right):
+        return ""
+    return f"got dtype {got}, expected {right}: the numbers are right"
 
 
 def _float_difference(got: np.ndarray, right: np.ndarray, precision: str) -> str:

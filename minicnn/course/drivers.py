@@ -11,6 +11,7 @@ from zlib import crc32
 import numpy as np
 
 from minicnn import Tensor, nn
+from minicnn.autograd import Function
 
 #: The dtype of the float arrays of the case that is running, in which ``fill`` draws.
 CASE_DTYPE: ContextVar[str] = ContextVar("CASE_DTYPE", default="float64")
@@ -62,16 +63,22 @@ def fill(module: nn.Module, seed: int) -> nn.Module:
 def gradients(output: Any, inputs: Mapping[str, Any], seed: int, prefix: str = "gradient at ") -> dict[str, Any]:
     """The gradients of sum(output * cotangent), with a random cotangent drawn from ``seed``.
 
+    The graph is walked twice: whoever writes into the cotangent, or into what forward saved, is found out.
+
     Args:
         output: a tensor, or a tuple of tensors that each get a cotangent.
         inputs: name -> leaf tensor.
 
     Returns:
         ``{prefix + name: gradient or None}``.
+
+    Raises:
+        Unusable: for an output that no gradient can be taken of, and for a backward that writes where it must not.
     """
     outputs = output if isinstance(output, (tuple, list)) else (output,)
     rng = np.random.default_rng([seed, 1])
     total: Any = 0
+    cotangents = []
     for index, part in enumerate(outputs):
         if not isinstance(part, Tensor):
             raise Unusable(
@@ -81,11 +88,40 @@ def gradients(output: Any, inputs: Mapping[str, Any], seed: int, prefix: str = "
             raise Unusable(
                 "the output does not depend on anything that requires grad: was the tape left (.detach, .array)?"
             )
-        total = total + (part * Tensor(rng.standard_normal(part.shape), dtype=part.dtype)).sum()
+        cotangents.append(rng.standard_normal(part.shape).astype(part.dtype))
+        total = total + _Weighted.apply(part, cotangents[-1])
+    pristine = [cotangent.copy() for cotangent in cotangents]
+    first, second = (_backward(total, inputs) for _ in range(2))
+    if not all(map(np.array_equal, cotangents, pristine)):
+        raise Unusable("backward wrote into the cotangent it was given, which others may still need")
+    for name, gradient in first.items():
+        if gradient is not None and not np.array_equal(gradient.array, second[name].array, equal_nan=True):
+            raise Unusable(
+                f"a second backward through the same graph gave another gradient at {name}: "
+                "the first one wrote into an array that forward had saved"
+            )
+    return {prefix + name: gradient for name, gradient in first.items()}
+
+
+class _Weighted(Function):
+    """sum(output * cotangent). Its backward hands on the cotangent itself, so that writing into it is noticed."""
+
+    @staticmethod
+    def forward(ctx: Any, output: np.ndarray, cotangent: np.ndarray) -> np.ndarray:
+        ctx.save_for_backward(cotangent)
+        return np.asarray((output * cotangent).sum(), output.dtype)
+
+    @staticmethod
+    def backward(ctx: Any, _: np.ndarray) -> tuple[np.ndarray, None]:
+        (cotangent,) = ctx.saved_tensors
+        return cotangent, None
+
+
+def _backward(total: Tensor, inputs: Mapping[str, Any]) -> dict[str, Any]:
     for leaf in inputs.values():
         leaf.grad = None
-    total.backward()
-    return {prefix + name: None if leaf.grad is None else leaf.grad.detach() for name, leaf in inputs.items()}
+    total.backward(retain_graph=True)
+    return {name: None if leaf.grad is None else leaf.grad.detach() for name, leaf in inputs.items()}
 
 
 def raises(function: Callable[..., Any], *args: Any, **kwargs: Any) -> str:

@@ -15,6 +15,9 @@ def double(x):
 
     Args:
         x: an array of any shape.
+
+    Returns:
+        an array of the dtype of ``x``.
     """
     return 2 * x
 
