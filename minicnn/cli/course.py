@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import importlib.util
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -85,12 +83,9 @@ def _proof(root: Path, chosen: Sequence[Homework], write: bool) -> int:
 
 def load_checks(root: Path, owner: Homework) -> None:
     """Define the checks of a homework: import its test file."""
+    from ..course.checks import define
+
     path = root / owner.tests
     if not path.is_file():
         raise UsageError(f"{owner.id}: there is no {path}")
-    name = f"minicnn_checks_{owner.id}"
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
+    define(path)

@@ -15,9 +15,12 @@ know one::
 
 from __future__ import annotations
 
+import importlib.util
 import inspect
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from zlib import crc32
 
@@ -115,13 +118,23 @@ class Check:
         """The stub files that the driver is given."""
         return tuple(name for name in inspect.signature(self.driver).parameters if name in self.homework.modules)
 
+    @property
+    def file(self) -> Path:
+        """The test file that defines it."""
+        return Path(self.driver.__code__.co_filename)
+
+    @property
+    def size(self) -> int:
+        """The number of its cases."""
+        return self.count if callable(self.cases) else len(self.cases or [{}])
+
     def draw(self, seed: int = 0) -> list[Case]:
         """All cases of this check."""
         if self.cases is None:
             return [{}]
         if not callable(self.cases):
             return [dict(case) for case in self.cases]
-        return [self.cases(Draw(self.name, index, self.count, seed)) for index in range(self.count)]
+        return [self.cases(Draw(self.name, index, self.size, seed)) for index in range(self.size)]
 
 
 #: Every check that has been defined in this process, by task; a test file defines its own when it is imported.
@@ -131,6 +144,16 @@ CHECKS: dict[str, dict[str, Check]] = {}
 def checks_of(task_id: str) -> list[Check]:
     """The checks of a task that have been defined."""
     return list(CHECKS.get(task_id, {}).values())
+
+
+def define(tests: Path) -> None:
+    """Define the checks of a test file: import it."""
+    name = f"minicnn_checks_{tests.stem}"
+    spec = importlib.util.spec_from_file_location(name, tests)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
 
 
 def points(

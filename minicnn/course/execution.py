@@ -1,16 +1,18 @@
-"""One driver on one case: what it answered, or what went wrong on the way."""
+"""One driver on one case: what it answered, or what went wrong on the way.
+
+A student's code is run by ``worker`` in a process of its own, the reference and ``--here`` run in this one.
+"""
 
 from __future__ import annotations
 
+import linecache
+import os
 import re
-import signal
-import threading
-import time
 import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -23,8 +25,15 @@ from .comparison import Answers, as_answers
 from .drivers import CASE_DTYPE, Unusable
 from .loading import Modules, Unloadable
 
-CPU_SECONDS = 10.0  # a case takes milliseconds; a loop that ends takes less than this
-WALL_FACTOR = 4  # on a busy machine, and for code that sleeps
+# What a check may cost. ``supervision`` enforces it.
+CPU_SECONDS = 5.0  # of computing, where the reference needs milliseconds; as long without computing
+REFERENCE_FACTOR = 200  # or this many times what the reference needed, where that is more
+WALL_FACTOR = 20  # by the clock, on a busy machine
+MEMORY = 4 * 2**30  # bytes, beyond what the process had before; and at most half of what is free
+OUTPUT = 32 * 2**20  # bytes that it may print
+
+FRAMES = 6  # of a student's, that are told; a recursion without end has a thousand
+TEXT = 400  # characters of an exception's message that are told
 
 
 class State(StrEnum):
@@ -34,14 +43,18 @@ class State(StrEnum):
     WRONG = "WRONG"
     ERROR = "ERROR"
     TIMEOUT = "TIMEOUT"
+    MEMORY = "MEMORY"
+    CRASH = "CRASH"
     IMPORT_ERROR = "IMPORT ERROR"
     NOT_ATTEMPTED = "NOT ATTEMPTED"
     BLOCKED = "BLOCKED"
+    NOT_RUN = "NOT RUN"
 
 
 #: A task is what the worst of its checks is.
 SEVERITY = (
-    State.IMPORT_ERROR, State.ERROR, State.TIMEOUT, State.WRONG, State.NOT_ATTEMPTED, State.BLOCKED, State.PASS,
+    State.IMPORT_ERROR, State.CRASH, State.MEMORY, State.ERROR, State.TIMEOUT, State.WRONG, State.NOT_ATTEMPTED,
+    State.BLOCKED, State.NOT_RUN, State.PASS,
 )  # fmt: skip
 
 
@@ -54,39 +67,31 @@ class Failure:
     kind: str = ""
     frames: tuple[str, ...] = ()
     unwritten: str = ""  # the task whose stub was called
+    error: BaseException | None = field(default=None, compare=False)  # where the driver ran in this process
 
 
 Outcome = Answers | Failure
 
 
-class _TimeIsUp(BaseException):
-    """Raised by the alarm; no ``except Exception`` stops it."""
-
-
 def execute(check: Check, modules: Modules, case: Case) -> Outcome:
-    """Run the driver of ``check`` on ``modules``, on copies of the values of ``case``."""
+    """Run the driver of ``check`` on ``modules``, on copies of the values of ``case``.
+
+    Whatever the code under test raises becomes a ``Failure``, but for the user's own Ctrl-C.
+    """
     needed = {stem: modules[stem] for stem in check.stems}
     for module in needed.values():
         if isinstance(module, Unloadable):
             return Failure(State.IMPORT_ERROR, module.message, "ImportError")
     given = {name: value.copy() if isinstance(value, np.ndarray) else value for name, value in case.items()}
-    files = {str(module.__file__) for module in needed.values() if isinstance(module, ModuleType)}
     minicnn.manual_seed(0)
     token = CASE_DTYPE.set(_float_dtype(case))
     try:
-        with _deadline(), np.errstate(all="ignore"):
+        with np.errstate(all="ignore"):
             answers = as_answers(check.driver(**needed, **given))
-    except _TimeIsUp:
-        return Failure(State.TIMEOUT, f"it was stopped after {CPU_SECONDS:g} s of computing", "Timeout")
-    except Unusable as error:
-        return Failure(State.WRONG, str(error), "Unusable")
-    except NotImplementedError as error:
-        unwritten = re.match(r"(hw\d+\.\d+) ", str(error))
-        if unwritten:
-            return Failure(State.BLOCKED, str(error), "NotImplementedError", unwritten=unwritten[1])
-        return _error(error, files)
-    except Exception as error:
-        return _error(error, files)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        return failure(error, needed)
     finally:
         CASE_DTYPE.reset(token)
     if changed := [name for name, value in case.items() if not _equal(value, given[name])]:
@@ -96,17 +101,64 @@ def execute(check: Check, modules: Modules, case: Case) -> Outcome:
     return answers
 
 
-def _error(error: Exception, files: set[str]) -> Failure:
-    """An exception, with the frames that lie in the module under test.
+def failure(error: BaseException, needed: Modules) -> Failure:
+    """What an exception says, with those of its frames that lie beside the modules under test.
 
     Without any, the code under test has returned, and what it gave was of no use to the driver: that is a wrong answer.
     """
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename in files]
-    told = tuple(f"{frame.filename}:{frame.lineno} in {frame.name}: {frame.line}" for frame in frames)
-    text, kind = str(error).split("\n")[0], type(error).__name__
-    if told:
-        return Failure(State.ERROR, text, kind, told)
-    return Failure(State.WRONG, f"what came back could not be used ({kind}: {text})", kind)
+    text, kind = _text(error), type(error).__name__
+    if isinstance(error, Unusable):
+        return Failure(State.WRONG, text, kind, error=error)
+    frames = student_frames(
+        [(frame.filename, frame.lineno or 0, frame.name) for frame in traceback.extract_tb(error.__traceback__)],
+        folders(needed),
+    )
+    if isinstance(error, NotImplementedError) and (unwritten := re.match(r"(hw\d+\.\d+) ", text)):
+        return Failure(State.BLOCKED, text, kind, frames, unwritten[1], error)
+    if isinstance(error, MemoryError):
+        return Failure(State.MEMORY, text or "it asked for more memory than there is", kind, frames, error=error)
+    if frames or not isinstance(error, Exception):  # exit() and the like are never the driver's
+        return Failure(State.ERROR, text, kind, frames, error=error)
+    return Failure(State.WRONG, _unusable(error, text, kind, needed), kind, error=error)
+
+
+def student_frames(frames: Sequence[tuple[str, int, str]], where: Sequence[str]) -> tuple[str, ...]:
+    """``file:line in function: code`` for the frames (file, line, function) in one of the folders, not too many."""
+    told = [
+        f"{file}:{line} in {function}: {linecache.getline(file, line).strip()}".removesuffix(": ")
+        for file, line, function in frames
+        if os.path.dirname(file) in where
+    ]
+    if len(told) > FRAMES:
+        half = FRAMES // 2
+        told[half:-half] = [f"... {len(told) - FRAMES} more frames ..."]
+    return tuple(told)
+
+
+def folders(modules: Modules) -> list[str]:
+    """The folders of the files under test."""
+    files = (module.__file__ for module in modules.values() if isinstance(module, ModuleType))
+    return sorted({os.path.dirname(file) for file in files if file})
+
+
+def _text(error: BaseException) -> str:
+    """The first line of an exception's message."""
+    try:
+        text = str(error)
+    except Exception as broken:  # a student's own exception class
+        return f"(its message cannot be read: {type(broken).__name__})"
+    line = text.partition("\n")[0]
+    return line if len(line) <= TEXT else f"{line[:TEXT]} ..."
+
+
+def _unusable(error: Exception, text: str, kind: str, needed: Modules) -> str:
+    """Why a driver could not go on: the function is gone, it takes other arguments, or it gave something odd."""
+    if isinstance(error, AttributeError) and any(error.obj is module for module in needed.values()):
+        file = Path(str(getattr(error.obj, "__file__", ""))).name
+        return f"{file} has no {error.name!r} any more: was it renamed or deleted?"
+    if isinstance(error, TypeError) and re.match(r"[\w.<>]+\(\) (takes|missing|got)", text):
+        return f"it cannot be called as its docstring says: {text}"
+    return f"what came back could not be used ({kind}: {text})"
 
 
 def _float_dtype(case: Case) -> str:
@@ -118,31 +170,3 @@ def _float_dtype(case: Case) -> str:
 
 def _equal(before: Any, after: Any) -> bool:
     return not isinstance(before, np.ndarray) or np.array_equal(before, after, equal_nan=before.dtype.kind == "f")
-
-
-@contextmanager
-def _deadline() -> Iterator[None]:
-    """Raise ``_TimeIsUp`` in the block after ``CPU_SECONDS`` of computing, or four times that by the clock.
-
-    Where signals do not reach (Windows, another thread) the block runs without a limit.
-    """
-    if not hasattr(signal, "setitimer") or threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def ring(*_: Any) -> None:
-        raise _TimeIsUp
-
-    timers = ((signal.ITIMER_PROF, signal.SIGPROF, CPU_SECONDS), (signal.ITIMER_REAL, signal.SIGALRM, None))
-    handlers = {name: signal.signal(name, ring) for _, name, _ in timers}
-    started = time.monotonic()
-    before = [signal.setitimer(timer, seconds or CPU_SECONDS * WALL_FACTOR) for timer, _, seconds in timers]
-    try:
-        yield
-    finally:
-        passed = time.monotonic() - started
-        for (timer, name, _), (left, interval) in zip(timers, before, strict=True):
-            signal.setitimer(timer, 0)
-            signal.signal(name, handlers[name])
-            if left:  # somebody else's alarm (pytest-timeout) goes on
-                signal.setitimer(timer, max(left - passed, 0.001), interval)

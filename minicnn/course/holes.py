@@ -136,12 +136,27 @@ def body_span(source: str, node: Function) -> tuple[int, int]:
 
 def is_untouched(source: str, hole: Hole) -> bool:
     """Whether a student's file still has the stub's ``raise`` where the hole is. False for a file that is no Python."""
+    body = _body(source, hole)
+    return bool(body) and _is_stub_raise(body[-1], hole)
+
+
+def leftover_raise(source: str, hole: Hole) -> int | None:
+    """The line of the stub's ``raise`` in a hole that has other statements too; None for any other file."""
+    body = _body(source, hole)
+    written = [part for part in body if not (isinstance(part, ast.Expr) and isinstance(part.value, ast.Constant))]
+    raises = [part for statement in body for part in ast.walk(statement) if _is_stub_raise(part, hole)]
+    return raises[0].lineno if raises and len(written) > 1 else None  # type: ignore[attr-defined]
+
+
+def _body(source: str, hole: Hole) -> list[ast.stmt]:
     try:
-        body = find(ast.parse(source), hole.qualname).body
+        return find(ast.parse(source), hole.qualname).body
     except (SyntaxError, HoleError, ValueError):
-        return False
-    last = body[-1]
-    called = last.exc if isinstance(last, ast.Raise) else None
+        return []
+
+
+def _is_stub_raise(node: ast.AST, hole: Hole) -> bool:
+    called = node.exc if isinstance(node, ast.Raise) else None
     if not isinstance(called, ast.Call) or not called.args:
         return False
     text = called.args[0]

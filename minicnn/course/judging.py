@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -10,13 +11,15 @@ from typing import Any
 
 import numpy as np
 
-from .checks import Case, Check, checks_of
+from .checks import Case, Check
 from .comparison import Difference, differences, same
 from .execution import SEVERITY, Failure, Outcome, State, execute
-from .holes import is_untouched
+from .holes import is_untouched, leftover_raise
 from .loading import Modules, reference_modules
+from .manifest import Hole
 from .misconceptions import Mistake, mistakes, planted
 
+WARM_SECONDS = 0.1
 NAMED = 6  # wrong answers that a message names
 
 
@@ -30,10 +33,11 @@ class Verdict:
     case: int | None = None
     mistake: Mistake | None = None
     blocked_by: str = ""
+    error: BaseException | None = None  # the student's, where it was raised in this process
 
 
 def judge(check: Check, modules: Modules, impl: Path | None = None, seed: int = 0, only: int | None = None) -> Verdict:
-    """Grade one check. All points or none.
+    """Grade one check on modules in this process. All points or none.
 
     Args:
         modules: the modules under test, by stub file.
@@ -44,49 +48,71 @@ def judge(check: Check, modules: Modules, impl: Path | None = None, seed: int = 
     cases = check.draw(seed)
     if only is not None and not 0 <= only < len(cases):
         raise ValueError(f"{check.name} has cases 0 to {len(cases) - 1}, got case {only}")
+    outcomes: dict[int, Outcome] = {}
     for number in range(len(cases)) if only is None else [only]:
-        outcome = execute(check, modules, cases[number])
-        if isinstance(outcome, Failure):
-            return _failed(check, outcome, number, cases[number], impl)
-        right = expected_outcomes(check, seed)[number]
-        if found := differences(outcome, right):
-            return Verdict(State.WRONG, 0, _wrong(check, found, len(right), number, cases[number]), number)
+        outcomes[number] = execute(check, modules, cases[number])
+        verdict = conclude(check, outcomes, impl, seed)
+        if verdict.state is not State.PASS:
+            return verdict
     return Verdict(State.PASS, check.points)
 
 
-@cache
+def conclude(check: Check, outcomes: Mapping[int, Outcome], impl: Path | None = None, seed: int = 0) -> Verdict:
+    """The verdict on what an implementation did in some of a check's cases, by their numbers: that of the first wrong.
+
+    Args:
+        impl: the folder that it comes from, to see which holes are still as they were handed out.
+    """
+    cases = check.draw(seed)
+    for number, outcome in outcomes.items():
+        case = cases[number]
+        if isinstance(outcome, Failure):
+            return _failed(check, outcome, number, case, impl)
+        right = expected_outcomes(check, seed)[number]
+        if found := differences(outcome, right):
+            return Verdict(State.WRONG, 0, _wrong(check, found, len(right), number, case), number)
+    return Verdict(State.PASS, check.points)
+
+
 def expected_outcomes(check: Check, seed: int) -> tuple[Any, ...]:
     """What the reference answers, case by case.
 
     Raises:
         RuntimeError: if the reference fails: the check itself is at fault.
     """
-    reference = reference_modules(check.homework)
-    outcomes = tuple(execute(check, reference, case) for case in check.draw(seed))
+    return _reference_run(check, seed)[0]
+
+
+def reference_seconds(check: Check, seed: int) -> float:
+    """How long the reference computed, in this process, for all cases."""
+    return _reference_run(check, seed)[1]
+
+
+@cache
+def _reference_run(check: Check, seed: int) -> tuple[tuple[Any, ...], float]:
+    outcomes, seconds = _timed_reference(check, seed)
     for number, outcome in enumerate(outcomes):
         if isinstance(outcome, Failure):
             raise RuntimeError(f"the reference fails {check.name}, case {number}: {outcome.kind}: {outcome.text}")
-    return outcomes
+    if seconds > WARM_SECONDS:  # a first run may have compiled
+        seconds = min(seconds, _timed_reference(check, seed)[1])
+    return outcomes, seconds
 
 
-def identify(check: Check, outcomes_of: Callable[[Check], Sequence[Outcome]], seed: int = 0) -> Mistake | None:
+def _timed_reference(check: Check, seed: int) -> tuple[tuple[Outcome, ...], float]:
+    modules, cases = reference_modules(check.homework), check.draw(seed)
+    started = time.process_time()
+    return tuple(execute(check, modules, case) for case in cases), time.process_time() - started
+
+
+def identify(check: Check, outcomes: Sequence[Outcome], seed: int = 0) -> Mistake | None:
     """The planted mistake behind a failed check, if it is one of them exactly.
 
-    A mistake is named only if it gives the same answers in every case of *every* check of the task that could run, and
-    no other mistake does.
-
     Args:
-        outcomes_of: what the implementation in question does in all cases of a check of this task.
+        outcomes: what the implementation in question does in all cases of the check.
     """
     candidates = [mistake for mistake in mistakes(check.homework.id) if mistake.task == check.task_id]
-    others = [other for other in checks_of(check.task_id) if other.name != check.name]
-    for each in (check, *others):
-        if not candidates:
-            return None
-        outcomes = outcomes_of(each)
-        stopped = any(isinstance(o, Failure) and o.state in (State.BLOCKED, State.IMPORT_ERROR) for o in outcomes)
-        if each is check or not stopped:
-            candidates = [mistake for mistake in candidates if alike(outcomes, planted_outcomes(mistake, each, seed))]
+    candidates = [mistake for mistake in candidates if alike(outcomes, planted_outcomes(mistake, check, seed))]
     return candidates[0] if len(candidates) == 1 else None
 
 
@@ -117,27 +143,48 @@ def state_of_task(states: Sequence[State]) -> State:
 
 def _failed(check: Check, failure: Failure, number: int, case: Case, impl: Path | None) -> Verdict:
     """The verdict on a driver that did not get to its answers."""
-    if failure.state is State.BLOCKED:
-        if failure.unwritten == check.task_id or _has_untouched_holes(check, impl):
-            return Verdict(State.NOT_ATTEMPTED, 0, failure.text)
-        message = f"blocked by {failure.unwritten}, which is not written yet: {failure.text.partition(': ')[0]}"
-        return Verdict(State.BLOCKED, 0, message, blocked_by=failure.unwritten)
-    if failure.state is State.IMPORT_ERROR:
-        return Verdict(State.IMPORT_ERROR, 0, failure.text)
-    text = f"{failure.kind}: {failure.text}" if failure.state is State.ERROR else failure.text
-    lines = [_headline(check, failure.state), f"  {_case(number, case)}:", f"    {text}"]
+    state, text = failure.state, failure.text
+    if state is State.IMPORT_ERROR:
+        return Verdict(state, 0, text)
+    if state is State.BLOCKED:
+        if line := _leftover(failure.text, check, impl):
+            state, text = State.ERROR, f"the stub's `raise NotImplementedError` is still there, {line}: take it out"
+        elif failure.unwritten == check.task_id or _untouched_holes(check, impl):
+            return Verdict(State.NOT_ATTEMPTED, 0, _left_to_write(check, impl) or text)
+        else:
+            message = f"blocked by {failure.unwritten}, which is not written yet: {failure.text.partition(': ')[0]}"
+            return Verdict(state, 0, message, blocked_by=failure.unwritten)
+    elif state is State.ERROR:
+        text = f"{failure.kind}: {text}"
+    lines = [_headline(check, state), f"  {_case(number, case)}:", f"    {text}"]
     lines += [f"      {frame}" for frame in failure.frames]
-    return Verdict(failure.state, 0, "\n".join(lines), number)
+    return Verdict(state, 0, "\n".join(lines), number, error=failure.error)
 
 
-def _has_untouched_holes(check: Check, impl: Path | None) -> bool:
-    if impl is None:
-        return False
-    for hole in check.task.holes:
-        path = impl / check.homework.folder / f"{hole.stem}.py"
-        if path.is_file() and is_untouched(path.read_text(encoding="utf-8", errors="replace"), hole):
-            return True
-    return False
+def _leftover(message: str, check: Check, impl: Path | None) -> str:
+    """Where in a written function the stub's ``raise`` has been left: ``conv.py:88``; empty if it is the whole body."""
+    for source, path, hole in _sources(check.homework.holes(), check, impl):
+        if message.startswith(f"{hole.task} {hole.qualname}:") and (line := leftover_raise(source, hole)):
+            return f"{path.name}:{line} in {hole.qualname}"
+    return ""
+
+
+def _untouched_holes(check: Check, impl: Path | None) -> list[Hole]:
+    return [hole for source, _, hole in _sources(check.task.holes, check, impl) if is_untouched(source, hole)]
+
+
+def _left_to_write(check: Check, impl: Path | None) -> str:
+    """Which holes of a task that has been begun are left; empty if it has not been begun."""
+    left = _untouched_holes(check, impl)
+    return "" if len(left) == len(check.task.holes) else ", ".join(f"{hole.stem}.py: {hole.qualname}" for hole in left)
+
+
+def _sources(holes: Sequence[Hole], check: Check, impl: Path | None) -> Iterator[tuple[str, Path, Hole]]:
+    """The text of the file that each hole is in, where there is one."""
+    for hole in holes if impl is not None else ():
+        path = Path(impl or "") / check.homework.folder / f"{hole.stem}.py"
+        if path.is_file():
+            yield path.read_text(encoding="utf-8-sig", errors="replace"), path, hole
 
 
 def _wrong(check: Check, found: Sequence[Difference], answers: int, number: int, case: Case) -> str:

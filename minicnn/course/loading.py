@@ -31,7 +31,14 @@ def reference_modules(homework: Homework) -> dict[str, ModuleType]:
 
 def student_modules(homework: Homework, impl: Path) -> dict[str, ModuleType | Unloadable]:
     """The modules of one homework in ``impl/hwN_topic/``. A file that fails to import is an ``Unloadable``."""
+    let_import_helpers(impl / homework.folder)
     return {stem: load_file(impl / homework.folder / f"{stem}.py") for stem in homework.modules}
+
+
+def let_import_helpers(folder: Path) -> None:
+    """Let a student's files import others of their own from beside them."""
+    if str(folder) not in sys.path:
+        sys.path.append(str(folder))
 
 
 def module_name(path: Path) -> str:

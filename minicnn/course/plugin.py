@@ -1,36 +1,47 @@
 """The autograder as a pytest plugin: ``pytest tests/test_resnet.py`` grades ``assignments/hw4_resnet``.
 
 ``pyproject.toml`` names this module. A test made by ``checks.points`` asks for the fixture ``grade``; the verdict
-replaces pytest's traceback, and a table per homework ends the run.
+replaces pytest's traceback, and a table per homework ends the run. The student's code runs in another process
+(``supervision``), or with ``--here`` in this one, where a debugger can look at it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
-from dataclasses import asdict
+import bdb
+import os
+import shlex
+import sys
+from collections.abc import Callable, Generator, Iterable, Iterator
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from .checks import Check
-from .execution import State, execute
-from .judging import Verdict, identify, judge
+from .execution import Failure, Outcome, State, execute
+from .judging import Verdict, conclude, expected_outcomes, identify, reference_seconds
 from .loading import Modules, student_modules
 from .manifest import find_task, homework_ids
-from .results import CheckResult, by_homework, table, write
+from .results import CheckResult, by_homework, collected, table, write
+from .supervision import Supervisor
 
-# What a state is called in pytest's counts, its letter, and its word in a verbose run. WRONG, ERROR and TIMEOUT are
-# failures, told in full; the others are told by the table alone.
+# What a state is called in pytest's counts, its letter, and its word in a verbose run. Failures are told in full, the
+# others by the table alone.
 SHOWN = {
     State.PASS: ("passed", ".", "PASS"),
     State.WRONG: ("failed", "F", "WRONG"),
     State.ERROR: ("failed", "F", "ERROR"),
     State.TIMEOUT: ("failed", "F", "TIMEOUT"),
+    State.MEMORY: ("failed", "F", "MEMORY"),
+    State.CRASH: ("failed", "F", "CRASH"),
     State.IMPORT_ERROR: ("not importable", "i", "IMPORT ERROR"),
     State.NOT_ATTEMPTED: ("not attempted", "-", "NOT ATTEMPTED"),
     State.BLOCKED: ("blocked", "b", "BLOCKED"),
 }
+AT_A_TERMINAL = bool(sys.__stdin__ and sys.__stdin__.isatty())  # now: pytest is about to take the keyboard away
+CHOSEN = pytest.StashKey[Iterable[CheckResult]]()
+DEBUGGER = ("Breakpoint", "BdbQuit")  # what a worker says of code that asks for one
 
 
 class NotPassed(Exception):
@@ -48,6 +59,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--task", metavar="ID", help="only this task or homework, e.g. hw4.2 or hw4")
     group.addoption("--case", type=int, metavar="N", help="only case N of each check")
     group.addoption("--case-seed", type=int, default=0, metavar="S", help="draw the cases from another seed")
+    group.addoption("--here", action="store_true", help="run the student's code in this process, for a debugger")
     group.addoption("--result", metavar="FILE", help="write the result of the homework to FILE as JSON")
 
 
@@ -74,11 +86,29 @@ def _impl(config: pytest.Config) -> Path:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Keep the checks of the task that was asked for."""
-    if task := config.getoption("task"):
-        kept = [item for item in items if _belongs(_check(item), task)]
-        config.hook.pytest_deselected(items=[item for item in items if item not in kept])
-        items[:] = kept
+    """Keep the checks of the task that was asked for, and those that have the case that was asked for."""
+    task, case = config.getoption("task"), config.getoption("case")
+    if task is not None:
+        _keep(config, items, lambda item: _belongs(_check(item), task))
+    if case is not None:
+        sizes = {check.name: check.size for item in items if (check := _check(item))}
+        _keep(config, items, lambda item: 0 <= case < sizes.get(getattr(_check(item), "name", ""), 0))
+        if not items:
+            told = ", ".join(f"{name} has cases 0 to {size - 1}" for name, size in list(sizes.items())[:3])
+            raise pytest.UsageError(f"--case {case}: {told or 'no check was chosen'}")
+
+
+def _keep(config: pytest.Config, items: list[pytest.Item], wanted: Callable[[pytest.Item], bool]) -> None:
+    config.hook.pytest_deselected(items=[item for item in items if not wanted(item)])
+    items[:] = [item for item in items if wanted(item)]
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Note which checks are to run, so that none is missing from the table."""
+    checks = [check for item in session.items if (check := _check(item))]
+    session.config.stash[CHOSEN] = [
+        CheckResult(check.task_id, check.name, check.what, 0, check.points, str(State.NOT_RUN)) for check in checks
+    ]
 
 
 def _check(item: pytest.Item) -> Check | None:
@@ -90,36 +120,119 @@ def _belongs(check: Check | None, name: str) -> bool:
 
 
 @pytest.fixture(scope="session")
-def grade(pytestconfig: pytest.Config) -> Callable[[Check], None]:
-    """Grade one check; raises ``NotPassed`` unless it passes."""
-    impl = _impl(pytestconfig)
-    seed, only = pytestconfig.getoption("case_seed"), pytestconfig.getoption("case")
-    loaded: dict[str, Modules] = {}
+def grade(pytestconfig: pytest.Config) -> Iterator[Callable[[Check], None]]:
+    """Grade one check; raises ``NotPassed``, or what the student's code raised here, unless it passes."""
+    grader = Grader(pytestconfig)
+    yield grader.grade
+    grader.close()
 
-    def grade(check: Check) -> None:
+
+class Grader:
+    """Runs the checks of one session, each homework in its own worker, or all in this process."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+        self._impl = _impl(config)
+        self._seed, self._only = config.getoption("case_seed"), config.getoption("case")
+        self._here = config.getoption("here") or config.getoption("usepdb", False) or _is_debugged()
+        self._supervisors: dict[str, Supervisor] = {}
+        self._loaded: dict[str, Modules] = {}
+
+    def grade(self, check: Check) -> None:
+        """Raises ``NotPassed`` unless the check passes."""
+        cases = dict(enumerate(check.draw(self._seed)))
+        shown = cases if self._only is None else {self._only: cases[self._only]}
+        if self._here:
+            self._grade_here(check, shown)
+            return
+        expected_outcomes(check, self._seed)  # first: it warms what the worker needs, and says how long it takes
+        supervisor = self._supervisor(check)
+        run = supervisor.run(check, shown, reference_seconds(check, self._seed))
+        if AT_A_TERMINAL and any(isinstance(o, Failure) and o.kind in DEBUGGER for o in run.outcomes.values()):
+            self._grade_here(check, shown)
+            return
+        verdict = conclude(check, run.outcomes, self._impl, self._seed)
+        _show(run.printed, verdict)
+        if verdict.state is State.PASS:
+            return
+        outcomes = run.outcomes
+        if (
+            len(shown) < len(cases) and run.ended is None
+        ):  # the others, for the name alone: what they print is not shown
+            rest = {number: case for number, case in cases.items() if number not in shown}
+            outcomes = {**outcomes, **supervisor.run(check, rest, reference_seconds(check, self._seed)).outcomes}
+        raise NotPassed(self._explained(check, verdict, outcomes, len(cases)))
+
+    def _grade_here(self, check: Check, cases: dict[int, Any]) -> None:
         owner = check.homework
-        if owner.id not in loaded:
-            loaded[owner.id] = student_modules(owner, impl)
-        verdict = judge(check, loaded[owner.id], impl, seed, only)
-        if verdict.state in (State.WRONG, State.ERROR):
-            verdict = explain(check, verdict, loaded[owner.id], seed, pytestconfig)
-        if verdict.state is not State.PASS:
-            raise NotPassed(verdict)
+        if owner.id not in self._loaded:
+            self._loaded[owner.id] = student_modules(owner, self._impl)
+        outcomes: dict[int, Outcome] = {}
+        for number, case in cases.items():
+            outcomes[number] = execute(check, self._loaded[owner.id], case)
+            verdict = conclude(check, outcomes, self._impl, self._seed)
+            if verdict.state is not State.PASS:
+                verdict = self._explained(check, verdict, outcomes, len(cases))
+                if isinstance(verdict.error, Exception):
+                    verdict.error.verdict = verdict  # type: ignore[attr-defined]
+                    raise verdict.error  # pytest --pdb stops where it was raised
+                raise NotPassed(verdict)
 
-    return grade
+    def _supervisor(self, check: Check) -> Supervisor:
+        owner = check.homework
+        if owner.id not in self._supervisors:
+            self.close()  # one at a time
+            self._supervisors[owner.id] = Supervisor(self._impl / owner.folder)
+        return self._supervisors[owner.id]
+
+    def close(self) -> None:
+        """End the workers."""
+        for supervisor in self._supervisors.values():
+            supervisor.close()
+        self._supervisors.clear()
+
+    def _explained(self, check: Check, verdict: Verdict, outcomes: dict[int, Outcome], count: int) -> Verdict:
+        """The verdict with the name of the mistake, if it is a known one, and the way on."""
+        if verdict.state in (State.NOT_ATTEMPTED, State.BLOCKED, State.IMPORT_ERROR):
+            return verdict
+        lines, mistake = [verdict.message], None
+        if verdict.state in (State.WRONG, State.ERROR) and len(outcomes) == count:
+            answers = [outcomes[number] for number in range(count)]
+            mistake = identify(check, answers, self._seed)
+        if mistake is not None:
+            lines += [f"  This is a known mistake, {mistake.name}: {mistake.diagnosis}", f"  Hint: {mistake.hint}"]
+        lines.append(f"  again: {self._command(check, verdict)}")
+        lines.append(f"  read:  {_from_here(self._config, check.homework.handout)}{check.task.anchor}")
+        return replace(verdict, message="\n".join(lines), mistake=mistake)
+
+    def _command(self, check: Check, verdict: Verdict) -> str:
+        """What runs the case again, from the folder where this run was started."""
+        words = ["pytest", f"{_from_here(self._config, check.file)}::{check.name}", "--case", str(verdict.case)]
+        if (impl := self._config.getoption("impl")) != "assignments":
+            words += ["--impl", impl]
+        if self._seed:
+            words += ["--case-seed", str(self._seed)]
+        return shlex.join(words)
 
 
-def explain(check: Check, verdict: Verdict, modules: Modules, seed: int, config: pytest.Config) -> Verdict:
-    """The verdict with the name of the mistake, if it is a known one, and the way on."""
-    mistake = identify(check, lambda other: [execute(other, modules, case) for case in other.draw(seed)], seed)
-    lines = [verdict.message]
-    if mistake is not None:
-        lines += [f"  This is a known mistake, {mistake.name}: {mistake.diagnosis}", f"  Hint: {mistake.hint}"]
-    options = "" if config.getoption("impl") == "assignments" else f" --impl {config.getoption('impl')}"
-    options += f" --case-seed {seed}" if seed else ""
-    lines.append(f"  again: pytest {check.homework.tests}::{check.name} --case {verdict.case}{options}")
-    lines.append(f"  read:  {check.homework.handout}{check.task.anchor}")
-    return Verdict(verdict.state, verdict.points, "\n".join(lines), verdict.case, mistake, verdict.blocked_by)
+def _show(printed: dict[int, str], verdict: Verdict) -> None:
+    """Print what the student's code printed, up to the case that is told: pytest keeps it beside the check."""
+    for number, text in printed.items():
+        if text:
+            print(f"case {number}:\n{text}" if len(printed) > 1 else text)
+        if number == verdict.case:
+            return
+
+
+def _is_debugged() -> bool:
+    """Whether a debugger is attached to this process; coverage, which traces too, is none."""
+    tracer = sys.gettrace()
+    return isinstance(getattr(tracer, "__self__", None), bdb.Bdb) or bool(tracer and "pydevd" in sys.modules)
+
+
+def _from_here(config: pytest.Config, path: str | Path) -> str:
+    """A path of the course as seen from the folder where pytest was started."""
+    return os.path.relpath(config.rootpath / path, config.invocation_params.dir)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -127,15 +240,13 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     """Put the verdict on the report in place of a traceback."""
     report = yield
     check = _check(item)
-    if check is None or call.when != "call":
+    if check is None or call.when == "teardown" or (call.when == "setup" and call.excinfo is None):
         return report
-    if call.excinfo is None:
-        verdict = Verdict(State.PASS, check.points)
-    elif isinstance(call.excinfo.value, NotPassed):
-        verdict = call.excinfo.value.verdict
-        report.longrepr = verdict.message
-    else:
-        return report  # the check itself is at fault: pytest tells it in full
+    verdict = Verdict(State.PASS, check.points)
+    if call.excinfo is not None:
+        verdict = getattr(call.excinfo.value, "verdict", None) or Verdict(State.ERROR, 0, _told(call.excinfo.value))
+        if hasattr(call.excinfo.value, "verdict"):  # else the check itself is at fault: pytest tells it in full
+            report.longrepr = verdict.message
     mistake = verdict.mistake.name if verdict.mistake else None
     report.homework = asdict(
         CheckResult(
@@ -146,11 +257,15 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     return report
 
 
+def _told(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}"
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_report_teststatus(report: pytest.TestReport) -> tuple[str, str, str] | None:
     """The state in pytest's counts."""
     homework = getattr(report, "homework", None)
-    return SHOWN[State(homework["state"])] if homework else None
+    return SHOWN[State(homework["state"])] if homework and report.outcome != "rerun" else None
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
@@ -158,7 +273,8 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     reports = [report for kind in terminalreporter.stats.values() for report in kind]
     reports = [report for report in reports if getattr(report, "homework", None)]
     reports.sort(key=lambda report: report.location[1] or 0)  # as the file has them: workers finish in any order
-    results = [CheckResult(**report.homework) for report in reports]
+    ran = [(report.nodeid, CheckResult(**report.homework)) for report in reports]
+    results = collected(ran, config.stash.get(CHOSEN, ()))
     impl = config.getoption("impl")
     if results:
         terminalreporter.section("homework")

@@ -66,7 +66,7 @@ def prove_mistake(homework: Homework, mistake: Mistake) -> Finding:
     """Which checks of its task catch a planted mistake, and whether it is called by its name."""
     checks = checks_of(mistake.task)
     caught = [check for check in checks if not _passes(check, mistake)]
-    named = {identify(check, lambda other: planted_outcomes(mistake, other, SEED)) for check in caught}
+    named = {identify(check, planted_outcomes(mistake, check, SEED), SEED) for check in caught}
     return Finding(mistake.task, mistake.name, tuple(check.name for check in caught), named == {mistake})
 
 

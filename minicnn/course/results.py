@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -60,6 +61,22 @@ class TaskResult:
         return next(check for check in self.checks if check.state == self.state)
 
 
+def collected(ran: Iterable[tuple[str, CheckResult]], chosen: Iterable[CheckResult] = ()) -> list[CheckResult]:
+    """One result a check.
+
+    Args:
+        ran: the test's id and its result: the last counts where a test ran again (pytest-rerunfailures), the worst
+            where a check has several tests (pytest-repeat).
+        chosen: what stands for the checks that did not get to run (``pytest -x``).
+    """
+    found: dict[str, CheckResult] = {}
+    for result in dict(ran).values():
+        before = found.get(result.test)
+        if before is None or result.points < before.points:
+            found[result.test] = result
+    return [*found.values(), *(result for result in chosen if result.test not in found)]
+
+
 def by_homework(results: Iterable[CheckResult]) -> dict[Homework, list[TaskResult]]:
     """The checks of a run, sorted into homework and tasks; a task is here if one of its checks ran."""
     kept = list(results)
@@ -75,11 +92,14 @@ def table(owner: Homework, tasks: Sequence[TaskResult], impl: str) -> list[str]:
     """The table of one homework: a line a task with points, state and what to do next."""
     states = {result.task.id: result.state for result in tasks}
     lines = [f"{owner.id}  {owner.title}  ({impl}/{owner.folder})"]
+    said: set[str] = set()
     for result in tasks:
         title = result.task.title
         title = title if len(title) <= TITLE_WIDTH else title[: TITLE_WIDTH - 1] + "…"
         score = f"{result.points}/{result.max_points}"
-        step = next_step(owner, result, states)
+        step = next_step(owner, result, states, impl)
+        if result.state is State.IMPORT_ERROR:
+            step, said = ("as above" if step in said else step), {*said, step}
         lines.append(f"  {result.task.id:<7} {title:<{TITLE_WIDTH}} {score:>7}  {told(result):<17} {step}".rstrip())
     earned, possible = sum(r.points for r in tasks), sum(r.max_points for r in tasks)
     lines.append(f"  {'total':<7} {'':<{TITLE_WIDTH}} {f'{earned}/{possible}':>7}")
@@ -91,12 +111,13 @@ def told(result: TaskResult) -> str:
     return f"BLOCKED BY {result.worst.blocked_by}" if result.state is State.BLOCKED else str(result.state)
 
 
-def next_step(owner: Homework, result: TaskResult, states: Mapping[str, State]) -> str:
+def next_step(owner: Homework, result: TaskResult, states: Mapping[str, State], impl: str = "assignments") -> str:
     """What the student does next about a task."""
     if result.state is State.PASS:
         return ""
     if result.state is State.NOT_ATTEMPTED:
-        return f"read {owner.handout}{result.task.anchor}"
+        begun = result.worst.message and "not written yet" not in result.worst.message
+        return f"write {result.worst.message}" if begun else f"read {owner.handout}{result.task.anchor}"
     if result.state is State.BLOCKED:
         return f"write {result.worst.blocked_by} first"
     if result.state is State.IMPORT_ERROR:
@@ -105,7 +126,8 @@ def next_step(owner: Homework, result: TaskResult, states: Mapping[str, State]) 
     if behind:
         return f"mend {behind[0]} first: this builds on it"
     named = next((check.mistake for check in result.checks if check.mistake), None)
-    return f"{named}: " * bool(named) + f"minicnn hw check {result.task.id}"
+    where = "" if impl == "assignments" else f" --impl {shlex.quote(impl)}"
+    return f"{named}: " * bool(named) + f"minicnn hw check {result.task.id}{where}"
 
 
 def as_json(results: Iterable[CheckResult], impl: str, case_seed: int = 0) -> dict[str, Any]:
@@ -128,7 +150,8 @@ def as_json(results: Iterable[CheckResult], impl: str, case_seed: int = 0) -> di
 
 def _is_complete(owner: Homework, tasks: Sequence[TaskResult]) -> bool:
     """Whether every check of the homework ran."""
-    return [(r.task, r.max_points) for r in tasks] == [(task, task.points) for task in owner.tasks]
+    all_ran = all(check.state != State.NOT_RUN for result in tasks for check in result.checks)
+    return all_ran and [(r.task, r.max_points) for r in tasks] == [(task, task.points) for task in owner.tasks]
 
 
 def _task(result: TaskResult) -> dict[str, Any]:

@@ -35,7 +35,7 @@ def course(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         manifest.homework,
         misconceptions.mistakes,
         misconceptions.planted,
-        judging.expected_outcomes,
+        judging._reference_run,
         judging.planted_outcomes,
     )
     for cached in clear:

@@ -172,7 +172,7 @@ def named(course: Path, test: str, **bodies: str) -> str | None:
     check = checks()[test]
     told = judge(check, modules, impl)
     assert told.state in (State.WRONG, State.ERROR)
-    mistake = identify(check, lambda other: [execution.execute(other, modules, case) for case in other.draw()])
+    mistake = identify(check, [execution.execute(check, modules, case) for case in check.draw()])
     return mistake and mistake.name
 
 

@@ -1,0 +1,349 @@
+"""The grader's side of a worker: start it, hand it cases, watch what it costs, end it.
+
+What comes back is taken for answers of unknown origin: arrays, numbers and strings (``wire``), compared by ``judging``
+in this process, where the worker cannot reach.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import queue
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from . import execution
+from .checks import Case, Check
+from .execution import Failure, Outcome, State, student_frames
+from .wire import WireError, receive, send
+
+POLL_SECONDS = 0.05
+IMPORT_SECONDS = 10.0  # of computing, for a student's file
+COMPILE_SECONDS = 600.0  # by the clock: Numba's, which is not counted as the student's
+SHOWN_LINES, SHOWN_WIDTH = 60, 300  # of what a check prints
+
+
+@dataclass
+class Run:
+    """What a worker made of one check: outcomes by the number of the case, and what was printed until each was there.
+
+    ``ended`` says why it did not get through all cases.
+    """
+
+    outcomes: dict[int, Outcome] = field(default_factory=dict)
+    printed: dict[int, str] = field(default_factory=dict)
+    ended: Failure | None = None
+
+
+class Stopped(Exception):
+    """A worker costs more than it may; carries what is told to the student."""
+
+    def __init__(self, state: State, text: str) -> None:
+        super().__init__(text)
+        self.state = state
+
+
+class Supervisor:
+    """Runs checks on the files in one folder, in a worker that is started now and replaced whenever it is ended.
+
+    Args:
+        folder: holds the student's files of one homework.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._unloadable: dict[str, str] = {}  # by stub file: those whose import ended a worker
+        self._worker: _Worker | None = _Worker()
+
+    def run(self, check: Check, cases: Mapping[int, Case], reference_seconds: float = 0.0) -> Run:
+        """Run a check's driver on some of its cases, by their numbers.
+
+        Args:
+            reference_seconds: of computing that the reference needed for all cases of the check.
+        """
+        while True:
+            run = Run()
+            worker = self._worker = self._worker or _Worker()
+            importing = self._run(worker, check, cases, reference_seconds, run)
+            if importing is None:
+                return run
+            assert run.ended is not None
+            file = self.folder / f"{importing}.py"
+            at = "".join(f"\n{frame}" for frame in run.ended.frames)
+            self._unloadable[importing] = f"{file}: while it was imported: {run.ended.text}{at}"
+
+    def _run(
+        self, worker: _Worker, check: Check, cases: Mapping[int, Case], reference_seconds: float, run: Run
+    ) -> str | None:
+        """Fill ``run``; returns the stub file whose import ended the worker, if that is what happened."""
+        importing = None
+        since = worker.traces.stat().st_size
+        limit = max(execution.CPU_SECONDS, execution.REFERENCE_FACTOR * reference_seconds)
+        watches = {
+            "import": Watch(worker, IMPORT_SECONDS),
+            "check": Watch(worker, limit, reference_seconds),
+        }
+        worker.watch = watches["import"]
+        try:
+            worker.ask(self._request(check, cases))
+            for message in worker.messages():
+                importing = message.get("importing", importing)
+                if "case" in message:
+                    worker.watch, importing = watches["check"], None
+                elif "compiling" in message:
+                    worker.watch.compiling(message)
+                elif "number" in message:
+                    run.outcomes[message["number"]] = _outcome(message)
+                    run.printed[message["number"]] = worker.printed()
+                elif "done" in message:
+                    if len(run.outcomes) < len(cases):
+                        run.ended = _end_of(message["done"])
+                    if message["left"]:
+                        worker.end_children()
+        except Stopped as stopped:
+            run.ended = Failure(stopped.state, str(stopped), stopped.state.title())
+        except (EOFError, OSError, WireError, KeyError, TypeError, ValueError, AttributeError) as error:
+            run.ended = _end_of(worker.end(), error)
+        if run.ended is None and worker.is_reusable:
+            return None
+        worker.end()
+        self._worker = None
+        if run.ended is None:
+            return None
+        run.ended = replace(run.ended, frames=worker.last_frames(since, str(self.folder)))
+        if importing is None:
+            number = next(number for number in cases if number not in run.outcomes)
+            run.outcomes[number], run.printed[number] = run.ended, worker.printed()
+        return importing
+
+    def _request(self, check: Check, cases: Mapping[int, Case]) -> dict[str, Any]:
+        files = {stem: str(self.folder / f"{stem}.py") for stem in check.stems if stem not in self._unloadable}
+        # What the reference's kernels needed has been imported here; the worker does so before the clock runs.
+        kernels = [name for name in sys.modules if name.startswith("minicnn.backend.cpu.")]
+        return {
+            "tests": str(check.file),
+            "task": check.task_id,
+            "check": check.name,
+            "files": files,
+            "unloadable": {stem: self._unloadable[stem] for stem in check.stems if stem in self._unloadable},
+            "imports": kernels,
+            "cases": dict(cases),
+        }
+
+    def close(self) -> None:
+        """End the worker."""
+        if self._worker is not None:
+            self._worker.end()
+            self._worker = None
+
+
+class Watch:
+    """What a worker costs, from the first look on, and whether that is too much."""
+
+    def __init__(self, worker: _Worker, seconds: float, reference_seconds: float | None = None) -> None:
+        self._worker, self._seconds, self._reference = worker, seconds, reference_seconds
+        self._started = 0.0  # by the clock
+        self._looked: tuple[float, float] | None = None  # by the clock, and of computing
+        self._computed = self._waited = 0.0
+        self._memory = self._memory_limit = 0
+        self._compiling_since: float | None = None
+
+    def compiling(self, message: Mapping[str, Any]) -> None:
+        """Numba began or ended to compile: what is spent in between does not count."""
+        self._compiling_since = time.monotonic() if message["compiling"] else None
+        if not message["compiling"]:
+            self._looked = None
+
+    def look(self) -> None:
+        """Raises ``Stopped`` if the worker has cost more than it may."""
+        now = time.monotonic()
+        cpu, memory = self._worker.cost()
+        if self._compiling_since is not None:
+            if now - self._compiling_since > COMPILE_SECONDS:
+                raise Stopped(State.TIMEOUT, f"it was stopped after compiling for {COMPILE_SECONDS:g} s")
+            return
+        if not self._started:
+            self._started, self._memory = now, memory
+            self._memory_limit = min(execution.MEMORY, psutil.virtual_memory().available // 2)
+        if self._looked is not None:
+            passed, computed = now - self._looked[0], cpu - self._looked[1]
+            self._computed += computed
+            self._waited += max(0.0, passed - computed) if self._worker.is_asleep() else 0.0
+        self._looked = now, cpu
+        if memory - self._memory > self._memory_limit:
+            raise Stopped(State.MEMORY, f"it was stopped when it held {(memory - self._memory) / 1e9:.2g} GB of memory")
+        if (printed := self._worker.output.stat().st_size) > execution.OUTPUT:
+            raise Stopped(State.ERROR, f"it was stopped when it had printed {printed / 1e6:.3g} MB")
+        if self._computed > self._seconds or now - self._started > execution.WALL_FACTOR * self._seconds:
+            needs = "" if self._reference is None else f"; the reference needs {self._reference:.1g} s"
+            raise Stopped(State.TIMEOUT, f"it was stopped after {self._computed:.3g} s of computing{needs}")
+        if self._waited > self._seconds:
+            raise Stopped(State.TIMEOUT, f"it was stopped after waiting for {self._waited:.3g} s without computing")
+
+
+class _Worker:
+    """One process, and the files in which its output and its traces are collected."""
+
+    def __init__(self) -> None:
+        self._files = tempfile.TemporaryDirectory(prefix="minicnn-worker-", ignore_cleanup_errors=True)
+        self.output, self.traces = (Path(self._files.name) / name for name in ("output", "traces"))
+        self.traces.touch()
+        self._shown = 0
+        self.watch: Watch | None = None
+        with open(self.output, "wb") as output:
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", "-m", "minicnn.course.worker", str(self.traces)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=output,
+                start_new_session=True,
+                env={**os.environ, "PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path)},
+            )
+        self._replies: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        threading.Thread(target=self._read, daemon=True).start()
+
+    @property
+    def is_reusable(self) -> bool:
+        """Whether another check may run in it: each had a process of its own."""
+        return sys.platform == "linux" and self._process.poll() is None
+
+    def _read(self) -> None:
+        """Put what comes into the queue: a thread, since Windows can wait for a pipe in no other way."""
+        assert self._process.stdout is not None
+        try:
+            while True:
+                self._replies.put(receive(self._process.stdout))
+        except (EOFError, OSError, ValueError) as error:
+            self._replies.put(error)
+
+    def ask(self, request: Mapping[str, Any]) -> None:
+        """Send a request."""
+        assert self._process.stdin is not None
+        send(self._process.stdin, dict(request))
+
+    def messages(self) -> Iterator[Mapping[str, Any]]:
+        """The replies to a request, up to the last; the watch looks while none comes.
+
+        Raises:
+            Stopped: if the worker costs too much.
+            EOFError, OSError, WireError: if it ended, or wrote what is no message.
+        """
+        while True:
+            try:
+                message = self._replies.get(timeout=POLL_SECONDS)
+            except queue.Empty:
+                if self.watch is not None:
+                    self.watch.look()
+                continue
+            if isinstance(message, Exception):
+                raise message
+            yield message
+            if "done" in message:
+                return
+
+    def cost(self) -> tuple[float, int]:
+        """Seconds of computing and bytes of memory, of the process and all that it started."""
+        seconds, memory = 0.0, 0
+        for process in self._processes():
+            with contextlib.suppress(psutil.Error):
+                times = process.cpu_times()
+                seconds += sum(times[:4])  # user, system, and the same of children that are over
+                memory += process.memory_info().rss
+        return seconds, memory
+
+    def is_asleep(self) -> bool:
+        """Whether none of its processes wants to compute."""
+        for process in self._processes():
+            with contextlib.suppress(psutil.Error):
+                if process.status() not in (psutil.STATUS_SLEEPING, psutil.STATUS_STOPPED, psutil.STATUS_ZOMBIE):
+                    return False
+        return True
+
+    def _processes(self) -> list[psutil.Process]:
+        with contextlib.suppress(psutil.Error):
+            process = psutil.Process(self._process.pid)
+            return [process, *process.children(recursive=True)]
+        return []
+
+    def printed(self) -> str:
+        """What was printed since this was last asked; a flood without its middle."""
+        with open(self.output, "rb") as output:
+            output.seek(self._shown)
+            text = output.read(execution.OUTPUT)
+        self._shown += len(text)
+        return _shortened(text.decode("utf-8", errors="replace"))
+
+    def last_frames(self, since: int, folder: str) -> tuple[str, ...]:
+        """Where the student's code was when it ended: the last of the traces written since ``since``."""
+        with open(self.traces, "rb") as traces:
+            traces.seek(max(since, self.traces.stat().st_size - 2**16))
+            text = traces.read().decode("utf-8", errors="replace")
+        last = re.split(r"\(most recent call first\):\n", text)[-1]
+        frames = [(m[1], int(m[2]), m[3]) for m in re.finditer(r'  File "(.*)", line (\d+) in (.*)', last)]
+        return student_frames(frames[::-1], [folder])
+
+    def end_children(self) -> None:
+        """End what a check has left behind."""
+        for process in self._processes()[1:]:
+            with contextlib.suppress(psutil.Error):
+                process.kill()
+
+    def end(self) -> int | None:
+        """End it and all that it started. Returns its exit status if it had ended by itself."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(POLL_SECONDS if self._replies.empty() else 0)
+        status = self._process.poll()
+        processes = self._processes()
+        if hasattr(os, "killpg"):
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+        for process in processes:
+            with contextlib.suppress(psutil.Error):
+                process.kill()
+        self._process.kill()
+        self._process.wait()
+        for stream in (self._process.stdin, self._process.stdout):
+            with contextlib.suppress(OSError, AttributeError):
+                stream.close()  # type: ignore[union-attr]
+        return status
+
+
+def _outcome(message: Mapping[str, Any]) -> Outcome:
+    """An outcome as the worker sent it."""
+    if "answers" in message:
+        return dict(message["answers"])
+    return Failure(
+        State(message["state"]), str(message["text"]), str(message["kind"]),
+        tuple(map(str, message.get("frames", ()))), str(message.get("unwritten", "")),
+    )  # fmt: skip
+
+
+def _end_of(status: int | None, error: Exception | None = None) -> Failure:
+    """What is said of a process that ended by itself before its answers were there."""
+    if status is not None and status < 0:
+        name = signal.Signals(-status).name
+        return Failure(State.CRASH, f"it crashed the process ({name}: {signal.strsignal(-status)})", "Crash")
+    if status is not None:
+        return Failure(
+            State.CRASH, f"it ended the process (exit status {status}) before its answers were there", "Crash"
+        )
+    return Failure(State.CRASH, f"the process can no longer be understood ({error})", "Crash")
+
+
+def _shortened(text: str) -> str:
+    lines = [line if len(line) <= SHOWN_WIDTH else f"{line[:SHOWN_WIDTH]} ..." for line in text.splitlines()]
+    if len(lines) > SHOWN_LINES:
+        half = SHOWN_LINES // 2
+        lines[half:-half] = [f"... {len(lines) - SHOWN_LINES} more lines ..."]
+    return "\n".join(lines)

@@ -1,0 +1,188 @@
+"""The process that computes on a student's code: ``python -m minicnn.course.worker``. It judges nothing.
+
+It is started by ``supervision`` and imports what it needs before it is asked. A request (``wire``) names a file of
+checks, one check in it, the student's files and the values of the cases; the replies are the check's answers. On Linux
+each check runs in a fork of this process, so that whatever the student's code does to the process it does to its own
+check alone; elsewhere the supervisor starts a new process after each check.
+
+No expected value ever gets here, nor the reference where it is not installed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import faulthandler
+import importlib
+import os
+import pdb
+import signal
+import sys
+from pathlib import Path
+from typing import IO, Any, NoReturn
+
+from .checks import CHECKS, define
+from .execution import Failure, execute, failure
+from .loading import Modules, Unloadable, let_import_helpers, load_file
+from .wire import WireError, receive, send
+
+FORKS = sys.platform == "linux"  # elsewhere a fork may lack what the system's libraries keep in threads
+TRACE_SECONDS = 0.5  # how often a check that takes long leaves a note of where it is
+
+
+def main() -> None:
+    """Serve requests until the grader is gone."""
+    requests, replies = _private(0, "rb"), _private(1, "wb")
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)  # input() finds nothing
+    os.dup2(2, 1)  # the file in which all output is collected
+    sys.stdout, sys.stderr = _text_stream(1), _text_stream(2)
+    sys.breakpointhook = pdb.set_trace = _no_debugger
+    _end_with_the_grader()
+    server = Server(replies, Path(sys.argv[1]))
+    while True:
+        try:
+            request = receive(requests)
+        except EOFError:
+            return
+        server.serve(request)
+
+
+class Server:
+    """What has been imported so far, and how a request is served."""
+
+    def __init__(self, replies: IO[bytes], traces: Path) -> None:
+        self.replies = replies
+        self.traces = open(traces, "wb", buffering=0)  # noqa: SIM115
+        self.modules: dict[str, Any] = {}  # by path
+        self.defined: set[str] = set()
+        self.started_in = Path.cwd()
+
+    def serve(self, request: dict[str, Any]) -> None:
+        """Import what is not there yet, run the check, and say that it is over."""
+        faulthandler.enable(self.traces, all_threads=False)
+        self._import(request)
+        if not FORKS:
+            self._run(request)
+            self.reply(done=0, left=False)
+            return
+        child = os.fork()
+        if child == 0:
+            self._run_in_fork(request)
+        _, status = os.waitpid(child, 0)
+        self.reply(done=os.waitstatus_to_exitcode(status), left=_has_children())
+
+    def _run_in_fork(self, request: dict[str, Any]) -> NoReturn:
+        _end_with_the_grader()
+        faulthandler.enable(self.traces, all_threads=False)
+        try:
+            self._run(request)
+        finally:
+            os._exit(0)  # whatever was registered to run at the exit stays undone
+
+    def _import(self, request: dict[str, Any]) -> None:
+        for name in request["imports"]:
+            with contextlib.suppress(ImportError):
+                importlib.import_module(name)
+        if request["tests"] not in self.defined:
+            define(Path(request["tests"]))
+            self.defined.add(request["tests"])
+        for stem, file in request["files"].items():
+            let_import_helpers(Path(file).parent)
+            if file not in self.modules:
+                self.reply(importing=stem)
+                faulthandler.dump_traceback_later(TRACE_SECONDS, repeat=True, file=self.traces)
+                self.modules[file] = load_file(Path(file))
+                faulthandler.cancel_dump_traceback_later()
+                os.chdir(self.started_in)
+
+    def _run(self, request: dict[str, Any]) -> None:
+        check = CHECKS[request["task"]][request["check"]]
+        modules: Modules = {
+            stem: Unloadable(request["unloadable"][stem]) if stem in request["unloadable"] else self.modules[file]
+            for stem, file in {**dict.fromkeys(request["unloadable"]), **request["files"]}.items()
+        }
+        _tell_of_compiling(self)
+        faulthandler.dump_traceback_later(TRACE_SECONDS, repeat=True, file=self.traces)
+        for number, case in request["cases"].items():
+            self.reply(case=number)
+            try:
+                outcome = execute(check, modules, case)
+            except KeyboardInterrupt as error:  # raised by the student: Ctrl-C does not come here
+                outcome = failure(error, modules)
+            sys.stdout.flush()
+            sys.stderr.flush()
+            self._answer(number, outcome)
+
+    def _answer(self, number: int, outcome: Any) -> None:
+        if isinstance(outcome, Failure):
+            kept = {name: getattr(outcome, name) for name in ("text", "kind", "frames", "unwritten")}
+            self.reply(number=number, state=str(outcome.state), **kept)
+            return
+        try:
+            self.reply(number=number, answers=outcome)
+        except WireError as error:
+            self.reply(number=number, state="WRONG", text=f"what came back: {error}", kind="WireError")
+
+    def reply(self, **fields: Any) -> None:
+        """Send one message to the grader."""
+        send(self.replies, fields)
+
+
+class Breakpoint(BaseException):
+    """The code under test asked for a debugger, and here nobody sits at a keyboard."""
+
+
+def _no_debugger(*_: Any, **__: Any) -> NoReturn:
+    raise Breakpoint("breakpoint() waits for somebody who types: run with --here, in a terminal, or take it out")
+
+
+def _tell_of_compiling(server: Server) -> None:
+    """Tell the grader when Numba compiles: that time is not the student's."""
+    if "numba" not in sys.modules:
+        return
+    from numba.core import event
+
+    class Listener(event.Listener):
+        depth = 0
+
+        def on_start(self, _: Any) -> None:
+            if self.depth == 0:
+                server.reply(compiling=True)
+            self.depth += 1
+
+        def on_end(self, _: Any) -> None:
+            self.depth -= 1
+            if self.depth == 0:
+                server.reply(compiling=False)
+
+    event.register("numba:compile", Listener())
+
+
+def _private(number: int, mode: str) -> IO[bytes]:
+    """A copy of a standard stream that the student's code and its children do not know."""
+    return os.fdopen(os.dup(number), mode)
+
+
+def _text_stream(number: int) -> Any:
+    return os.fdopen(number, "w", encoding="utf-8", errors="replace", closefd=False, buffering=1)
+
+
+def _end_with_the_grader() -> None:
+    """Die when the parent dies, and be the parent of what is left behind (Linux)."""
+    if sys.platform == "linux":
+        libc = ctypes.CDLL(None)
+        libc.prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+        libc.prctl(36, 1)  # PR_SET_CHILD_SUBREAPER
+
+
+def _has_children() -> bool:
+    try:
+        while os.waitpid(-1, os.WNOHANG) != (0, 0):
+            pass
+    except ChildProcessError:
+        return False
+    return True
+
+
+if __name__ == "__main__":
+    main()
