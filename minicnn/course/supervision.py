@@ -63,7 +63,7 @@ class Supervisor:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._unloadable: dict[str, str] = {}  # by stub file: those whose import ended a worker
+        self._unloadable: dict[str, str] = {}  # what is said of the files whose import ended a worker
         self._worker: _Worker | None = _Worker()
 
     def run(self, check: Check, cases: Mapping[int, Case], reference_seconds: float = 0.0) -> Run:
@@ -79,9 +79,8 @@ class Supervisor:
             if importing is None:
                 return run
             assert run.ended is not None
-            file = self.folder / f"{importing}.py"
-            at = "".join(f"\n{frame}" for frame in run.ended.frames)
-            self._unloadable[importing] = f"{file}: while it was imported: {run.ended.text}{at}"
+            where = run.ended.frames[-1] if run.ended.frames else self._file(importing)
+            self._unloadable[self._file(importing)] = f"{where}: while this was imported, {run.ended.text}"
 
     def _run(
         self, worker: _Worker, check: Check, cases: Mapping[int, Case], reference_seconds: float, run: Run
@@ -105,7 +104,7 @@ class Supervisor:
                     worker.watch.compiling(message)
                 elif "number" in message:
                     run.outcomes[message["number"]] = _outcome(message)
-                    run.printed[message["number"]] = worker.printed()
+                    run.printed[message["number"]] = worker.printed(message["printed"])
                 elif "done" in message:
                     if len(run.outcomes) < len(cases):
                         run.ended = _end_of(message["done"])
@@ -128,18 +127,21 @@ class Supervisor:
         return importing
 
     def _request(self, check: Check, cases: Mapping[int, Case]) -> dict[str, Any]:
-        files = {stem: str(self.folder / f"{stem}.py") for stem in check.stems if stem not in self._unloadable}
+        files = {stem: self._file(stem) for stem in check.stems}
         # What the reference's kernels needed has been imported here; the worker does so before the clock runs.
         kernels = [name for name in sys.modules if name.startswith("minicnn.backend.cpu.")]
         return {
             "tests": str(check.file),
             "task": check.task_id,
             "check": check.name,
-            "files": files,
-            "unloadable": {stem: self._unloadable[stem] for stem in check.stems if stem in self._unloadable},
+            "files": {stem: file for stem, file in files.items() if file not in self._unloadable},
+            "unloadable": {stem: self._unloadable[file] for stem, file in files.items() if file in self._unloadable},
             "imports": kernels,
             "cases": dict(cases),
         }
+
+    def _file(self, stem: str) -> str:
+        return str(self.folder / f"{stem}.py")
 
     def close(self) -> None:
         """End the worker."""
@@ -186,7 +188,7 @@ class Watch:
         if (printed := self._worker.output.stat().st_size) > execution.OUTPUT:
             raise Stopped(State.ERROR, f"it was stopped when it had printed {printed / 1e6:.3g} MB")
         if self._computed > self._seconds or now - self._started > execution.WALL_FACTOR * self._seconds:
-            needs = "" if self._reference is None else f"; the reference needs {self._reference:.1g} s"
+            needs = "" if self._reference is None else f"; the reference needs {max(self._reference, 0.01):.1g} s"
             raise Stopped(State.TIMEOUT, f"it was stopped after {self._computed:.3g} s of computing{needs}")
         if self._waited > self._seconds:
             raise Stopped(State.TIMEOUT, f"it was stopped after waiting for {self._waited:.3g} s without computing")
@@ -203,7 +205,7 @@ class _Worker:
         self.watch: Watch | None = None
         with open(self.output, "wb") as output:
             self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "minicnn.course.worker", str(self.traces)],
+                [sys.executable, "-P", "-m", "minicnn.course.worker", str(self.output), str(self.traces)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=output,
@@ -276,11 +278,11 @@ class _Worker:
             return [process, *process.children(recursive=True)]
         return []
 
-    def printed(self) -> str:
-        """What was printed since this was last asked; a flood without its middle."""
+    def printed(self, until: int | None = None) -> str:
+        """What was printed since this was last asked, up to a place in the output; a flood without its middle."""
         with open(self.output, "rb") as output:
             output.seek(self._shown)
-            text = output.read(execution.OUTPUT)
+            text = output.read(execution.OUTPUT if until is None else max(0, until - self._shown))
         self._shown += len(text)
         return _shortened(text.decode("utf-8", errors="replace"))
 

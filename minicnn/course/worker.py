@@ -38,7 +38,7 @@ def main() -> None:
     sys.stdout, sys.stderr = _text_stream(1), _text_stream(2)
     sys.breakpointhook = pdb.set_trace = _no_debugger
     _end_with_the_grader()
-    server = Server(replies, Path(sys.argv[1]))
+    server = Server(replies, *map(Path, sys.argv[1:]))
     while True:
         try:
             request = receive(requests)
@@ -50,12 +50,14 @@ def main() -> None:
 class Server:
     """What has been imported so far, and how a request is served."""
 
-    def __init__(self, replies: IO[bytes], traces: Path) -> None:
-        self.replies = replies
+    def __init__(self, replies: IO[bytes], output: Path, traces: Path) -> None:
+        self.replies, self.output = replies, output
         self.traces = open(traces, "wb", buffering=0)  # noqa: SIM115
         self.modules: dict[str, Any] = {}  # by path
         self.defined: set[str] = set()
         self.started_in = Path.cwd()
+        self.recursion_limit = sys.getrecursionlimit()
+        self.streams = (sys.stdout, sys.stderr)
 
     def serve(self, request: dict[str, Any]) -> None:
         """Import what is not there yet, run the check, and say that it is over."""
@@ -98,8 +100,8 @@ class Server:
     def _run(self, request: dict[str, Any]) -> None:
         check = CHECKS[request["task"]][request["check"]]
         modules: Modules = {
-            stem: Unloadable(request["unloadable"][stem]) if stem in request["unloadable"] else self.modules[file]
-            for stem, file in {**dict.fromkeys(request["unloadable"]), **request["files"]}.items()
+            **{stem: self.modules[file] for stem, file in request["files"].items()},
+            **{stem: Unloadable(message) for stem, message in request["unloadable"].items()},
         }
         _tell_of_compiling(self)
         faulthandler.dump_traceback_later(TRACE_SECONDS, repeat=True, file=self.traces)
@@ -109,19 +111,22 @@ class Server:
                 outcome = execute(check, modules, case)
             except KeyboardInterrupt as error:  # raised by the student: Ctrl-C does not come here
                 outcome = failure(error, modules)
-            sys.stdout.flush()
-            sys.stderr.flush()
+            sys.setrecursionlimit(self.recursion_limit)
+            for stream in self.streams:
+                with contextlib.suppress(ValueError):  # closed by the student
+                    stream.flush()
             self._answer(number, outcome)
 
     def _answer(self, number: int, outcome: Any) -> None:
+        told: dict[str, Any] = {"number": number, "printed": os.stat(self.output).st_size}
         if isinstance(outcome, Failure):
             kept = {name: getattr(outcome, name) for name in ("text", "kind", "frames", "unwritten")}
-            self.reply(number=number, state=str(outcome.state), **kept)
+            self.reply(**told, state=str(outcome.state), **kept)
             return
         try:
-            self.reply(number=number, answers=outcome)
+            self.reply(**told, answers=outcome)
         except WireError as error:
-            self.reply(number=number, state="WRONG", text=f"what came back: {error}", kind="WireError")
+            self.reply(**told, state="WRONG", text=f"what came back: {error}", kind="WireError")
 
     def reply(self, **fields: Any) -> None:
         """Send one message to the grader."""
