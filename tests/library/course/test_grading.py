@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from minicnn.course import execution
+from minicnn.course.build import build
 from minicnn.course.checks import CHECKS, Draw
 from minicnn.course.execution import State
 from minicnn.course.judging import Verdict, identify, judge, state_of_task
@@ -77,6 +78,29 @@ def test_a_half_written_task_is_not_attempted(course):
     assert told.state is State.NOT_ATTEMPTED
 
 
+def test_a_task_that_has_been_begun_says_what_is_left(course):
+    told = verdict(course, "test_scale", Scale__init__="self.factor = factor")
+    assert told.state is State.NOT_ATTEMPTED and told.message == "toy.py: Scale.__call__"
+
+
+def test_a_raise_that_was_forgotten_above_or_below_the_code_is_an_error_that_says_so(course):
+    stub = 'raise NotImplementedError("hw9.1 double: not written yet, see here")'
+    for body in (f"{stub}\nreturn 2 * x", f"y = 2 * x\n{stub}", f"if True:\n    {stub}\nreturn 2 * x"):
+        (course / "assignments" / "hw9_toy" / "toy.py").unlink()
+        build(course, [homework("hw9")])
+        told = verdict(course, "test_double", double=body)
+        assert told.state is State.ERROR and "is still there, toy.py:" in told.message, told.message
+        assert "take it out" in told.message
+
+
+@pytest.mark.parametrize("signature", ["double()", "double(x, y)", "double(*, x)"])
+def test_a_function_with_other_arguments_says_so(course, signature):
+    path = course / "assignments" / "hw9_toy" / "toy.py"
+    path.write_text(path.read_text().replace("double(x)", signature, 1))
+    told = judge(checks()["test_double"], student_modules(homework("hw9"), course / "assignments"))
+    assert told.state is State.WRONG and "it cannot be called as its docstring says: double() " in told.message
+
+
 def test_a_wrong_answer_tells_where_and_how_much(course):
     told = verdict(course, "test_double", double="y = 2 * x\ny[0, 1] += 1\nreturn y")
     assert told.state is State.WRONG and told.case == 0 and told.points == 0
@@ -124,16 +148,6 @@ def test_an_exception_shows_the_students_lines_and_no_others(course):
     assert "execution.py" not in told.message and "linalg.py" not in told.message
 
 
-def test_endless_loops_are_stopped(course, monkeypatch):
-    monkeypatch.setattr(execution, "CPU_SECONDS", 0.2)
-    body = "while True:\n    try:\n        x = x + 0\n    except Exception:\n        pass"
-    told = verdict(course, "test_double", double=body)
-    assert told.state is State.TIMEOUT
-    asleep = "import time\ntime.sleep(30)"
-    told = verdict(course, "test_clip", clip=asleep)
-    assert told.state is State.TIMEOUT
-
-
 @pytest.mark.parametrize(
     "text, part",
     [
@@ -155,7 +169,7 @@ def test_a_missing_file_and_a_missing_function(course):
     path.write_text("def quadruple(x):\n    return 4 * x\n")
     modules = student_modules(homework("hw9"), course / "assignments")
     told = judge(checks()["test_double"], modules)
-    assert told.state is State.WRONG and "has no attribute 'double'" in told.message
+    assert told.state is State.WRONG and "toy.py has no 'double' any more" in told.message
     assert judge(checks()["test_quadruple"], modules).state is State.PASS
     path.unlink()
     told = judge(checks()["test_double"], student_modules(homework("hw9"), course / "assignments"))
@@ -191,7 +205,6 @@ def test_a_mistake_is_named_though_the_rest_is_not_written(course):
     [
         "return 0 * x",
         "return 3.0001 * x",
-        "return x * x if np.ndim(x) else 7 * x",  # one check as squared, the other not
         "return np.tanh(x)",
         "raise ValueError('no')",
         "return None",
