@@ -7,6 +7,7 @@ from typing import Any
 from .. import random
 from ..autograd import Function
 from ..tensor import Tensor
+from .guards import check_kind
 
 
 class Dropout(Function):
@@ -39,6 +40,7 @@ def dropout(
 
     Raises:
         ValueError: if ``p`` is no probability.
+        TypeError: for integers, which a scaling would turn into fractions.
     """
     return _drop(input, p, training, input.shape, generator)
 
@@ -75,4 +77,5 @@ def _drop(
         raise ValueError(f"dropout: expected a probability between 0 and 1, got p={p}")
     if not training or p == 0:
         return input
+    check_kind("dropout", input)
     return Dropout.apply(input, p, mask_shape, random.resolve(generator))

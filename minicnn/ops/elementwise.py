@@ -238,6 +238,9 @@ def clamp(input: Tensor, min: float | None = None, max: float | None = None) -> 
     if isinstance(min, Tensor) or isinstance(max, Tensor):
         held = input if min is None else maximum(input, min)
         return held if max is None else minimum(held, max)
+    for bound in (min, max):
+        if bound is not None:
+            input, _ = operands("clamp", input, bound)
     return Clamp.apply(input, min, max)
 
 

@@ -6,8 +6,9 @@ from typing import Any, NamedTuple
 
 from .. import backend
 from ..autograd import Function
-from ..tensor import Tensor, int64
+from ..tensor import Tensor, int64, uint8
 from .axes import Dims, axes_of, axis_of, kept, reduced
+from .elementwise import as_float
 from .sums import RootOfSquares
 
 
@@ -157,6 +158,7 @@ def cumsum(input: Tensor, dim: int) -> Tensor:
 
 def logsumexp(input: Tensor, dim: Dims, keepdim: bool = False) -> Tensor:
     """``log(sum(exp(input)))`` over ``dim``, without overflow."""
+    input = as_float(input)
     top = amax(input, dim, keepdim=True).detach()
     top = Tensor.wrap(_finite_or_zero(top), top.device)
     total = (input - top).exp().sum(dim, keepdim=True).log() + top
@@ -169,9 +171,14 @@ def _finite_or_zero(top: Tensor) -> Any:
 
 
 def norm(input: Tensor, p: float = 2, dim: Dims = None, keepdim: bool = False) -> Tensor:
-    """The p-norm ``(sum |x|^p)^(1/p)`` over ``dim``; ``inf`` gives the largest absolute value."""
-    if p == float("inf"):
-        return amax(input.abs(), dim, keepdim)
+    """The p-norm ``(sum |x|^p)^(1/p)`` over ``dim``.
+
+    ``inf`` gives the largest absolute value, ``-inf`` the smallest, and 0 counts the elements that are not 0.
+    """
+    if abs(p) == float("inf"):
+        return (amax if p > 0 else amin)(input.abs(), dim, keepdim)
+    if p == 0:
+        return (input != 0).to(input.dtype).sum(dim, keepdim)
     if p == 2:
         return RootOfSquares.apply((input * input).sum(dim, keepdim))
     if p == 1:
@@ -179,13 +186,17 @@ def norm(input: Tensor, p: float = 2, dim: Dims = None, keepdim: bool = False) -
     return (input.abs() ** p).sum(dim, keepdim) ** (1 / p)
 
 
-def all_(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
-    """Whether every element is true (not zero)."""
-    xp = backend.get(input.device).xp
-    return Tensor.wrap(xp.asarray(input.array.all(axis=dim, keepdims=keepdim)), input.device)
+def all_(input: Tensor, dim: Dims = None, keepdim: bool = False) -> Tensor:
+    """Whether every element over ``dim`` is true (not zero)."""
+    return _truth("all", input, dim, keepdim)
 
 
-def any_(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
-    """Whether some element is true (not zero)."""
+def any_(input: Tensor, dim: Dims = None, keepdim: bool = False) -> Tensor:
+    """Whether some element over ``dim`` is true (not zero)."""
+    return _truth("any", input, dim, keepdim)
+
+
+def _truth(name: str, input: Tensor, dim: Dims, keepdim: bool) -> Tensor:
     xp = backend.get(input.device).xp
-    return Tensor.wrap(xp.asarray(input.array.any(axis=dim, keepdims=keepdim)), input.device)
+    answer = xp.asarray(getattr(xp, name)(input.array, axis=axes_of(input, dim), keepdims=keepdim))
+    return Tensor.wrap(answer.astype(input.dtype) if input.dtype == uint8 else answer, input.device)  # as PyTorch
