@@ -7,7 +7,7 @@ from typing import Any
 from .. import random
 from ..autograd import Function
 from ..tensor import Tensor
-from .guards import check_kind
+from .elementwise import as_float
 
 
 class Dropout(Function):
@@ -34,13 +34,14 @@ def dropout(
 ) -> Tensor:
     """Set each element to 0 with probability ``p`` and scale the others by 1 / (1 - p); in evaluation, nothing.
 
+    Integers become floats, because of the scale.
+
     Args:
         inplace: accepted for PyTorch's sake; the result is computed out of place.
         generator: where the randomness comes from, the seeded default one if not given.
 
     Raises:
         ValueError: if ``p`` is no probability.
-        TypeError: for integers, which a scaling would turn into fractions.
     """
     return _drop(input, p, training, input.shape, generator)
 
@@ -77,5 +78,4 @@ def _drop(
         raise ValueError(f"dropout: expected a probability between 0 and 1, got p={p}")
     if not training or p == 0:
         return input
-    check_kind("dropout", input)
-    return Dropout.apply(input, p, mask_shape, random.resolve(generator))
+    return Dropout.apply(as_float(input), p, mask_shape, random.resolve(generator))

@@ -15,18 +15,19 @@ from ..tensor import Tensor, float16, float32
 
 # The kinds of dtype that the first argument may have (NumPy's letters), where PyTorch refuses the others.
 FLOAT, NUMBER = "f", "iuf"
-KINDS = {
-    **dict.fromkeys("relu abs sign round floor ceil square argmax argmin topk conv2d linear matmul".split(), NUMBER),
-    **dict.fromkeys("relu6 hardtanh leaky_relu silu hardsigmoid hardswish softmax log_softmax norm".split(), FLOAT),
-    **dict.fromkeys("batch_norm group_norm local_response_norm avg_pool2d adaptive_avg_pool2d".split(), FLOAT),
-    **dict.fromkeys("cross_entropy nll_loss deform_conv2d".split(), FLOAT),
+_TAKERS = {
+    FLOAT: "relu6 hardtanh leaky_relu silu hardsigmoid hardswish softmax log_softmax norm batch_norm group_norm "
+    "local_response_norm avg_pool2d adaptive_avg_pool2d cross_entropy nll_loss deform_conv2d",
+    NUMBER: "relu abs sign round floor ceil square argmax argmin topk conv2d linear matmul",
 }
+KINDS = {name: kinds for kinds, names in _TAKERS.items() for name in names.split()}
 EXPECTED = {FLOAT: "a floating point tensor", NUMBER: "a tensor of numbers"}
 
-SUMMING = frozenset(
+_SUMMING = (
     "sum mean var std prod cumsum norm logsumexp softmax log_softmax batch_norm group_norm local_response_norm "
-    "cross_entropy nll_loss avg_pool2d adaptive_avg_pool2d".split()
+    "cross_entropy nll_loss avg_pool2d adaptive_avg_pool2d"
 )
+SUMMING = frozenset(_SUMMING.split())
 _ABSENT = object()
 
 

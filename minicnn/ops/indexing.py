@@ -10,7 +10,7 @@ from ..autograd import Function
 from ..errors import ShapeError
 from ..grad_mode import is_grad_enabled
 from ..tensor import Tensor, int32, int64, uint8
-from .axes import axis_of
+from .axes import normal_dim
 from .broadcast import unbroadcast
 from .elementwise import where
 from .inplace import rewrite
@@ -132,7 +132,7 @@ def gather(input: Tensor, dim: int, index: Tensor) -> Tensor:
         TypeError: for an ``index`` that is not int32 or int64.
         IndexError: for a ``dim`` or a position that ``input`` does not have.
     """
-    axis = axis_of(input, dim)
+    axis = normal_dim(input, dim)
     _check_positions("gather", index)
     if input.ndim == 0 or index.ndim != input.ndim:
         raise ShapeError(f"gather: expected an index with {input.ndim} dimensions, got shape {index.shape}")
@@ -145,7 +145,7 @@ def gather(input: Tensor, dim: int, index: Tensor) -> Tensor:
 def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
     """The slices of ``input`` along ``dim`` named by ``index``, int32 or int64."""
     _check_positions("index_select", index)
-    return getitem(input, (*(slice(None),) * axis_of(input, dim), index.reshape(-1)))
+    return getitem(input, (*(slice(None),) * normal_dim(input, dim), index.reshape(-1)))
 
 
 def _check_positions(name: str, index: Tensor) -> None:

@@ -30,7 +30,7 @@ def fitted(name: str, a: Any, b: Any, dtype: np.dtype) -> tuple[Any, Any]:
         raise ZeroDivisionError(f"{name}: an integer divided by 0")
     if name == "pow" and _some(b, lambda x: x < 0):
         raise ValueError("pow: integers to a negative power are fractions: convert with .float()")
-    return tuple(x if isinstance(x, Tensor) or name in EXACT else _wrapped(x, dtype) for x in (a, b))  # type: ignore[return-value]
+    return tuple(x if isinstance(x, Tensor) or name in EXACT else _wrapped(x, dtype) for x in (a, b))
 
 
 def check_bits(name: str, a: Any, b: Any) -> None:

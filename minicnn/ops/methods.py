@@ -67,6 +67,7 @@ METHODS: dict[str, Callable] = {
     "bool": lambda self: self.to(np.bool_),
 }
 
+_IN_PLACE_OPERATORS = "add sub mul truediv floordiv mod pow and or xor lshift rshift"
 _IN_PLACE = "add sub mul div pow neg exp log sqrt abs clamp relu sigmoid tanh masked_fill floor ceil round"
 
 OPERATORS: dict[str, Callable] = {
@@ -106,10 +107,7 @@ OPERATORS: dict[str, Callable] = {
     "__getitem__": indexing.getitem,
     "__setitem__": indexing.setitem,
 }
-OPERATORS |= {
-    f"__i{name}__": inplace.in_place(OPERATORS[f"__{name}__"])
-    for name in "add sub mul truediv floordiv mod pow and or xor lshift rshift".split()
-}
+OPERATORS |= {f"__i{name}__": inplace.in_place(OPERATORS[f"__{name}__"]) for name in _IN_PLACE_OPERATORS.split()}
 
 
 def attach() -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 from ..autograd import Function
 from ..tensor import Tensor
+from .axes import normal_dim
 from .elementwise import as_float
 
 
@@ -47,9 +48,9 @@ class LogSoftmax(Function):
 
 def softmax(input: Tensor, dim: int) -> Tensor:
     """Exponentials along ``dim`` scaled to sum to one; safe for inputs of any size."""
-    return Softmax.apply(as_float(input), dim)
+    return Softmax.apply(as_float(input), normal_dim(input, dim))
 
 
 def log_softmax(input: Tensor, dim: int) -> Tensor:
     """The logarithm of ``softmax``, without taking the logarithm of something small."""
-    return LogSoftmax.apply(as_float(input), dim)
+    return LogSoftmax.apply(as_float(input), normal_dim(input, dim))

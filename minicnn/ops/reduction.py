@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 from .. import backend
 from ..autograd import Function
 from ..tensor import Tensor, int64, uint8
-from .axes import Dims, axes_of, axis_of, kept, reduced
+from .arithmetic import ne
+from .axes import Dims, axes_of, kept, normal_dim, reduced
 from .elementwise import as_float
 from .sums import RootOfSquares
 
@@ -123,7 +124,7 @@ def _extreme(name: str, input: Tensor, dim: Any, keepdim: bool) -> Any:
         return Extreme.apply(input, axes_of(input, None), keepdim, name)
     if input.ndim == 0:
         return ValuesIndices(input.clone(), argmax(input))
-    return ValuesIndices(*ExtremeAlong.apply(input, axis_of(input, dim), keepdim, name))
+    return ValuesIndices(*ExtremeAlong.apply(input, normal_dim(input, dim), keepdim, name))
 
 
 def argmax(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
@@ -138,7 +139,7 @@ def argmin(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tens
 
 def _arg(name: str, input: Tensor, dim: int | None, keepdim: bool) -> Tensor:
     xp = backend.get(input.device).xp
-    axis = None if dim is None or input.ndim == 0 else axis_of(input, dim)
+    axis = None if dim is None or input.ndim == 0 else normal_dim(input, dim)
     return Tensor.wrap(xp.asarray(getattr(xp, name)(input.array, axis=axis, keepdims=keepdim)), input.device)
 
 
@@ -148,12 +149,15 @@ def prod(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor
         input = input.to(int64)
     if dim is None:
         return Prod.apply(input.reshape(-1), 0, keepdim)
-    return Prod.apply(input, axis_of(input, dim), keepdim)
+    return Prod.apply(input, normal_dim(input, dim), keepdim)
 
 
 def cumsum(input: Tensor, dim: int) -> Tensor:
     """Running sums along ``dim``."""
-    return Cumsum.apply(input if input.is_floating_point() else input.to(int64), axis_of(input, dim))
+    axis = normal_dim(input, dim)
+    if input.ndim == 0:
+        return cumsum(input.reshape(1), 0).reshape(())
+    return Cumsum.apply(input if input.is_floating_point() else input.to(int64), axis)
 
 
 def logsumexp(input: Tensor, dim: Dims, keepdim: bool = False) -> Tensor:
@@ -178,7 +182,7 @@ def norm(input: Tensor, p: float = 2, dim: Dims = None, keepdim: bool = False) -
     if abs(p) == float("inf"):
         return (amax if p > 0 else amin)(input.abs(), dim, keepdim)
     if p == 0:
-        return (input != 0).to(input.dtype).sum(dim, keepdim)
+        return ne(input, 0).to(input.dtype).sum(dim, keepdim)
     if p == 2:
         return RootOfSquares.apply((input * input).sum(dim, keepdim))
     if p == 1:
