@@ -6,11 +6,12 @@ from typing import Any, NamedTuple
 
 from .. import backend
 from ..autograd import Function
+from ..errors import ShapeError
 from ..tensor import Tensor, int64, uint8
 from .arithmetic import ne
-from .axes import Dims, axes_of, kept, normal_dim, reduced
+from .axes import Dims, axes_of, count, kept, normal_dim, reduced
 from .elementwise import as_float
-from .sums import RootOfSquares
+from .sums import RootOfSquares, sum
 
 
 class Extreme(Function):
@@ -99,12 +100,20 @@ class ValuesIndices(NamedTuple):
 
 def amax(input: Tensor, dim: Dims = None, keepdim: bool = False) -> Tensor:
     """The largest element over ``dim``; ties share the gradient evenly."""
-    return Extreme.apply(input, axes_of(input, dim), keepdim, "max")
+    return Extreme.apply(input, _searched("amax", input, dim), keepdim, "max")
 
 
 def amin(input: Tensor, dim: Dims = None, keepdim: bool = False) -> Tensor:
     """The smallest element over ``dim``; ties share the gradient evenly."""
-    return Extreme.apply(input, axes_of(input, dim), keepdim, "min")
+    return Extreme.apply(input, _searched("amin", input, dim), keepdim, "min")
+
+
+def _searched(name: str, input: Tensor, dim: Dims) -> tuple[int, ...]:
+    """The axes of ``dim``; a ShapeError where there is nothing along them, which has no largest element."""
+    axes = axes_of(input, dim)
+    if input.ndim and count(input.shape, axes) == 0:
+        raise ShapeError(f"{name}: expected at least one element to choose from, got shape {input.shape}, dim={dim}")
+    return axes
 
 
 def max(input: Tensor, dim: Any = None, keepdim: bool = False) -> Any:
@@ -120,11 +129,12 @@ def min(input: Tensor, dim: Any = None, keepdim: bool = False) -> Any:
 def _extreme(name: str, input: Tensor, dim: Any, keepdim: bool) -> Any:
     if isinstance(dim, Tensor):
         return input.maximum(dim) if name == "max" else input.minimum(dim)
+    axes = _searched(name, input, None if dim is None else normal_dim(input, dim))
     if dim is None:
-        return Extreme.apply(input, axes_of(input, None), keepdim, name)
+        return Extreme.apply(input, axes, keepdim, name)
     if input.ndim == 0:
         return ValuesIndices(input.clone(), argmax(input))
-    return ValuesIndices(*ExtremeAlong.apply(input, normal_dim(input, dim), keepdim, name))
+    return ValuesIndices(*ExtremeAlong.apply(input, axes[0], keepdim, name))
 
 
 def argmax(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
@@ -139,7 +149,8 @@ def argmin(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tens
 
 def _arg(name: str, input: Tensor, dim: int | None, keepdim: bool) -> Tensor:
     xp = backend.get(input.device).xp
-    axis = None if dim is None or input.ndim == 0 else normal_dim(input, dim)
+    axes = _searched(name, input, None if dim is None else normal_dim(input, dim))
+    axis = None if dim is None or input.ndim == 0 else axes[0]
     return Tensor.wrap(xp.asarray(getattr(xp, name)(input.array, axis=axis, keepdims=keepdim)), input.device)
 
 
@@ -163,6 +174,8 @@ def cumsum(input: Tensor, dim: int) -> Tensor:
 def logsumexp(input: Tensor, dim: Dims, keepdim: bool = False) -> Tensor:
     """``log(sum(exp(input)))`` over ``dim``, without overflow."""
     input = as_float(input)
+    if input.ndim and count(input.shape, axes_of(input, dim)) == 0:
+        return sum(input, dim, keepdim) - float("inf")
     top = amax(input, dim, keepdim=True).detach()
     top = Tensor.wrap(_finite_or_zero(top), top.device)
     total = (input - top).exp().sum(dim, keepdim=True).log() + top
