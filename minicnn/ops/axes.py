@@ -18,9 +18,10 @@ def axes_of(input: Tensor, dim: Dims) -> tuple[int, ...]:
         IndexError: for an axis that ``input`` does not have.
         ValueError: for an axis that is named twice.
     """
-    if dim is None or dim == () or dim == []:
+    dims = () if dim is None else integers("dim", dim)
+    if not dims:
         return tuple(range(input.ndim))
-    axes = tuple(sorted(normal_dim(input, d) for d in integers("dim", dim)))
+    axes = tuple(sorted(normal_dim(input, d) for d in dims))
     if len(set(axes)) != len(axes):
         raise ValueError(f"expected each dimension once, got dim={dim}")
     return axes[: input.ndim]  # a single number has no axis, and 0 and -1 are no mistake

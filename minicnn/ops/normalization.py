@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from .. import backend
 from ..autograd import Function
 from ..deferral import Pending, may_wait
 from ..errors import ShapeError
@@ -199,11 +200,14 @@ def batch_norm(
     count = input.numel() // channels if channels else 0
     if count == 1:
         raise ShapeError(f"expected more than one value a channel to normalise in training, got shape {input.shape}")
+    if count == 0:  # there are no statistics, and nothing to normalise
+        nothing = Tensor.wrap(backend.get(input.device).xp.zeros(channels, input.dtype), input.device)
+        return FixedNorm.apply(input, weight, bias, nothing, nothing, eps)
     y, mean, variance = BatchNorm.apply(input, weight, bias, eps)
-    if count and running_mean is not None:
+    if running_mean is not None:
         running_mean.array[...] = moved(running_mean.array, mean.read(), momentum)
         running_mean.mark_written()
-    if count and running_var is not None:
+    if running_var is not None:
         running_var.array[...] = moved_variance(running_var.array, variance.read(), count, momentum)
         running_var.mark_written()
     return y

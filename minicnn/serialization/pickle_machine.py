@@ -132,7 +132,9 @@ class PickleMachine:
                 "NEWOBJ": lambda _: self._push(self._made_by(*reversed([self._pop(), self._pop()]))),
                 "NEWOBJ_EX": lambda _: self._push(self._made_by(*reversed([self._pop(), self._pop(), self._pop()]))),
                 "OBJ": lambda _: self._push(self._made_by(*self._pop_mark())),
-                "INST": lambda name: self._push(self._made_by(self._look_up(name.replace(" ", ".", 1)), self._pop_mark())),
+                "INST": lambda name: self._push(
+                    self._made_by(self._look_up(name.replace(" ", ".", 1)), self._pop_mark())
+                ),
             }
 
     def read(self, file: Any, length: int) -> Any:

@@ -112,10 +112,10 @@ def _read(path: str | os.PathLike[str], map_location: Any, mmap: bool, foreign: 
 def load_state_dict(path: str | os.PathLike[str], map_location: Any = None, *, mmap: bool = True) -> dict[str, Tensor]:
     """The weights in a file, ready for ``Module.load_state_dict``: ``load``, and then unpacked.
 
-    From a training checkpoint it takes the first of the entries ``state_dict``, ``model_state_dict``,
-    ``model``, ... that holds tensors only. Whatever else lies beside them (options as an ``argparse.Namespace``,
-    paths, enumerations) is passed over, and as always nothing of it is imported or run. The prefix that DataParallel (``module.``) or ``torch.compile``
-    (``_orig_mod.``) puts before every key is removed.
+    From a training checkpoint it takes the first of the entries ``state_dict``, ``model_state_dict``, ``model``, ...
+    that holds tensors only. Whatever else lies beside them (options as an ``argparse.Namespace``, paths, enumerations)
+    is passed over, and as always nothing of it is imported or run. The prefix that DataParallel (``module.``) or
+    ``torch.compile`` (``_orig_mod.``) puts before every key is removed.
 
     Raises:
         FileFormatError: as ``load`` does, and if there is no dictionary of tensors where one is looked for.
