@@ -11,8 +11,9 @@ from typing import Any
 from minicnn.autograd import Function
 from minicnn.backend.base import Window
 from minicnn.errors import ShapeError
-from minicnn.ops.geometry import convolution_window, on_batch, pair
+from minicnn.ops.geometry import convolution_window, on_batch
 from minicnn.ops.matrix import check_dtypes
+from minicnn.ops.sizes import pair
 from minicnn.tensor import Tensor
 
 
@@ -64,7 +65,7 @@ def deform_conv2d(
     """
     if weight.ndim != 4:
         raise ShapeError(f"expected a weight (out_channels, in_channels / groups, kH, kW), got shape {weight.shape}")
-    window = convolution_window(pair(weight.shape[2:], "kernel_size", 1), stride, padding, dilation)
+    window = convolution_window(pair("kernel_size", weight.shape[2:], 1), stride, padding, dilation)
     if input.ndim == 3:
         offset, mask = offset.unsqueeze(0), None if mask is None else mask.unsqueeze(0)
     return on_batch(input, lambda batch: _convolve(batch, offset, weight, bias, window, mask))
