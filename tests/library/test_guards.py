@@ -496,3 +496,13 @@ def test_a_channel_of_equal_values_gives_the_bias_and_no_gradient(layer):
     np.testing.assert_allclose(y.detach().numpy(), 3, atol=1e-9)
     sums = x.grad.numpy().sum((0, 2, 3)) if isinstance(layer, nn.BatchNorm2d) else x.grad.numpy().sum((2, 3))
     np.testing.assert_allclose(sums, 0, atol=1e-8)
+
+
+@pytest.mark.parametrize("name", ["floor", "ceil", "round", "sign"])
+def test_steps_have_gradient_zero(name):
+    for lib in (minicnn, torch):
+        x = lib.tensor([-1.5, 0.0, 2.5], requires_grad=True)
+        y = getattr(x, name)()
+        assert y.requires_grad
+        y.sum().backward()
+        assert x.grad.tolist() == [0, 0, 0]
