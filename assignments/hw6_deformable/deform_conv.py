@@ -11,9 +11,8 @@ from typing import Any
 from minicnn.autograd import Function
 from minicnn.backend.base import Window
 from minicnn.errors import ShapeError
-from minicnn.ops.geometry import convolution_window, on_batch
+from minicnn.ops.geometry import convolution_window, on_batch, pair
 from minicnn.ops.matrix import check_dtypes
-from minicnn.ops.sizes import pair
 from minicnn.tensor import Tensor
 
 

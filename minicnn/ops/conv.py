@@ -8,9 +8,8 @@ from ..autograd import Function
 from ..backend.base import Window
 from ..errors import ShapeError
 from ..tensor import Tensor
-from .geometry import convolution_window, on_batch
+from .geometry import convolution_window, on_batch, pair
 from .matrix import check_dtypes
-from .sizes import pair
 
 
 class Conv2d(Function):

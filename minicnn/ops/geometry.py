@@ -8,7 +8,19 @@ from typing import Any
 from ..backend.base import Pair, Window
 from ..errors import ShapeError
 from ..tensor import Tensor
-from .sizes import integers, pair
+from . import sizes
+
+
+def pair(name: str, value: Any, minimum: int) -> Pair:
+    """``value`` as (along height, along width): one integer stands for both.
+
+    Raises:
+        ValueError: for anything but one or two integers of at least ``minimum``.
+    """
+    try:
+        return sizes.pair(name, value, minimum)
+    except (TypeError, ValueError):
+        raise ValueError(f"{name}: expected an int or a pair of ints of at least {minimum}, got {value!r}") from None
 
 
 def convolution_window(kernel_size: Pair, stride: Any, padding: Any, dilation: Any) -> Window:
@@ -40,7 +52,8 @@ def pooling_window(kernel_size: Any, stride: Any, padding: Any, dilation: Any = 
         ValueError: if the padding is more than half of the kernel, so that a window could see nothing but padding.
     """
     kernel = pair("kernel_size", kernel_size, 1)
-    step = kernel if stride is None or not integers("stride", stride) else pair("stride", stride, 1)
+    unset = stride is None or (isinstance(stride, (tuple, list)) and not stride)
+    step = kernel if unset else pair("stride", stride, 1)
     height, width = pair("padding", padding, 0)
     window = Window(kernel, step, ((height, height), (width, width)), pair("dilation", dilation, 1))
     for axis, padded in enumerate((height, width)):

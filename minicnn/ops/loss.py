@@ -133,7 +133,7 @@ def _labels(
     if target.dtype.kind not in "iu":
         raise TypeError(f"{name}: expected integer labels, got {target.dtype}")
     if target.shape != outer:
-        raise ShapeError(f"{name}: expected labels of shape {outer} for scores {input.shape}, got {target.shape}")
+        raise ShapeError(f"{name}: expected labels of shape {outer} for logits {input.shape}, got {target.shape}")
     xp, classes = backend.get(input.device).xp, len(class_weight)
     labels = target.array.reshape(-1).astype("int64")
     counted = labels != ignore_index

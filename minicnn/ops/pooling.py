@@ -10,8 +10,7 @@ from .. import backend
 from ..autograd import Function
 from ..backend.base import Pair, Window
 from ..tensor import Tensor
-from .geometry import on_batch, pooling_output_size, pooling_window
-from .sizes import pair
+from .geometry import on_batch, pair, pooling_output_size, pooling_window
 
 
 class MaxPool2d(Function):
