@@ -9,6 +9,7 @@ import numpy as np
 
 from . import backend, random
 from .ops.arithmetic import eq
+from .ops.guards import guard
 from .ops.shape import shape_of
 from .tensor import Tensor, as_array, as_device, get_default_dtype, int64
 
@@ -123,6 +124,7 @@ def randperm(n: int, *, generator: random.Generator | None = None, device: Any =
     return _place(random.resolve(generator).permutation(n), int64, device, False)
 
 
+@guard
 def bernoulli(input: Tensor, *, generator: random.Generator | None = None) -> Tensor:
     """1 with the probability that each element of ``input`` gives, else 0."""
     drawn = random.resolve(generator).random(input.shape) < backend.get(input.device).to_host(input.array)
@@ -130,6 +132,7 @@ def bernoulli(input: Tensor, *, generator: random.Generator | None = None) -> Te
 
 
 def _like(make: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    @guard
     def like(input: Tensor, *args: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
         place = input.device if device is None else as_device(device)
         return make(input.shape, *args, dtype=dtype or input.dtype, device=place, requires_grad=requires_grad)
@@ -142,28 +145,35 @@ zeros_like, ones_like, empty_like, full_like = _like(zeros), _like(ones), _like(
 randn_like, rand_like = _like(randn), _like(rand)
 
 
+@guard
 def allclose(input: Tensor, other: Tensor, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> bool:
     """Whether ``|input - other| <= atol + rtol * |other|`` everywhere."""
     return bool(isclose(input, other, rtol, atol, equal_nan).all())
 
 
+@guard
 def isclose(input: Tensor, other: Tensor, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> Tensor:
     """Where ``|input - other| <= atol + rtol * |other|``."""
     xp = backend.get(input.device).xp
     return Tensor.wrap(xp.asarray(xp.isclose(input.array, other.array, rtol, atol, equal_nan)), input.device)
 
 
+@guard
 def equal(input: Tensor, other: Tensor) -> bool:
     """Whether two tensors have one shape and the same elements."""
     return input.shape == other.shape and bool(eq(input, other).all())
 
 
+@guard
 def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
     """(...) class indices -> (..., num_classes): 1 at the class and 0 elsewhere, as ``torch.nn.functional.one_hot``.
 
     Raises:
+        TypeError: for another dtype than int64.
         ValueError: for an index below 0, or not below ``num_classes`` (-1: one more than the largest index).
     """
+    if tensor.dtype != int64:
+        raise TypeError(f"one_hot: expected int64 class indices, got {tensor.dtype}: convert with .long()")
     labels = backend.get(tensor.device).to_host(tensor.array)
     classes = int(labels.max(initial=-1)) + 1 if num_classes == -1 else num_classes
     if labels.size and not 0 <= labels.min() <= labels.max() < classes:

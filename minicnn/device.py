@@ -10,6 +10,8 @@ DEVICE_TYPES = ("cpu", "cuda")
 class device:  # noqa: N801  (PyTorch's name)
     """A device: a type and, for GPUs, an index. ``device("cuda:1")``, ``device("cuda", 1)`` and ``device("cpu")``.
 
+    A number alone is that of a GPU.
+
     Naming a device does not touch it: only a tensor placed there asks whether it exists.
 
     Raises:
@@ -20,12 +22,14 @@ class device:  # noqa: N801  (PyTorch's name)
     type: str
     index: int | None
 
-    def __init__(self, type: str | device, index: int | None = None) -> None:
+    def __init__(self, type: str | int | device, index: int | None = None) -> None:
+        if isinstance(type, int):
+            type, index = f"cuda:{type}", None
         if isinstance(type, device):
             type = str(type) if index is None else type.type
         match = re.fullmatch(r"([a-z]+)(?::(\d+))?", type) if isinstance(type, str) else None
         if match is None or match[1] not in DEVICE_TYPES or (match[2] and index is not None):
-            raise ValueError(f"expected a device like 'cpu', 'cuda' or 'cuda:0', got {type!r}")
+            raise ValueError(f"expected a device like 'cpu', 'cuda' or 'cuda:0' (there are no others), got {type!r}")
         self.type = match[1]
         self.index = int(match[2]) if match[2] else index
 

@@ -47,6 +47,14 @@ def get_default_dtype() -> np.dtype:
     return _default_dtype
 
 
+def as_dtype(value: Any) -> np.dtype:
+    """``value`` as a dtype. Raises TypeError for one that is not of numbers."""
+    dtype = np.dtype(value)
+    if dtype.kind not in "biuf":
+        raise TypeError(f"expected numbers (float, int or bool), got dtype {dtype}")
+    return dtype
+
+
 def as_array(data: Any, dtype: Any = None) -> Any:
     """``data`` as an array by PyTorch's rules: arrays keep their dtype, Python floats take the default dtype."""
     if isinstance(data, Tensor):
@@ -54,13 +62,12 @@ def as_array(data: Any, dtype: Any = None) -> Any:
     elif isinstance(data, (list, tuple)) and any(isinstance(item, Tensor) for item in data):
         data = [item.numpy() if isinstance(item, Tensor) else item for item in data]
     if dtype is not None:
-        dtype = np.dtype(dtype)
+        dtype = as_dtype(dtype)
     is_array = hasattr(data, "dtype") and hasattr(data, "shape")
     array = data if is_array and not isinstance(data, np.generic) else np.asarray(data)
     if dtype is None and not is_array and array.dtype.kind == "f":
         dtype = _default_dtype
-    if array.dtype.kind not in "biuf":
-        raise TypeError(f"expected numbers (float, int or bool), got dtype {array.dtype}")
+    as_dtype(array.dtype)
     return array if dtype is None or array.dtype == dtype else array.astype(dtype)
 
 

@@ -88,6 +88,9 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     if bias is not None and bias.shape != weight.shape[:1]:
         raise ShapeError(f"expected a bias of shape {weight.shape[:1]}, got {bias.shape}")
     check_dtypes(input, weight, bias)
+    if weight.numel() == 0:  # no features, or none out: nothing tells how many rows there are
+        y = matmul(input, weight.t())
+        return y if bias is None else y + bias
     return Linear.apply(input, weight, bias)
 
 

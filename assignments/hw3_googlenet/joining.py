@@ -13,7 +13,9 @@ import numpy as np
 
 from minicnn.autograd import Function
 from minicnn.errors import ShapeError
-from minicnn.ops.shape import normal_dim, squeeze, to, unsqueeze
+from minicnn.ops.axes import normal_dim
+from minicnn.ops.shape import squeeze, to, unsqueeze
+from minicnn.ops.sizes import integer, integers
 from minicnn.tensor import Tensor
 
 
@@ -81,37 +83,53 @@ def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
             raise ShapeError(
                 f"stack: expected equal shapes, got {tensors[0].shape} for tensor 0 and {x.shape} for tensor {index}"
             )
-    place = dim % (tensors[0].ndim + 1)
+    place = normal_dim(tensors[0], dim, new=1)
     return cat([unsqueeze(x, place) for x in tensors], place)
 
 
 def split(input: Tensor, split_size: int | Sequence[int], dim: int = 0) -> tuple[Tensor, ...]:
     """Consecutive pieces along ``dim``: of one size (the last may be smaller), or of the sizes given; views."""
     axis = normal_dim(input, dim)
-    length = input.shape[axis]
-    if isinstance(split_size, int):
-        sizes = [min(split_size, length - start) for start in range(0, length, split_size)] or [0]
-    else:
-        sizes = list(split_size)
-        if sum(sizes) != length:
-            raise ShapeError(f"split: sizes {sizes} do not add up to {length}, the length of dimension {axis}")
+    length = _length(input, axis)
+    sizes = list(integers("split_size", split_size))
+    if not isinstance(split_size, Sequence):
+        step = integer("split_size", split_size, 1 if length else 0)
+        sizes = [min(step, length - start) for start in range(0, length, step)] if length else [0]
+    if sum(sizes) != length or min(sizes, default=0) < 0:
+        raise ShapeError(f"split: sizes {sizes} do not add up to {length}, the length of dimension {axis}")
     ends = np.cumsum(sizes).tolist()
     return tuple(narrow(input, axis, end - size, size) for end, size in zip(ends, sizes, strict=True))
 
 
 def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
     """At most ``chunks`` consecutive pieces of equal size along ``dim`` (the last may be smaller); views."""
-    return split(input, max(1, -(-input.shape[normal_dim(input, dim)] // chunks)), dim)
+    return split(input, max(1, -(-_length(input, normal_dim(input, dim)) // integer("chunks", chunks, 1))), dim)
 
 
 def unbind(input: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
     """The slices along ``dim``, without that dimension; views."""
-    return tuple(squeeze(piece, dim) for piece in split(input, 1, dim)) if input.shape[dim] else ()
+    axis = normal_dim(input, dim)
+    return tuple(squeeze(piece, axis) for piece in split(input, 1, axis)) if _length(input, axis) else ()
 
 
 def narrow(input: Tensor, dim: int, start: int, length: int) -> Tensor:
-    """``length`` slices from ``start`` on along ``dim``; a view."""
-    return input[(*(slice(None),) * normal_dim(input, dim), slice(start, start + length))]
+    """``length`` slices from ``start`` on along ``dim``, counted from the end if negative; a view.
+
+    Raises:
+        IndexError: if they reach beyond ``input``.
+    """
+    axis = normal_dim(input, dim)
+    start, length, whole = integer("start", start), integer("length", length, 0), _length(input, axis)
+    first = start + whole if start < 0 else start
+    if not 0 <= first <= whole - length:
+        raise IndexError(f"narrow: {length} slices from {start} on are not within the {whole} of dimension {axis}")
+    return input[(*(slice(None),) * axis, slice(first, first + length))]
+
+
+def _length(input: Tensor, axis: int) -> int:
+    if input.ndim == 0:
+        raise ShapeError("expected at least one dimension to take apart, got a single number")
+    return input.shape[axis]
 
 
 def _one_dtype(tensors: Sequence[Tensor]) -> list[Tensor]:

@@ -64,7 +64,7 @@ def deform_conv2d(
     """
     if weight.ndim != 4:
         raise ShapeError(f"expected a weight (out_channels, in_channels / groups, kH, kW), got shape {weight.shape}")
-    window = convolution_window(pair(weight.shape[2:], "kernel_size", 1), stride, padding, dilation)
+    window = convolution_window(pair("kernel_size", weight.shape[2:], 1), stride, padding, dilation)
     if input.ndim == 3:
         offset, mask = offset.unsqueeze(0), None if mask is None else mask.unsqueeze(0)
     return on_batch(input, lambda batch: _convolve(batch, offset, weight, bias, window, mask))

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..paths import expanded, printable
 from .dataset import ArrayDataset
 from .errors import DataError
 
@@ -93,7 +94,7 @@ class _Cifar(ArrayDataset):
 
     def __init__(self, root: str | Path, train: bool = True, transform: Callable[..., Any] | None = None) -> None:
         layout = self.layout
-        folder = find_folder(Path(root), layout)
+        folder = find_folder(Path(expanded(root)), layout)
         names = layout.train_files if train else layout.test_files
         parts = [read_records(folder / name, layout) for name in names]
         images = StackedArrays([images for images, _ in parts])
@@ -104,7 +105,7 @@ class CIFAR10(_Cifar):
     """CIFAR-10: 50 000 training and 10 000 test images (3, 32, 32) of 10 classes, uint8 unless transformed.
 
     Args:
-        root: the folder with ``data_batch_1.bin`` ... ``test_batch.bin``, or the one above it.
+        root: the folder with ``data_batch_1.bin`` ... ``test_batch.bin``, or the one above it; ``~`` is one's home.
         train: the training images, else the test images.
         transform: applied to each batch (B, 3, 32, 32) uint8.
 
@@ -132,11 +133,14 @@ def find_folder(root: Path, layout: Layout) -> Path:
         raise DataError(f"{layout.title}: {str(root)!r} {what}")
     folder = root / layout.folder if (root / layout.folder).is_dir() else root
     expected = [*layout.train_files, *layout.test_files]
-    found = sorted(entry.name for entry in folder.iterdir())
+    try:
+        found = sorted(entry.name for entry in folder.iterdir())
+    except OSError as error:
+        raise DataError(f"{layout.title}: cannot read {str(folder)!r}: {error.strerror or error}") from error
     missing = [name for name in expected if name not in found]
     if not missing:
         return folder
-    shown = ", ".join(found[:6]) + (", ..." if len(found) > 6 else "") or "nothing"
+    shown = printable(", ".join(found[:6])) + (", ..." if len(found) > 6 else "") or "nothing"
     hint = ""
     if any(name.endswith("-py") or name in ("data_batch_1", "train", "meta") for name in found):
         hint = "; this is the Python version, minicnn reads the binary version"
@@ -153,6 +157,8 @@ def read_records(path: Path, layout: Layout) -> tuple[np.ndarray, np.ndarray]:
     """
     record = layout.label_bytes + IMAGE_BYTES
     try:
+        if path.exists() and not path.is_file():  # to open a pipe would wait for ever
+            raise DataError(f"{str(path)!r} is no regular file")
         size = path.stat().st_size
         if size == 0 or size % record:
             raise DataError(

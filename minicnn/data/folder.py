@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ..paths import expanded, printable
 from .dataset import Dataset
 from .errors import DataError
 from .images import channel_mode, load_image
@@ -33,7 +34,7 @@ class ImageFolder(Dataset):
     ignored.
 
     Args:
-        root: the folder.
+        root: the folder, ``~`` being the home folder.
         transform: makes a (C, H, W) tensor or array of a Pillow image; ``None`` leaves the image as it is.
         in_channels: 3 for RGB, 1 for grey.
 
@@ -44,12 +45,12 @@ class ImageFolder(Dataset):
 
     Raises:
         DataError: if the folder is missing, has no subfolders, or a class has no image; when a sample is
-            read, if its file cannot be.
+            read, if its file cannot be. Also if a folder cannot be read, or a link leads round in a circle.
     """
 
     def __init__(self, root: str | Path, transform: Callable[..., Any] | None = None, in_channels: int = 3) -> None:
         channel_mode(in_channels)
-        self.root = Path(root)
+        self.root = Path(expanded(root))
         self.transform = transform
         self.in_channels = in_channels
         self.classes = tuple(folder.name for folder in subfolders(self.root))
@@ -60,7 +61,7 @@ class ImageFolder(Dataset):
         empty = [name for name, paths in zip(self.classes, images, strict=True) if not paths]
         if empty:
             raise DataError(
-                f"{str(root)!r}: no image in the class folder{'s' * (len(empty) > 1)} {', '.join(empty)} "
+                f"{str(root)!r}: no image in the class folder{'s' * (len(empty) > 1)} {printable(', '.join(empty))} "
                 f"(images end in {', '.join(EXTENSIONS)})"
             )
         self.samples = [(path, label) for label, paths in enumerate(images) for path in paths]
@@ -84,23 +85,41 @@ def subfolders(root: Path) -> list[Path]:
     """The folders in ``root`` that are not hidden, sorted by name.
 
     Raises:
-        DataError: if ``root`` is no folder.
+        DataError: if ``root`` is no folder, or cannot be read.
     """
     if not root.is_dir():
         what = "is a file, expected a folder" if root.exists() else "does not exist"
         raise DataError(f"image folder {str(root)!r} {what}")
-    return sorted(entry for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+    return sorted(Path(entry.path) for entry in _visible(root) if entry.is_dir())
 
 
 def images_below(root: Path) -> list[Path]:
-    """All files below ``root`` that end like an image and are not hidden, sorted."""
-    found = []
-    for folder, inner, names in os.walk(root):
-        inner[:] = [name for name in inner if not name.startswith(".")]
-        found += [
-            Path(folder, name) for name in names if name.lower().endswith(EXTENSIONS) and not name.startswith(".")
-        ]
+    """All files below ``root``, linked ones too, that end like an image and are not hidden, sorted.
+
+    Raises:
+        DataError: if a folder cannot be read, or links lead round in a circle.
+    """
+    found, folders = [], [(root, frozenset([os.path.realpath(root)]))]
+    while folders:
+        folder, around = folders.pop()
+        for entry in _visible(folder):
+            if entry.is_dir():
+                real = os.path.realpath(entry.path) if entry.is_symlink() else ""
+                if real in around:
+                    raise DataError(f"the link {entry.path!r} leads back to a folder around it")
+                folders.append((Path(entry.path), around | {real} if real else around))
+            # A pipe or a device is no image. A link to nowhere is one that is missing, and an error when it is read.
+            elif entry.name.lower().endswith(EXTENSIONS) and (entry.is_file() or entry.is_symlink()):
+                found.append(Path(entry.path))
     return sorted(found)
+
+
+def _visible(folder: Path) -> list[os.DirEntry]:
+    try:
+        with os.scandir(folder) as entries:
+            return [entry for entry in entries if not entry.name.startswith(".")]
+    except OSError as error:
+        raise DataError(f"cannot read the folder {str(folder)!r}: {error.strerror or error}") from error
 
 
 def split_folders(root: Path) -> dict[str, Path]:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..paths import expanded, printable
 from .errors import DataError
 
 if TYPE_CHECKING:
@@ -18,30 +21,39 @@ MODES = {1: "L", 3: "RGB"}  # channels -> Pillow's mode
 def load_image(path: str | Path, in_channels: int = 3) -> Image:
     """The image in the file ``path`` as an upright 8-bit Pillow image, RGB or (``in_channels=1``) grey.
 
-    Rotation noted in the file (EXIF) is applied. 16-bit grey becomes 8-bit by its upper byte. Transparency is
-    dropped and CMYK and palettes converted as Pillow's ``convert`` does it, which is also what torchvision
-    does.
+    Rotation noted in the file (EXIF) is applied, and of an animation the first picture is taken. 16-bit grey becomes
+    8-bit by its upper byte; 32-bit integers are taken for 16-bit ones, or for 8-bit ones if none is above 255; floats
+    for shares of white, or for 8-bit ones if one is above 1. Transparency is dropped and CMYK and palettes converted
+    as Pillow's ``convert`` does it, which is also what torchvision does.
+
+    Args:
+        path: the file, ``~`` being the home folder.
 
     Raises:
-        DataError: if the file is missing, is no image, or is damaged.
+        DataError: if the file is missing, is no regular file, is no image, or is damaged.
         ValueError: if ``in_channels`` is neither 1 nor 3.
     """
     from PIL import Image, ImageOps
 
     mode = channel_mode(in_channels)
+    path = expanded(path)
     try:
+        if not stat.S_ISREG(os.stat(path).st_mode) and not os.path.isdir(path):  # to open a pipe would wait for ever
+            raise DataError(f"{path!r} is a pipe or a device, expected an image file")
         with Image.open(path) as image:
             upright = ImageOps.exif_transpose(image)
             return to_8_bit(upright).convert(mode)
     except FileNotFoundError:
-        raise DataError(f"no image file {str(path)!r}") from None
+        raise DataError(f"no image file {path!r}") from None
     except IsADirectoryError:
-        raise DataError(f"{str(path)!r} is a folder, expected an image file") from None
+        raise DataError(f"{path!r} is a folder, expected an image file") from None
+    except DataError:
+        raise
     # Pillow's decoders raise almost anything at a damaged file: OSError, SyntaxError, struct.error,
     # IndexError ...
     except Exception as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise DataError(f"cannot read {str(path)!r} as an image: {reason}") from error
+        reason = printable(" ".join(str(error).split())) or type(error).__name__
+        raise DataError(f"cannot read {path!r} as an image: {reason}") from error
 
 
 def channel_mode(in_channels: int) -> str:
@@ -56,10 +68,21 @@ def channel_mode(in_channels: int) -> str:
 
 
 def to_8_bit(image: Image) -> Image:
-    """A 16-bit grey image (modes ``I;16``, ``I``) by its upper bytes; every other image as it is."""
+    """A grey image of larger numbers (modes ``I;16``, ``I``, ``F``) in 8 bits; others as Pillow can convert them."""
     from PIL import Image
 
-    if not image.mode.startswith("I"):
+    if image.mode == "LAB":
+        return image.convert("RGB")
+    if image.mode == "P" and isinstance(image.info.get("transparency"), bytes):
+        return image.convert("RGBA")
+    values = np.asarray(image)
+    if image.mode == "F":
+        values = np.nan_to_num(values)
+        values = values * 255 if values.max() <= 1 else values
+    elif image.mode == "I" and values.max() <= 255:
+        pass
+    elif image.mode.startswith("I"):
+        values = np.clip(values.astype(np.int64), 0, 65535) >> 8
+    else:
         return image
-    values = np.asarray(image).astype(np.int64)
-    return Image.fromarray((np.clip(values, 0, 65535) >> 8).astype(np.uint8))
+    return Image.fromarray(np.clip(values, 0, 255).astype(np.uint8))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path
 
+from ..paths import expanded
 from .errors import DataError
 
 IMAGENET_FILE = Path(__file__).with_name("imagenet_labels.txt")
@@ -23,7 +24,7 @@ def read_labels(path: str | Path) -> tuple[str, ...]:
         DataError: if the file is missing, is no text, or holds no name.
     """
     try:
-        lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
+        lines = Path(expanded(path)).read_text(encoding="utf-8-sig").splitlines()
     except UnicodeDecodeError:
         raise DataError(f"label file {str(path)!r}: expected text (UTF-8) with a class name on each line") from None
     except OSError as error:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from ..paths import expanded, printable
 from .cifar import CIFAR10, CIFAR100
 from .dataset import Dataset, Subset, stratified_split
 from .digits import DIGIT_CLASSES, SHARES, digits, digits_augmentation, digits_statistics
@@ -107,7 +108,7 @@ def open_data(
         return _open_digits(seed, augment, image_size or 8, in_channels or 1)
     if not path:
         raise DataError(f"{kind} needs a folder: expected {SPELLINGS[kind]}, got {spec!r}")
-    root = Path(path).expanduser()
+    root = Path(expanded(path))
     if kind == "folder":
         return _open_folder(root, seed, augment, image_size, in_channels or 3)
     if in_channels not in (None, 3):
@@ -124,7 +125,7 @@ def _suggestion(spec: str, kind: str) -> str:
     near = difflib.get_close_matches(kind.lower(), SPELLINGS, n=1)
     if near:
         return f"; did you mean {SPELLINGS[near[0]]!r}?"
-    return f"; did you mean 'folder:{spec}'?" if Path(spec).expanduser().is_dir() else ""
+    return f"; did you mean 'folder:{spec}'?" if Path(expanded(spec)).is_dir() else ""
 
 
 def _open_digits(seed: int, augment: bool, image_size: int, in_channels: int) -> DataSource:
@@ -220,7 +221,9 @@ def _with_transform(dataset: Any, transform: Transform) -> Dataset:
 def _require_same_classes(train: ImageFolder, found: ImageFolder) -> None:
     if found.classes != train.classes:
         differing = sorted(set(found.classes) ^ set(train.classes))
-        raise DataError(f"{str(found.root)!r} and {str(train.root)!r} differ in the classes {', '.join(differing)}")
+        raise DataError(
+            f"{str(found.root)!r} and {str(train.root)!r} differ in the classes {printable(', '.join(differing))}"
+        )
 
 
 def _require_samples(parts: dict[str, Dataset], root: Path) -> None:

@@ -15,6 +15,7 @@ import numpy as np
 
 from .. import scope
 from ..errors import ShapeError
+from ..ops.shape import destination
 from ..tensor import RemovableHandle, Tensor
 from . import state as state_loading
 from .messages import MissingAttributeError, locate, not_initialised, tree_text
@@ -370,15 +371,9 @@ class Module:
 
         ``to("cuda:0")``, ``to(minicnn.float64)``, ``to("cpu", minicnn.float32)``, ``to(other_tensor)``.
         """
-        for argument in args:
-            if isinstance(argument, Tensor):
-                device, dtype = argument.device, argument.dtype
-            elif isinstance(argument, (np.dtype, type)):
-                dtype = argument
-            else:
-                device = argument
-        if dtype is not None and np.dtype(dtype).kind != "f":
-            raise TypeError(f"a module can only be converted to a floating-point dtype, got {np.dtype(dtype)}")
+        dtype, device = destination(args, dtype, device)
+        if dtype is not None and dtype.kind != "f":
+            raise TypeError(f"a module can only be converted to a floating-point dtype, got {dtype}")
 
         def convert(tensor: Tensor) -> Tensor:
             return tensor.to(device=device, dtype=dtype if tensor.dtype.kind == "f" else None)

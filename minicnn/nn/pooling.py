@@ -35,8 +35,7 @@ class MaxPool2d(Module):
     ) -> None:
         super().__init__()
         self.kernel_size, self.stride, self.padding = _window(kernel_size, stride, padding)
-        pair("dilation", dilation, 1)
-        self.dilation = dilation
+        self.dilation = _checked("dilation", dilation, 1)
         self.return_indices = return_indices
         self.ceil_mode = ceil_mode
 
@@ -120,9 +119,12 @@ class AdaptiveAvgPool2d(Module):
 
 
 def _window(kernel_size: Pair, stride: Pair | None, padding: Pair) -> tuple[Pair, Pair, Pair]:
-    """The three as they were given (that is how ``repr`` shows them), after a check, the stride filled in."""
+    """The three after a check, the stride filled in."""
     stride = kernel_size if stride is None else stride
-    pair("kernel_size", kernel_size, 1)
-    pair("stride", stride, 1)
-    pair("padding", padding, 0)
-    return kernel_size, stride, padding
+    return _checked("kernel_size", kernel_size, 1), _checked("stride", stride, 1), _checked("padding", padding, 0)
+
+
+def _checked(name: str, value: Pair, minimum: int) -> Pair:
+    """One integer or a pair, as it was given (that is how ``repr`` shows it)."""
+    numbers = pair(name, value, minimum)
+    return numbers if isinstance(value, (tuple, list)) else numbers[0] if numbers[0] == numbers[1] else numbers

@@ -6,6 +6,8 @@ to ``Tensor`` as methods and operators (``methods.py``).
 
 from __future__ import annotations
 
+from types import FunctionType
+
 from . import accelerated
 from .activation import (
     hardsigmoid,
@@ -21,7 +23,10 @@ from .activation import (
 from .arithmetic import (
     add,
     bitwise_and,
+    bitwise_left_shift,
+    bitwise_not,
     bitwise_or,
+    bitwise_right_shift,
     bitwise_xor,
     eq,
     floor_divide,
@@ -62,6 +67,7 @@ from .elementwise import (
     where,
 )
 from .elementwise import round_ as round
+from .guards import guard
 from .indexing import gather, index_select, masked_fill
 from .joining import cat, chunk, narrow, split, stack, unbind
 from .loss import cross_entropy, l1_loss, mse_loss, nll_loss
@@ -107,8 +113,10 @@ from .shape import (
 from .sorting import argsort, sort, topk
 from .sums import mean, std, sum, var
 
+globals().update({name: guard(value) for name, value in globals().items() if isinstance(value, FunctionType)})
 mm = bmm = matmul
 
 attach()
 
-__all__ = [name for name in dir() if not name.startswith("_") and name not in ("annotations", "attach", "methods")]
+_NOT_OPERATIONS = ("FunctionType", "annotations", "attach", "guard", "guards", "methods")
+__all__ = [name for name in dir() if not name.startswith("_") and name not in _NOT_OPERATIONS]

@@ -9,7 +9,8 @@ import numpy as np
 from ..autograd import Function
 from ..deferral import Pending
 from ..tensor import Tensor
-from .broadcast import operands, unbroadcast
+from .broadcast import operands, result_type, unbroadcast
+from .integers import check_bits
 from .products import mul
 
 
@@ -68,13 +69,19 @@ class Neg(Function):
 
 
 def add(input: Any, other: Any, *, alpha: float = 1) -> Tensor:
-    """``input + alpha * other``."""
-    return Add.apply(*operands("add", input, other if alpha == 1 else mul(other, alpha)))
+    """``input + alpha * other``; integers take a whole ``alpha`` only."""
+    return Add.apply(*operands("add", input, other if alpha == 1 else _scaled("add", input, other, alpha)))
 
 
 def sub(input: Any, other: Any, *, alpha: float = 1) -> Tensor:
-    """``input - alpha * other``."""
-    return Sub.apply(*operands("sub", input, other if alpha == 1 else mul(other, alpha)))
+    """``input - alpha * other``; bools cannot be subtracted, and integers take a whole ``alpha`` only."""
+    return Sub.apply(*operands("sub", input, other if alpha == 1 else _scaled("sub", input, other, alpha)))
+
+
+def _scaled(name: str, input: Any, other: Any, alpha: float) -> Any:
+    if isinstance(alpha, float) and result_type(input, other).kind != "f":
+        raise TypeError(f"{name}: expected a whole number as alpha for integers, got {alpha}")
+    return mul(other, alpha)
 
 
 def neg(input: Tensor) -> Tensor:
@@ -86,6 +93,7 @@ def compare(name: str) -> Any:
     """The elementwise function called ``name`` in NumPy (``"less"``, ``"bitwise_and"`` ...), which has no gradient."""
 
     def comparison(input: Any, other: Any) -> Tensor:
+        check_bits(name, input, other)
         a, b = operands(name, input, other)
         a, b = (x.detach() if isinstance(x, Tensor) else x for x in (a, b))
         return Compare.apply(a, b, name=name)
@@ -105,6 +113,7 @@ class Compare(Function):
 
 floor_divide = compare("floor_divide")
 bitwise_and, bitwise_or, bitwise_xor = compare("bitwise_and"), compare("bitwise_or"), compare("bitwise_xor")
+bitwise_left_shift, bitwise_right_shift = compare("left_shift"), compare("right_shift")
 lt, le, gt, ge = compare("less"), compare("less_equal"), compare("greater"), compare("greater_equal")
 eq, ne = compare("equal"), compare("not_equal")
 logical_and, logical_or = compare("logical_and"), compare("logical_or")
@@ -113,3 +122,8 @@ logical_and, logical_or = compare("logical_and"), compare("logical_or")
 def logical_not(input: Tensor) -> Tensor:
     """Elementwise ``not``."""
     return eq(input, False)
+
+
+def bitwise_not(input: Tensor) -> Tensor:
+    """``~input``: every bit of an integer turned over; of a bool, ``not``."""
+    return bitwise_xor(input, True if input.dtype.kind == "b" else -1)

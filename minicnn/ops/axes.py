@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 from ..tensor import Tensor
+from .sizes import integer, integers
 
 Dims = int | tuple[int, ...] | list[int] | None
 
@@ -17,23 +18,26 @@ def axes_of(input: Tensor, dim: Dims) -> tuple[int, ...]:
         IndexError: for an axis that ``input`` does not have.
         ValueError: for an axis that is named twice.
     """
-    if dim is None or dim == () or dim == []:
+    dims = () if dim is None else integers("dim", dim)
+    if not dims:
         return tuple(range(input.ndim))
-    dims = (dim,) if isinstance(dim, int) else tuple(dim)
-    if input.ndim == 0 and all(d in (0, -1) for d in dims):
-        return ()
-    for d in dims:
-        if not -input.ndim <= d < input.ndim:
-            raise IndexError(f"dimension out of range: expected {-input.ndim} to {input.ndim - 1}, got {d}")
-    axes = tuple(sorted(d % input.ndim for d in dims))
+    axes = tuple(sorted(normal_dim(input, d) for d in dims))
     if len(set(axes)) != len(axes):
         raise ValueError(f"expected each dimension once, got dim={dim}")
-    return axes
+    return axes[: input.ndim]  # a single number has no axis, and 0 and -1 are no mistake
 
 
-def axis_of(input: Tensor, dim: int) -> int:
-    """One ``dim`` as a non-negative axis; 0 for a single number, which has none."""
-    return axes_of(input, dim)[0] if input.ndim else 0
+def normal_dim(input: Tensor, dim: int, new: int = 0) -> int:
+    """``dim`` counted from the front; a single number counts as one dimension, and ``new`` ones may be meant too.
+
+    Raises:
+        IndexError: for a dimension that ``input`` does not have.
+        TypeError: for no integer.
+    """
+    dims = max(input.ndim + new, 1)
+    if not -dims <= integer("dim", dim) < dims:
+        raise IndexError(f"dimension out of range: expected {-dims} to {dims - 1}, got {dim}")
+    return integer("dim", dim) % dims
 
 
 def reduced(shape: tuple[int, ...], axes: tuple[int, ...]) -> tuple[int, ...]:

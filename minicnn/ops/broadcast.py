@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 
 from minicnn.errors import ShapeError
+from minicnn.ops.integers import fitted
 from minicnn.tensor import Tensor, get_default_dtype, int64
 
-_CATEGORY = {"b": 0, "i": 1, "u": 1, "f": 2}  # bool < integer < float
+CATEGORY = {"b": 0, "i": 1, "u": 1, "f": 2}  # bool < integer < float
 
 
 def unbroadcast(gradient: Any, shape: tuple[int, ...]) -> Any:
@@ -50,7 +51,7 @@ def result_type(a: Any, b: Any) -> np.dtype:
     which outweighs a Python number; between equals the wider dtype wins.
     """
     (rank_a, type_a), (rank_b, type_b) = _rank(a), _rank(b)
-    category_a, category_b = _CATEGORY[type_a.kind], _CATEGORY[type_b.kind]
+    category_a, category_b = CATEGORY[type_a.kind], CATEGORY[type_b.kind]
     if category_a != category_b:
         return type_a if category_a > category_b else type_b
     if rank_a != rank_b:
@@ -66,22 +67,25 @@ def operands(name: str, a: Any, b: Any, floating: bool = False) -> tuple[Any, An
 
     Raises:
         ShapeError: if the shapes do not broadcast.
+        TypeError, ValueError, ZeroDivisionError: for integers and bools, see ``integers.py``.
     """
     a, b = _as_operand(a), _as_operand(b)
     if isinstance(a, Tensor) and isinstance(b, Tensor):
         check_broadcast(name, a.shape, b.shape)
-        if a.dtype == b.dtype and not (floating and a.dtype.kind != "f"):
+        if a.dtype == b.dtype and a.dtype.kind == "f":
             return a, b
     dtype = result_type(a, b)
-    if floating and dtype.kind != "f":
+    if dtype.kind != "f" and floating:
         dtype = get_default_dtype()
+    elif dtype.kind != "f":
+        a, b = fitted(name, a, b, dtype)
     return tuple(x.to(dtype) if isinstance(x, Tensor) and x.dtype != dtype else x for x in (a, b))
 
 
 def _as_operand(value: Any) -> Any:
-    if isinstance(value, Tensor) or type(value) in (int, float, bool):
-        return value
-    return Tensor(value)
+    if isinstance(value, np.generic):
+        value = value.item()
+    return value if isinstance(value, (Tensor, bool, int, float)) else Tensor(value)
 
 
 def _rank(value: Any) -> tuple[int, np.dtype]:

@@ -70,7 +70,7 @@ def conv2d(
     """
     if weight.ndim != 4:
         raise ShapeError(f"expected a weight (out_channels, in_channels / groups, kH, kW), got shape {weight.shape}")
-    window = convolution_window(pair(weight.shape[2:], "kernel_size", 1), stride, padding, dilation)
+    window = convolution_window(pair("kernel_size", weight.shape[2:], 1), stride, padding, dilation)
     return on_batch(input, lambda batch: _convolve(batch, weight, bias, window, groups))
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from .. import random
 from ..autograd import Function
 from ..tensor import Tensor
+from .elementwise import as_float
 
 
 class Dropout(Function):
@@ -32,6 +33,8 @@ def dropout(
     generator: random.Generator | None = None,
 ) -> Tensor:
     """Set each element to 0 with probability ``p`` and scale the others by 1 / (1 - p); in evaluation, nothing.
+
+    Integers become floats, because of the scale.
 
     Args:
         inplace: accepted for PyTorch's sake; the result is computed out of place.
@@ -75,4 +78,4 @@ def _drop(
         raise ValueError(f"dropout: expected a probability between 0 and 1, got p={p}")
     if not training or p == 0:
         return input
-    return Dropout.apply(input, p, mask_shape, random.resolve(generator))
+    return Dropout.apply(as_float(input), p, mask_shape, random.resolve(generator))

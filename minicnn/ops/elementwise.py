@@ -97,6 +97,18 @@ class Cos(Function):
         return -dy * ctx.backend.xp.sin(x)
 
 
+class Step(Function):
+    """A function that is constant between its jumps, so that no cotangent gets through."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Any, function: Any) -> Any:
+        return function(ctx.backend.xp, x)
+
+    @staticmethod
+    def backward(ctx: Any, dy: Any) -> Any:
+        return ctx.backend.xp.zeros_like(dy), None
+
+
 class Clamp(Function):
     """y = x held between two bounds; the cotangent passes where x is within them, the bounds included."""
 
@@ -238,6 +250,9 @@ def clamp(input: Tensor, min: float | None = None, max: float | None = None) -> 
     if isinstance(min, Tensor) or isinstance(max, Tensor):
         held = input if min is None else maximum(input, min)
         return held if max is None else minimum(held, max)
+    for bound in (min, max):
+        if bound is not None:
+            input, _ = operands("clamp", input, bound)
     return Clamp.apply(input, min, max)
 
 
@@ -260,8 +275,8 @@ def where(condition: Tensor, input: Any, other: Any) -> Tensor:
 
 
 def sign(input: Tensor) -> Tensor:
-    """-1, 0 or 1; without gradient."""
-    return Tensor.wrap(_xp(input).nan_to_num(_xp(input).sign(input.array)), input.device)
+    """-1, 0 or 1; NaN counts as 0. The gradient is 0."""
+    return Step.apply(input, lambda xp, x: xp.nan_to_num(xp.sign(x)))
 
 
 def isnan(input: Tensor) -> Tensor:
@@ -280,18 +295,18 @@ def isfinite(input: Tensor) -> Tensor:
 
 
 def round_(input: Tensor) -> Tensor:
-    """To the nearest integer, halves to even; without gradient."""
-    return Tensor.wrap(_xp(input).round(input.array), input.device)
+    """To the nearest integer, halves to even; the gradient is 0."""
+    return Step.apply(input, lambda xp, x: xp.round(x))
 
 
 def floor(input: Tensor) -> Tensor:
-    """Down to an integer; without gradient."""
-    return Tensor.wrap(_xp(input).floor(input.array), input.device)
+    """Down to an integer; the gradient is 0."""
+    return Step.apply(input, lambda xp, x: xp.floor(x))
 
 
 def ceil(input: Tensor) -> Tensor:
-    """Up to an integer; without gradient."""
-    return Tensor.wrap(_xp(input).ceil(input.array), input.device)
+    """Up to an integer; the gradient is 0."""
+    return Step.apply(input, lambda xp, x: xp.ceil(x))
 
 
 def _xp(input: Tensor) -> Any:

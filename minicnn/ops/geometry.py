@@ -8,22 +8,19 @@ from typing import Any
 from ..backend.base import Pair, Window
 from ..errors import ShapeError
 from ..tensor import Tensor
+from . import sizes
 
 
-def pair(value: Any, name: str, least: int) -> Pair:
-    """``value`` as (along height, along width): one int stands for both.
+def pair(name: str, value: Any, minimum: int) -> Pair:
+    """``value`` as (along height, along width): one integer stands for both.
 
     Raises:
-        ValueError: for anything but one or two integers of at least ``least``.
+        ValueError: for anything but one or two integers of at least ``minimum``.
     """
-    values = (value, value) if not isinstance(value, (tuple, list)) else tuple(value) * (2 if len(value) == 1 else 1)
     try:
-        numbers = [v.__index__() for v in values]
-    except AttributeError:
-        numbers = []
-    if len(numbers) != 2 or min(numbers) < least:
-        raise ValueError(f"{name}: expected an int or a pair of ints of at least {least}, got {value!r}")
-    return numbers[0], numbers[1]
+        return sizes.pair(name, value, minimum)
+    except (TypeError, ValueError):
+        raise ValueError(f"{name}: expected an int or a pair of ints of at least {minimum}, got {value!r}") from None
 
 
 def convolution_window(kernel_size: Pair, stride: Any, padding: Any, dilation: Any) -> Window:
@@ -32,9 +29,9 @@ def convolution_window(kernel_size: Pair, stride: Any, padding: Any, dilation: A
     Raises:
         ValueError: for ``"same"`` with a stride, which has no answer, or another word.
     """
-    stride, dilation = pair(stride, "stride", 1), pair(dilation, "dilation", 1)
+    stride, dilation = pair("stride", stride, 1), pair("dilation", dilation, 1)
     if not isinstance(padding, str):
-        height, width = pair(padding, "padding", 0)
+        height, width = pair("padding", padding, 0)
         return Window(kernel_size, stride, ((height, height), (width, width)), dilation)
     if padding not in ("same", "valid"):
         raise ValueError(f"padding: expected a number, a pair, 'same' or 'valid', got {padding!r}")
@@ -54,10 +51,11 @@ def pooling_window(kernel_size: Any, stride: Any, padding: Any, dilation: Any = 
     Raises:
         ValueError: if the padding is more than half of the kernel, so that a window could see nothing but padding.
     """
-    kernel = pair(kernel_size, "kernel_size", 1)
-    step = kernel if stride is None or stride == () or stride == [] else pair(stride, "stride", 1)
-    height, width = pair(padding, "padding", 0)
-    window = Window(kernel, step, ((height, height), (width, width)), pair(dilation, "dilation", 1))
+    kernel = pair("kernel_size", kernel_size, 1)
+    unset = stride is None or (isinstance(stride, (tuple, list)) and not stride)
+    step = kernel if unset else pair("stride", stride, 1)
+    height, width = pair("padding", padding, 0)
+    window = Window(kernel, step, ((height, height), (width, width)), pair("dilation", dilation, 1))
     for axis, padded in enumerate((height, width)):
         if 2 * padded > window.extent(axis):
             raise ValueError(f"padding: expected at most half of the kernel size {kernel}, got {(height, width)}")

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from ..autograd import Function
+from ..errors import ShapeError
 from ..grad_mode import is_grad_enabled
-from ..tensor import Tensor
+from ..tensor import Tensor, int32, int64, uint8
+from .axes import normal_dim
 from .broadcast import unbroadcast
 from .elementwise import where
 from .inplace import rewrite
@@ -80,6 +84,8 @@ def plain_index(index: Any) -> Any:
 
 def _plain_part(part: Any) -> Any:
     if isinstance(part, Tensor):
+        if part.ndim and part.dtype == uint8:
+            raise TypeError("index: a uint8 tensor could mean a mask or positions: convert with .bool() or .long()")
         return int(part) if part.ndim == 0 and part.dtype.kind in "iu" else part.array
     return part
 
@@ -119,17 +125,36 @@ def setitem(input: Tensor, index: Any, value: Any) -> None:
 
 
 def gather(input: Tensor, dim: int, index: Tensor) -> Tensor:
-    """``out[i][j] = input[index[i][j]][j]`` for ``dim`` 0, and so on for the others."""
-    axis = dim % input.ndim
+    """``out[i][j] = input[index[i][j]][j]`` for ``dim`` 0, and so on for the others.
+
+    Raises:
+        ShapeError: unless ``index`` has as many dimensions as ``input``, and outside ``dim`` is nowhere longer.
+        TypeError: for an ``index`` that is not int32 or int64.
+        IndexError: for a ``dim`` or a position that ``input`` does not have.
+    """
+    axis = normal_dim(input, dim)
+    _check_positions("gather", index)
+    if input.ndim == 0 or index.ndim != input.ndim:
+        raise ShapeError(f"gather: expected an index with {input.ndim} dimensions, got shape {index.shape}")
+    if any(a != axis and n > m for a, (n, m) in enumerate(zip(index.shape, input.shape, strict=True))):
+        raise ShapeError(f"gather: the index of shape {index.shape} reaches beyond the input of shape {input.shape}")
     cut = tuple(slice(None) if a == axis else slice(n) for a, n in enumerate(index.shape))
     return Gather.apply(getitem(input, cut), axis, index.array)
 
 
 def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
-    """The slices of ``input`` along ``dim`` named by ``index``."""
-    return getitem(input, (*(slice(None),) * (dim % input.ndim), index))
+    """The slices of ``input`` along ``dim`` named by ``index``, int32 or int64."""
+    _check_positions("index_select", index)
+    return getitem(input, (*(slice(None),) * normal_dim(input, dim), index.reshape(-1)))
 
 
-def masked_fill(input: Tensor, mask: Tensor, value: float) -> Tensor:
-    """``value`` where ``mask`` holds, ``input`` elsewhere."""
+def _check_positions(name: str, index: Tensor) -> None:
+    if index.dtype not in (int32, int64):
+        raise TypeError(f"{name}: expected an int32 or int64 index, got {index.dtype}")
+
+
+def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
+    """``value``, in the dtype of ``input``, where ``mask`` holds, ``input`` elsewhere."""
+    if not input.is_floating_point():
+        value = np.asarray(value).astype(input.dtype).item()
     return where(mask, value, input)

@@ -10,6 +10,8 @@ from ..deferral import Pending
 from ..errors import AutogradError, ShapeError
 from ..grad_mode import SWITCHES, is_grad_enabled
 from ..tensor import Tensor
+from .broadcast import CATEGORY
+from .guards import check_kind
 
 
 def rewrite(target: Tensor, compute: Callable[[Tensor], Tensor]) -> Tensor:
@@ -20,6 +22,7 @@ def rewrite(target: Tensor, compute: Callable[[Tensor], Tensor]) -> Tensor:
     Raises:
         AutogradError: for a leaf that requires grad or a view of one, outside ``no_grad``.
         ShapeError: if the result no longer fits into target.
+        TypeError: if it would lose its kind: floats in integers, numbers in bools.
     """
     recording = is_grad_enabled()
     if recording and target.requires_grad and target.version.of_leaf:
@@ -36,7 +39,7 @@ def rewrite(target: Tensor, compute: Callable[[Tensor], Tensor]) -> Tensor:
     result = compute(old)
     if result.shape != target.shape:
         raise ShapeError(f"in place: a result of shape {result.shape} does not fit into a tensor of {target.shape}")
-    if result.dtype.kind == "f" and target.dtype.kind != "f":
+    if CATEGORY[result.dtype.kind] > CATEGORY[target.dtype.kind]:
         raise TypeError(f"in place: a {result.dtype} result cannot be written into a {target.dtype} tensor")
     if SWITCHES.tracer is not None:
         SWITCHES.tracer.rewrite(target, result)
@@ -109,5 +112,6 @@ def bernoulli_(self: Tensor, p: float = 0.5, generator: random.Generator | None 
 
 
 def _draw(self: Tensor, sample: Callable[..., Any]) -> Any:
+    check_kind("a random draw", self)
     dtype = self.dtype if self.dtype.itemsize >= 4 else "float32"
     return sample(self.shape, dtype=dtype)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from .. import backend
 from ..autograd import Function
 from ..errors import ShapeError
 from ..tensor import Tensor
+from .elementwise import where
 
 
 class SoftmaxCrossEntropy(Function):
@@ -49,61 +51,37 @@ def cross_entropy(
 
     Raises:
         ShapeError: if the shapes do not fit.
-        IndexError: for a label outside 0 .. C - 1.
-        ValueError: for another reduction, or a smoothing outside [0, 1].
+        TypeError: for labels that are no integers.
+        IndexError: for a label outside 0 .. C - 1. (On a GPU the loss is NaN.)
+        ValueError: for another reduction, a smoothing outside [0, 1], or an ``ignore_index`` beside probabilities.
+
+    Where the weights of the counted examples add up to 0 the mean is 0 / 0 = NaN, and so are their gradients.
     """
     _check_reduction(reduction)
     if not 0 <= label_smoothing <= 1:
         raise ValueError(f"label_smoothing: expected a number between 0 and 1, got {label_smoothing}")
-    if input.ndim == 0:
-        raise ShapeError("cross_entropy: expected logits (N, C), got a single number")
-    channel = 0 if input.ndim == 1 else 1
+    channel, class_weight = _classes("cross_entropy", input, weight)
     classes = input.shape[channel]
-    xp = backend.get(input.device).xp
-    class_weight = xp.ones(classes, input.dtype) if weight is None else weight.array.astype(input.dtype)
-    if class_weight.shape != (classes,):
-        raise ShapeError(f"cross_entropy: expected a weight of shape ({classes},), got {class_weight.shape}")
-
     outer = (*input.shape[:channel], *input.shape[channel + 1 :])
-    rows = input.movedim(channel, -1).reshape(-1, classes)  # (M, C)
+    xp = backend.get(input.device).xp
     if target.is_floating_point():
         if target.shape != input.shape:
             raise ShapeError(f"cross_entropy: expected class probabilities {input.shape}, got {target.shape}")
+        if ignore_index >= 0:
+            raise ValueError(f"cross_entropy: probabilities have no label to ignore, got ignore_index={ignore_index}")
         smoothed = xp.moveaxis(target.array, channel, -1).reshape(-1, classes).astype(input.dtype)
         targets = ((1 - label_smoothing) * smoothed + label_smoothing / classes) * class_weight
-        norm: Any = len(targets)
+        counted, norm = None, len(targets)
     else:
-        if target.shape != outer:
-            raise ShapeError(
-                f"cross_entropy: expected labels of shape {outer} for logits {input.shape}, got {target.shape}"
-            )
-        targets, norm = _label_targets(xp, target.array.reshape(-1), class_weight, ignore_index, label_smoothing)
+        labels, counted, example_weight = _labels("cross_entropy", input, target, outer, class_weight, ignore_index)
+        targets = xp.zeros((len(labels), classes), class_weight.dtype)
+        targets[xp.arange(len(labels)), labels] = (1 - label_smoothing) * example_weight
+        if label_smoothing:
+            targets += label_smoothing / classes * class_weight * counted[:, None]
+        norm = example_weight.sum()
+    rows = input.movedim(channel, -1).reshape(math.prod(outer), classes)  # (M, C)
     losses = SoftmaxCrossEntropy.apply(rows, Tensor.wrap(targets, input.device))
-    if reduction == "none":
-        return losses.reshape(outer)
-    return _mean(losses, norm) if reduction == "mean" else losses.sum()
-
-
-def _label_targets(
-    xp: Any, labels: Any, class_weight: Any, ignore_index: int, label_smoothing: float
-) -> tuple[Any, Any]:
-    """Labels (M,) as weighted target rows (M, C), and the sum of the labels' weights."""
-    classes = len(class_weight)
-    counted = labels != ignore_index
-    wrong = counted & ((labels < 0) | (labels >= classes))
-    if isinstance(labels, np.ndarray):
-        if wrong.any():
-            raise IndexError(f"cross_entropy: expected labels between 0 and {classes - 1}, got {labels[wrong][0]}")
-        known = xp.where(counted, labels, 0)
-        example_weight = class_weight[known] * counted
-    else:  # to look at labels on a GPU would stop it: a wrong one makes the loss NaN
-        known = xp.where(counted & ~wrong, labels, 0)
-        example_weight = xp.where(wrong, xp.nan, class_weight[known] * counted).astype(class_weight.dtype)
-    targets = xp.zeros((len(labels), classes), class_weight.dtype)
-    targets[xp.arange(len(labels)), known] = (1 - label_smoothing) * example_weight
-    if label_smoothing:
-        targets += label_smoothing / classes * class_weight * counted[:, None]
-    return targets, example_weight.sum()
+    return _reduce(losses.reshape(outer), reduction, counted, norm)
 
 
 def nll_loss(
@@ -118,45 +96,87 @@ def nll_loss(
     Args:
         input: log-probabilities (N, C), (N, C, d1, ...) or (C,).
         target: class indices (N,), (N, d1, ...) or ().
+
+    Raises:
+        as ``cross_entropy``.
     """
     _check_reduction(reduction)
-    channel = 0 if input.ndim == 1 else 1
+    channel, class_weight = _classes("nll_loss", input, weight)
+    outer = (*input.shape[:channel], *input.shape[channel + 1 :])
+    labels, counted, example_weight = _labels("nll_loss", input, target, outer, class_weight, ignore_index)
     xp = backend.get(input.device).xp
+    rows = input.movedim(channel, -1).reshape(len(labels), input.shape[channel])  # (M, C)
+    positions, labels, example_weight = (
+        Tensor.wrap(x, input.device) for x in (xp.arange(len(labels)), labels, example_weight)
+    )
+    losses = -rows[positions, labels] * example_weight
+    return _reduce(losses.reshape(outer), reduction, counted, example_weight.array.sum())
+
+
+def _classes(name: str, input: Tensor, weight: Tensor | None) -> tuple[int, Any]:
+    """Which axis of ``input`` the classes are, and their weights (C,)."""
+    channel = 0 if input.ndim == 1 else 1
+    if input.ndim == 0 or input.shape[channel] == 0:
+        raise ShapeError(f"{name}: expected scores (N, C) or (C,) of at least one class, got shape {input.shape}")
     classes = input.shape[channel]
+    xp = backend.get(input.device).xp
     class_weight = xp.ones(classes, input.dtype) if weight is None else weight.array.astype(input.dtype)
-    targets, norm = _label_targets(xp, target.array.reshape(-1), class_weight, ignore_index, 0.0)
-    rows = input.movedim(channel, -1).reshape(-1, classes)
-    chosen = xp.where(target.array.reshape(-1) == ignore_index, 0, target.array.reshape(-1))
-    row_weight = targets[xp.arange(len(chosen)), chosen]
-    positions = Tensor.wrap(xp.arange(len(chosen)), input.device)
-    losses = -rows[positions, Tensor.wrap(chosen, input.device)] * Tensor.wrap(row_weight, input.device)
+    if class_weight.shape != (classes,):
+        raise ShapeError(f"{name}: expected a weight of shape ({classes},), got {class_weight.shape}")
+    return channel, class_weight
+
+
+def _labels(
+    name: str, input: Tensor, target: Tensor, outer: tuple[int, ...], class_weight: Any, ignore_index: int
+) -> tuple[Any, Any, Any]:
+    """Checked labels (M,), 0 for those to ignore, which of them count (M,), and their weights (M,)."""
+    if target.dtype.kind not in "iu":
+        raise TypeError(f"{name}: expected integer labels, got {target.dtype}")
+    if target.shape != outer:
+        raise ShapeError(f"{name}: expected labels of shape {outer} for logits {input.shape}, got {target.shape}")
+    xp, classes = backend.get(input.device).xp, len(class_weight)
+    labels = target.array.reshape(-1).astype("int64")
+    counted = labels != ignore_index
+    wrong = counted & ((labels < 0) | (labels >= classes))
+    if isinstance(labels, np.ndarray):
+        if wrong.any():
+            raise IndexError(f"{name}: expected labels between 0 and {classes - 1}, got {labels[wrong][0]}")
+        known = xp.where(counted, labels, 0)
+        return known, counted, class_weight[known] * counted
+    # to look at labels on a GPU would stop it: a wrong one makes the loss NaN
+    known = xp.where(counted & ~wrong, labels, 0)
+    return known, counted, xp.where(wrong, xp.nan, class_weight[known] * counted).astype(class_weight.dtype)
+
+
+def _reduce(losses: Tensor, reduction: str, counted: Any, norm: Any) -> Tensor:
+    """The losses of the examples, their sum, or that over ``norm``; 0 / 0 reaches the ``counted`` examples only."""
     if reduction == "none":
-        return losses.reshape(target.shape)
-    return _mean(losses, norm) if reduction == "mean" else losses.sum()
-
-
-def _mean(losses: Tensor, norm: Any) -> Tensor:
-    """The sum over ``norm``; where nothing counts 0 / 0 = NaN, but with gradient 0, as PyTorch has it."""
-    if isinstance(norm, (int, np.generic)):
-        return losses.sum() / norm if norm else losses.sum() + math.nan
-    xp = backend.get(losses.device).xp  # on a GPU without asking whether there is anything
-    divisor = Tensor.wrap(xp.where(norm == 0, 1, norm), losses.device)
-    missing = Tensor.wrap(xp.where(norm == 0, xp.nan, 0).astype(losses.dtype), losses.device)
-    return losses.sum() / divisor + missing
+        return losses
+    if reduction == "sum":
+        return losses.sum()
+    if counted is not None:
+        losses = where(Tensor.wrap(counted.reshape(losses.shape), losses.device), losses, 0)
+    return losses.sum() / (norm if isinstance(norm, int) else Tensor.wrap(norm, losses.device))
 
 
 def mse_loss(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
-    """The squared difference."""
-    return _reduce((input - target) ** 2, reduction)
+    """The squared difference; shapes that differ are broadcast with a warning, because that is seldom meant."""
+    return _elementwise("mse_loss", (input - target) ** 2, input, target, reduction)
 
 
 def l1_loss(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
-    """The absolute difference."""
-    return _reduce((input - target).abs(), reduction)
+    """The absolute difference; shapes that differ are broadcast with a warning, because that is seldom meant."""
+    return _elementwise("l1_loss", (input - target).abs(), input, target, reduction)
 
 
-def _reduce(losses: Tensor, reduction: str) -> Tensor:
+def _elementwise(name: str, losses: Tensor, input: Tensor, target: Tensor, reduction: str) -> Tensor:
     _check_reduction(reduction)
+    if input.shape != target.shape:
+        warnings.warn(
+            f"{name}: an input of shape {input.shape} and a target of shape {target.shape} are broadcast to "
+            f"{losses.shape}: this is likely a mistake",
+            stacklevel=4,  # the caller of the loss, behind its guard
+        )
     return losses if reduction == "none" else losses.mean() if reduction == "mean" else losses.sum()
 
 

@@ -23,10 +23,11 @@ from . import (
     sorting,
     sums,
 )
+from .guards import guard
 
 _SAME_NAME: dict[Any, str] = {
     arithmetic: "add sub neg floor_divide lt le gt ge eq ne bitwise_and bitwise_or bitwise_xor "
-    "logical_and logical_or logical_not",
+    "bitwise_not bitwise_left_shift bitwise_right_shift logical_and logical_or logical_not",
     products: "mul div pow remainder",
     elementwise: "exp log sqrt rsqrt square sin cos clamp maximum minimum sign isnan isinf isfinite floor ceil",
     activation: "relu sigmoid tanh",
@@ -43,9 +44,9 @@ _SAME_NAME: dict[Any, str] = {
 }
 
 METHODS: dict[str, Callable] = {
-    **{name: getattr(module, name) for module, names in _SAME_NAME.items() for name in names.split()},
-    "abs": elementwise.abs_,
-    "round": elementwise.round_,
+    **{name: guard(getattr(module, name)) for module, names in _SAME_NAME.items() for name in names.split()},
+    "abs": guard(elementwise.abs_),
+    "round": guard(elementwise.round_),
     "all": reduction.all_,
     "any": reduction.any_,
     "where": lambda self, condition, other: elementwise.where(condition, self, other),
@@ -55,9 +56,7 @@ METHODS: dict[str, Callable] = {
     "clamp_max": lambda self, max: elementwise.clamp(self, max=max),
     "multiply": products.mul,
     "divide": products.div,
-    "mm": matrix.matmul,
-    "bmm": matrix.matmul,
-    "dot": matrix.matmul,
+    **dict.fromkeys(("mm", "bmm", "dot"), guard(matrix.matmul)),
     "type": shape.to,
     "type_as": lambda self, other: self.to(other),
     "double": lambda self: self.to(float64),
@@ -68,7 +67,8 @@ METHODS: dict[str, Callable] = {
     "bool": lambda self: self.to(np.bool_),
 }
 
-_IN_PLACE = "add sub mul div pow neg exp log sqrt abs clamp relu sigmoid tanh masked_fill"
+_IN_PLACE_OPERATORS = "add sub mul truediv floordiv mod pow and or xor lshift rshift"
+_IN_PLACE = "add sub mul div pow neg exp log sqrt abs clamp relu sigmoid tanh masked_fill floor ceil round"
 
 OPERATORS: dict[str, Callable] = {
     "__add__": arithmetic.add,
@@ -81,10 +81,10 @@ OPERATORS: dict[str, Callable] = {
     "__rtruediv__": lambda self, other: products.div(other, self),
     "__pow__": products.pow,
     "__rpow__": lambda self, other: products.pow(other, self),
-    "__matmul__": matrix.matmul,
+    "__matmul__": guard(matrix.matmul),
     "__rmatmul__": lambda self, other: matrix.matmul(Tensor(other), self),
     "__neg__": arithmetic.neg,
-    "__abs__": elementwise.abs_,
+    "__abs__": guard(elementwise.abs_),
     "__lt__": arithmetic.lt,
     "__le__": arithmetic.le,
     "__gt__": arithmetic.gt,
@@ -100,15 +100,14 @@ OPERATORS: dict[str, Callable] = {
     "__or__": arithmetic.bitwise_or,
     "__ror__": arithmetic.bitwise_or,
     "__xor__": arithmetic.bitwise_xor,
-    "__invert__": arithmetic.logical_not,
+    "__rxor__": arithmetic.bitwise_xor,
+    "__lshift__": arithmetic.bitwise_left_shift,
+    "__rshift__": arithmetic.bitwise_right_shift,
+    "__invert__": arithmetic.bitwise_not,
     "__getitem__": indexing.getitem,
     "__setitem__": indexing.setitem,
-    "__iadd__": inplace.in_place(arithmetic.add),
-    "__isub__": inplace.in_place(arithmetic.sub),
-    "__imul__": inplace.in_place(products.mul),
-    "__itruediv__": inplace.in_place(products.div),
-    "__ipow__": inplace.in_place(products.pow),
 }
+OPERATORS |= {f"__i{name}__": inplace.in_place(OPERATORS[f"__{name}__"]) for name in _IN_PLACE_OPERATORS.split()}
 
 
 def attach() -> None:

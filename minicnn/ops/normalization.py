@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from .. import backend
 from ..autograd import Function
 from ..deferral import Pending, may_wait
 from ..errors import ShapeError
@@ -177,6 +178,9 @@ def batch_norm(
         input: (N, C) or (N, C, ...).
         running_mean, running_var, weight, bias: (C,) each; the last two may be ``None``, and in training all four.
 
+    A channel of equal values has variance 0: what is promised is ``bias`` and a gradient of 0 at the input, both but
+    for rounding errors times 1 / sqrt(eps).
+
     Raises:
         ShapeError: if the channels do not fit, and in training with a single value a channel, whose variance says
             nothing.
@@ -196,11 +200,14 @@ def batch_norm(
     count = input.numel() // channels if channels else 0
     if count == 1:
         raise ShapeError(f"expected more than one value a channel to normalise in training, got shape {input.shape}")
+    if count == 0:  # there are no statistics, and nothing to normalise
+        nothing = Tensor.wrap(backend.get(input.device).xp.zeros(channels, input.dtype), input.device)
+        return FixedNorm.apply(input, weight, bias, nothing, nothing, eps)
     y, mean, variance = BatchNorm.apply(input, weight, bias, eps)
-    if count and running_mean is not None:
+    if running_mean is not None:
         running_mean.array[...] = moved(running_mean.array, mean.read(), momentum)
         running_mean.mark_written()
-    if count and running_var is not None:
+    if running_var is not None:
         running_var.array[...] = moved_variance(running_var.array, variance.read(), count, momentum)
         running_var.mark_written()
     return y
@@ -216,13 +223,17 @@ def group_norm(
         weight, bias: (C,) or ``None``.
 
     Raises:
-        ShapeError: if ``num_groups`` does not divide C.
+        ShapeError: if ``num_groups`` does not divide C, and for a single image with one value a channel and a channel
+            a group. Elsewhere a group of one value, like one of equal values, is its own mean: the result is ``bias``.
     """
     if input.ndim < 2 or num_groups < 1 or input.shape[1] % num_groups:
         raise ShapeError(f"expected channels divisible by num_groups={num_groups}, got shape {input.shape}")
-    grouped = input.reshape(1, input.shape[0] * num_groups, -1)
-    y, _, _ = BatchNorm.apply(grouped, None, None, eps)
-    y = y.reshape(input.shape)
+    if input.numel() == num_groups == input.shape[1]:
+        raise ShapeError(f"expected more than one value to normalise, got shape {input.shape} in {num_groups} groups")
+    y = input
+    if input.numel():
+        grouped = input.reshape(1, input.shape[0] * num_groups, -1)
+        y = BatchNorm.apply(grouped, None, None, eps)[0].reshape(input.shape)
     lined_up = (-1, *[1] * (input.ndim - 2))
     if weight is not None:
         y = y * weight.reshape(lined_up)

@@ -146,9 +146,10 @@ def adaptive_avg_pool2d(input: Tensor, output_size: Any) -> Tensor:
         (N, C, *output_size). Cell i of o along a length n spans floor(i n / o) to ceil((i + 1) n / o).
     """
     sizes = output_size if isinstance(output_size, (tuple, list)) else (output_size, output_size)
+    given = pair("output_size", tuple(1 if size is None else size for size in sizes), 1)
 
     def pool(batch: Tensor) -> Tensor:
-        wanted = tuple(n if size is None else size for size, n in zip(sizes, batch.shape[2:], strict=True))
-        return AdaptiveAvgPool2d.apply(batch, pair(wanted, "output_size", 1))
+        wanted = (n if size is None else number for size, number, n in zip(sizes, given, batch.shape[2:], strict=False))
+        return AdaptiveAvgPool2d.apply(batch, pair("output_size", tuple(wanted), 1))
 
     return on_batch(input, pool)

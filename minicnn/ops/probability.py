@@ -6,6 +6,7 @@ from typing import Any
 
 from ..autograd import Function
 from ..tensor import Tensor
+from .axes import normal_dim
 from .elementwise import as_float
 
 
@@ -47,9 +48,14 @@ class LogSoftmax(Function):
 
 def softmax(input: Tensor, dim: int) -> Tensor:
     """Exponentials along ``dim`` scaled to sum to one; safe for inputs of any size."""
-    return Softmax.apply(as_float(input), dim)
+    return _along(Softmax, input, dim)
 
 
 def log_softmax(input: Tensor, dim: int) -> Tensor:
     """The logarithm of ``softmax``, without taking the logarithm of something small."""
-    return LogSoftmax.apply(as_float(input), dim)
+    return _along(LogSoftmax, input, dim)
+
+
+def _along(function: type[Function], input: Tensor, dim: int) -> Tensor:
+    axis = normal_dim(input, dim)
+    return function.apply(as_float(input), axis) if input.numel() else as_float(input).clone()

@@ -6,9 +6,12 @@ from typing import Any, NamedTuple
 
 from .. import backend
 from ..autograd import Function
-from ..tensor import Tensor, int64
-from .axes import Dims, axes_of, axis_of, kept, reduced
-from .sums import RootOfSquares
+from ..errors import ShapeError
+from ..tensor import Tensor, int64, uint8
+from .arithmetic import ne
+from .axes import Dims, axes_of, count, kept, normal_dim, reduced
+from .elementwise import as_float
+from .sums import RootOfSquares, sum
 
 
 class Extreme(Function):
@@ -97,12 +100,20 @@ class ValuesIndices(NamedTuple):
 
 def amax(input: Tensor, dim: Dims = None, keepdim: bool = False) -> Tensor:
     """The largest element over ``dim``; ties share the gradient evenly."""
-    return Extreme.apply(input, axes_of(input, dim), keepdim, "max")
+    return Extreme.apply(input, _searched("amax", input, dim), keepdim, "max")
 
 
 def amin(input: Tensor, dim: Dims = None, keepdim: bool = False) -> Tensor:
     """The smallest element over ``dim``; ties share the gradient evenly."""
-    return Extreme.apply(input, axes_of(input, dim), keepdim, "min")
+    return Extreme.apply(input, _searched("amin", input, dim), keepdim, "min")
+
+
+def _searched(name: str, input: Tensor, dim: Dims) -> tuple[int, ...]:
+    """The axes of ``dim``; a ShapeError where there is nothing along them, which has no largest element."""
+    axes = axes_of(input, dim)
+    if input.ndim and count(input.shape, axes) == 0:
+        raise ShapeError(f"{name}: expected at least one element to choose from, got shape {input.shape}, dim={dim}")
+    return axes
 
 
 def max(input: Tensor, dim: Any = None, keepdim: bool = False) -> Any:
@@ -118,11 +129,12 @@ def min(input: Tensor, dim: Any = None, keepdim: bool = False) -> Any:
 def _extreme(name: str, input: Tensor, dim: Any, keepdim: bool) -> Any:
     if isinstance(dim, Tensor):
         return input.maximum(dim) if name == "max" else input.minimum(dim)
+    axes = _searched(name, input, None if dim is None else normal_dim(input, dim))
     if dim is None:
-        return Extreme.apply(input, axes_of(input, None), keepdim, name)
+        return Extreme.apply(input, axes, keepdim, name)
     if input.ndim == 0:
         return ValuesIndices(input.clone(), argmax(input))
-    return ValuesIndices(*ExtremeAlong.apply(input, axis_of(input, dim), keepdim, name))
+    return ValuesIndices(*ExtremeAlong.apply(input, axes[0], keepdim, name))
 
 
 def argmax(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
@@ -137,7 +149,8 @@ def argmin(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tens
 
 def _arg(name: str, input: Tensor, dim: int | None, keepdim: bool) -> Tensor:
     xp = backend.get(input.device).xp
-    axis = None if dim is None or input.ndim == 0 else axis_of(input, dim)
+    axes = _searched(name, input, None if dim is None else normal_dim(input, dim))
+    axis = None if dim is None or input.ndim == 0 else axes[0]
     return Tensor.wrap(xp.asarray(getattr(xp, name)(input.array, axis=axis, keepdims=keepdim)), input.device)
 
 
@@ -147,16 +160,22 @@ def prod(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor
         input = input.to(int64)
     if dim is None:
         return Prod.apply(input.reshape(-1), 0, keepdim)
-    return Prod.apply(input, axis_of(input, dim), keepdim)
+    return Prod.apply(input, normal_dim(input, dim), keepdim)
 
 
 def cumsum(input: Tensor, dim: int) -> Tensor:
     """Running sums along ``dim``."""
-    return Cumsum.apply(input if input.is_floating_point() else input.to(int64), axis_of(input, dim))
+    axis = normal_dim(input, dim)
+    if input.ndim == 0:
+        return cumsum(input.reshape(1), 0).reshape(())
+    return Cumsum.apply(input if input.is_floating_point() else input.to(int64), axis)
 
 
 def logsumexp(input: Tensor, dim: Dims, keepdim: bool = False) -> Tensor:
     """``log(sum(exp(input)))`` over ``dim``, without overflow."""
+    input = as_float(input)
+    if input.ndim and count(input.shape, axes_of(input, dim)) == 0:
+        return sum(input, dim, keepdim) - float("inf")
     top = amax(input, dim, keepdim=True).detach()
     top = Tensor.wrap(_finite_or_zero(top), top.device)
     total = (input - top).exp().sum(dim, keepdim=True).log() + top
@@ -169,9 +188,14 @@ def _finite_or_zero(top: Tensor) -> Any:
 
 
 def norm(input: Tensor, p: float = 2, dim: Dims = None, keepdim: bool = False) -> Tensor:
-    """The p-norm ``(sum |x|^p)^(1/p)`` over ``dim``; ``inf`` gives the largest absolute value."""
-    if p == float("inf"):
-        return amax(input.abs(), dim, keepdim)
+    """The p-norm ``(sum |x|^p)^(1/p)`` over ``dim``.
+
+    ``inf`` gives the largest absolute value, ``-inf`` the smallest, and 0 counts the elements that are not 0.
+    """
+    if abs(p) == float("inf"):
+        return (amax if p > 0 else amin)(input.abs(), dim, keepdim)
+    if p == 0:
+        return ne(input, 0).to(input.dtype).sum(dim, keepdim)
     if p == 2:
         return RootOfSquares.apply((input * input).sum(dim, keepdim))
     if p == 1:
@@ -179,13 +203,17 @@ def norm(input: Tensor, p: float = 2, dim: Dims = None, keepdim: bool = False) -
     return (input.abs() ** p).sum(dim, keepdim) ** (1 / p)
 
 
-def all_(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
-    """Whether every element is true (not zero)."""
-    xp = backend.get(input.device).xp
-    return Tensor.wrap(xp.asarray(input.array.all(axis=dim, keepdims=keepdim)), input.device)
+def all_(input: Tensor, dim: Dims = None, keepdim: bool = False) -> Tensor:
+    """Whether every element over ``dim`` is true (not zero)."""
+    return _truth("all", input, dim, keepdim)
 
 
-def any_(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
-    """Whether some element is true (not zero)."""
+def any_(input: Tensor, dim: Dims = None, keepdim: bool = False) -> Tensor:
+    """Whether some element over ``dim`` is true (not zero)."""
+    return _truth("any", input, dim, keepdim)
+
+
+def _truth(name: str, input: Tensor, dim: Dims, keepdim: bool) -> Tensor:
     xp = backend.get(input.device).xp
-    return Tensor.wrap(xp.asarray(input.array.any(axis=dim, keepdims=keepdim)), input.device)
+    answer = xp.asarray(getattr(xp, name)(input.array, axis=axes_of(input, dim), keepdims=keepdim))
+    return Tensor.wrap(answer.astype(input.dtype) if input.dtype == uint8 else answer, input.device)  # as PyTorch

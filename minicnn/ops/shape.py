@@ -12,8 +12,10 @@ from .. import backend
 from ..autograd import Function
 from ..device import device
 from ..errors import ShapeError
-from ..tensor import Tensor, as_device, device_of
+from ..tensor import Tensor, as_device, as_dtype, device_of
+from .axes import normal_dim
 from .broadcast import unbroadcast
+from .sizes import integers
 
 
 class Reshape(Function):
@@ -120,17 +122,8 @@ class Move(Function):
 
 
 def shape_of(args: tuple[Any, ...]) -> tuple[int, ...]:
-    """``f(2, 3)`` and ``f((2, 3))`` are the same call."""
-    if len(args) == 1 and isinstance(args[0], (tuple, list)):
-        args = tuple(args[0])
-    return tuple(int(length) for length in args)
-
-
-def normal_dim(input: Tensor, dim: int) -> int:
-    """``dim`` counted from the front. Raises IndexError for one that ``input`` does not have."""
-    if not -max(input.ndim, 1) <= dim < max(input.ndim, 1):
-        raise IndexError(f"dimension out of range: expected {-input.ndim} to {input.ndim - 1}, got {dim}")
-    return dim % max(input.ndim, 1)
+    """``f(2, 3)`` and ``f((2, 3))`` are the same call. Raises TypeError for anything but integers."""
+    return integers("shape", args[0] if len(args) == 1 else args)
 
 
 def reshape(input: Tensor, *shape: Any) -> Tensor:
@@ -166,7 +159,7 @@ def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
 
 def unflatten(input: Tensor, dim: int, sizes: Sequence[int]) -> Tensor:
     """Dimension ``dim`` split into ``sizes``; the inverse of ``flatten``."""
-    axis = normal_dim(input, dim)
+    axis, sizes = normal_dim(input, dim), integers("sizes", sizes)
     return reshape(input, (*input.shape[:axis], *sizes, *input.shape[axis + 1 :]))
 
 
@@ -204,16 +197,14 @@ def movedim(input: Tensor, source: int, destination: int) -> Tensor:
 
 def squeeze(input: Tensor, dim: Any = None) -> Tensor:
     """Without its dimensions of length 1, or without those of ``dim`` that have length 1."""
-    dims = range(input.ndim) if dim is None else [dim] if isinstance(dim, int) else dim
+    dims = range(input.ndim) if dim is None else integers("dim", dim)
     gone = {normal_dim(input, d) for d in dims} if input.ndim else set()
     return reshape(input, tuple(n for axis, n in enumerate(input.shape) if not (axis in gone and n == 1)))
 
 
 def unsqueeze(input: Tensor, dim: int) -> Tensor:
     """With a new dimension of length 1 at ``dim``."""
-    if not -input.ndim - 1 <= dim <= input.ndim:
-        raise IndexError(f"dimension out of range: expected {-input.ndim - 1} to {input.ndim}, got {dim}")
-    place = dim % (input.ndim + 1)
+    place = normal_dim(input, dim, new=1)
     return reshape(input, (*input.shape[:place], 1, *input.shape[place:]))
 
 
@@ -254,11 +245,11 @@ def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float 
         pad: widths, two a dimension; negative ones crop.
         mode: ``"constant"`` (``value``, 0 by default), ``"reflect"``, ``"replicate"`` or ``"circular"``.
     """
-    widths = [(0, 0)] * input.ndim
+    widths, pad = [(0, 0)] * input.ndim, integers("pad", pad)
     if len(pad) % 2 or len(pad) > 2 * input.ndim:
         raise ShapeError(f"pad: expected two widths for each padded dimension of {input.shape}, got {tuple(pad)}")
     for i in range(len(pad) // 2):
-        widths[input.ndim - 1 - i] = int(pad[2 * i]), int(pad[2 * i + 1])
+        widths[input.ndim - 1 - i] = pad[2 * i], pad[2 * i + 1]
     if mode != "constant":
         return _pad_by_index(input, widths, mode)
     cropped = input
@@ -302,20 +293,27 @@ def contiguous(input: Tensor) -> Tensor:
 
 def to(input: Tensor, *args: Any, dtype: Any = None, device: Any = None, copy: bool = False, **_: Any) -> Tensor:
     """Another dtype, another device, or both: ``to(float64)``, ``to("cuda")``, ``to(device, dtype)``, ``to(other)``."""
-    for arg in args:
-        if isinstance(arg, Tensor):
-            dtype, device = arg.dtype, arg.device
-        elif isinstance(arg, str) and not _is_dtype_name(arg) or hasattr(arg, "index") and hasattr(arg, "type"):
-            device = arg
-        elif arg is not None and not isinstance(arg, bool):
-            dtype = arg
+    dtype, device = destination(args, dtype, device)
     out = input
-    if dtype is not None and np.dtype(dtype) != input.dtype:
-        out = Cast.apply(out, np.dtype(dtype))
-    if device is not None and as_device(device) != device_of(input):
-        out = Move.apply(out, as_device(device))
+    if dtype is not None and dtype != input.dtype:
+        out = Cast.apply(out, dtype)
+    if device is not None and device != device_of(input):
+        out = Move.apply(out, device)
     return clone(out) if copy and out is input else out
 
 
-def _is_dtype_name(name: str) -> bool:
-    return not name.startswith(("cpu", "cuda"))
+def destination(args: tuple[Any, ...], dtype: Any = None, device: Any = None) -> tuple[Any, Any]:
+    """The dtype and the device that the arguments of a ``to()`` ask for, ``None`` where they ask for none.
+
+    Raises:
+        ValueError: for a device that there is not; a word that is no dtype is taken for one.
+        TypeError: for a dtype that is not of numbers.
+    """
+    for arg in args:
+        if isinstance(arg, Tensor):
+            dtype, device = arg.dtype, arg.device
+        elif isinstance(arg, (np.dtype, type)) or (isinstance(arg, str) and arg in np.sctypeDict):
+            dtype = arg
+        elif arg is not None and not isinstance(arg, bool):  # PyTorch's non_blocking and copy
+            device = arg
+    return None if dtype is None else as_dtype(dtype), None if device is None else as_device(device)

@@ -6,7 +6,9 @@ from typing import NamedTuple
 
 from .. import backend
 from ..tensor import Tensor
+from .axes import normal_dim
 from .indexing import gather
+from .sizes import integer
 
 
 class Sorted(NamedTuple):
@@ -19,6 +21,7 @@ class Sorted(NamedTuple):
 def argsort(input: Tensor, dim: int = -1, descending: bool = False) -> Tensor:
     """The positions along ``dim`` in the order of their values; of equals the first stays first."""
     xp = backend.get(input.device).xp
+    dim = normal_dim(input, dim)
     if input.ndim == 0:
         return Tensor.wrap(xp.zeros((), "int64"), input.device)
     array = input.array
@@ -40,8 +43,8 @@ def topk(input: Tensor, k: int, dim: int = -1, largest: bool = True) -> Sorted:
     Raises:
         ValueError: if there are fewer than ``k``.
     """
-    length = input.shape[dim] if input.ndim else 1
-    if not 0 <= k <= length:
+    length = input.shape[normal_dim(input, dim)] if input.ndim else 1
+    if not 0 <= integer("k", k) <= length:
         raise ValueError(f"topk: expected k between 0 and {length}, the length of dimension {dim}, got {k}")
     order = argsort(input, dim, descending=largest)
     best = order.narrow(dim, 0, k) if input.ndim else order

@@ -9,6 +9,8 @@ instructions (``pickletools.genops``), and the class below executes the harmless
   EXT) do not exist here;
 - BUILD, which may set any attribute of anything, works on the types that it was given a function for;
 - dictionary keys and set members are text and plain numbers, whose hashing is quick and does not recurse;
+- where a caller wants only the weights, a name that is not in the dictionary becomes a ``Foreign``, an object without
+  content that takes part in the instructions above and below as a dummy: still nothing is imported or called;
 - instructions, and the bytes that calls may copy, are counted.
 """
 
@@ -18,7 +20,7 @@ import pickletools
 import struct
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from minicnn.errors import FileFormatError
@@ -63,6 +65,17 @@ class Call:
     function: Callable[..., Any]
 
 
+@dataclass(eq=False)
+class Foreign:
+    """An object of a class or function that is none of ours: its name, and the entries if it is a dictionary.
+
+    Nothing of it was imported or run, and what else the pickle says of it is left out.
+    """
+
+    name: str
+    entries: dict[Any, Any] = field(default_factory=dict)
+
+
 class PickleMachine:
     """Reads pickles made of containers, numbers, text, and what the given functions return.
 
@@ -70,6 +83,7 @@ class PickleMachine:
         names: what a name in the pickle stands for: a ``Call``, or a value.
         builders: by type, the function ``(object, state)`` that carries out BUILD.
         persistent_load: turns a persistent id (for PyTorch: the description of a storage) into a value.
+        foreign: what else the pickle names becomes a ``Foreign`` object in its place, instead of an error.
     """
 
     def __init__(
@@ -77,6 +91,7 @@ class PickleMachine:
         names: Mapping[str, Any],
         builders: Mapping[type, Callable[[Any, Any], None]],
         persistent_load: Callable[[Any], Any],
+        foreign: bool = False,
     ) -> None:
         self._names = names
         self._builders = builders
@@ -111,6 +126,16 @@ class PickleMachine:
             "BUILD": self._build,
             "BINPERSID": lambda _: self._push(self._persistent_load(self._pop())),
         }
+        self._foreign = foreign
+        if foreign:
+            self._steps |= {
+                "NEWOBJ": lambda _: self._push(self._made_by(*reversed([self._pop(), self._pop()]))),
+                "NEWOBJ_EX": lambda _: self._push(self._made_by(*reversed([self._pop(), self._pop(), self._pop()]))),
+                "OBJ": lambda _: self._push(self._made_by(*self._pop_mark())),
+                "INST": lambda name: self._push(
+                    self._made_by(self._look_up(name.replace(" ", ".", 1)), self._pop_mark())
+                ),
+            }
 
     def read(self, file: Any, length: int) -> Any:
         """Execute the pickle that begins where ``file`` stands, and leave ``file`` behind its end.
@@ -201,9 +226,13 @@ class PickleMachine:
         self._push(tuple(reversed(items)))
 
     def _extend(self, items: list[Any]) -> None:
+        if type(self._top()) is Foreign:
+            return
         self._expect(self._top(), list).extend(items)
 
     def _add_items(self, items: list[Any]) -> None:
+        if type(self._top()) is Foreign:
+            return
         self._expect(self._top(), set).update(map(_key, items))
 
     def _set_item(self, _: Any) -> None:
@@ -211,7 +240,12 @@ class PickleMachine:
         self._set_items_of_top([key, value])
 
     def _set_items_of_top(self, items: list[Any]) -> None:
-        self._set_items(self._expect(self._pop(), *DICTIONARIES), items)
+        target = self._pop()
+        if type(target) is Foreign:
+            self._set_items(target.entries, items)
+            self._stack[-1] = target
+        else:
+            self._set_items(self._expect(target, *DICTIONARIES), items)
 
     def _set_items(self, dictionary: dict[Any, Any], items: list[Any]) -> None:
         if len(items) % 2:
@@ -226,11 +260,20 @@ class PickleMachine:
 
     # ---- names and calls -----------------------------------------------------------------------------------
 
+    def _made_by(self, maker: Any = None, *_: Any) -> Any:
+        """What NEWOBJ and its like stand for: an object of a foreign class, and nothing else."""
+        if type(maker) is not Foreign:
+            raise FileFormatError(f"refused: its pickle makes an object of a {type(maker).__name__}; nothing was run")
+        return Foreign(maker.name)
+
     def _look_up(self, name: str) -> Any:
+        if name not in self._names and self._foreign:
+            return Foreign(name)
         if name not in self._names:
             raise FileFormatError(
                 f"refused: it asks for {shown(name)}, and a file of weights needs tensors, containers and "
-                "numbers only; nothing was run (in PyTorch, torch.save(model.state_dict(), path) writes one)"
+                "numbers only; nothing was run (serialization.load_state_dict finds the weights beside such objects; "
+                "in PyTorch, torch.save(model.state_dict(), path) writes a file without them)"
             )
         return self._names[name]
 
@@ -242,6 +285,9 @@ class PickleMachine:
 
     def _reduce(self, _: Any) -> None:
         arguments, call = self._pop(), self._pop()
+        if type(call) is Foreign:
+            self._push(self._made_by(call))
+            return
         if type(call) is not Call or type(arguments) is not tuple:
             raise FileFormatError(f"refused: its pickle calls a {type(call).__name__}; nothing was run")
         self._count_copies(arguments)
@@ -252,6 +298,8 @@ class PickleMachine:
 
     def _build(self, _: Any) -> None:
         state, target = self._pop(), self._top()
+        if type(target) is Foreign:
+            return
         for kind, builder in self._builders.items():
             if isinstance(target, kind):
                 self._count_copies(state)
@@ -269,6 +317,8 @@ class PickleMachine:
 
 def _key(value: Any) -> Any:
     """``value`` if it may be a dictionary key or set member."""
+    if type(value) is Foreign:  # hashed by identity
+        return value
     if type(value) not in KEYS or (type(value) is int and not -MAX_INTEGER_KEY <= value < MAX_INTEGER_KEY):
         raise FileFormatError(f"refused: its pickle uses a {type(value).__name__} as a dictionary key or set member")
     return value

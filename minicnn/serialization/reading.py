@@ -11,9 +11,11 @@ import numpy as np
 
 from minicnn.device import CPU
 from minicnn.errors import FileFormatError
+from minicnn.paths import printable
 from minicnn.tensor import Tensor, as_device
 
 from . import npz_file, safetensors_file, torch_file
+from .pickle_machine import Foreign
 from .source import Archive, Source, shown
 
 ZIP_MAGICS = (b"PK\x03\x04", b"PK\x05\x06")  # the second begins an archive without records
@@ -40,7 +42,11 @@ LONGEST_MAGIC = 512
 EXPECTED = "expected weights as .pth, .safetensors or .npz"
 
 # Where training scripts keep the weights among other things, and what wrappers put before every key.
-STATE_KEYS = ("state_dict", "model_state_dict", "model_state", "model", "net", "network", "weights")
+STATE_KEYS = (
+    *("state_dict", "model_state_dict", "model_state", "model", "net", "network", "weights"),
+    *("model_ema", "state_dict_ema", "ema_state_dict", "ema"),  # an average over training, for want of the weights
+)
+AVERAGED_COUNT = "n_averaged"  # how many models torch.optim.swa_utils.AveragedModel is the mean of
 WRAPPER_PREFIXES = ("module.", "_orig_mod.")  # DataParallel, torch.compile
 
 
@@ -54,7 +60,7 @@ def load(
     requires a gradient.
 
     Args:
-        path: the file; its content decides about the format.
+        path: the file, ``~`` being the home folder; its content decides about the format.
         map_location: the device to put the tensors on, the CPU if None.
         weights_only: True as in PyTorch; there is no other way here.
         mmap: let the tensors lie in the file's pages (copy-on-write: the file never changes) instead of
@@ -76,6 +82,11 @@ def load(
     if not weights_only:
         raise ValueError("weights_only=False would run code from the file, which minicnn never does")
 
+    return _read(path, map_location, mmap)
+
+
+def _read(path: str | os.PathLike[str], map_location: Any, mmap: bool, foreign: bool = False) -> Any:
+    """``load``; with ``foreign`` objects of other classes are ``Foreign`` dummies instead of an error."""
     place = CPU if map_location is None else as_device(map_location)
 
     def wrap(array: np.ndarray) -> Tensor:
@@ -87,33 +98,32 @@ def load(
             archive = Archive(source)
             root = torch_file.find_root(archive)
             if root is not None:
-                return torch_file.read_zip(archive, root, wrap)
+                return torch_file.read_zip(archive, root, wrap, foreign)
             if npz_file.is_npz(archive):
                 return npz_file.read_npz(archive, wrap)
             raise FileFormatError(f"{EXPECTED}, and this is a zip archive of other things")
         if safetensors_file.is_safetensors(source):
             return safetensors_file.read_safetensors(source, wrap)
         if head.startswith(PICKLE_MAGICS):
-            return torch_file.read_legacy(source, wrap)
+            return torch_file.read_legacy(source, wrap, foreign)
         raise FileFormatError(f"{EXPECTED}, and this {_describe(head)}")
 
 
 def load_state_dict(path: str | os.PathLike[str], map_location: Any = None, *, mmap: bool = True) -> dict[str, Tensor]:
     """The weights in a file, ready for ``Module.load_state_dict``: ``load``, and then unpacked.
 
-    From a training checkpoint it takes the first of the entries ``state_dict``, ``model_state_dict``,
-    ``model``, ... that holds tensors only. The prefix that DataParallel (``module.``) or ``torch.compile``
-    (``_orig_mod.``) puts before every key is removed.
+    From a training checkpoint it takes the first of the entries ``state_dict``, ``model_state_dict``, ``model``, ...
+    that holds tensors only. Whatever else lies beside them (options as an ``argparse.Namespace``, paths, enumerations)
+    is passed over, and as always nothing of it is imported or run. The prefix that DataParallel (``module.``) or
+    ``torch.compile`` (``_orig_mod.``) puts before every key is removed.
 
     Raises:
         FileFormatError: as ``load`` does, and if there is no dictionary of tensors where one is looked for.
     """
-    content = load(path, map_location, mmap=mmap)
-    candidates = [content]
-    if isinstance(content, Mapping):
-        candidates += [content[key] for key in STATE_KEYS if key in content]
-    for candidate in candidates:
-        if isinstance(candidate, Mapping) and candidate and all(map(_is_entry, candidate.items())):
+    content = _read(path, map_location, mmap, foreign=True)
+    whole = _entries(content)
+    for candidate in (whole, *(_entries(whole[key]) for key in STATE_KEYS if key in whole)):
+        if candidate and all(map(_is_entry, candidate.items())):
             return _without_wrappers(dict(candidate))
     with _naming(path):
         raise FileFormatError(f"expected tensors by name, and the file holds {_outline(content)}")
@@ -141,9 +151,9 @@ def _naming(path: str | os.PathLike[str]) -> Iterator[None]:
     try:
         yield
     except FileFormatError as error:
-        raise FileFormatError(f"{os.fsdecode(path)}: {error}") from error
+        raise FileFormatError(f"{printable(os.fsdecode(path))}: {error}") from error
     except MemoryError as error:
-        raise FileFormatError(f"{os.fsdecode(path)}: needs more memory than there is") from error
+        raise FileFormatError(f"{printable(os.fsdecode(path))}: needs more memory than there is") from error
 
 
 @contextlib.contextmanager
@@ -160,21 +170,35 @@ def _describe(head: bytes) -> str:
     return f"begins with {head[:16]!r}"
 
 
+def _entries(value: Any) -> Mapping[Any, Any]:
+    """``value`` if it is a dictionary, also one of a foreign class; else nothing."""
+    if isinstance(value, Foreign):
+        return value.entries
+    return value if isinstance(value, Mapping) else {}
+
+
 def _is_entry(item: tuple[Any, Any]) -> bool:
     return isinstance(item[0], str) and isinstance(item[1], Tensor)
 
 
 def _without_wrappers(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    state.pop(AVERAGED_COUNT, None)
     for prefix in WRAPPER_PREFIXES * 2:  # either may be around the other
         if all(key.startswith(prefix) and key != prefix for key in state):
             state = {key.removeprefix(prefix): tensor for key, tensor in state.items()}
     return state
 
 
+def _kind(value: Any) -> str:
+    if isinstance(value, Foreign):
+        return f"a pickled {shown(value.name)}: in PyTorch, torch.save(model.state_dict(), path) writes weights"
+    return f"a {type(value).__name__}"
+
+
 def _outline(content: Any, limit: int = 8) -> str:
     """A few words about what was loaded: its type, and for a dictionary what is under the first keys."""
     if not isinstance(content, Mapping):
-        return f"a {type(content).__name__}"
+        return _kind(content)
     entries = [f"{shown(key, 40)}: {type(value).__name__}" for key, value in content.items()]
     if len(entries) > limit:
         entries[limit:] = ["..."]

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from minicnn.errors import FileFormatError
+from minicnn.paths import expanded
 
 # Weights do not deflate well. An archive that promises much more than this is a bomb or a mistake.
 MAX_INFLATED_BYTES = 1 << 29
@@ -39,7 +40,7 @@ class Source:
     """
 
     def __init__(self, path: str | os.PathLike[str], map_file: bool = True) -> None:
-        self.path = os.fsdecode(path)
+        self.path = expanded(path)
         mode = os.stat(self.path).st_mode
         if stat.S_ISDIR(mode):
             raise FileFormatError("expected a file, and this is a folder")

@@ -26,8 +26,10 @@ def find_root(archive: Archive) -> str | None:
     return roots.pop() if len(roots) == 1 else None
 
 
-def read_zip(archive: Archive, root: str, wrap: Wrap) -> Any:
+def read_zip(archive: Archive, root: str, wrap: Wrap, foreign: bool = False) -> Any:
     """What was given to ``torch.save``: containers, numbers, text, and tensors made by ``wrap``.
+
+    With ``foreign`` other objects are there as ``Foreign`` dummies, otherwise they are an error.
 
     Raises:
         FileFormatError: for TorchScript archives, and whatever is damaged, missing or refused.
@@ -54,7 +56,7 @@ def read_zip(archive: Archive, root: str, wrap: Wrap) -> Any:
         return described.storage(records[described.key])
 
     data = archive.read(f"{root}/data.pkl").tobytes()
-    machine = PickleMachine({**CONTAINER_NAMES, **tensor_calls(wrap)}, BUILDERS, persistent_load)
+    machine = PickleMachine({**CONTAINER_NAMES, **tensor_calls(wrap)}, BUILDERS, persistent_load, foreign)
     return machine.read(io.BytesIO(data), len(data))
 
 
@@ -65,7 +67,7 @@ LEGACY_VERSION = 1001
 LENGTH_BYTES = 8  # before each storage: the number of its elements, little-endian
 
 
-def read_legacy(source: Source, wrap: Wrap) -> Any:
+def read_legacy(source: Source, wrap: Wrap, foreign: bool = False) -> Any:
     """Like ``read_zip``, for files that begin with a pickle.
 
     The storages follow the pickle that refers to them, so it is read twice: first to learn their dtypes and
@@ -93,7 +95,7 @@ def read_legacy(source: Source, wrap: Wrap) -> Any:
         storage_id = StorageId.parse(value)
         described.setdefault(storage_id.key, storage_id)
 
-    PickleMachine(names_only, BUILDERS, note).read(source.pages, source.size)
+    PickleMachine(names_only, BUILDERS, note, foreign).read(source.pages, source.size)
     keys = _read_plain(source)
     if type(keys) is not list or set(map(str, keys)) != set(described):
         raise FileFormatError("damaged file: its list of storages does not match its tensors")
@@ -104,7 +106,7 @@ def read_legacy(source: Source, wrap: Wrap) -> Any:
         return storage_id.storage(records[storage_id.key])
 
     source.pages.seek(start)
-    machine = PickleMachine({**CONTAINER_NAMES, **tensor_calls(wrap)}, BUILDERS, persistent_load)
+    machine = PickleMachine({**CONTAINER_NAMES, **tensor_calls(wrap)}, BUILDERS, persistent_load, foreign)
     return machine.read(source.pages, source.size)
 
 

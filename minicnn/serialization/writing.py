@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from minicnn.paths import expanded
 from minicnn.tensor import Tensor
 
 from .atomic import replacing
@@ -38,7 +39,7 @@ def save(state: Mapping[str, Any], path: str | os.PathLike[str], *, metadata: Ma
         ValueError: for another suffix, or a key that the format cannot hold.
         OSError: if the file cannot be written.
     """
-    path = os.fsdecode(path)
+    path = expanded(path)
     suffix = os.path.splitext(path)[1].lower()
     if suffix not in WRITERS:
         raise ValueError(f"cannot save {path!r}: expected a name that ends in {' or '.join(WRITERS)}")

@@ -1,0 +1,89 @@
+"""What the public functions take: which of their arguments are tensors, and tensors of which dtypes.
+
+Their signatures say the first, the table ``KINDS`` the second. Both are checked where the functions leave the package
+(``guard``), so that the text of an operation is about its mathematics alone. Half precision is too short for sums:
+what adds many numbers up (``SUMMING``) is computed in float32, as in PyTorch, and rounded once at the end.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+from ..tensor import Tensor, float16, float32
+
+# The kinds of dtype that the first argument may have (NumPy's letters), where PyTorch refuses the others.
+FLOAT, NUMBER = "f", "iuf"
+_TAKERS = {
+    FLOAT: "relu6 hardtanh leaky_relu silu hardsigmoid hardswish softmax log_softmax norm batch_norm group_norm "
+    "local_response_norm avg_pool2d adaptive_avg_pool2d cross_entropy nll_loss deform_conv2d",
+    NUMBER: "relu abs sign round floor ceil square argmax argmin topk conv2d linear matmul",
+}
+KINDS = {name: kinds for kinds, names in _TAKERS.items() for name in names.split()}
+EXPECTED = {FLOAT: "a floating point tensor", NUMBER: "a tensor of numbers"}
+
+_SUMMING = (
+    "sum mean var std prod cumsum norm logsumexp softmax log_softmax batch_norm group_norm local_response_norm "
+    "cross_entropy nll_loss avg_pool2d adaptive_avg_pool2d"
+)
+SUMMING = frozenset(_SUMMING.split())
+_ABSENT = object()
+
+
+def guard(function: Callable[..., Any]) -> Callable[..., Any]:
+    """``function`` behind the checks of this module; itself if its signature names no tensor.
+
+    The guarded function raises ``TypeError``, which names the function and the argument.
+    """
+    names = function.__code__.co_varnames[: function.__code__.co_argcount]
+    annotated = [(index, name, function.__annotations__.get(name)) for index, name in enumerate(names)]
+    tensors = [(index, name, kind) for index, name, kind in annotated if kind in _CHECKS]
+    if not tensors:
+        return function
+    title = function.__name__.rstrip("_")
+    kinds, summing = KINDS.get(title), title in SUMMING
+
+    @functools.wraps(function)
+    def guarded(*args: Any, **kwargs: Any) -> Any:
+        for index, name, kind in tensors:
+            value = args[index] if index < len(args) else kwargs.get(name, _ABSENT)
+            if type(value) is not Tensor and value is not _ABSENT:
+                _CHECKS[kind](title, name, value)
+        if kinds is None and not summing:
+            return function(*args, **kwargs)
+        first, *rest = args or (kwargs.pop(names[0]),)
+        if kinds is not None:
+            check_kind(title, first, kinds)
+        if not summing or first.dtype != float16 or kwargs.get("dtype") is not None:
+            return function(first, *rest, **kwargs)
+        return function(first.to(float32), *rest, **kwargs).to(float16)
+
+    return guarded
+
+
+def check_kind(function: str, tensor: Tensor, kinds: str = FLOAT) -> None:
+    """Raise a ``TypeError`` unless the dtype of ``tensor`` is of one of ``kinds``."""
+    if tensor.dtype.kind not in kinds:
+        raise TypeError(f"{function}: expected {EXPECTED[kinds]}, got {tensor.dtype}: convert with .float()")
+
+
+def _check_tensor(function: str, name: str, value: Any) -> None:
+    if not isinstance(value, Tensor):
+        kind = type(value)
+        came = kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__name__}"
+        raise TypeError(f"{function}: expected a Tensor as {name!r}, got {came}: minicnn.tensor() makes one of numbers")
+
+
+def _check_optional(function: str, name: str, value: Any) -> None:
+    if value is not None:
+        _check_tensor(function, name, value)
+
+
+def _check_several(function: str, name: str, value: Any) -> None:
+    if isinstance(value, (list, tuple)):
+        for index, item in enumerate(value):
+            _check_tensor(function, f"{name}[{index}]", item)
+
+
+_CHECKS = {"Tensor": _check_tensor, "Tensor | None": _check_optional, "Sequence[Tensor]": _check_several}

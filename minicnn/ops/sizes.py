@@ -1,0 +1,46 @@
+"""Sizes, strides and dimensions as whole numbers: Python's, NumPy's, or a tensor's single element."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Iterable
+from typing import Any
+
+
+def integer(name: str, value: Any, minimum: int | None = None) -> int:
+    """``value`` as an int of at least ``minimum``.
+
+    Raises:
+        TypeError: if it is no integer.
+        ValueError: if it is too small.
+    """
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise TypeError(f"expected an integer as {name}, got {value!r}") from None
+    if minimum is not None and number < minimum:
+        raise ValueError(f"expected {name} (={number}) to be at least {minimum}")
+    return number
+
+
+def integers(name: str, values: Any) -> tuple[int, ...]:
+    """One integer or several, as a tuple of ints. Raises TypeError as ``integer`` does."""
+    if not isinstance(values, Iterable) or isinstance(values, str) or getattr(values, "ndim", 1) == 0:
+        return (integer(name, values),)
+    return tuple(integer(name, value) for value in values)
+
+
+def pair(name: str, value: Any, minimum: int) -> tuple[int, int]:
+    """``value`` for height and width: one integer for both, or a pair of them.
+
+    Raises:
+        TypeError: if it is neither.
+        ValueError: if a number is too small, or there are not two.
+    """
+    numbers = integers(name, value)
+    if len(numbers) == 1:
+        numbers *= 2
+    if len(numbers) != 2:
+        raise ValueError(f"expected an integer or a pair (height, width) as {name}, got {value!r}")
+    height, width = (integer(name, number, minimum) for number in numbers)
+    return height, width
