@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import warnings
 from typing import Any
+from weakref import WeakSet
 
 import numpy as np
 
@@ -30,6 +32,7 @@ class CompiledModel:
     def __init__(self, model: Module) -> None:
         self.model = model
         self._lock = threading.RLock()
+        _models.add(self)
         self._build: _Build | None = None  # exchanged as a whole, so that no other thread sees half of one
         self._as_it_is: dict[Key, str] = {}  # what is not compiled, and why
         self._changing: dict[Key, int] = {}  # how often recording it found the model changed
@@ -108,6 +111,19 @@ class CompiledModel:
                 "it runs as it is",
                 stacklevel=4,
             )
+
+
+_models: WeakSet[CompiledModel] = WeakSet()
+
+
+def _unlock() -> None:
+    """In a forked process: the thread that was recording, if there was one, is not here."""
+    for model in _models:
+        model._lock = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_unlock)
 
 
 class _Build:

@@ -23,7 +23,10 @@ os.environ.setdefault("GOMP_SPINCOUNT", "20000")
 import numba  # noqa: E402
 from numba import extending  # noqa: E402
 from numba.core import event  # noqa: E402
+from numba.core.compiler_lock import global_compiler_lock  # noqa: E402
 
+from . import memory  # noqa: E402
+from .forking import survive_forks  # noqa: E402
 from .keeping import cache_folder as cache_folder  # noqa: E402
 from .keeping import fingerprint as fingerprint  # noqa: E402
 from .keeping import told  # noqa: E402
@@ -33,6 +36,7 @@ ARITHMETIC = {"contract", "reassoc", "nsz", "arcp"}
 
 # One primitive at a time: they share Numba's threads, some of whose kinds abort when two callers meet.
 LOCK = threading.RLock()
+survive_forks(LOCK, global_compiler_lock, memory.LOCK)  # in the order in which they are taken
 
 
 class _Announcer(event.Listener):
