@@ -359,6 +359,7 @@ class Tensor:
         """The same memory, cut off from the tape."""
         out = Tensor.wrap(self.read(), self._device)
         out.version, out.recorded_writes = self.version, self.recorded_writes
+        self.version.shared = True
         return out
 
     def detach_(self) -> Tensor:

@@ -76,8 +76,8 @@ def conv2d(
 
 def _convolve(input: Tensor, weight: Tensor, bias: Tensor | None, window: Window, groups: int) -> Tensor:
     channels, (filters, per_group) = input.shape[1], weight.shape[:2]
-    if groups < 1 or filters % groups:
-        raise ShapeError(f"expected groups to divide the {filters} output channels, got groups={groups}")
+    if groups < 1 or not filters or filters % groups:
+        raise ShapeError(f"expected groups to divide the output channels (1 or more), got {groups=} for {filters}")
     if channels != per_group * groups:
         raise ShapeError(f"expected {per_group * groups} input channels, got {channels}")
     if bias is not None and bias.shape != (filters,):
