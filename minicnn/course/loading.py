@@ -47,6 +47,7 @@ def load_file(path: Path) -> ModuleType | Unloadable:
     if not path.is_file():
         return Unloadable(f"{path}: there is no such file")
     name = module_name(path)
+    compile_anywhere(path)
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -59,6 +60,12 @@ def load_file(path: Path) -> ModuleType | Unloadable:
         sys.modules.pop(name, None)
         return Unloadable(import_error(path, error))
     return module
+
+
+def compile_anywhere(path: Path) -> None:
+    """Let ``@njit(cache=True)`` in a file work where what it compiles cannot be kept. Call it before the import."""
+    if b"numba" in path.read_bytes():
+        importlib.import_module("minicnn.backend.cpu.keeping")
 
 
 def import_error(path: Path, error: BaseException) -> str:
