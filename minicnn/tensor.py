@@ -61,14 +61,17 @@ def as_array(data: Any, dtype: Any = None) -> Any:
         dtype = _default_dtype
     if array.dtype.kind not in "biuf":
         raise TypeError(f"expected numbers (float, int or bool), got dtype {array.dtype}")
-    return array if dtype is None or array.dtype == dtype else array.astype(dtype)
+    dtype = array.dtype if dtype is None else dtype
+    dtype = dtype if dtype.isnative else dtype.newbyteorder("=")  # no kernel computes in another machine's byte order
+    return array if array.dtype == dtype else array.astype(dtype)
 
 
 class Tensor:
     """An n-dimensional array that remembers how it was computed.
 
     Args:
-        data: an array (not copied), a nested sequence of numbers, or a tensor.
+        data: an array (not copied, but for one in another machine's byte order), a nested sequence of numbers, or a
+            tensor.
         dtype: the dtype to convert to; by default arrays keep theirs and sequences get the default dtype, of integers
             too, as with ``torch.Tensor``. (``minicnn.tensor`` keeps integers integers.)
         requires_grad: whether ``backward()`` should leave a gradient in ``.grad`` (floating point only).

@@ -6,9 +6,11 @@
 
 from __future__ import annotations
 
+import importlib
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from ..device import device
 from ..errors import DeviceError
@@ -37,6 +39,13 @@ def _cuda() -> Backend:
     from .cuda.device import CudaBackend
 
     return CudaBackend()
+
+
+def __getattr__(name: str) -> Any:
+    """The packages with switches, ``cpu`` and ``cuda``, imported when they are first asked for."""
+    if name in ("cpu", "cuda"):
+        return importlib.import_module(f".{name}", __name__)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 LOADERS: dict[str, Callable[[], Backend]] = {"reference": _reference, "cpu": _cpu, "shapes": _shapes, "cuda": _cuda}

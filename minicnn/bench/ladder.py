@@ -16,7 +16,6 @@ from threadpoolctl import threadpool_limits
 from .. import backend, cuda
 from ..backend import cpu
 from ..backend.base import Window
-
 from .measuring import extra_bytes, median_time
 
 LOOP_MULTIPLY_ADDS = 500_000  # as many as loops in Python do in a fraction of a second

@@ -34,8 +34,8 @@ _SAME_NAME: dict[Any, str] = {
     sums: "sum mean var std",
     reduction: "amax amin max min argmax argmin prod cumsum logsumexp norm",
     sorting: "sort argsort topk",
-    shape: "reshape view view_as flatten unflatten permute transpose t movedim squeeze unsqueeze expand expand_as repeat "
-    "flip clone contiguous to",
+    shape: "reshape view view_as flatten unflatten permute transpose t movedim squeeze unsqueeze expand expand_as "
+    "repeat flip clone contiguous to",
     joining: "split chunk unbind narrow",
     indexing: "gather index_select masked_fill",
     matrix: "matmul",

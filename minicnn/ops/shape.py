@@ -160,8 +160,8 @@ def view(input: Tensor, *shape: Any) -> Tensor:
     if out.version is not input.version and out.numel():  # it has been copied
         if input.version.shared or not input.version.private:
             raise ShapeError(
-                f"view: {input.shape} cannot be seen as {out.shape} with the strides {input.stride()}, and others share "
-                "its memory: use .reshape(), which copies"
+                f"view: {input.shape} with the strides {input.stride()} cannot be seen as {out.shape}, and others "
+                "share its memory: use .reshape(), which copies"
             )
         input.array = out.read().reshape(input.shape)
         out.version, out.recorded_writes = input.version, input.recorded_writes

@@ -14,7 +14,6 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import suppress
@@ -45,6 +44,7 @@ def fingerprint() -> str:
 def _chosen() -> tuple[Path, str] | None:
     for place, name in _places():
         try:
+            place = place.absolute()
             _opened(place, name)
         except OSError as error:
             _refused.append(str(error))
@@ -89,7 +89,7 @@ def _opened(place: Path, name: str) -> Path:
     Raises:
         OSError: if it cannot be made or filled, or if others could put files there.
     """
-    place.mkdir(parents=True, exist_ok=True)
+    place.mkdir(mode=0o700, parents=True, exist_ok=True)
     place = place.resolve()
     if _others_write(place, above=True):
         raise OSError(f"others may write in {place}")
@@ -182,7 +182,8 @@ def _save(self: Any, signature: Any, data: Any) -> None:
         _numbas_save(self, signature, data)
 
 
-_numbas_load, _numbas_save = caching.Cache.load_overload, caching.Cache.save_overload
-caching.Cache.load_overload, caching.Cache.save_overload = _load, _save
+_cache: Any = caching.Cache
+_numbas_load, _numbas_save = _cache.load_overload, _cache.save_overload
+_cache.load_overload, _cache.save_overload = _load, _save
 for _kind in (caching.CompileResultCacheImpl, caching.CodeLibraryCacheImpl):
     _kind._locator_classes[:] = [_Locator, *_kind._locator_classes, _Nowhere]

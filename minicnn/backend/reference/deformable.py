@@ -89,7 +89,7 @@ def deform_im2col(
 
 
 def spread_nan(xp: Any, columns: Any, offset: Any, offset_groups: int) -> Any:
-    """``columns`` with NaN where an offset is NaN, from a ``deform_im2col`` that reads 0 there, as outside the image."""
+    """``columns`` with NaN where an offset is NaN, from a ``deform_im2col`` that reads 0 there, as beyond the image."""
     lost = xp.isnan(offset)
     if not lost.any():
         return columns

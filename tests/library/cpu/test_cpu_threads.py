@@ -26,10 +26,10 @@ OPERATIONS: dict[str, tuple[tuple[int, ...], Callable[..., Any], tuple[int, ...]
     "linear": ((70, 300), functional.linear, (90, 300)),
     "matmul": ((3, 70, 300), lambda x, w: x @ w, (300, 65)),
     "norm": ((4, 16, 40, 40), lambda x, w: functional.batch_norm(x, None, None, w, w, True), (16,)),
-    "gate": ((4, 16, 40, 40), lambda x, w: (x.silu() * w).relu(), (4, 16, 1, 1)),
+    "gate": ((4, 16, 40, 40), lambda x, w: (functional.silu(x) * w).relu(), (4, 16, 1, 1)),
     "pooling": ((4, 16, 40, 40), lambda x, w: functional.max_pool2d(x, 3, 2) * w, (1,)),
     "means": ((4, 16, 40, 40), lambda x, w: functional.adaptive_avg_pool2d(x, 1) * w, (1,)),
-    "deformable": ((3, 16, 20, 20), lambda x, w: minicnn.ops.deform_conv2d(x, x[:, :, :18, :18].repeat(1, 2, 1, 1)[:, :18], w), (8, 16, 3, 3)),
+    "deformable": ((3, 18, 20, 20), lambda x, w: minicnn.ops.deform_conv2d(x, x[:, :, :18, :18], w), (8, 18, 3, 3)),
 }  # fmt: skip
 
 
