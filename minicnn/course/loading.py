@@ -26,6 +26,7 @@ Modules = Mapping[str, ModuleType | Unloadable]  # by stub file
 
 def reference_modules(homework: Homework) -> dict[str, ModuleType]:
     """The reference: minicnn's own modules."""
+    compile_anywhere(" ".join(homework.modules.values()))
     return {stem: importlib.import_module(name) for stem, name in homework.modules.items()}
 
 
@@ -47,7 +48,7 @@ def load_file(path: Path) -> ModuleType | Unloadable:
     if not path.is_file():
         return Unloadable(f"{path}: there is no such file")
     name = module_name(path)
-    compile_anywhere(path)
+    compile_anywhere(path.read_text(encoding="utf-8", errors="replace"))
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -62,9 +63,12 @@ def load_file(path: Path) -> ModuleType | Unloadable:
     return module
 
 
-def compile_anywhere(path: Path) -> None:
-    """Let ``@njit(cache=True)`` in a file work where what it compiles cannot be kept. Call it before the import."""
-    if b"numba" in path.read_bytes():
+def compile_anywhere(source: str) -> None:
+    """Let ``@njit(cache=True)`` work where what it compiles cannot be kept, before a ``source`` is imported that has it.
+
+    Others are not made to wait for Numba.
+    """
+    if "numba" in source or "minicnn.backend.cpu" in source:
         importlib.import_module("minicnn.backend.cpu.keeping")
 
 
