@@ -64,7 +64,7 @@ def load_file(path: Path) -> ModuleType | Unloadable:
 
 
 def compile_anywhere(source: str) -> None:
-    """Let ``@njit(cache=True)`` work where what it compiles cannot be kept, before a ``source`` is imported that has it.
+    """Let ``@njit(cache=True)`` work where nothing can be kept; to be called before ``source`` is imported.
 
     Others are not made to wait for Numba.
     """
