@@ -38,11 +38,12 @@ class Version:
     ``writes`` lets backward notice that an array it saved has been overwritten since; ``recorded`` counts the writes
     that went on the tape, after which older views no longer know how their values came about; ``of_leaf`` says that
     the memory is that of a leaf which requires grad. ``private``: an operation made this memory and nobody has been
-    given its raw array. ``waiting`` are the pendings that are or that will read it, ``None`` for none. ``lent`` counts
-    how often the raw array was given to somebody, who may write into it without a word: for compiled models.
+    given its raw array; ``shared``: more than one tensor looks at it. ``waiting`` are the pendings that are or that
+    will read it, ``None`` for none. ``lent`` counts how often the raw array was given to somebody, who may write into
+    it without a word: for compiled models.
     """
 
-    __slots__ = ("lent", "of_leaf", "private", "recorded", "waiting", "writes")
+    __slots__ = ("lent", "of_leaf", "private", "recorded", "shared", "waiting", "writes")
 
     def __init__(self, private: bool = False) -> None:
         self.writes = 0
@@ -50,6 +51,7 @@ class Version:
         self.lent = 0
         self.of_leaf = False
         self.private = private
+        self.shared = False
         self.waiting: WeakSet[Pending] | None = None
 
     def settle(self) -> None:

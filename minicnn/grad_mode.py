@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
-from contextlib import ContextDecorator
 from typing import Any
+
+from .stepwise import around
 
 
 class _Switches(threading.local):
@@ -17,14 +18,17 @@ class _Switches(threading.local):
 SWITCHES = _Switches()
 
 
-class Switch(ContextDecorator):
-    """Sets one switch for a block or a decorated function and puts the old value back; may be nested and reused."""
+class Switch:
+    """Sets one switch for a block or a decorated function and puts the old value back; may be nested and reused.
+
+    Also around a function that yields or awaits: while it waits, the old value holds.
+    """
 
     name: str
     value: bool
 
     def __init__(self) -> None:
-        self._before: list[bool] = []
+        self._before: dict[int, list[bool]] = {}  # by thread: the switches are each thread's own
 
     def __new__(cls, *args: Any) -> Any:
         switch = super().__new__(cls)
@@ -38,11 +42,14 @@ class Switch(ContextDecorator):
         return len(args) == 1 and callable(args[0])
 
     def __enter__(self) -> None:
-        self._before.append(getattr(SWITCHES, self.name))
+        self._before.setdefault(threading.get_ident(), []).append(getattr(SWITCHES, self.name))
         setattr(SWITCHES, self.name, self.value)
 
     def __exit__(self, *exc_info: object) -> None:
-        setattr(SWITCHES, self.name, self._before.pop())
+        setattr(SWITCHES, self.name, self._before[threading.get_ident()].pop())
+
+    def __call__(self, function: Any) -> Any:
+        return around(type(self), function)
 
 
 class no_grad(Switch):  # noqa: N801  (PyTorch's name)
@@ -63,17 +70,18 @@ class set_grad_enabled(Switch):  # noqa: N801
     name = "grad_enabled"
 
     def __init__(self, mode: bool) -> None:
-        super().__init__()
-        self.value = bool(mode)
-        self._before.append(SWITCHES.grad_enabled)
+        self.value, self._outside = bool(mode), SWITCHES.grad_enabled
         SWITCHES.grad_enabled = self.value
 
     def __enter__(self) -> None:
         SWITCHES.grad_enabled = self.value
 
+    def __exit__(self, *exc_info: object) -> None:
+        SWITCHES.grad_enabled = self._outside
+
     def __call__(self, function: Any) -> Any:
-        SWITCHES.grad_enabled = self._before.pop()  # decorating switches nothing until the function runs
-        return (enable_grad() if self.value else no_grad())(function)
+        SWITCHES.grad_enabled = self._outside  # decorating switches nothing until the function runs
+        return around(enable_grad if self.value else no_grad, function)
 
 
 class detect_anomaly(Switch):  # noqa: N801

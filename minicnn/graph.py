@@ -332,7 +332,7 @@ def _wrap_output(xp: Any, array: Any, memory: dict[int, Version], place: device)
     out = Tensor.wrap(array if isinstance(array, Pending) else xp.asanyarray(array), place)
     version = memory.get(id(owner(out._array)))
     if version is not None:  # a view of an input: one memory, one version
-        out.version = version
+        out.version, version.shared = version, True
         out.recorded_writes = version.recorded
     else:
         out.version.private = True

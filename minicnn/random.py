@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,9 @@ class Generator:
 
 
 default_generator = Generator()
+if hasattr(os, "register_at_fork"):  # a forked process has no thread that would end a draw under way
+    _lock = default_generator.numpy.bit_generator.lock
+    os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
 
 
 def manual_seed(seed: int) -> Generator:

@@ -67,15 +67,18 @@ def as_array(data: Any, dtype: Any = None) -> Any:
     array = data if is_array and not isinstance(data, np.generic) else np.asarray(data)
     if dtype is None and not is_array and array.dtype.kind == "f":
         dtype = _default_dtype
-    as_dtype(array.dtype)
-    return array if dtype is None or array.dtype == dtype else array.astype(dtype)
+    given = as_dtype(array.dtype)
+    dtype = given if dtype is None else dtype
+    dtype = dtype if dtype.isnative else dtype.newbyteorder("=")  # no kernel computes in another machine's byte order
+    return array if array.dtype == dtype else array.astype(dtype)
 
 
 class Tensor:
     """An n-dimensional array that remembers how it was computed.
 
     Args:
-        data: an array (not copied), a nested sequence of numbers, or a tensor.
+        data: an array (not copied, but for one in another machine's byte order), a nested sequence of numbers, or a
+            tensor.
         dtype: the dtype to convert to; by default arrays keep theirs and sequences get the default dtype, of integers
             too, as with ``torch.Tensor``. (``minicnn.tensor`` keeps integers integers.)
         requires_grad: whether ``backward()`` should leave a gradient in ``.grad`` (floating point only).
@@ -366,6 +369,7 @@ class Tensor:
         """The same memory, cut off from the tape."""
         out = Tensor.wrap(self.read(), self._device)
         out.version, out.recorded_writes = self.version, self.recorded_writes
+        self.version.shared = True
         return out
 
     def detach_(self) -> Tensor:

@@ -6,8 +6,11 @@
 
 from __future__ import annotations
 
+import importlib
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from ..device import device
 from ..errors import DeviceError
@@ -38,9 +41,24 @@ def _cuda() -> Backend:
     return CudaBackend()
 
 
+def __getattr__(name: str) -> Any:
+    """The packages with switches, ``cpu`` and ``cuda``, imported when they are first asked for."""
+    if name in ("cpu", "cuda"):
+        return importlib.import_module(f".{name}", __name__)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
 LOADERS: dict[str, Callable[[], Backend]] = {"reference": _reference, "cpu": _cpu, "shapes": _shapes, "cuda": _cuda}
 _loaded: dict[str, Backend] = {}
-_active = {"cpu": "cpu", "cuda": "cuda"}  # which backend serves a type of device
+
+
+class _Active(threading.local):
+    """Which backend serves a type of device, for each thread."""
+
+    cpu, cuda = "cpu", "cuda"
+
+
+_active = _Active()
 
 
 def load(name: str) -> Backend:
@@ -66,19 +84,19 @@ def get(place: str | device) -> Backend:
     place = place if isinstance(place, device) else device(place)
     if place.index:
         raise DeviceError(f"minicnn computes on one GPU, cuda:0, got {place}: choose it with CUDA_VISIBLE_DEVICES")
-    return load(_active[place.type])
+    return load(getattr(_active, place.type))
 
 
 @contextmanager
 def use(name: str) -> Iterator[Backend]:
-    """Compute with the backend ``name`` inside the block, on the type of device it serves."""
+    """Compute with the backend ``name`` inside the block, in this thread, on the type of device it serves."""
     chosen = load(name)
-    before = _active[chosen.device_type]
-    _active[chosen.device_type] = name
+    before = getattr(_active, chosen.device_type)
+    setattr(_active, chosen.device_type, name)
     try:
         yield chosen
     finally:
-        _active[chosen.device_type] = before
+        setattr(_active, chosen.device_type, before)
 
 
 __all__ = ["Backend", "get", "load", "use"]

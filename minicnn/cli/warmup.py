@@ -15,14 +15,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Compile what is missing, and say what is being compiled, how long it takes and where it is kept."""
-    from ..backend.cpu.compiling import cache_folder
+    from ..backend.cpu.keeping import cache_folder, told
     from ..backend.cpu.warmup import Work, warm_up
 
     begun: list[Work] = []
 
     def begin(work: Work) -> None:
         if not begun:
-            print(f"compiling kernels, once: kept in {cache_folder()}")
+            print(f"compiling kernels, {told()}")
         begun.append(work)
         print(f"{work.number:>4} of {work.steps}  {work.name} ...", end="", flush=True)
 

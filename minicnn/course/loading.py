@@ -26,6 +26,7 @@ Modules = Mapping[str, ModuleType | Unloadable]  # by stub file
 
 def reference_modules(homework: Homework) -> dict[str, ModuleType]:
     """The reference: minicnn's own modules."""
+    compile_anywhere(" ".join(homework.modules.values()))
     return {stem: importlib.import_module(name) for stem, name in homework.modules.items()}
 
 
@@ -54,6 +55,7 @@ def load_file(path: Path) -> ModuleType | Unloadable:
     if not path.is_file():
         return Unloadable(f"{path}: there is no such file")
     name = module_name(path)
+    compile_anywhere(path.read_text(encoding="utf-8", errors="replace"))
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -66,6 +68,15 @@ def load_file(path: Path) -> ModuleType | Unloadable:
         sys.modules.pop(name, None)
         return Unloadable(import_error(path, error))
     return module
+
+
+def compile_anywhere(source: str) -> None:
+    """Let ``@njit(cache=True)`` work where nothing can be kept; to be called before ``source`` is imported.
+
+    Others are not made to wait for Numba.
+    """
+    if "numba" in source or "minicnn.backend.cpu" in source:
+        importlib.import_module("minicnn.backend.cpu.keeping")
 
 
 def import_error(path: Path, error: BaseException) -> str:

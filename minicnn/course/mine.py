@@ -18,7 +18,7 @@ from pathlib import Path
 from types import ModuleType
 
 from .holes import is_untouched
-from .loading import module_name
+from .loading import compile_anywhere, module_name
 from .manifest import Homework
 
 
@@ -75,6 +75,7 @@ def install(files: Mapping[str, Path]) -> Substitutes:
 def import_all(files: Mapping[str, Path]) -> None:
     """Import the student's modules now, and let Numba's cache find them by the name that they have when graded."""
     for name, path in files.items():
+        compile_anywhere(path.read_text(encoding="utf-8", errors="replace"))
         sys.modules[module_name(path)] = importlib.import_module(name)
 
 

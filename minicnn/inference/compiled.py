@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import warnings
 from typing import Any
+from weakref import WeakSet
 
 import numpy as np
 
@@ -30,8 +32,9 @@ class CompiledModel:
     def __init__(self, model: Module) -> None:
         self.model = model
         self._lock = threading.RLock()
+        _models.add(self)
         self._build: _Build | None = None  # exchanged as a whole, so that no other thread sees half of one
-        self._as_it_is: dict[Key, str] = {}  # what is not compiled, and why
+        self._rests: dict[Key, _Rest] = {}  # what is not compiled
         self._changing: dict[Key, int] = {}  # how often recording it found the model changed
         self._warned = False
 
@@ -56,7 +59,7 @@ class CompiledModel:
         if state.hooked or not _compilable(x):
             return self._plainly(x)
         key = x.shape, x.dtype
-        if key in self._as_it_is:
+        if key in self._rests and self._rests[key].goes_on():
             return self._plainly(x)
         plan = self._find(key, state)
         return self._prepare(key, x) if plan is None else plan(x.read())
@@ -100,7 +103,7 @@ class CompiledModel:
         return plan(array)
 
     def _give_up(self, key: Key, reason: str) -> None:
-        self._as_it_is[key] = reason
+        self._rests.setdefault(key, _Rest()).begin()
         if not self._warned:
             self._warned = True
             warnings.warn(
@@ -108,6 +111,37 @@ class CompiledModel:
                 "it runs as it is",
                 stacklevel=4,
             )
+
+
+_models: WeakSet[CompiledModel] = WeakSet()
+
+
+def _unlock() -> None:
+    """In a forked process: the thread that was recording, if there was one, is not here."""
+    for model in _models:
+        model._lock = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_unlock)
+
+
+class _Rest:
+    """Calls for which a model is left as it is, before it is recorded again: each time four times as many.
+
+    For it may have been another thread that wrote weights or drew random numbers while the forward ran.
+    """
+
+    def __init__(self) -> None:
+        self.length, self.left = 1, 0
+
+    def begin(self) -> None:
+        self.length *= 4
+        self.left = self.length
+
+    def goes_on(self) -> bool:
+        self.left -= 1
+        return self.left >= 0
 
 
 class _Build:

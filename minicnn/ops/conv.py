@@ -61,6 +61,9 @@ def conv2d(
         padding: an int, a pair, ``"valid"`` or ``"same"``.
         groups: channels and filters are cut into this many parts that do not see each other.
 
+    On the CPU, large 3x3 convolutions in float32 take Winograd's form, in which infinities mostly become NaN:
+    ``minicnn.backend.cpu.allow_winograd = False`` keeps them (``backend/cpu/README.md`` has the accuracies).
+
     Returns:
         (N, K, oH, oW) with oH = floor((H + 2 padding - dilation (kH - 1) - 1) / stride) + 1, and so oW.
 
@@ -76,6 +79,8 @@ def conv2d(
 
 def _convolve(input: Tensor, weight: Tensor, bias: Tensor | None, window: Window, groups: int) -> Tensor:
     channels, (filters, per_group) = input.shape[1], weight.shape[:2]
+    if not filters:
+        raise ShapeError(f"expected at least one output channel, got a weight of shape {weight.shape}")
     if groups < 1 or filters % groups:
         raise ShapeError(f"expected groups to divide the {filters} output channels, got groups={groups}")
     if channels != per_group * groups:

@@ -35,8 +35,8 @@ _SAME_NAME: dict[Any, str] = {
     sums: "sum mean var std",
     reduction: "amax amin max min argmax argmin prod cumsum logsumexp norm",
     sorting: "sort argsort topk",
-    shape: "reshape view_as flatten unflatten permute transpose t movedim squeeze unsqueeze expand expand_as repeat "
-    "flip clone contiguous to",
+    shape: "reshape view view_as flatten unflatten permute transpose t movedim squeeze unsqueeze expand expand_as "
+    "repeat flip clone contiguous to",
     joining: "split chunk unbind narrow",
     indexing: "gather index_select masked_fill",
     matrix: "matmul",
@@ -50,7 +50,6 @@ METHODS: dict[str, Callable] = {
     "all": reduction.all_,
     "any": reduction.any_,
     "where": lambda self, condition, other: elementwise.where(condition, self, other),
-    "view": shape.reshape,
     "clip": elementwise.clamp,
     "clamp_min": lambda self, min: elementwise.clamp(self, min=min),
     "clamp_max": lambda self, max: elementwise.clamp(self, max=max),

@@ -141,9 +141,30 @@ def reshape(input: Tensor, *shape: Any) -> Tensor:
     return Reshape.apply(input, wanted)
 
 
+def view(input: Tensor, *shape: Any) -> Tensor:
+    """As ``reshape``, but always on the memory of ``input``: what is written into one is seen in the other.
+
+    A result that lies in memory in another order, as those of the CPU's kernels may, is first put into reading order.
+
+    Raises:
+        ShapeError: also where that cannot be, because others look at the memory as it is: of a permuted tensor, say.
+    """
+    out = reshape(input, *shape)
+    if out.version is not input.version and out.numel():  # it has been copied
+        if input.version.shared or not input.version.private:
+            raise ShapeError(
+                f"view: {input.shape} with the strides {input.stride()} cannot be seen as {out.shape}, and others "
+                "share its memory: use .reshape(), which copies"
+            )
+        input.array = out.read().reshape(input.shape)
+        out.version, out.recorded_writes = input.version, input.recorded_writes
+        input.version.shared = True
+    return out
+
+
 def view_as(input: Tensor, other: Tensor) -> Tensor:
-    """``input`` under the shape of ``other``."""
-    return reshape(input, other.shape)
+    """``input`` viewed under the shape of ``other``."""
+    return view(input, other.shape)
 
 
 def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:

@@ -471,3 +471,20 @@ def test_the_constructor_makes_floats_of_sequences_as_in_pytorch():
     assert Tensor([1, 2]).dtype == minicnn.float32 and Tensor(np.arange(2)).dtype == minicnn.int64
     assert minicnn.tensor([1, 2]).dtype == minicnn.as_tensor([1, 2]).dtype == minicnn.int64
     assert (minicnn.tensor([1, 2]) + np.array([1, 2])).dtype == minicnn.int64
+
+
+@pytest.mark.parametrize("dtype", [">f4", ">f8", ">i4"])
+def test_numbers_of_another_byte_order_are_read_as_what_they_are(dtype):
+    for tensor in (minicnn.Tensor(np.array([1, 2], dtype)), minicnn.tensor([1, 2], dtype=dtype)):
+        assert tensor.dtype.isnative and tensor.tolist() == [1, 2]
+
+
+def test_the_cotangent_may_be_of_another_byte_order_and_the_input_a_repeated_one():
+    values = np.broadcast_to(np.random.default_rng(0).standard_normal((1, 8, 32, 32)).astype("f4"), (4, 8, 32, 32))
+    cotangent = np.random.default_rng(1).standard_normal(values.shape).astype("f4")
+    gradients = []
+    for images, dy in ((values.copy(), cotangent), (values, cotangent.astype(">f4"))):
+        x = minicnn.Tensor(images, requires_grad=True)
+        minicnn.nn.functional.batch_norm(x, None, None, training=True).backward(minicnn.Tensor(dy))
+        gradients.append(x.grad.numpy())
+    np.testing.assert_allclose(*gradients, rtol=1e-4, atol=1e-4)

@@ -167,7 +167,19 @@ def test_backends_agree_in_gradients(kind, data):
         np.testing.assert_allclose(fast[name], slow[name], rtol=1e-10, atol=1e-10, err_msg=name)
 
 
-@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf, 1e30, -1e30])
+@pytest.mark.parametrize("name", BACKENDS)
+def test_an_offset_that_is_no_number_makes_a_sample_that_is_none(name):
+    x, weight = np.ones((2, 4, 3, 3)), np.ones((1, 4, 1, 1))
+    offset = np.zeros((2, 4, 3, 3))  # two groups
+    offset[1, 3, 1, 2] = np.nan
+    options = {"stride": (1, 1), "padding": (0, 0), "dilation": (1, 1)}
+    value, _ = run({"input": x, "offset": offset, "weight": weight, "bias": None, "mask": None}, options, name)
+    expected = np.full((2, 1, 3, 3), 4.0)
+    expected[1, 0, 1, 2] = np.nan
+    np.testing.assert_array_equal(value, expected)
+
+
+@pytest.mark.parametrize("bad", [np.inf, -np.inf, 1e30, -1e30])
 def test_wild_offsets_read_nothing_and_take_no_neighbour_down(bad):
     x, weight = np.ones((1, 1, 3, 3)), np.ones((1, 1, 1, 1))
     offset = np.zeros((1, 2, 3, 3))

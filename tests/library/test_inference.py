@@ -792,3 +792,26 @@ def test_a_call_needs_little_memory_and_leaves_none_behind(monkeypatch: pytest.M
     after = memory.statistics()
     assert (after["in_use"], after["segments"]) == (before["in_use"], before["segments"])
     assert after["peak"] - before["in_use"] < 5 * x.numpy().nbytes
+
+
+def test_a_model_whose_weights_another_thread_wrote_while_it_was_recorded_is_recorded_again() -> None:
+    """It is left as it is for a few calls, not for good."""
+    disturbed = [True]
+
+    def forward(model: Any, x: Any) -> Any:
+        if disturbed[0]:
+            thread = threading.Thread(target=minicnn.no_grad()(lambda: model.conv.weight.mul_(1)))
+            thread.start()
+            thread.join()
+        return model.conv(x)
+
+    compiled, x = of(forward), images((2, 3, 6, 6))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for _ in range(3):
+            compiled(x)
+    assert not compiled.plans
+    disturbed[0] = False
+    for _ in range(6):
+        assert_same(compiled, x)
+    assert compiled.plans

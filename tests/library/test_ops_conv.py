@@ -109,6 +109,7 @@ def test_im2col_copies_and_col2im_is_its_adjoint(drawn, seed):
         ((1, 4, 5, 5), (4, 4, 3, 3), {"groups": 2}, "expected 8 input channels, got 4"),
         ((1, 4, 5, 5), (3, 2, 3, 3), {"groups": 2}, "groups to divide the 3 output channels, got groups=2"),
         ((1, 2, 5, 5), (4, 2, 3, 3), {"groups": 0}, "got groups=0"),
+        ((1, 2, 5, 5), (0, 2, 3, 3), {}, r"at least one output channel, got a weight of shape \(0, 2, 3, 3\)"),
         ((1, 2, 2, 5), (4, 2, 3, 3), {}, "at least 3x3 pixels .*, got 2x5"),
         ((1, 2, 5, 5), (4, 2, 3, 3), {"dilation": 3}, "at least 7x7 pixels"),
         ((5, 5), (4, 2, 3, 3), {}, r"\(N, C, H, W\) or one image \(C, H, W\), got shape \(5, 5\)"),
@@ -118,6 +119,14 @@ def test_im2col_copies_and_col2im_is_its_adjoint(drawn, seed):
 def test_shape_errors(x, w, options, words):
     with pytest.raises(ShapeError, match=words):
         F.conv2d(minicnn.zeros(*x), minicnn.zeros(*w), **options)
+
+
+def test_of_no_channels_the_bias_is_left():
+    x, w = minicnn.zeros(2, 0, 5, 5, requires_grad=True), minicnn.zeros(3, 0, 3, 3, requires_grad=True)
+    y = F.conv2d(x, w, minicnn.tensor([1.0, 2.0, 3.0]))
+    y.sum().backward()
+    np.testing.assert_array_equal(y.detach().numpy(), np.ones((2, 3, 3, 3)) * np.array([1, 2, 3])[:, None, None])
+    assert x.grad.shape == x.shape and w.grad.shape == w.shape
 
 
 def test_bias_and_dtype_errors():

@@ -222,3 +222,56 @@ def test_cat_promotes():
 def test_errors(call, error, words):
     with pytest.raises(error, match=words):
         call(minicnn.zeros(2, 3))
+
+
+MADE = {
+    "convolved": lambda x, other: minicnn.nn.functional.conv2d(x, minicnn.ones(8, 4, 1, 1)),
+    "normed": lambda x, other: minicnn.nn.functional.batch_norm(x, None, None, training=True),
+    "pooled": lambda x, other: minicnn.nn.functional.max_pool2d(x, 2),
+    "joined": lambda x, other: minicnn.cat([x, x], 1),
+    "added": lambda x, other: x + x.permute(0, 1, 3, 2),
+    "sum of channels last": lambda x, other: other + other,
+    "permuted": lambda x, other: x.permute(0, 2, 3, 1),
+    "expanded": lambda x, other: x[:, :1].expand(2, 4, *x.shape[2:]),
+    "sliced": lambda x, other: x[:, :, ::2],
+    "detached": lambda x, other: minicnn.nn.functional.conv2d(x, minicnn.ones(8, 4, 1, 1)).detach(),
+    "lent": lambda x, other: (lambda y: (y.numpy(), y)[1])(minicnn.nn.functional.conv2d(x, minicnn.ones(8, 4, 1, 1))),
+    "contiguous": lambda x, other: x.permute(0, 2, 3, 1).contiguous(),
+}
+REFUSED = {"permuted", "expanded", "sliced", "detached", "lent"}
+
+
+@pytest.mark.parametrize("shape", [(-1,), (2, -1), (2, 4, -1)], ids=str)
+@pytest.mark.parametrize("side", [4, 72])  # fewer and more than 16 384 numbers
+@pytest.mark.parametrize("made", MADE)
+def test_a_view_shares_memory_or_is_refused(made, side, shape):
+    values = np.arange(2 * 4 * side * side, dtype=np.float32).reshape(2, 4, side, side)
+    x, other = minicnn.tensor(values), minicnn.tensor(np.moveaxis(np.moveaxis(values, 1, -1).copy(), -1, 1))
+    y = MADE[made](x, other)
+    before = y.clone().numpy()
+    try:
+        flat = y.view(*shape)
+    except RuntimeError as error:
+        assert made in REFUSED and ".reshape()" in str(error)
+        return
+    np.testing.assert_array_equal(flat.numpy().ravel(), before.ravel())
+    assert np.shares_memory(flat.array, y.array)
+    if made != "expanded":
+        flat.fill_(7)
+        assert bool((y == 7).all())
+        y.zero_()
+        assert not flat.numpy().any()
+
+
+def test_gradients_through_a_view_of_a_channels_last_result_and_a_write_into_it():
+    weight = minicnn.ones(8, 4, 1, 1, requires_grad=True)
+    x = minicnn.tensor(np.random.default_rng(0).standard_normal((2, 4, 72, 72)).astype("f4"))
+    gradients = []
+    for through in ("view", "reshape"):
+        weight.grad = None
+        y = minicnn.nn.functional.conv2d(x, weight)
+        flat = getattr(y, through)(2, -1)
+        flat = flat.mul_(3) if through == "view" else flat * 3
+        flat.sum().backward()
+        gradients.append(weight.grad.numpy())
+    np.testing.assert_allclose(*gradients, rtol=1e-5)

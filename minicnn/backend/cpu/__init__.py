@@ -8,6 +8,7 @@ first call that needs it.
 from __future__ import annotations
 
 import importlib
+import threading
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -19,8 +20,12 @@ from typing import Any
 import numpy as np
 
 from ..reference import ReferenceBackend
+from ..reference.deformable import spread_nan
 
 SMALL = 1 << 14  # numbers, or eight multiply-adds each
+
+#: Whether large 3x3 convolutions in float32 may be computed in Winograd's form: ``winograd.py`` says what that changes.
+allow_winograd = True
 
 
 # Work per primitive: from its arguments, how many numbers it goes through, or multiply-adds over eight.
@@ -68,11 +73,22 @@ FLOATS = {np.dtype(np.float32), np.dtype(np.float64)}
 NONE: Mapping[str, Any] = MappingProxyType({})
 
 
+class _Modes(threading.local):
+    plain = False
+
+
+_modes = _Modes()
+
+
 class CpuBackend(ReferenceBackend):
     """The reference backend with its slow primitives compiled. ``plain``: only those that it has no version of."""
 
     name = "cpu"
-    plain = False
+
+    @property
+    def plain(self) -> bool:
+        """Whether the functions of ``reference`` compute, in this thread."""
+        return _modes.plain
 
     @property
     def operations(self) -> Mapping[str, Any]:  # type: ignore[override]
@@ -80,12 +96,13 @@ class CpuBackend(ReferenceBackend):
         return NONE if self.plain else _operations()
 
     @staticmethod
-    def deform_im2col(*args: Any) -> Any:
+    def deform_im2col(x: Any, offset: Any, mask: Any, window: Any, offset_groups: int) -> Any:
         """Deformable sampling, compiled."""
         from . import compiling, deformable
 
         with compiling.LOCK:
-            return deformable.deform_im2col(*args)
+            columns = deformable.deform_im2col(x, offset, mask, window, offset_groups)
+        return spread_nan(np, columns, offset, offset_groups)
 
     @staticmethod
     def deform_im2col_grad(*args: Any) -> Any:
@@ -151,11 +168,11 @@ for _name, (_module, _work) in COMPILED.items():
 @contextmanager
 def plain() -> Iterator[None]:
     """Inside, the functions of ``reference`` compute, for whoever has written them anew."""
-    before, CpuBackend.plain = CpuBackend.plain, True
+    before, _modes.plain = _modes.plain, True
     try:
         yield
     finally:
-        CpuBackend.plain = before
+        _modes.plain = before
 
 
 @contextmanager

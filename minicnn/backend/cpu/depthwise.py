@@ -14,6 +14,7 @@ from . import memory
 from .compiling import kernel, shared_out, threads
 from .microkernel import VECTORS, address_of, call_tile, clear_bytes, tile_function
 from .packing import copy_strips
+from .sharing import MOST_JOBS
 from .sweep import Sweep
 from .target import target
 from .tiles import Product, floor, repeated, rows_table, run_tiles, split, zeros
@@ -52,7 +53,7 @@ def run_sweep(
         return
     size, width = x.itemsize, chunk_width(x.itemsize)
     pixel = width * size
-    rows, blocks, line = _blocks(sweep, len(x) * len(packed), pixel)
+    rows, blocks, line = _blocks(sweep, pixel, len(x) * len(packed), threads())
     top, left = sweep.first
     runs = sweep.runs
     offsets = [(run[0][0] - top) * line + (run[0][1] - left) * pixel for run in runs]
@@ -96,8 +97,9 @@ def weight_grad(dy: np.ndarray, x: np.ndarray, weight_shape: tuple[int, ...], sw
     size, width = x.itemsize, chunk_width(x.itemsize)
     pixel = width * size
     chunks = -(-channels // width)
-    parts = min(len(x), -(-threads() // chunks))  # images may have to be shared out too
-    rows, blocks, line = _blocks(sweep, len(x) * chunks, pixel)
+    # Images are shared out too. A sum has the same parts for any number of threads, so that its bits are the same.
+    parts = min(len(x), -(-MOST_JOBS // chunks))
+    rows, blocks, line = _blocks(sweep, pixel)
     top, left = sweep.first
     sums = memory.empty((parts, chunks, kernel_h * kernel_w, width), x.dtype)
     sums[...] = 0
@@ -131,12 +133,15 @@ def weight_grad(dy: np.ndarray, x: np.ndarray, weight_shape: tuple[int, ...], sw
     return np.ascontiguousarray(total.T).reshape(weight_shape)
 
 
-def _blocks(sweep: Sweep, pieces: int, pixel: int) -> tuple[int, int, int]:
-    """Rows of positions in a block, blocks an image, and bytes of a row of the scratch."""
+def _blocks(sweep: Sweep, pixel: int, pieces: int = 1, workers: int = 1) -> tuple[int, int, int]:
+    """Rows of positions in a block, blocks an image, and bytes of a row of the scratch.
+
+    The blocks of all ``pieces`` are, where that can be had, as many for each of the workers.
+    """
     line = sweep.seen[1] * pixel
     rows = max(1, (SCRATCH_BYTES // line - sweep.span[0]) // sweep.stride[0] + 1)
     blocks = -(-sweep.count[0] // rows)
-    while pieces * blocks % threads() and blocks < sweep.count[0]:
+    while pieces * blocks % workers and blocks < sweep.count[0]:
         blocks += 1
     rows = -(-sweep.count[0] // blocks)
     return rows, -(-sweep.count[0] // rows), line

@@ -36,7 +36,8 @@ def channels_last(x: np.ndarray) -> np.ndarray:
         copy_pixels([x], copy)
     elif x.flags.c_contiguous and x.flags.aligned and x.flags.writeable and x.size > LARGE:
         n, channels, height, width = x.shape
-        _interleave(x.reshape(n, channels, height * width), copy.reshape(n, height * width, channels))
+        with LOCK:
+            _interleave(x.reshape(n, channels, height * width), copy.reshape(n, height * width, channels))
     else:
         copy[...] = view
     return copy

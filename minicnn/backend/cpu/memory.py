@@ -27,6 +27,7 @@ SEGMENT = 1 << 30  # bytes of address space; only what has been used takes memor
 PAGE = 4096
 # Arrays that all begin at the same place in a page would compete for the same lines of the cache.
 STAGGER, TURNS = 17 * 64, 16
+LOCK = threading.RLock()  # for whoever takes from the pool
 
 
 class Segment:
@@ -93,7 +94,6 @@ class Pool:
         self.returned: deque[tuple[Segment, int, int]] = deque()
         # What has come back, by its length, for the next array of that length: a training step asks for the same again.
         self.ready: dict[int, list[tuple[Segment, int]]] = {}
-        self.lock = threading.Lock()
         self.in_use = self.peak = self.turn = 0
 
     def empty(self, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
@@ -104,7 +104,7 @@ class Pool:
             return np.empty(shape, dtype)
         if size < LARGE:
             return _small(size).view(dtype).reshape(shape)
-        with self.lock:
+        with LOCK:
             self.turn = (self.turn + 1) % TURNS
             offset = self.turn * STAGGER
             length = -(-(size + TURNS * STAGGER) // PAGE) * PAGE
@@ -143,7 +143,7 @@ class Pool:
 
     def release(self) -> None:
         """Give the memory of all free stretches back to the system; the address space stays."""
-        with self.lock:
+        with LOCK:
             self._collect()
             self._join()
             for segment in self.segments:
@@ -204,7 +204,7 @@ def release() -> None:
 
 def statistics() -> dict[str, int]:
     """Bytes of large arrays: in use now, at most so far; and the number of segments."""
-    with _pool.lock:
+    with LOCK:
         _pool._collect()
     return {"in_use": _pool.in_use, "peak": _pool.peak, "segments": len(_pool.segments)}
 
@@ -216,7 +216,7 @@ def counted() -> Iterator[list[int]]:
     ``tracemalloc``, which counts NumPy's own arrays, does not see these.
     """
     found: list[int] = []
-    with _pool.lock:
+    with LOCK:
         _pool._collect()
         before = _pool.peak = _pool.in_use
     yield found

@@ -4,7 +4,7 @@ Forward, a job is a few output rows. Backward, it is a few rows of the image: ea
 hold it, so that no two threads write to one place, and windows may overlap.
 
 A maximum is remembered by the number of the winning *tap*, the place in the window in reading order: one byte, where an
-index takes eight.
+index takes eight. Windows of more than 256 taps are rare, and theirs takes eight.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def max_pool_taps(x: np.ndarray, window: Window, out_size: Pair) -> tuple[np.nda
 
     Returns:
         maxima and taps (N, C, oH, oW). The tap in row i and column j of the kernel is number ``i * kW + j``; uint8, or
-        uint16 for kernels of more than 256 taps.
+        int64 for kernels of more than 256 taps.
     """
     images = channels_last(x)
     n, channels = x.shape[:2]
@@ -172,8 +172,8 @@ def _empty(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
 
 
 def tap_dtype(window: Window) -> np.dtype:
-    """The smallest dtype that counts the taps of a window."""
-    return np.dtype(np.uint8 if window.kernel_size[0] * window.kernel_size[1] <= 256 else np.uint16)
+    """The dtype of the numbers of a window's taps."""
+    return np.dtype(np.uint8 if window.kernel_size[0] * window.kernel_size[1] <= 256 else np.int64)
 
 
 def _divides(x_shape: tuple[int, ...], out_size: tuple[int, ...]) -> bool:
@@ -307,8 +307,8 @@ def _max_pool_grad_rows(job, jobs, dx, geometry, numbers, dy, taps):
 
 MAX_POOL = "T[:,:,:,::1], int64[:,::1], uint8[::1], T[:,:,:,::1], uint8[:,:,:,::1]"
 _max_pool, _max_pool_grad = Task(_max_pool_rows, MAX_POOL), Task(_max_pool_grad_rows, MAX_POOL)
-_max_pool_large = Task(_max_pool_rows, MAX_POOL.replace("uint8", "uint16"))
-_max_pool_grad_large = Task(_max_pool_grad_rows, MAX_POOL.replace("uint8", "uint16"))
+_max_pool_large = Task(_max_pool_rows, MAX_POOL.replace("uint8", "int64"))
+_max_pool_grad_large = Task(_max_pool_grad_rows, MAX_POOL.replace("uint8", "int64"))
 
 
 @kernel()

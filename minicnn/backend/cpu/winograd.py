@@ -14,14 +14,17 @@ Summed over channels, each of the 16 places is a matrix product, patches x chann
 the same tiles as every other product here. The transforms are additions on vectors of channels. A block of patches is
 transformed, multiplied and transformed back by one thread, while it lies in the cache.
 
-The sums are taken in another order than in the direct form, with errors of the same size (some 1e-7 of the largest
-number in float32). An infinity or NaN reaches all outputs whose patch holds it, not only those whose window does.
+The sums are taken in another order than in the direct form, with errors of the same size. Against float64, on normal
+numbers: 3.6e-7 for the outputs (the direct form 9.7e-7, PyTorch 3.2e-7), no worse where the mean is 1e4 or the numbers
+go over 8 decades; 1.6e-6 for the gradient at the weight (7.5e-7, 2.4e-6).
+
+An infinity or NaN reaches those outputs whose window holds it, as in the direct form, and no others. But an infinity
+mostly arrives as NaN: it is added to a patch with both signs, and infinity - infinity is NaN. Where infinities have to
+stay what they are, ``minicnn.backend.cpu.allow_winograd = False`` has every convolution computed in the direct form.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import lru_cache
 from math import ceil
 from typing import NamedTuple
@@ -29,6 +32,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import get_thread_id, prange
 
+from .. import cpu
 from . import memory
 from .compiling import kernel, shared_out, threads
 from .microkernel import address_of, call_tile, tile_function
@@ -52,7 +56,7 @@ def suits(sweep: Sweep, x_shape: tuple[int, ...], filters: int, groups: int, dty
     lanes = target().lanes(4)
     work = n * sweep.count[0] * sweep.count[1] * channels * filters * len(sweep.taps)
     return (
-        _allowed
+        cpu.allow_winograd
         and dtype == np.float32
         and groups == 1
         and target().fma
@@ -63,20 +67,6 @@ def suits(sweep: Sweep, x_shape: tuple[int, ...], filters: int, groups: int, dty
         and min(sweep.count) >= 4
         and work >= LEAST_WORK
     )
-
-
-_allowed = True
-
-
-@contextmanager
-def unused() -> Iterator[None]:
-    """Inside, every convolution is computed in the direct form, for comparing."""
-    global _allowed
-    before, _allowed = _allowed, False
-    try:
-        yield
-    finally:
-        _allowed = before
 
 
 # ---- the filters -----------------------------------------------------------------------------------------------------

@@ -12,7 +12,8 @@ reading order first dy, then dx; mask (N, G * K, oH, oW).
 from __future__ import annotations
 
 from collections.abc import Iterator
-from math import floor
+from math import floor, prod
+from typing import Any
 
 import numpy as np
 
@@ -73,6 +74,8 @@ def deform_im2col(
 ) -> np.ndarray:
     """``im2col`` that samples where the offsets say; with zero offsets and no mask it *is* ``im2col``.
 
+    Where an offset is NaN, so is the sample.
+
     Returns:
         (C * kH * kW, N * oH * oW), the rows in the order of ``im2col``.
     """
@@ -83,6 +86,18 @@ def deform_im2col(
         samples *= _by_tap(mask, offset_groups)
     n, g, c, k, positions = samples.shape
     return samples.transpose(1, 2, 3, 0, 4).reshape(g * c * k, n * positions)
+
+
+def spread_nan(xp: Any, columns: Any, offset: Any, offset_groups: int) -> Any:
+    """``columns`` with NaN where an offset is NaN, from a ``deform_im2col`` that reads 0 there, as beyond the image."""
+    lost = xp.isnan(offset)
+    if not lost.any():
+        return columns
+    n, planes, *out_size = offset.shape
+    lost = lost.reshape(n, offset_groups, planes // 2 // offset_groups, 2, prod(out_size)).any(axis=3)  # (N, G, K, L)
+    lost = lost.transpose(1, 2, 0, 3)[:, None]
+    marked = columns.reshape(offset_groups, -1, *lost.shape[2:]) + xp.where(lost, xp.nan, 0).astype(columns.dtype)
+    return marked.reshape(columns.shape)
 
 
 def deform_im2col_grad(
@@ -142,7 +157,8 @@ def _corners(
         for across in (0, 1):
             qy, qx = top + down, left + across
             inside = ((qy >= 0) & (qy < h) & (qx >= 0) & (qx < w)).astype(x.dtype)
-            index = (np.clip(qy, 0, h - 1) * w + np.clip(qx, 0, w - 1)).astype(np.int64)[:, :, None]
+            index = np.clip(qy, 0, h - 1) * w + np.clip(qx, 0, w - 1)
+            index = np.nan_to_num(index).astype(np.int64)[:, :, None]
             gy, gx = (below if down else 1 - below), (right if across else 1 - right)
             slope_y, slope_x = (1 if down else -1) * gx * inside, (1 if across else -1) * gy * inside
             flat = index.reshape(n, offset_groups, 1, index.shape[3] * index.shape[4])

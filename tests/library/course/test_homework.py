@@ -334,7 +334,8 @@ def test_what_numba_compiled_is_found_again_by_the_next_grading_by_training_and_
             (tmp_path / "here").rename(tmp_path / "elsewhere")
         where = tmp_path / ("elsewhere" if number == 2 else "here")
         code = script + cached.format(hits=int(number > 0))
-        done = subprocess.run([sys.executable, "-c", code], cwd=where, capture_output=True, text=True)
+        environment = {**os.environ, "NUMBA_CACHE_DIR": ""}  # where it is set, nothing moves along with the file
+        done = subprocess.run([sys.executable, "-c", code], cwd=where, env=environment, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
 
 

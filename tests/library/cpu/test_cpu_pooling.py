@@ -92,13 +92,23 @@ def test_kernels_of_more_than_256_taps(dtype):
     x[0] = np.arange(5 * 21 * 19).reshape(5, 21, 19)  # the last tap wins
     window, out_size = Window((17, 16), (2, 1), ((1, 1), (0, 0))), (4, 4)
     y, taps = pooling.max_pool_taps(x, window, out_size)
-    assert taps.dtype == np.uint16 and taps.max() > 255
+    assert taps.dtype == np.int64 and taps.max() > 255
     expected, where = reference.max_pool2d(x, window, out_size)
     np.testing.assert_array_equal(y, expected)
     np.testing.assert_array_equal(pooling.taps_to_indices(taps, x.shape, window), where)
     dy = normal(y.shape, 1).astype(dtype)
     got = pooling.max_pool_taps_grad(dy, taps, x.shape, window)
     close(got, reference.max_pool2d_grad(dy, where, x.shape), dtype)
+
+
+def test_a_window_of_more_taps_than_two_bytes_count():
+    x = np.zeros((1, 2, 300, 300), np.float32)
+    x[0, 0, 250, 7], x[0, 1, 299, 299] = 5, 3
+    window = Window((300, 300))
+    y, taps = pooling.max_pool_taps(x, window, (1, 1))
+    assert pooling.taps_to_indices(taps, x.shape, window).ravel().tolist() == [250 * 300 + 7, 299 * 300 + 299]
+    dx = pooling.max_pool_taps_grad(np.ones_like(y), taps, x.shape, window)
+    np.testing.assert_array_equal(np.argwhere(dx), [[0, 0, 250, 7], [0, 1, 299, 299]])
 
 
 @pytest.mark.parametrize("bad", [-(10**6), 10**6])

@@ -197,12 +197,12 @@ def test_deformable_sampling(cuda, data):
     compare(cuda, "deform_im2col_grad", columns, x, offset, mask, window, groups)
 
 
-def test_an_offset_that_is_no_number_samples_nothing(cuda):
+def test_an_offset_beyond_the_image_samples_nothing_and_one_that_is_no_number_nan(cuda):
     window, x = Window((1, 1)), normal((1, 1, 3, 3), 0)
     offset = np.zeros((1, 2, 3, 3))
     offset[0, 0, 0] = np.nan, np.inf, 1e300
     columns = cuda.to_host(cuda.deform_im2col(*map(cuda.to_device, (x, offset)), None, window, 1))
-    np.testing.assert_array_equal(columns.reshape(3, 3)[0], 0)
+    np.testing.assert_array_equal(columns.reshape(3, 3)[0], [np.nan, 0, 0])
     np.testing.assert_array_equal(columns.reshape(3, 3)[1:], x[0, 0, 1:])
 
 

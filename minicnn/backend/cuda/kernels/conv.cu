@@ -5,9 +5,10 @@
 extern "C" __global__ void im2col(
     INDEX count, const REAL* x, REAL* columns, int channels, int height, int width, int out_h, int out_w,
     INDEX image_stride, INDEX row_stride, WINDOW) {
-    const int windows = out_h * out_w, taps = kernel_h * kernel_w;
+    const INDEX windows = (INDEX)out_h * out_w;
+    const int taps = kernel_h * kernel_w;
     FOR_EACH(index, count) {  // (N, C * kH * kW, oH * oW)
-        const int l = index % windows;
+        const INDEX l = index % windows;
         const int r = index / windows % (channels * taps);
         const INDEX n = index / windows / (channels * taps);
         const int c = r / taps, tap = r % taps;
@@ -61,7 +62,7 @@ extern "C" __global__ void depthwise(
             for (int j = 0; j < kernel_w; j++) {
                 const int column = q * stride_w - pad_w + j * dilation_w;
                 if (column < 0 || column >= width) continue;
-                total += weight[(k * kernel_h + i) * kernel_w + j] * x[(plane * height + row) * width + column];
+                total += weight[((INDEX)k * kernel_h + i) * kernel_w + j] * x[(plane * height + row) * width + column];
             }
         }
         y[index] = total;
@@ -83,7 +84,7 @@ extern "C" __global__ void depthwise_input_grad(
                 const int q = window_at(column, pad_w, j, dilation_w, stride_w, out_w);
                 if (q < 0) continue;
                 for (int m = 0; m < multiplier; m++) {
-                    const REAL tap = weight[((c * multiplier + m) * kernel_h + i) * kernel_w + j];
+                    const REAL tap = weight[(((INDEX)c * multiplier + m) * kernel_h + i) * kernel_w + j];
                     total += tap * dy[((plane * multiplier + m) * out_h + p) * out_w + q];
                 }
             }

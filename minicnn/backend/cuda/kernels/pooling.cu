@@ -15,15 +15,15 @@ extern "C" __global__ void max_pool2d(
         const int first_row = first_inside(top, dilation_h), first_column = first_inside(left, dilation_w);
         const int end_row = min(height, top + (kernel_h - 1) * dilation_h + 1);
         const int end_column = min(width, left + (kernel_w - 1) * dilation_w + 1);
-        int winner = first_row * width + first_column;
+        INDEX winner = (INDEX)first_row * width + first_column;
         // A dilated window can step over a small image and see nothing of it.
         REAL best = first_row < height && first_column < width ? plane[winner] : log((REAL)0);
         for (int row = first_row; row < end_row; row += dilation_h) {
             for (int column = first_column; column < end_column; column += dilation_w) {
-                const REAL pixel = plane[row * width + column];
+                const REAL pixel = plane[(INDEX)row * width + column];
                 if (pixel > best || pixel != pixel) {
                     best = pixel;
-                    winner = row * width + column;
+                    winner = (INDEX)row * width + column;
                 }
             }
         }
@@ -34,7 +34,7 @@ extern "C" __global__ void max_pool2d(
 
 // dx starts at zero; a pixel that won several windows collects their sum.
 extern "C" __global__ void max_pool2d_grad(
-    INDEX count, const REAL* dy, const long long* indices, REAL* dx, int pixels, int windows) {
+    INDEX count, const REAL* dy, const long long* indices, REAL* dx, INDEX pixels, INDEX windows) {
     FOR_EACH(index, count) {  // (N, C, oH, oW)
         if (indices[index] < pixels) atomicAdd(dx + index / windows * pixels + (INDEX)indices[index], dy[index]);
     }
@@ -51,10 +51,10 @@ extern "C" __global__ void avg_pool2d(
             if (row < 0 || row >= height) continue;
             for (int j = 0; j < kernel_w; j++) {
                 const int column = q * stride_w - pad_w + j * dilation_w;
-                if (column >= 0 && column < width) total += plane[row * width + column];
+                if (column >= 0 && column < width) total += plane[(INDEX)row * width + column];
             }
         }
-        y[index] = total / divisor[p * out_w + q];
+        y[index] = total / divisor[(INDEX)p * out_w + q];
     }
 }
 
@@ -71,7 +71,7 @@ extern "C" __global__ void avg_pool2d_grad(
             for (int j = 0; j < kernel_w; j++) {
                 const int across = column + pad_w - j * dilation_w;
                 if (across < 0 || across % stride_w != 0 || across / stride_w >= out_w) continue;
-                const int window = down / stride_h * out_w + across / stride_w;
+                const INDEX window = (INDEX)(down / stride_h) * out_w + across / stride_w;
                 total += plane[window] / divisor[window];
             }
         }
@@ -94,8 +94,8 @@ extern "C" __global__ void adaptive_avg_pool2d(
         const int left = cell_start(q, width, out_w), right = cell_end(q, width, out_w);
         REAL total = 0;
         for (int row = top; row < bottom; row++)
-            for (int column = left; column < right; column++) total += plane[row * width + column];
-        y[index] = total / ((bottom - top) * (right - left));
+            for (int column = left; column < right; column++) total += plane[(INDEX)row * width + column];
+        y[index] = total / ((INDEX)(bottom - top) * (right - left));
     }
 }
 
@@ -111,7 +111,7 @@ extern "C" __global__ void adaptive_avg_pool2d_grad(
             const int rows = cell_end(p, height, out_h) - cell_start(p, height, out_h);
             for (int q = cell_start(column, out_w, width); q < cell_end(column, out_w, width); q++) {
                 const int columns = cell_end(q, width, out_w) - cell_start(q, width, out_w);
-                total += plane[p * out_w + q] / (rows * columns);
+                total += plane[(INDEX)p * out_w + q] / ((INDEX)rows * columns);
             }
         }
         dx[index] = total;

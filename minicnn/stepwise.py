@@ -1,0 +1,78 @@
+"""A mode around a function, also around one that stops in between: a generator, or an ``async def``.
+
+Such a function must not leave its mode to whoever goes on while it waits. So the mode is set whenever the function
+runs, and put back whenever it yields or awaits. ``mode()`` makes a context manager anew for each of these times.
+"""
+
+from __future__ import annotations
+
+import inspect
+import types
+from collections.abc import Callable, Generator
+from contextlib import AbstractContextManager
+from functools import wraps
+from typing import Any
+
+Mode = Callable[[], AbstractContextManager[Any]]
+
+
+def around(mode: Mode, function: Callable[..., Any]) -> Callable[..., Any]:
+    """``function`` of the same kind, with the mode set while it runs."""
+    wrapped: Any
+    if inspect.isgeneratorfunction(function):
+
+        def wrapped(*args: Any, **kwargs: Any) -> Any:
+            return (yield from _steps(mode, function(*args, **kwargs)))
+
+    elif inspect.iscoroutinefunction(function):
+
+        async def wrapped(*args: Any, **kwargs: Any) -> Any:
+            return await _awaited(mode, function(*args, **kwargs))
+
+    elif inspect.isasyncgenfunction(function):
+
+        async def wrapped(*args: Any, **kwargs: Any) -> Any:
+            steps = function(*args, **kwargs)
+            step = steps.asend(None)
+            while True:
+                try:
+                    answer = await _awaited(mode, step)
+                except StopAsyncIteration:
+                    return
+                try:
+                    step = steps.asend((yield answer))
+                except GeneratorExit:
+                    await _awaited(mode, steps.aclose())
+                    raise
+                except BaseException as error:
+                    step = steps.athrow(error)
+
+    else:
+
+        def wrapped(*args: Any, **kwargs: Any) -> Any:
+            with mode():
+                return function(*args, **kwargs)
+
+    return wraps(function)(wrapped)
+
+
+def _steps(mode: Mode, steps: Any) -> Generator[Any, Any, Any]:
+    """Pass on what goes into the generator ``steps`` and what comes out."""
+    resume, value = steps.send, None
+    while True:
+        try:
+            with mode():
+                answer = resume(value)
+        except StopIteration as end:
+            return end.value
+        try:
+            resume, value = steps.send, (yield answer)
+        except GeneratorExit:
+            with mode():
+                steps.close()
+            raise
+        except BaseException as error:
+            resume, value = steps.throw, error
+
+
+_awaited = types.coroutine(_steps)
