@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from . import interrupt  # noqa: I001  (first: Ctrl-C may come while the rest is imported)
 from . import autograd, backend, nn, random
 from .autograd import detect_anomaly, enable_grad, is_grad_enabled, no_grad, set_grad_enabled
 from .creation import (

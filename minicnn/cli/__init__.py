@@ -18,9 +18,10 @@ import sys
 from collections.abc import Sequence
 from types import ModuleType
 
+from .. import interrupt
 from ._errors import Parser, Stopped, UsageError, one_line
 
-DONE, FAILED, MISUSED, STOPPED, PIPE_CLOSED = 0, 1, 2, 130, 141  # the last two: 128 + SIGINT, 128 + SIGPIPE
+DONE, FAILED, MISUSED, STOPPED, PIPE_CLOSED = 0, 1, 2, interrupt.STATUS, 141  # the last: 128 + SIGPIPE
 
 
 def command_names() -> list[str]:
@@ -42,12 +43,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line ``argv`` (the process's own by default) and return the exit status."""
     argv = list(sys.argv[1:] if argv is None else argv)
     try:
-        try:
-            status = _run(argv)
-        except SystemExit as done:  # argparse, after --help and --version
-            status = int(done.code or 0)
-        sys.stdout.flush()  # a closed pipe shows here and not while Python exits
-        return status
+        with interrupt.handled():
+            try:
+                status = _run(argv)
+            except SystemExit as done:  # argparse, after --help and --version
+                status = int(done.code or 0)
+            sys.stdout.flush()  # a closed pipe shows here and not while Python exits
+            return status
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return PIPE_CLOSED
