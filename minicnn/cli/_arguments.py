@@ -7,7 +7,6 @@ from argparse import ArgumentTypeError
 from collections.abc import Callable
 
 MOST = 10**9  # of anything that is counted
-MOST_SEED = 2**64 - 1
 LARGEST = 3e38  # in float32, in which the networks compute
 
 
@@ -33,6 +32,9 @@ def whole(least: int, most: int = MOST) -> Callable[[str], int]:
     return parse
 
 
+seed = whole(0, 2**64 - 1)
+
+
 def number(most: float, zero: bool = False) -> Callable[[str], float]:
     """A number above zero (or zero, with ``zero``) up to ``most``."""
 
@@ -42,7 +44,8 @@ def number(most: float, zero: bool = False) -> Callable[[str], float]:
         except ValueError:
             found = math.nan
         if not (0 <= found <= most) or (found == 0 and not zero):
-            raise ArgumentTypeError(f"expected a number {'from' if zero else 'above'} 0 to {most:g}, got {value[:40]!r}")
+            least = "from" if zero else "above"
+            raise ArgumentTypeError(f"expected a number {least} 0 to {most:g}, got {value[:40]!r}")
         return found
 
     return parse
@@ -56,5 +59,3 @@ def device(value: str) -> str:
         return str(Device(value))
     except ValueError as error:
         raise ArgumentTypeError(str(error)) from None
-
-

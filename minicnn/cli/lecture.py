@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ._arguments import MOST_SEED, device, whole
+from ._arguments import device, seed
 
 if TYPE_CHECKING:  # every command is told to the parser: nothing is imported before it is needed
     from ..lecture import Figure
@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("figure", nargs="?", metavar="FIGURE", help="the figure's name, or all; none lists them")
     parser.add_argument("--out", default="figures", metavar="DIR", help="where to write (default: figures)")
     parser.add_argument("--quick", action="store_true", help="a smaller experiment, half a minute at most")
-    parser.add_argument("--seed", type=whole(0, MOST_SEED), default=0, metavar="N", help="of everything random (default: 0)")
+    parser.add_argument("--seed", type=seed, default=0, metavar="N", help="of everything random (default: 0)")
     parser.add_argument("--device", type=device, default="cpu", metavar="NAME", help="cpu (default) or cuda:N")
     parser.add_argument(
         "--data",

@@ -12,7 +12,7 @@ HELP = "show a model layer by layer: shapes, parameters, multiply-adds, memory, 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The model and what it is built for."""
     parser.add_argument("model", metavar="MODEL", help="one of `minicnn models`, e.g. resnet50")
-    parser.add_argument("--input", type=parse_shape, metavar="C,H,W", help="the image (default: the paper's, e.g. 3,224,224)")
+    parser.add_argument("--input", type=parse_shape, metavar="C,H,W", help="the image (default: as in the paper)")
     parser.add_argument("--variant", metavar="NAME", help="paper (default) or torchvision, where they differ")
     parser.add_argument("--classes", type=whole(1), metavar="N", help="width of the last layer (default: the paper's)")
 

@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from . import _mine
-from ._arguments import LARGEST, MOST_SEED, device, number, whole
+from ._arguments import LARGEST, device, number, seed, whole
 from ._errors import RunStopped, Stopped, UsageError, misuse, printable, told
 
 if TYPE_CHECKING:
@@ -26,15 +26,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", metavar="DIR", help="the run folder (default: runs/MODEL-DATA-N)")
     parser.add_argument("--resume", metavar="RUN", help="go on with the run in this folder")
     parser.add_argument("--device", type=device, metavar="NAME", help="cpu (default) or cuda:N")
-    parser.add_argument("--seed", type=whole(0, MOST_SEED), metavar="N", help="of everything random (default: 0)")
+    parser.add_argument("--seed", type=seed, metavar="N", help="of everything random (default: 0)")
     parser.add_argument("--mine", metavar="HW,...", help=_mine.HELP)
     parser.add_argument("--quiet", action="store_true", help="print only the final result")
     parser.add_argument("--detect-anomaly", action="store_true", help="name the operation of the first NaN (slow)")
+    decay = number(LARGEST, zero=True)
     recipe = parser.add_argument_group("recipe (each data set has its own defaults)")
     recipe.add_argument("--epochs", type=whole(1), metavar="N", help="passes over the training images")
     recipe.add_argument("--batch-size", type=whole(1), metavar="N", help="images a step")
     recipe.add_argument("--lr", type=number(LARGEST), metavar="X", help="peak learning rate; rises, then falls to zero")
-    recipe.add_argument("--weight-decay", type=number(LARGEST, zero=True), metavar="X", help="of weights, not of biases and norms")
+    recipe.add_argument("--weight-decay", type=decay, metavar="X", help="of weights, not of biases and norms")
     recipe.add_argument("--optimizer", metavar="NAME", help="sgd (Nesterov momentum 0.9), adam or adamw")
 
 
@@ -67,7 +68,8 @@ def run(args: argparse.Namespace) -> int:
         with misuse(errors=(RunFolderError,)):
             job.take_up(folder)
         progress.line(job.describe())
-        progress.line(f"run folder: {printable(folder)}" + (f", after epoch {job.trainer.epoch}" if args.resume else ""))
+        reached = f", after epoch {job.trainer.epoch}" if args.resume else ""
+        progress.line(f"run folder: {printable(folder)}{reached}")
         result = job.run(progress, anomaly=args.detect_anomaly)
     progress.result(_tell(result, folder))
     return 0
@@ -93,7 +95,7 @@ def _telling_how_to_go_on(folder: RunFolder) -> Iterator[None]:
         raise Stopped(f"stopped; {go_on}") from None
     except OSError as error:
         if not folder.config.exists():
-            raise RunStopped(f"{told(error)}; the run folder {folder} is no longer there: start the run again") from error
+            raise RunStopped(f"{told(error)}; {folder} is no run's folder any more: start the run again") from error
         raise RunStopped(f"{told(error)}; when that is mended, {go_on}") from error
 
 

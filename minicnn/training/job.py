@@ -118,7 +118,8 @@ class Job:
         self.folder = folder
         if not folder.checkpoint.exists():
             if folder.metrics.exists():
-                raise RunFolderError(f"{folder} holds metrics but no checkpoint.npz; {folder.remedies[folder.checkpoint]}")
+                remedy = folder.remedies[folder.checkpoint]
+                raise RunFolderError(f"{folder} holds metrics but no checkpoint.npz: {remedy}")
             self._save()
         with folder.reading(folder.checkpoint):
             state = load_checkpoint(folder.checkpoint)

@@ -17,7 +17,7 @@ else:
     import fcntl
 
     def _lock(handle: int) -> None:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)  # over NFS too, whose clients turn it into a lock of the server
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)  # over NFS it becomes a lock of the server
 
 
 TAKEN = (errno.EAGAIN, errno.EACCES, errno.EDEADLK)  # what the systems say of a lock that another process holds

@@ -219,7 +219,7 @@ class Trainer:
             raise ValueError(f"the state does not fit this training: {error}") from error
 
     def _like(self, state: dict[str, Any]) -> dict[str, Any]:
-        """What ``state`` must look like: the state as it is now, and what is remembered after so many steps and epochs."""
+        """What ``state`` must look like: the state as it is now, and what is remembered after so many epochs."""
         own = self.state_dict()
         parameters = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
         moments = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 from pathlib import Path
@@ -17,10 +18,8 @@ def machine_bytes() -> float:
     found = [math.inf]
     if "SC_PHYS_PAGES" in getattr(os, "sysconf_names", {}):
         found.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
-    try:
+    with contextlib.suppress(OSError, ValueError):  # no container, or one without a limit: "max"
         found.append(int(CONTAINER_LIMIT.read_text()))
-    except (OSError, ValueError):  # no container, or one without a limit: "max"
-        pass
     return min(found)
 
 
@@ -38,5 +37,6 @@ def require_memory(model: Module, input_shape: tuple[int, int, int], images: int
         needed += images * summary(model, input_shape).activation_bytes
     if needed > there:
         raise ValueError(
-            f"a step with {images} of them needs at least {needed / 1e9:,.0f} GB of memory, there are {there / 1e9:,.0f}"
+            f"a step with {images} of them needs at least {needed / 1e9:,.0f} GB of memory, "
+            f"and there are {there / 1e9:,.0f}"
         )
