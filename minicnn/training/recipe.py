@@ -112,8 +112,9 @@ class Config(Recipe):
     def from_dict(cls, content: Mapping[str, Any]) -> Config:
         """What ``as_dict`` gave. Raises ValueError where something is missing, unknown, or of another type."""
         try:
+            check(content, get_type_hints(cls))
             return cls(**content)
-        except (TypeError, ValueError) as error:
+        except ValueError as error:
             raise ValueError(f"no configuration of a run: {error}") from error
 
 

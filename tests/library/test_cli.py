@@ -67,7 +67,15 @@ def test_train_leaves_a_run_folder_and_plain_lines(minicnn_command: Command, tmp
     assert "\r" not in out
 
     folder = RunFolder(tmp_path / "runs/tinynet-digits-1")
-    files = [".lock", "checkpoint.npz", "config.json", "curves.png", "metrics.jsonl", "model.safetensors", "result.json"]
+    files = [
+        ".lock",
+        "checkpoint.npz",
+        "config.json",
+        "curves.png",
+        "metrics.jsonl",
+        "model.safetensors",
+        "result.json",
+    ]
     assert sorted(file.name for file in folder.path.iterdir()) == files
     metrics = [json.loads(line) for line in folder.metrics.read_text().splitlines()]
     assert [line["epoch"] for line in metrics] == [1, 2]
@@ -284,7 +292,10 @@ MISUSES = {
     "unknown command, far off": (["dance"], r"no command 'dance'; expected one of: .*train"),
     "unknown option": (["train", "tinynet", "--epoch"], r"--epoch"),
     "unknown option before": (["--quiet"], r"unrecognized arguments: --quiet"),
-    "a word for a number": (["train", "tinynet", "--epochs", "many"], r"--epochs: expected a whole number from 1 .* got 'many'"),
+    "a word for a number": (
+        ["train", "tinynet", "--epochs", "many"],
+        r"--epochs: expected a whole number from 1 .* got 'many'",
+    ),
     "negative epochs": ([*TINY[:2], "--epochs", "-1"], r"--epochs: expected a whole number from 1 .* got '-1'"),
     "no epochs": ([*TINY[:2], "--epochs", "0"], r"--epochs: expected a whole number from 1 .* got '0'"),
     "no batch": ([*TINY, "--batch-size", "0"], r"--batch-size: expected a whole number from 1 .* got '0'"),
@@ -308,7 +319,10 @@ MISUSES = {
     "no such run": (["train", "--resume", "nowhere"], r"no run folder nowhere"),
     "no run in it": (["train", "--resume", no_run], r"empty holds no run"),
     "damaged checkpoint": (["train", "--resume", damaged_run], r"run/checkpoint.npz is damaged"),
-    "foreign checkpoint": (["train", "--resume", foreign_checkpoint], r"checkpoint.npz is damaged or no run's: not a checkpoint.*start the run again"),
+    "foreign checkpoint": (
+        ["train", "--resume", foreign_checkpoint],
+        r"checkpoint.npz is damaged or no run's: not a checkpoint.*start the run again",
+    ),
     "other checkpoint": (["train", "--resume", other_networks_checkpoint], r"other settings than config.json"),
     "lost checkpoint": (["train", "--resume", lost_checkpoint], r"metrics but no checkpoint"),
     "damaged config": (["train", "--resume", damaged_config], r"config.json is damaged or no run's"),

@@ -725,7 +725,10 @@ MISUSES: dict[str, tuple[list[Any], str]] = {
     ),
     "no labels": (["a.png", "--weights", "w.npz", "--labels", "x.txt"], "label file 'x.txt': No such file"),
     "top": (["a.png", "--weights", "w.npz", "--top", "0"], "--top: expected a whole number from 1 .*, got '0'"),
-    "batch": (["a.png", "--weights", "w.npz", "--batch-size", "-3"], "--batch-size: expected a whole number from 1 .*, got '-3'"),
+    "batch": (
+        ["a.png", "--weights", "w.npz", "--batch-size", "-3"],
+        "--batch-size: expected a whole number from 1 .*, got '-3'",
+    ),
     "size": (["a.png", "--weights", "w.npz", "--size", "0"], "--size: expected a whole number from 1 .*, got '0'"),
     "too small": (
         ["a.png", "--weights", bare, "--model", "alexnet", "--classes", "3", "--size", "40"],
