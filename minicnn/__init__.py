@@ -5,12 +5,12 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
-
 from . import interrupt  # before all others: Ctrl-C may come while they are imported
 
 # isort: split
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from . import autograd, backend, nn, random
 from .autograd import detect_anomaly, enable_grad, is_grad_enabled, no_grad, set_grad_enabled
 from .creation import (

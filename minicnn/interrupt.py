@@ -21,6 +21,18 @@ def stop(*_: Any) -> None:
     os._exit(STATUS)
 
 
+def end() -> None:
+    """End the process, if it is the command, after Ctrl-C was handled.
+
+    On its usual way out Python kills itself by the signal if the interrupt once passed through an ``exec``, and the
+    exit status would be another one.
+    """
+    if signal.getsignal(signal.SIGINT) is stop:
+        with contextlib.suppress(OSError):  # a closed pipe
+            sys.stdout.flush()
+        os._exit(STATUS)
+
+
 def raise_once(*_: Any) -> None:
     """Raise KeyboardInterrupt, to be handled; who presses again while it is does not want to wait."""
     signal.signal(signal.SIGINT, stop)

@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from types import ModuleType
 
 from .. import interrupt
-from ._errors import Parser, Stopped, UsageError, one_line
+from ._errors import Parser, Stopped, UsageError, one_line, printable
 
 DONE, FAILED, MISUSED, STOPPED, PIPE_CLOSED = 0, 1, 2, interrupt.STATUS, 141  # the last: 128 + SIGPIPE
 
@@ -41,7 +41,13 @@ def load_command(name: str) -> ModuleType:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line ``argv`` (the process's own by default) and return the exit status."""
-    argv = list(sys.argv[1:] if argv is None else argv)
+    status = _main(list(sys.argv[1:] if argv is None else argv))
+    if status == STOPPED:
+        interrupt.end()
+    return status
+
+
+def _main(argv: list[str]) -> int:
     try:
         with interrupt.handled():
             try:
@@ -57,7 +63,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if "--debug" in argv:
             import traceback
 
-            traceback.print_exc()
+            print(*map(printable, traceback.format_exc().splitlines()), sep="\n", file=sys.stderr)
         print(f"minicnn: {one_line(error)}", file=sys.stderr)
         return _status(error)
 
