@@ -33,6 +33,7 @@ def whole(least: int, most: int = MOST) -> Callable[[str], int]:
 
 
 seed = whole(0, 2**64 - 1)
+side = whole(1, 1 << 14)  # of an image that is made at once, whatever memory that takes
 
 
 def number(most: float, zero: bool = False) -> Callable[[str], float]:

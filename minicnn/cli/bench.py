@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-from ._arguments import MOST, number, whole
+from ._arguments import MOST, number, side, whole
 
 if TYPE_CHECKING:
     from ..bench.ladder import Problem, Rung
@@ -34,8 +34,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--batch", type=whole(1), default=8, metavar="N", help="images at a time (default: 8)")
     parser.add_argument("--threads", type=whole(1), metavar="N", help="to compute with (default: one a core)")
-    parser.add_argument("--size", type=whole(1), metavar="N", help="side of an image (default: the paper's; 56)")
-    parser.add_argument("--channels", type=whole(1), metavar="N", help="of the ladder's convolution (default: 64)")
+    parser.add_argument("--size", type=side, metavar="N", help="side of an image (default: the paper's; 56)")
+    parser.add_argument("--channels", type=side, metavar="N", help="of the ladder's convolution (default: 64)")
     parser.add_argument("--seconds", type=number(MOST), default=1.0, metavar="T", help="for each figure (default: 1)")
     only = parser.add_mutually_exclusive_group()
     for work in WORKS:

@@ -53,6 +53,8 @@ def run(args: argparse.Namespace) -> int:
                 open_data(args.data)
             if not any(entry.chooses_data for entry in figures):
                 raise UsageError(f"--data: the figure {args.figure!r} has images of its own")
+    with misuse("--out"):
+        Path(args.out).mkdir(parents=True, exist_ok=True)
     done = []
     for number, entry in enumerate(figures, 1):
         done.append(_show(entry, args, f"{number}/{len(figures)} " if len(figures) > 1 else ""))

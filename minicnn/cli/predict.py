@@ -9,7 +9,7 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ._arguments import device, whole
+from ._arguments import device, side, whole
 from ._errors import UsageError, misuse, printable
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--variant", metavar="NAME", help="of the model (default: the one that public weights fit)")
     parser.add_argument("--classes", type=whole(1), metavar="N", help="how many the weights tell apart (default: 1000)")
     parser.add_argument("--labels", metavar="FILE", help="class names, one a line (default: ImageNet's, or the run's)")
-    parser.add_argument("--size", type=whole(1), metavar="N", help="show the network NxN pixels (default: the model's)")
+    parser.add_argument("--size", type=side, metavar="N", help="show the network NxN pixels (default: the model's)")
     parser.add_argument("--top", type=whole(1), default=5, metavar="N", help="classes an image (default: 5)")
     parser.add_argument("--batch-size", type=whole(1), default=16, metavar="N", help="images at once (default: 16)")
     parser.add_argument("--device", type=device, default="cpu", metavar="NAME", help="cpu (default) or cuda:N")

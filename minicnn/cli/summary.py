@@ -6,6 +6,8 @@ import argparse
 
 from ._arguments import whole
 
+MOST_PIXELS = 10**6  # along a side: the number of elements must remain one that NumPy can count
+
 HELP = "show a model layer by layer: shapes, parameters, multiply-adds, memory, receptive field"
 
 
@@ -34,7 +36,7 @@ def run(args: argparse.Namespace) -> int:
 def parse_shape(text: str) -> tuple[int, int, int]:
     """``"3,224,224"`` as (channels, height, width)."""
     parts = text.replace("x", ",").split(",")
-    if len(parts) != 3 or not all(part.strip().isdecimal() and int(part) > 0 for part in parts):
+    if len(parts) != 3 or not all(part.strip().isdecimal() and 0 < int(part) <= MOST_PIXELS for part in parts):
         raise argparse.ArgumentTypeError(f"expected channels, height and width like 3,224,224, got {text!r}")
     channels, height, width = map(int, parts)
     return channels, height, width
