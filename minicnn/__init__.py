@@ -5,6 +5,9 @@
 
 from __future__ import annotations
 
+from . import interrupt  # before all others: Ctrl-C may come while they are imported
+
+# isort: split
 import importlib
 from typing import TYPE_CHECKING, Any
 

@@ -18,9 +18,10 @@ import sys
 from collections.abc import Sequence
 from types import ModuleType
 
-from ._errors import Parser, Stopped, UsageError, one_line
+from .. import interrupt
+from ._errors import Parser, Stopped, UsageError, one_line, printable
 
-DONE, FAILED, MISUSED, STOPPED, PIPE_CLOSED = 0, 1, 2, 130, 141  # the last two: 128 + SIGINT, 128 + SIGPIPE
+DONE, FAILED, MISUSED, STOPPED, PIPE_CLOSED = 0, 1, 2, interrupt.STATUS, 141  # the last: 128 + SIGPIPE
 
 
 def command_names() -> list[str]:
@@ -40,14 +41,21 @@ def load_command(name: str) -> ModuleType:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line ``argv`` (the process's own by default) and return the exit status."""
-    argv = list(sys.argv[1:] if argv is None else argv)
+    status = _main(list(sys.argv[1:] if argv is None else argv))
+    if status == STOPPED:
+        interrupt.end()
+    return status
+
+
+def _main(argv: list[str]) -> int:
     try:
-        try:
-            status = _run(argv)
-        except SystemExit as done:  # argparse, after --help and --version
-            status = int(done.code or 0)
-        sys.stdout.flush()  # a closed pipe shows here and not while Python exits
-        return status
+        with interrupt.handled():
+            try:
+                status = _run(argv)
+            except SystemExit as done:  # argparse, after --help and --version
+                status = int(done.code or 0)
+            sys.stdout.flush()  # a closed pipe shows here and not while Python exits
+            return status
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return PIPE_CLOSED
@@ -55,7 +63,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if "--debug" in argv:
             import traceback
 
-            traceback.print_exc()
+            print(*map(printable, traceback.format_exc().splitlines()), sep="\n", file=sys.stderr)
         print(f"minicnn: {one_line(error)}", file=sys.stderr)
         return _status(error)
 

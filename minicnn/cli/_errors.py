@@ -8,10 +8,15 @@ from contextlib import contextmanager
 from typing import Any, NoReturn
 
 from ..errors import AutogradError, DeviceError, FileFormatError, ShapeError
+from ._arguments import text as any_text
 
 
 class UsageError(Exception):
     """The command cannot do what it was asked for: exit status 2."""
+
+
+class RunStopped(Exception):
+    """Something from outside, such as a full disk, stopped what the command was doing: exit status 1."""
 
 
 class Stopped(KeyboardInterrupt):
@@ -24,18 +29,21 @@ class Parser(argparse.ArgumentParser):
     def __init__(self, **options: Any) -> None:
         options.setdefault("formatter_class", lambda prog: argparse.HelpFormatter(prog, max_help_position=28))
         super().__init__(**options)
+        self.register("type", None, any_text)
 
     def error(self, message: str) -> NoReturn:
         raise UsageError(f"{message} (see `{self.prog} --help`)")
 
 
 @contextmanager
-def misuse() -> Iterator[None]:
-    """What goes wrong in this block, while the arguments are being looked at, is the arguments' fault."""
+def misuse(
+    option: str = "", errors: tuple[type[Exception], ...] = (ValueError, OSError, DeviceError)
+) -> Iterator[None]:
+    """What goes wrong in this block, while the arguments are being looked at, is the fault of one of them."""
     try:
         yield
-    except (ValueError, OSError, DeviceError) as error:
-        raise UsageError(told(error)) from error
+    except errors as error:
+        raise UsageError(f"{option}: {told(error)}" if option else told(error)) from error
 
 
 def told(error: BaseException) -> str:
@@ -45,6 +53,11 @@ def told(error: BaseException) -> str:
     return str(error)
 
 
+def printable(text: Any) -> str:
+    """Text that came with files, data or weights, as a terminal may show it: what it could obey stands as an escape."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text))
+
+
 # Errors whose message says all there is to say; others may be a fault of minicnn itself.
 _EXPECTED = (AutogradError, DeviceError, FileFormatError, OSError, ShapeError, UsageError)
 
@@ -52,10 +65,10 @@ _EXPECTED = (AutogradError, DeviceError, FileFormatError, OSError, ShapeError, U
 def one_line(error: BaseException) -> str:
     """An error as one line for the shell."""
     if isinstance(error, KeyboardInterrupt):
-        return str(error) or "stopped"
+        return printable(error) or "stopped"
     if isinstance(error, MemoryError):
         return f"error: out of memory. {error}".rstrip()
-    lines = told(error).strip().splitlines() or ["(no message)"]
+    lines = list(map(printable, told(error).strip().splitlines())) or ["(no message)"]
     more = f" ... ({len(lines) - 1} more lines with --debug)" if len(lines) > 1 else ""
     # NotImplementedError and RecursionError are RuntimeErrors too: only a plain or a named one speaks for itself.
     if isinstance(error, _EXPECTED) or type(error).__module__.startswith("minicnn."):

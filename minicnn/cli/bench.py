@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
+from ._arguments import MOST, number, side, whole
+
 if TYPE_CHECKING:
     from ..bench.ladder import Problem, Rung
     from ..bench.machine import Machine
@@ -30,11 +32,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="MODEL",
         help=f"some of `minicnn models` (default: {' '.join(MODELS)}), or {LADDER!r}",
     )
-    parser.add_argument("--batch", type=int, default=8, metavar="N", help="images at a time (default: 8)")
-    parser.add_argument("--threads", type=int, metavar="N", help="to compute with (default: one a core)")
-    parser.add_argument("--size", type=int, metavar="N", help="side of an image (default: the paper's; ladder: 56)")
-    parser.add_argument("--channels", type=int, metavar="N", help="of the ladder's convolution (default: 64)")
-    parser.add_argument("--seconds", type=float, default=1.0, metavar="T", help="for each figure (default: 1)")
+    parser.add_argument("--batch", type=whole(1), default=8, metavar="N", help="images at a time (default: 8)")
+    parser.add_argument("--threads", type=whole(1), metavar="N", help="to compute with (default: one a core)")
+    parser.add_argument("--size", type=side, metavar="N", help="side of an image (default: the paper's; 56)")
+    parser.add_argument("--channels", type=side, metavar="N", help="of the ladder's convolution (default: 64)")
+    parser.add_argument("--seconds", type=number(MOST), default=1.0, metavar="T", help="for each figure (default: 1)")
     only = parser.add_mutually_exclusive_group()
     for work in WORKS:
         only.add_argument(f"--{work}", action="store_const", const=(work,), dest="works", help=f"only {work}")
@@ -48,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
 
     _check(args)
     with ExitStack() as stack:
-        with misuse():
+        with misuse("--threads"):
             stack.enter_context(using_threads(args.threads))
         here = machine(quick=args.seconds < 0.5)
         before = usage([os.getpid()])
@@ -67,14 +69,10 @@ def load(foreign: float | None) -> str:
 
 
 def _check(args: argparse.Namespace) -> None:
-    """Raise UsageError for numbers that make no sense, and models that do not exist or cannot be combined."""
+    """Raise UsageError for options that contradict each other, and models that do not exist or cannot be combined."""
     from ..models import model_entry
     from ._errors import UsageError, misuse
 
-    for option in ("batch", "size", "channels", "seconds"):
-        value = getattr(args, option)
-        if value is not None and not value > 0:
-            raise UsageError(f"--{option}: expected more than 0, got {value}")
     if args.models == [LADDER]:
         if args.works:
             raise UsageError(f"--{args.works[0]}: a single convolution has neither; leave it out with {LADDER}")

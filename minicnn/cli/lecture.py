@@ -8,6 +8,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ._arguments import device, seed
+
 if TYPE_CHECKING:  # every command is told to the parser: nothing is imported before it is needed
     from ..lecture import Figure
     from ..lecture._gallery import Entry
@@ -20,8 +22,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("figure", nargs="?", metavar="FIGURE", help="the figure's name, or all; none lists them")
     parser.add_argument("--out", default="figures", metavar="DIR", help="where to write (default: figures)")
     parser.add_argument("--quick", action="store_true", help="a smaller experiment, half a minute at most")
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of everything random (default: 0)")
-    parser.add_argument("--device", default="cpu", metavar="NAME", help="cpu (default) or cuda:N")
+    parser.add_argument("--seed", type=seed, default=0, metavar="N", help="of everything random (default: 0)")
+    parser.add_argument("--device", type=device, default="cpu", metavar="NAME", help="cpu (default) or cuda:N")
     parser.add_argument(
         "--data",
         default="digits",
@@ -47,9 +49,12 @@ def run(args: argparse.Namespace) -> int:
         names = figure_names() if args.figure == "all" else [args.figure]
         figures = sorted((figure(name) for name in names), key=_by_line)
         if args.data != Settings.data:
-            open_data(args.data)
+            with misuse("--data"):
+                open_data(args.data)
             if not any(entry.chooses_data for entry in figures):
                 raise UsageError(f"--data: the figure {args.figure!r} has images of its own")
+    with misuse("--out"):
+        Path(args.out).mkdir(parents=True, exist_ok=True)
     done = []
     for number, entry in enumerate(figures, 1):
         done.append(_show(entry, args, f"{number}/{len(figures)} " if len(figures) > 1 else ""))

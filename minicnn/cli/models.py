@@ -19,7 +19,7 @@ NOTES = (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """A part of the name picks some of the models."""
-    parser.add_argument("part", nargs="?", default="", metavar="PART", help="only models with this in their name")
+    parser.add_argument("part", nargs="?", metavar="PART", help="only models with this in their name")
     parser.add_argument("--variant", metavar="NAME", help="paper (default) or torchvision, where they differ")
 
 
@@ -28,7 +28,7 @@ def run(args: argparse.Namespace) -> int:
     from ..models import list_models, model_entry
     from ._errors import UsageError
 
-    entries = [model_entry(name) for name in list_models() if args.part in name]
+    entries = [model_entry(name) for name in list_models() if (args.part or "") in name]
     if not entries:
         raise UsageError(f"no model has {args.part!r} in its name; `minicnn models` lists all {len(list_models())}")
     if args.variant is not None and not any(args.variant in entry.variants for entry in entries):

@@ -9,7 +9,8 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ._errors import UsageError, misuse
+from ._arguments import device, side, whole
+from ._errors import UsageError, misuse, printable
 
 if TYPE_CHECKING:
     from ..models import Classifier, Prediction
@@ -23,12 +24,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--weights", required=True, metavar="FILE", help=".pth, .safetensors, .npz, or a run folder")
     parser.add_argument("--model", metavar="NAME", help="one of `minicnn models`; weights of a run say it themselves")
     parser.add_argument("--variant", metavar="NAME", help="of the model (default: the one that public weights fit)")
-    parser.add_argument("--classes", type=int, metavar="N", help="how many the weights tell apart (default: 1000)")
+    parser.add_argument("--classes", type=whole(1), metavar="N", help="how many the weights tell apart (default: 1000)")
     parser.add_argument("--labels", metavar="FILE", help="class names, one a line (default: ImageNet's, or the run's)")
-    parser.add_argument("--size", type=int, metavar="N", help="show the network NxN pixels (default: the model's)")
-    parser.add_argument("--top", type=int, default=5, metavar="N", help="classes an image (default: 5)")
-    parser.add_argument("--batch-size", type=int, default=16, metavar="N", help="images at once (default: 16)")
-    parser.add_argument("--device", default="cpu", metavar="NAME", help="cpu (default) or cuda:N")
+    parser.add_argument("--size", type=side, metavar="N", help="show the network NxN pixels (default: the model's)")
+    parser.add_argument("--top", type=whole(1), default=5, metavar="N", help="classes an image (default: 5)")
+    parser.add_argument("--batch-size", type=whole(1), default=16, metavar="N", help="images at once (default: 16)")
+    parser.add_argument("--device", type=device, default="cpu", metavar="NAME", help="cpu (default) or cuda:N")
     parser.add_argument("--json", action="store_true", help="one JSON object a line instead of text")
 
 
@@ -40,11 +41,10 @@ def run(args: argparse.Namespace) -> int:
     with misuse(), warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         paths = find_images(args.images)
-        _require_positive(args, "top", "batch_size", "size", "classes")
         classifier = _load(args)
         classifier.model.to(args.device)
     for warning in caught:
-        print(f"minicnn: warning: {warning.message}", file=sys.stderr)
+        print(f"minicnn: warning: {printable(warning.message)}", file=sys.stderr)
 
     unread = 0
     with _Output(len(paths)) as output, warnings.catch_warnings():
@@ -100,26 +100,14 @@ def _load(args: argparse.Namespace) -> Classifier:
     return load_classifier(weights, args.model, args.variant, args.classes, labels, args.size)
 
 
-def _require_positive(args: argparse.Namespace, *names: str) -> None:
-    for name in names:
-        value = getattr(args, name)
-        if value is not None and value < 1:
-            raise UsageError(f"--{name.replace('_', '-')} must be at least 1, got {value}")
-
-
 def _as_text(prediction: Prediction) -> str:
-    lines = [f"{100 * guess.probability:7.2f} %  {_printable(guess.label)}" for guess in prediction.guesses]
-    return "\n".join([_printable(prediction.image), *lines])
+    lines = [f"{100 * guess.probability:7.2f} %  {printable(guess.label)}" for guess in prediction.guesses]
+    return "\n".join([printable(prediction.image), *lines])
 
 
 def _as_json(prediction: Prediction) -> str:
     guesses = [vars(guess) for guess in prediction.guesses]
     return json.dumps({"image": str(prediction.image), "guesses": guesses})
-
-
-def _printable(text: Any) -> str:
-    """Names of files and classes may hold anything; a terminal should not obey it."""
-    return "".join(character if character.isprintable() else "?" for character in str(text))
 
 
 class _Output:
@@ -138,7 +126,7 @@ class _Output:
 
     def error(self, text: str) -> None:
         """Print what went wrong with one image."""
-        self._print(f"minicnn: {_printable(text)}", sys.stderr)
+        self._print(f"minicnn: {printable(text)}", sys.stderr)
 
     def _print(self, text: str, file: Any) -> None:
         if self.bar is None:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from . import _mine
-from ._errors import Stopped, UsageError, misuse
+from ._arguments import LARGEST, device, number, seed, whole
+from ._errors import RunStopped, Stopped, UsageError, misuse, printable, told
 
 if TYPE_CHECKING:
-    from ..training import Config, RunFolder
+    from ..training import Config, Job, RunFolder
 
 HELP = "train a model; leaves its weights, metrics and learning curves in a run folder"
 
@@ -19,19 +22,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.usage = "minicnn train MODEL [options]  |  minicnn train --resume RUN"
     parser.add_argument("model", nargs="?", metavar="MODEL", help="one of `minicnn models`, e.g. resnet20")
     parser.add_argument("--data", metavar="SPEC", help="digits (default), cifar10:DIR, cifar100:DIR, folder:DIR")
-    parser.add_argument("--image-size", type=int, metavar="N", help="bring images to NxN (default: as they are)")
+    parser.add_argument("--image-size", type=whole(1), metavar="N", help="bring images to NxN (default: as they are)")
     parser.add_argument("--out", metavar="DIR", help="the run folder (default: runs/MODEL-DATA-N)")
     parser.add_argument("--resume", metavar="RUN", help="go on with the run in this folder")
-    parser.add_argument("--device", metavar="NAME", help="cpu (default) or cuda:N")
-    parser.add_argument("--seed", type=int, metavar="N", help="of everything random (default: 0)")
+    parser.add_argument("--device", type=device, metavar="NAME", help="cpu (default) or cuda:N")
+    parser.add_argument("--seed", type=seed, metavar="N", help="of everything random (default: 0)")
     parser.add_argument("--mine", metavar="HW,...", help=_mine.HELP)
     parser.add_argument("--quiet", action="store_true", help="print only the final result")
     parser.add_argument("--detect-anomaly", action="store_true", help="name the operation of the first NaN (slow)")
+    decay = number(LARGEST, zero=True)
     recipe = parser.add_argument_group("recipe (each data set has its own defaults)")
-    recipe.add_argument("--epochs", type=int, metavar="N", help="passes over the training images")
-    recipe.add_argument("--batch-size", type=int, metavar="N", help="images a step")
-    recipe.add_argument("--lr", type=float, metavar="X", help="peak learning rate; rises, then falls to zero")
-    recipe.add_argument("--weight-decay", type=float, metavar="X", help="of weights, not of biases and norms")
+    recipe.add_argument("--epochs", type=whole(1), metavar="N", help="passes over the training images")
+    recipe.add_argument("--batch-size", type=whole(1), metavar="N", help="images a step")
+    recipe.add_argument("--lr", type=number(LARGEST), metavar="X", help="peak learning rate; rises, then falls to zero")
+    recipe.add_argument("--weight-decay", type=decay, metavar="X", help="of weights, not of biases and norms")
     recipe.add_argument("--optimizer", metavar="NAME", help="sgd (Nesterov momentum 0.9), adam or adamw")
 
 
@@ -40,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
     if args.model is None and args.resume is None:
         raise UsageError("which model? For example `minicnn train resnet20`; `minicnn models` lists them")
 
-    from ..training import Job, Progress, RunFolder, make_config
+    from ..training import Progress, RunFolder, RunFolderError, make_config
 
     progress = Progress(args.quiet)
     given = {name: value for name in SETTINGS if (value := getattr(args, name)) is not None}
@@ -53,20 +57,46 @@ def run(args: argparse.Namespace) -> int:
                 progress.line("this run is finished:")
                 progress.result(_tell(result, folder))
                 return 0
-            job = Job(config)
+            job = _open(config)
         else:
             config = make_config(**given)
-            job = Job(config)
+            job = _open(config)
             folder = RunFolder.create(config, args.out)
-        job.take_up(folder)
-    progress.line(job.describe())
-    progress.line(f"run folder: {folder}" + (f", after epoch {job.trainer.epoch}" if args.resume else ""))
-    try:
+    with ExitStack() as held, _telling_how_to_go_on(folder):
+        with misuse():
+            held.enter_context(folder.locked())
+        with misuse(errors=(RunFolderError,)):
+            job.take_up(folder)
+        progress.line(job.describe())
+        reached = f", after epoch {job.trainer.epoch}" if args.resume else ""
+        progress.line(f"run folder: {printable(folder)}{reached}")
         result = job.run(progress, anomaly=args.detect_anomaly)
-    except KeyboardInterrupt:
-        raise Stopped(f"stopped; go on with: minicnn train --resume {folder}") from None
     progress.result(_tell(result, folder))
     return 0
+
+
+def _open(config: Config) -> Job:
+    from ..data import DataError
+    from ..training import Job
+
+    try:
+        return Job(config)
+    except DataError as error:
+        raise UsageError(f"--data {config.data}: {error}") from error
+
+
+@contextmanager
+def _telling_how_to_go_on(folder: RunFolder) -> Iterator[None]:
+    """What stops a run in this block, be it Ctrl-C or a full disk, leaves it as it was after its last epoch."""
+    go_on = f"go on with: minicnn train --resume {folder}"
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise Stopped(f"stopped; {go_on}") from None
+    except OSError as error:
+        if not folder.config.exists():
+            raise RunStopped(f"{told(error)}; {folder} is no run's folder any more: start the run again") from error
+        raise RunStopped(f"{told(error)}; when that is mended, {go_on}") from error
 
 
 # The options that belong to a run's configuration.
@@ -93,5 +123,6 @@ def _tell(result: dict[str, Any], folder: RunFolder) -> str:
     top5 = f" (top-5 {100 * result['test_top5']:.2f} %)" if "test_top5" in result else ""
     epochs = f"{result['epochs']} epoch{'s' * (result['epochs'] > 1)}"
     return (
-        f"test accuracy {100 * result['test_top1']:.2f} %{top5} after {epochs} in {result['seconds']:.0f} s: {folder}"
+        f"test accuracy {100 * result['test_top1']:.2f} %{top5} after {epochs} in {result['seconds']:.0f} s: "
+        f"{printable(folder)}"
     )

@@ -18,13 +18,13 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[str]:
     stays a link, and what it points to is replaced.
 
     Raises:
-        OSError: if the folder does not exist or cannot be written.
+        OSError: if the folder does not exist or cannot be written. It names ``path``, not the temporary file.
     """
     target = os.path.realpath(os.fspath(path))
     folder, name = os.path.split(target)
     temporary = os.path.join(folder, f".{name[:100]}.{secrets.token_hex(6)}.tmp")
-    handle = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
     try:
+        handle = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
         mode = stat.S_IMODE(os.fstat(handle).st_mode)  # what the umask leaves of 0o666
         os.close(handle)
         yield temporary
@@ -33,9 +33,11 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[str]:
         os.chmod(temporary, mode)
         _flush_to_disk(temporary)
         os.replace(temporary, target)
-    except BaseException:
-        with contextlib.suppress(FileNotFoundError):
+    except BaseException as error:
+        with contextlib.suppress(OSError):
             os.unlink(temporary)
+        if isinstance(error, OSError) and error.filename in (None, temporary):
+            error.filename, error.filename2 = os.fspath(path), None
         raise
     if os.name == "posix":  # elsewhere a folder cannot be opened, and its entry needs no flush
         _flush_to_disk(folder)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import math
+import tokenize
 import zipfile
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -46,7 +47,7 @@ def _read_array(data: np.ndarray, name: str) -> np.ndarray:
     stream = io.BytesIO(data[:MAX_HEADER_BYTES].tobytes())
     try:
         shape, fortran_order, dtype = HEADERS[np.lib.format.read_magic(stream)](stream)
-    except (ValueError, KeyError, SyntaxError, RecursionError, TypeError) as error:
+    except (ValueError, KeyError, SyntaxError, RecursionError, TypeError, tokenize.TokenError) as error:
         raise FileFormatError(f"the array {name} has no valid .npy header") from error
     if dtype.kind not in "biuf":
         raise FileFormatError(

@@ -13,7 +13,7 @@ from .loop import Trainer, TrainingDiverged
 from .metrics import ClassificationMetrics, topk_accuracy
 from .progress import Progress
 from .recipe import RECIPES, Config, Recipe, make_config, make_optimizer, make_scheduler
-from .run_folder import RunFolder
+from .run_folder import RunFolder, RunFolderError
 
 __all__ = [
     "RECIPES",
@@ -23,6 +23,7 @@ __all__ = [
     "Progress",
     "Recipe",
     "RunFolder",
+    "RunFolderError",
     "Trainer",
     "TrainingDiverged",
     "draw_curves",

@@ -7,20 +7,22 @@ import time
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
-from ..creation import zeros
+import numpy as np
+
 from ..data import DataLoader, open_data
-from ..errors import FileFormatError
-from ..grad_mode import detect_anomaly, no_grad
+from ..grad_mode import detect_anomaly
 from ..models import Card, create_model
+from ..nn import Module
 from ..random import manual_seed
 from ..serialization import save
 from .checkpoint import load_checkpoint, save_checkpoint
 from .curves import draw_curves
 from .loop import Trainer
+from .memory import require_memory
 from .metrics import ClassificationMetrics, best, prefixed
 from .progress import Progress, epoch_line
 from .recipe import Config, make_optimizer, make_scheduler
-from .run_folder import RunFolder
+from .run_folder import RunFolder, RunFolderError
 
 SPLIT_SEED = 0  # every run of a data set is tested on the same images, whatever its own seed
 CURVES_EVERY_SECONDS = 30
@@ -37,13 +39,15 @@ class Job:
     def __init__(self, config: Config) -> None:
         self.config = config
         manual_seed(config.seed)
-        self.data = open_data(config.data, SPLIT_SEED, image_size=config.image_size)
+        self.data = open_data(config.data, SPLIT_SEED)
         self.num_classes = self.data.num_classes
         if self.num_classes < 2:
             raise ValueError(f"a classifier needs at least 2 classes, {config.data} has {self.num_classes}")
         model = create_model(config.model, num_classes=self.num_classes, in_channels=self.data.in_channels)
+        self._check_image_size(model)
+        if config.image_size is not None:
+            self.data = open_data(config.data, SPLIT_SEED, image_size=config.image_size)
         self.model = model.to(config.device)
-        self._check_image_size()
         train_loader = self._loader(self.data.train, shuffle=True)
         optimizer = make_optimizer(self.model, config)
         self.steps_per_epoch = len(train_loader)
@@ -92,12 +96,13 @@ class Job:
         drop_last = shuffle and len(dataset) >= self.config.batch_size
         return DataLoader(dataset, self.config.batch_size, shuffle=shuffle, drop_last=drop_last, seed=self.config.seed)
 
-    def _check_image_size(self) -> None:
-        """Send one black image through the network, so that one that is too deep for it fails now and clearly."""
-        _, height, width = self.data.input_shape
+    def _check_image_size(self, model: Module) -> None:
+        """Before anything of that size is made: is the network too deep for the images, or are they too large?"""
+        side = self.config.image_size
+        height, width = self.data.image_size if side is None else (side, side)
+        images = min(self.config.batch_size, len(self.data.train))
         try:
-            with no_grad():
-                self.model.eval()(zeros(1, *self.data.input_shape, device=self.config.device))
+            require_memory(model, (self.data.in_channels, height, width), images)
         except (RuntimeError, ValueError) as error:
             raise ValueError(
                 f"{self.config.model} does not fit images of {height}x{width} (see --image-size): {error}"
@@ -107,20 +112,20 @@ class Job:
         """Work in ``folder``: go to where its checkpoint was written, or write the first, before the first step.
 
         Raises:
-            FileFormatError: when the checkpoint is damaged or belongs to another configuration.
+            RunFolderError: when the checkpoint is damaged, lost, or belongs to another configuration.
+            OSError: when the first cannot be written.
         """
         self.folder = folder
         if not folder.checkpoint.exists():
             if folder.metrics.exists():
-                raise FileFormatError(f"{folder} holds metrics but no checkpoint.npz: it cannot be resumed")
+                remedy = folder.remedies[folder.checkpoint]
+                raise RunFolderError(f"{folder} holds metrics but no checkpoint.npz: {remedy}")
             self._save()
-        state = load_checkpoint(folder.checkpoint)
-        if state.get("config") != self.config.as_dict():
-            raise FileFormatError(f"{folder.checkpoint} was written by a run with other settings than config.json says")
-        try:
+        with folder.reading(folder.checkpoint):
+            state = load_checkpoint(folder.checkpoint)
+            if not isinstance(state, dict) or state.get("config") != self.config.as_dict():
+                raise ValueError("written by a run with other settings than config.json says")
             self.trainer.load_state_dict(state)
-        except ValueError as error:
-            raise FileFormatError(f"{folder.checkpoint}: {error}") from error
         folder.tidy(self.trainer.history)
 
     def _save(self) -> None:
@@ -135,7 +140,9 @@ class Job:
         Raises:
             TrainingDiverged: when the loss is no longer finite.
         """
-        with progress, one_blas_thread(), detect_anomaly() if anomaly else nullcontext():
+        # What overflows shows in the loss, which is looked at: NumPy need not tell it too.
+        silent = np.errstate(over="ignore", invalid="ignore", divide="ignore")
+        with progress, one_blas_thread(), silent, detect_anomaly() if anomaly else nullcontext():
             progress.start(self.config.epochs * self.steps_per_epoch, self.trainer.epoch * self.steps_per_epoch)
             history = self._fit(progress)
             return self._finish(history)

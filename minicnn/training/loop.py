@@ -18,6 +18,7 @@ from ..optim import Optimizer
 from ..optim.lr_scheduler import LRScheduler
 from ..random import default_generator
 from ..tensor import Tensor, as_device
+from .declared import check
 from .metrics import ClassificationMetrics, prefixed
 
 # The entries of a history line that tell time and differ from run to run; all others are reproducible.
@@ -103,6 +104,7 @@ class Trainer:
                 line |= prefixed("validation", self.evaluate(self.validation_loader))
             line["images_per_second"] = trained.count / seconds
             line["seconds"] = time.perf_counter() - start
+            self.require_finite()
             self.history.append(line)
             on_epoch(line)
         return self.history
@@ -130,17 +132,21 @@ class Trainer:
         """Move the outcomes of batches into ``metrics``. On a GPU this waits until they have been computed.
 
         Raises:
-            TrainingDiverged: for a training loss that is no longer finite.
+            TrainingDiverged: for a loss that is no longer finite.
         """
         for logits, loss, targets in unread:
             value = loss.item()
-            if self.model.training and not math.isfinite(value):
-                raise TrainingDiverged(self.explain_divergence(value))
+            if not math.isfinite(value):
+                raise TrainingDiverged(self.explain_divergence(f"the loss became {value}"))
             metrics.add(value, logits.cpu().numpy(), targets.cpu().numpy())
         unread.clear()
 
     def evaluate(self, loader: Any) -> dict[str, float]:
-        """Loss, top-1 and top-5 accuracy of the network as it stands, with running statistics and no dropout."""
+        """Loss, top-1 and top-5 accuracy of the network as it stands, with running statistics and no dropout.
+
+        Raises:
+            TrainingDiverged: when the loss is not finite.
+        """
         self.model.eval()
         metrics = ClassificationMetrics(self.num_classes)
         unread: list[Outcome] = []
@@ -169,12 +175,20 @@ class Trainer:
         loss = auxiliary_loss(output, targets, partial(cross_entropy, label_smoothing=self.label_smoothing))
         return logits.detach(), loss
 
-    def explain_divergence(self, value: float) -> str:
-        """What a reader can do about a loss that is no number."""
+    def require_finite(self) -> None:
+        """Raise TrainingDiverged for a state with NaN or infinity in it, which could not be taken up."""
+        state = self.state_dict()
+        try:
+            check(state, state)
+        except ValueError as error:
+            raise TrainingDiverged(self.explain_divergence(str(error))) from None
+
+    def explain_divergence(self, seen: str) -> str:
+        """What a reader can do about a number that is none."""
         rate = self.optimizer.param_groups[0]["lr"]
         return (
-            f"the loss became {value} in epoch {self.epoch + 1} at learning rate {rate:.3g}: lower the learning rate "
-            "(--lr), or let detect_anomaly (--detect-anomaly) name the operation where the first such number appears"
+            f"{seen} in epoch {self.epoch + 1} at learning rate {rate:.3g}: lower the learning rate (--lr), or let "
+            "detect_anomaly (--detect-anomaly) name the operation where the first such number appears"
         )
 
     def state_dict(self) -> dict[str, Any]:
@@ -191,13 +205,34 @@ class Trainer:
         """Take up what ``state_dict`` gave.
 
         Raises:
-            ValueError: when the state is another network's or optimiser's.
+            ValueError: when the state is another network's or optimiser's, or has a number that is not finite.
         """
         try:
+            expected = self._like(state)
+            check({key: state[key] for key in expected}, expected)
             self.model.load_state_dict(state["model"])
             self.optimizer.load_state_dict(state["optimizer"])
             self.scheduler.load_state_dict(state["scheduler"])
             default_generator.set_state(state["random"])
             self.history = list(state["history"])
-        except (KeyError, TypeError, AttributeError, RuntimeError) as error:
+        except (LookupError, TypeError, AttributeError, RuntimeError, ValueError, OverflowError) as error:
             raise ValueError(f"the state does not fit this training: {error}") from error
+
+    def _like(self, state: dict[str, Any]) -> dict[str, Any]:
+        """What ``state`` must look like: the state as it is now, and what is remembered after so many epochs."""
+        own = self.state_dict()
+        parameters = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
+        moments = {
+            index: {name: int if name == "step" else parameters[index].detach() for name in entry}
+            for index, entry in state["optimizer"]["state"].items()
+        }
+        parts = ("train",) if self.validation_loader is None else ("train", "validation")
+        means = {
+            f"{part}_{name}": float for part in parts for name in ClassificationMetrics(self.num_classes).summary()
+        }
+        line = {"epoch": int, "lr": float, **means, "images_per_second": float, "seconds": float}
+        return {
+            **own,
+            "optimizer": {**own["optimizer"], "state": moments},
+            "history": [line] * len(state["history"]),
+        }

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 from ..device import device as Device
 from ..nn import Module
 from ..optim import SGD, Adam, AdamW, Optimizer, lr_scheduler
+from .declared import check
+
+MOST = 10**9  # of anything that is counted
+LARGEST = 3e38  # in float32, in which the networks compute
 
 # What each optimiser is called with besides ``lr`` and ``weight_decay``.
 OPTIMIZERS: dict[str, tuple[Callable[..., Optimizer], dict[str, Any]]] = {
@@ -74,16 +77,17 @@ class Config(Recipe):
     device: str = "cpu"
 
     def __post_init__(self) -> None:
+        check(vars(self), get_type_hints(type(self)))
         rules = {
-            "epochs": (self.epochs >= 1, "at least 1"),
-            "batch_size": (self.batch_size >= 1, "at least 1"),
-            "lr": (0 < self.lr < math.inf, "a positive number"),
-            "weight_decay": (0 <= self.weight_decay < math.inf, "zero or a positive number"),
-            "warmup_epochs": (0 <= self.warmup_epochs < math.inf, "zero or a positive number"),
-            "label_smoothing": (0 <= self.label_smoothing <= 1, "between 0 and 1"),
+            "epochs": (1 <= self.epochs <= MOST, f"from 1 to {MOST}"),
+            "batch_size": (1 <= self.batch_size <= MOST, f"from 1 to {MOST}"),
+            "lr": (0 < self.lr <= LARGEST, f"a positive number up to {LARGEST}"),
+            "weight_decay": (0 <= self.weight_decay <= LARGEST, f"a number from 0 to {LARGEST}"),
+            "warmup_epochs": (0 <= self.warmup_epochs <= MOST, f"a number from 0 to {MOST}"),
+            "label_smoothing": (0 <= self.label_smoothing <= 1, "a number from 0 to 1"),
             "optimizer": (self.optimizer in OPTIMIZERS, f"one of {', '.join(OPTIMIZERS)}"),
-            "image_size": (self.image_size is None or self.image_size >= 1, "at least 1"),
-            "seed": (self.seed >= 0, "zero or a positive integer"),
+            "image_size": (self.image_size is None or 1 <= self.image_size <= MOST, f"from 1 to {MOST}"),
+            "seed": (0 <= self.seed < 2**64, "from 0 to 2**64 - 1"),
         }
         for name, (holds, expected) in rules.items():
             if not holds:
@@ -108,8 +112,9 @@ class Config(Recipe):
     def from_dict(cls, content: Mapping[str, Any]) -> Config:
         """What ``as_dict`` gave. Raises ValueError where something is missing, unknown, or of another type."""
         try:
+            check(content, get_type_hints(cls))
             return cls(**content)
-        except TypeError as error:
+        except ValueError as error:
             raise ValueError(f"no configuration of a run: {error}") from error
 
 

@@ -1,16 +1,37 @@
-"""The folder that a training leaves behind: which file holds what."""
+"""The folder that a training leaves behind: which file holds what, and what can be done where one is damaged."""
 
 from __future__ import annotations
 
 import itertools
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from ..errors import FileFormatError
 from ..serialization.atomic import replacing
+from .declared import check
+from .lock import locked
 from .recipe import Config
 
 RUNS = Path("runs")
+MAX_JSON_BYTES = 1 << 20  # of what is a few hundred
+
+#: What a finished run tells. From five classes on there is ``test_top5`` too.
+RESULT = {
+    "test_loss": float,
+    "test_top1": float,
+    "validation_top1": float,
+    "best_validation": {"epoch": int, "validation_top1": float},
+    "parameters": int,
+    "epochs": int,
+    "seconds": float,
+}
+
+
+class RunFolderError(FileFormatError):
+    """A file of a run folder is not what a run leaves there; the message says which one, and what can be done."""
 
 
 class RunFolder:
@@ -23,7 +44,10 @@ class RunFolder:
     curves.png          metrics.jsonl as a picture
     model.safetensors   the trained weights, when the run is finished
     result.json         the accuracy on the test images; written last, so it means "finished"
+    .lock               held by the process that trains; empty
     ==================  ================================================================================
+
+    What is read is checked, for it may come from anywhere; and nothing is written through a link.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -34,68 +58,118 @@ class RunFolder:
         self.curves = self.path / "curves.png"
         self.weights = self.path / "model.safetensors"
         self.result = self.path / "result.json"
+        self.lock = self.path / ".lock"
+        self.files = (self.config, self.metrics, self.checkpoint, self.curves, self.weights, self.result, self.lock)
+        self.remedies = {
+            self.config: f"bring it back, or move {path} away and start the run again",
+            self.checkpoint: f"bring it back, or move {path} away and start the run again",
+            self.result: f"remove it, and `minicnn train --resume {path}` writes it anew",
+        }
 
     def __str__(self) -> str:
         return str(self.path)
 
     @classmethod
     def create(cls, config: Config, path: str | Path | None = None) -> RunFolder:
-        """A new folder that holds ``config.json``: ``path``, or the next free ``runs/MODEL-DATA-N``.
+        """A folder that holds ``config.json``: ``path``, or the next free ``runs/MODEL-DATA-N``.
 
         Raises:
-            FileExistsError: when ``path`` exists and is not an empty folder (what a killed start left does not count).
+            FileExistsError: when ``path`` exists and is not an empty folder. What a start left that was killed before
+                the first checkpoint does not count, if it was the same run's.
         """
         if path is None:
             folder = cls(_next_free(RUNS / f"{config.model}-{config.data_kind}"))
         else:
             folder = cls(path)
-            if folder.path.exists() and (not folder.path.is_dir() or set(folder.path.iterdir()) - folder.leftovers()):
-                hint = "; take it up with --resume" if folder.config.exists() else ""
-                raise FileExistsError(f"{path} exists already and is not an empty folder{hint}")
+            folder._require_free(config)
             folder.path.mkdir(parents=True, exist_ok=True)
-        _write(folder.config, json.dumps(config.as_dict(), indent=2) + "\n")
+        with folder.locked():
+            folder._require_free(config)  # again: until now another process could have been faster
+            _write(folder.config, _json(config.as_dict(), indent=2))
         return folder
+
+    def _require_free(self, config: Config) -> None:
+        if not self.path.exists():
+            return
+        if not self.path.is_dir():
+            raise FileExistsError(f"{self} exists already and is not a folder")
+        found = set(self.path.iterdir()) - self.leftovers() - {self.lock}
+        if found == {self.config} and self.read_config() == config:
+            return
+        if found:
+            hint = f"; take it up with `minicnn train --resume {self}`" if self.config in found else ""
+            raise FileExistsError(f"{self} exists already and is not an empty folder{hint}")
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other processes from training in this folder.
+
+        Raises:
+            BlockingIOError: when one does.
+            RunFolderError: for a link, a folder or a pipe where a file of the run should be.
+        """
+        for path in self.files:
+            _require_plain(path)
+        with locked(self.lock):
+            yield
 
     def read_config(self) -> Config:
         """The configuration of the run in this folder.
 
         Raises:
             FileNotFoundError: when there is no such folder or no run in it.
-            ValueError: when ``config.json`` is not one that a run wrote.
+            RunFolderError: when ``config.json`` is not one that a run wrote.
         """
         if not self.path.is_dir():
             raise FileNotFoundError(f"there is no run folder {self.path}")
         if not self.config.exists():
             raise FileNotFoundError(f"{self.path} holds no run: there is no config.json in it")
-        try:
-            return Config.from_dict(json.loads(self.config.read_text(encoding="utf-8")))
-        except ValueError as error:
-            raise ValueError(f"{self.config} is damaged or no run's: {error}") from error
+        with self.reading(self.config):
+            return Config.from_dict(_read_json(self.config))
 
     def read_result(self) -> dict[str, Any] | None:
-        """What the finished run reached, or None while it is not finished."""
+        """What the finished run reached, or None while it is not finished.
+
+        Raises:
+            RunFolderError: when ``result.json`` is not one that a run wrote.
+        """
         if not self.result.exists():
             return None
-        return json.loads(self.result.read_text(encoding="utf-8"))
+        with self.reading(self.result):
+            result = _read_json(self.result)
+            check(result, RESULT | ({"test_top5": float} if "test_top5" in result else {}))
+            return result
+
+    @contextmanager
+    def reading(self, path: Path) -> Iterator[None]:
+        """Tell whatever is wrong with a file of this run in one line: which file, what, and what can be done."""
+        try:
+            _require_plain(path)
+            yield
+        except RunFolderError:
+            raise
+        except (ValueError, TypeError, RecursionError) as error:
+            what = str(error).removeprefix(f"{path}: ")
+            raise RunFolderError(f"{path} is damaged or no run's: {what}; {self.remedies[path]}") from error
 
     def write_result(self, result: dict[str, Any]) -> None:
         """Declare the run finished."""
-        _write(self.result, json.dumps(result, indent=2) + "\n")
+        _write(self.result, _json(result, indent=2))
 
     def append_metrics(self, line: dict[str, Any]) -> None:
         """Add one epoch's line to ``metrics.jsonl``."""
         with open(self.metrics, "a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
+            file.write(_json(line))
 
     def leftovers(self) -> set[Path]:
         """Files that a killed process had half written."""
-        return set(self.path.glob(".*.tmp"))
+        return {path for path in self.path.glob(".*.tmp") if not path.is_dir()}
 
     def tidy(self, lines: list[dict[str, Any]]) -> None:
         """Make ``metrics.jsonl`` hold exactly ``lines``, and remove the half-written files of a killed run."""
         for leftover in self.leftovers():
             leftover.unlink()
-        _write(self.metrics, "".join(json.dumps(line) + "\n" for line in lines))
+        _write(self.metrics, "".join(map(_json, lines)))
 
 
 def _next_free(prefix: Path) -> Path:
@@ -109,6 +183,26 @@ def _next_free(prefix: Path) -> Path:
             continue
         return path
     raise AssertionError("itertools.count ends")
+
+
+def _require_plain(path: Path) -> None:
+    """Raise RunFolderError unless ``path`` is a file or free. A link would let a run write, and read, elsewhere."""
+    if path.is_symlink() or (path.exists() and not path.is_file()):
+        kind = "a link" if path.is_symlink() else "a folder" if path.is_dir() else "a pipe or a device"
+        raise RunFolderError(f"{path} is {kind}, and a run has a plain file there: move it away")
+
+
+def _read_json(path: Path) -> Any:
+    with open(path, "rb") as file:
+        content = file.read(MAX_JSON_BYTES + 1)
+    if len(content) > MAX_JSON_BYTES:
+        raise ValueError(f"longer than {MAX_JSON_BYTES} bytes")
+    return json.loads(content.decode("utf-8"))
+
+
+def _json(content: dict[str, Any], indent: int | None = None) -> str:
+    """One JSON text and the end of its line. Raises ValueError for NaN and infinity, which JSON does not have."""
+    return json.dumps(content, indent=indent, allow_nan=False) + "\n"
 
 
 def _write(path: Path, text: str) -> None:

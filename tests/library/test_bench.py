@@ -196,8 +196,8 @@ def test_bench_ladder(command: Command) -> None:
         (["ladder", "resnet20"], "ladder stands alone"),
         (["ladder", "--training"], "--training: a single convolution"),
         (["resnet20", "--channels", "8"], "--channels: only ladder"),
-        (["resnet20", "--batch", "0"], "--batch: expected more than 0, got 0"),
-        (["resnet20", "--seconds", "-1"], "--seconds: expected more than 0"),
+        (["resnet20", "--batch", "0"], "--batch: expected a whole number from 1"),
+        (["resnet20", "--seconds", "-1"], "--seconds: expected a number above 0"),
         (["resnet20", "--threads", "1000000"], "number of threads must be between 1 and"),
     ],
 )

@@ -67,7 +67,15 @@ def test_train_leaves_a_run_folder_and_plain_lines(minicnn_command: Command, tmp
     assert "\r" not in out
 
     folder = RunFolder(tmp_path / "runs/tinynet-digits-1")
-    files = ["checkpoint.npz", "config.json", "curves.png", "metrics.jsonl", "model.safetensors", "result.json"]
+    files = [
+        ".lock",
+        "checkpoint.npz",
+        "config.json",
+        "curves.png",
+        "metrics.jsonl",
+        "model.safetensors",
+        "result.json",
+    ]
     assert sorted(file.name for file in folder.path.iterdir()) == files
     metrics = [json.loads(line) for line in folder.metrics.read_text().splitlines()]
     assert [line["epoch"] for line in metrics] == [1, 2]
@@ -284,26 +292,40 @@ MISUSES = {
     "unknown command, far off": (["dance"], r"no command 'dance'; expected one of: .*train"),
     "unknown option": (["train", "tinynet", "--epoch"], r"--epoch"),
     "unknown option before": (["--quiet"], r"unrecognized arguments: --quiet"),
-    "a word for a number": (["train", "tinynet", "--epochs", "many"], r"--epochs: invalid int value: 'many'"),
-    "negative epochs": ([*TINY[:2], "--epochs", "-1"], r"epochs must be at least 1, got -1"),
-    "no epochs": ([*TINY[:2], "--epochs", "0"], r"epochs must be at least 1, got 0"),
-    "no batch": ([*TINY, "--batch-size", "0"], r"batch_size must be at least 1, got 0"),
-    "negative rate": ([*TINY, "--lr", "-0.1"], r"lr must be a positive number, got -0.1"),
-    "rate nan": ([*TINY, "--lr", "nan"], r"lr must be a positive number, got nan"),
-    "negative decay": ([*TINY, "--weight-decay", "-1"], r"weight_decay must be zero or a positive number"),
+    "a word for a number": (
+        ["train", "tinynet", "--epochs", "many"],
+        r"--epochs: expected a whole number from 1 .* got 'many'",
+    ),
+    "negative epochs": ([*TINY[:2], "--epochs", "-1"], r"--epochs: expected a whole number from 1 .* got '-1'"),
+    "no epochs": ([*TINY[:2], "--epochs", "0"], r"--epochs: expected a whole number from 1 .* got '0'"),
+    "no batch": ([*TINY, "--batch-size", "0"], r"--batch-size: expected a whole number from 1 .* got '0'"),
+    "negative rate": ([*TINY, "--lr", "-0.1"], r"--lr: expected a number above 0 .* got '-0.1'"),
+    "rate nan": ([*TINY, "--lr", "nan"], r"--lr: expected a number above 0 .* got 'nan'"),
+    "negative decay": ([*TINY, "--weight-decay", "-1"], r"--weight-decay: expected a number from 0 .* got '-1'"),
     "unknown optimizer": ([*TINY, "--optimizer", "lion"], r"one of sgd, adam, adamw, got 'lion'"),
-    "negative seed": ([*TINY, "--seed", "-1"], r"seed must be zero or a positive"),
-    "unknown device": ([*TINY, "--device", "gpu"], r"expected a device like 'cpu'.*got 'gpu'"),
+    "negative seed": ([*TINY, "--seed", "-1"], r"--seed: expected a whole number from 0 .* got '-1'"),
+    "seed of a figure": (["lecture", "depth", "--quick", "--seed", "-1"], r"--seed: expected a whole number from 0"),
+    "rate beyond float32": ([*TINY, "--lr", "1e300"], r"--lr: expected a number above 0 to 3e\+38"),
+    "no folder to write to": ([*TINY, "--out", ""], r"--out: expected a word"),
+    "figures into a file": (["lecture", "depth", "--quick", "--out", "run/file"], r"--out: "),
+    "a picture beyond memory": (["bench", "resnet18", "--size", "999999999"], r"--size: expected a whole number"),
+    "a summary beyond counting": (["summary", "resnet18", "--input", "3,9999999,9"], r"--input: expected channels"),
+    "no name of a file": (["predict", "", "--weights", "w.npz"], r"IMAGE: expected a word"),
+    "unknown device": ([*TINY, "--device", "gpu"], r"--device: expected a device like 'cpu'.*got 'gpu'"),
     "unknown data": ([*TINY, "--data", "digit"], r"'digit'.*did you mean 'digits'\?"),
     "data without folder": ([*TINY, "--data", "cifar10"], r"cifar10 needs a folder"),
     "missing folder": ([*TINY, "--data", "folder:nowhere"], r"nowhere"),
     "missing cifar": ([*TINY, "--data", "cifar10:nowhere"], r"nowhere"),
+    "images beyond memory": ([*TINY, "--image-size", "1000000000"], r"--image-size\): .* needs at least .* GB"),
     "images too large": ([*TINY, "--image-size", "9"], r"tinynet does not fit images of 9x9 .*--image-size.*: "),
     "one class": ([*TINY, "--data", one_image_class], r"at least 2 classes, .*pictures.* 1"),
     "no such run": (["train", "--resume", "nowhere"], r"no run folder nowhere"),
     "no run in it": (["train", "--resume", no_run], r"empty holds no run"),
     "damaged checkpoint": (["train", "--resume", damaged_run], r"run/checkpoint.npz is damaged"),
-    "foreign checkpoint": (["train", "--resume", foreign_checkpoint], r"checkpoint.npz is not a checkpoint"),
+    "foreign checkpoint": (
+        ["train", "--resume", foreign_checkpoint],
+        r"checkpoint.npz is damaged or no run's: not a checkpoint.*start the run again",
+    ),
     "other checkpoint": (["train", "--resume", other_networks_checkpoint], r"other settings than config.json"),
     "lost checkpoint": (["train", "--resume", lost_checkpoint], r"metrics but no checkpoint"),
     "damaged config": (["train", "--resume", damaged_config], r"config.json is damaged or no run's"),

@@ -103,7 +103,7 @@ def never_stopped(whole_run: Path) -> dict[str, Any]:
 
 def test_a_finished_run_has_its_files(never_stopped: dict[str, Any]) -> None:
     assert never_stopped["files"] == [
-        "checkpoint.npz", "config.json", "curves.png", "metrics.jsonl", "model.safetensors", "result.json",
+        ".lock", "checkpoint.npz", "config.json", "curves.png", "metrics.jsonl", "model.safetensors", "result.json",
     ]  # fmt: skip
     assert len(never_stopped["metrics"]) == EPOCHS
     assert {"model", "optimizer", "scheduler", "random", "history", "config"} <= never_stopped["checkpoint"].keys()

@@ -348,6 +348,11 @@ def test_impl_is_known_wherever_it_stands(words):
     assert done.returncode == 0 and "test_resnet.py::test_residual_sum" in done.stdout, done.stdout + done.stderr
 
 
+def heed_ctrl_c() -> None:
+    """A shell without job control has background commands ignore it, and whatever they start."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_watching_checks_again_on_every_save(tmp_path):
     """``minicnn hw check --watch`` in a copy of the course, until the second table is there; then Ctrl-C."""
     owner = homework("hw2")
@@ -359,7 +364,9 @@ def test_watching_checks_again_on_every_save(tmp_path):
     output = tmp_path / "output.txt"
     with open(output, "w") as stream:
         command = [sys.executable, "-m", "minicnn", "hw", "check", "hw2.1", "--watch"]
-        watching = subprocess.Popen(command, cwd=tmp_path, stdout=stream, stderr=stream, start_new_session=True)
+        watching = subprocess.Popen(
+            command, cwd=tmp_path, stdout=stream, stderr=stream, start_new_session=True, preexec_fn=heed_ctrl_c
+        )
         try:
             wait_for(output, "NOT ATTEMPTED", 1)
             (folder / "conv.py").write_text("def broken(:\n")

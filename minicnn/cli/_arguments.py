@@ -1,0 +1,62 @@
+"""What the commands' options may be: types for ``add_argument``, whose errors argparse tells with the option's name."""
+
+from __future__ import annotations
+
+import math
+from argparse import ArgumentTypeError
+from collections.abc import Callable
+
+MOST = 10**9  # of anything that is counted
+LARGEST = 3e38  # in float32, in which the networks compute
+
+
+def text(value: str) -> str:
+    """Any text but none: ``--out "$DIR"`` with an unset variable is a mistake. What options without a type are."""
+    if not value:
+        raise ArgumentTypeError("expected a word, got an empty one")
+    return value
+
+
+def whole(least: int, most: int = MOST) -> Callable[[str], int]:
+    """A whole number from ``least`` to ``most``."""
+
+    def parse(value: str) -> int:
+        try:
+            number = int(value)
+        except ValueError:
+            number = None
+        if number is None or not least <= number <= most:
+            raise ArgumentTypeError(f"expected a whole number from {least} to {most}, got {value[:40]!r}")
+        return number
+
+    return parse
+
+
+seed = whole(0, 2**64 - 1)
+side = whole(1, 1 << 14)  # of an image that is made at once, whatever memory that takes
+
+
+def number(most: float, zero: bool = False) -> Callable[[str], float]:
+    """A number above zero (or zero, with ``zero``) up to ``most``."""
+
+    def parse(value: str) -> float:
+        try:
+            found = float(value)
+        except ValueError:
+            found = math.nan
+        if not (0 <= found <= most) or (found == 0 and not zero):
+            least = "from" if zero else "above"
+            raise ArgumentTypeError(f"expected a number {least} 0 to {most:g}, got {value[:40]!r}")
+        return found
+
+    return parse
+
+
+def device(value: str) -> str:
+    """The name of a device."""
+    from ..device import device as Device
+
+    try:
+        return str(Device(value))
+    except ValueError as error:
+        raise ArgumentTypeError(str(error)) from None

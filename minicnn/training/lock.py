@@ -1,0 +1,45 @@
+"""One process at a time: a lock that belongs to its process and ends with it, however that ends."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+if os.name == "nt":
+    import msvcrt
+
+    def _lock(handle: int) -> None:
+        msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
+else:
+    import fcntl
+
+    def _lock(handle: int) -> None:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)  # over NFS it becomes a lock of the server
+
+
+TAKEN = (errno.EAGAIN, errno.EACCES, errno.EDEADLK)  # what the systems say of a lock that another process holds
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold the file ``path``, which is made if need be and stays: a file that a killed process left locks nothing.
+
+    A file system that knows no locks lets everybody in.
+
+    Raises:
+        BlockingIOError: while another process holds it.
+        OSError: if it cannot be opened; ``path`` must not be a link.
+    """
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0), 0o666)
+    try:
+        try:
+            _lock(handle)
+        except OSError as error:
+            if error.errno in TAKEN:
+                raise BlockingIOError(error.errno, "another process is training here", str(path.parent)) from None
+        yield
+    finally:
+        os.close(handle)

@@ -1,0 +1,42 @@
+"""How much memory a training needs at least, and whether there is so much."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+from pathlib import Path
+
+from ..nn import Module
+from ..nn.summary import FLOAT32_BYTES, summary
+
+CONTAINER_LIMIT = Path("/sys/fs/cgroup/memory.max")  # where Linux says what a container may use
+
+
+def machine_bytes() -> float:
+    """The memory of this machine or, if that is less, of the container; infinity where nobody says."""
+    found = [math.inf]
+    if "SC_PHYS_PAGES" in getattr(os, "sysconf_names", {}):
+        found.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    with contextlib.suppress(OSError, ValueError):  # no container, or one without a limit: "max"
+        found.append(int(CONTAINER_LIMIT.read_text()))
+    return min(found)
+
+
+def require_memory(model: Module, input_shape: tuple[int, int, int], images: int) -> None:
+    """Raise ValueError where the machine cannot hold what each layer puts out in a training step.
+
+    Args:
+        model: a network in host memory; it does not run, only shapes go through it.
+        input_shape: (C, H, W) of an image.
+        images: in a step.
+    """
+    there = machine_bytes()
+    needed = images * FLOAT32_BYTES * math.prod(input_shape)
+    if needed < there:  # else the shapes, too, may be beyond what can be counted
+        needed += images * summary(model, input_shape).activation_bytes
+    if needed > there:
+        raise ValueError(
+            f"a step with {images} of them needs at least {needed / 1e9:,.0f} GB of memory, "
+            f"and there are {there / 1e9:,.0f}"
+        )
