@@ -27,8 +27,10 @@ from . import execution
 from .checks import Case, Check
 from .execution import Failure, Outcome, State, student_frames
 from .wire import WireError, receive, send
+from .worker import WHERE
 
 POLL_SECONDS = 0.05
+ANSWER_SECONDS = 0.5  # by the clock, for the question where a process is
 IMPORT_SECONDS = 10.0  # of computing, for a student's file
 COMPILE_SECONDS = 600.0  # by the clock: Numba's, which is not counted as the student's
 SHOWN_LINES, SHOWN_WIDTH = 60, 300  # of what a check prints
@@ -111,6 +113,7 @@ class Supervisor:
                     if message["left"]:
                         worker.end_children()
         except Stopped as stopped:
+            worker.ask_where()
             run.ended = Failure(stopped.state, str(stopped), stopped.state.title())
         except (EOFError, OSError, WireError, KeyError, TypeError, ValueError, AttributeError) as error:
             run.ended = _end_of(worker.end(), error)
@@ -287,13 +290,27 @@ class _Worker:
         return _shortened(text.decode("utf-8", errors="replace"))
 
     def last_frames(self, since: int, folder: str) -> tuple[str, ...]:
-        """Where the student's code was when it ended: the last of the traces written since ``since``."""
+        """Where the student's code was when it ended, by the traces of all threads written since ``since``."""
         with open(self.traces, "rb") as traces:
             traces.seek(max(since, self.traces.stat().st_size - 2**16))
             text = traces.read().decode("utf-8", errors="replace")
-        last = re.split(r"\(most recent call first\):\n", text)[-1]
-        frames = [(m[1], int(m[2]), m[3]) for m in re.finditer(r'  File "(.*)", line (\d+) in (.*)', last)]
-        return student_frames(frames[::-1], [folder])
+        found: tuple[str, ...] = ()
+        for thread in text.split("(most recent call first):\n"):
+            frames = [(m[1], int(m[2]), m[3]) for m in re.finditer(r'  File "(.*)", line (\d+) in (.*)', thread)]
+            found = student_frames(frames[::-1], [folder]) or found
+        return found
+
+    def ask_where(self) -> None:
+        """Let the processes write down where they are, if they still can."""
+        if WHERE is None:
+            return
+        for process in self._processes():
+            with contextlib.suppress(psutil.Error):
+                process.send_signal(WHERE)
+        before, deadline = self.traces.stat().st_size, time.monotonic() + ANSWER_SECONDS
+        while time.monotonic() < deadline and self.traces.stat().st_size <= before:
+            time.sleep(POLL_SECONDS)
+        time.sleep(POLL_SECONDS)
 
     def end_children(self) -> None:
         """End what a check has left behind."""

@@ -18,6 +18,7 @@ import os
 import pdb
 import signal
 import sys
+import threading
 from pathlib import Path
 from typing import IO, Any, NoReturn
 
@@ -27,7 +28,7 @@ from .loading import Modules, Unloadable, let_import_helpers, load_file
 from .wire import WireError, receive, send
 
 FORKS = sys.platform == "linux"  # elsewhere a fork may lack what the system's libraries keep in threads
-TRACE_SECONDS = 0.5  # how often a check that takes long leaves a note of where it is
+WHERE = getattr(signal, "SIGUSR1", None)  # asks a process where it is, before it is ended
 
 
 def main() -> None:
@@ -53,15 +54,18 @@ class Server:
     def __init__(self, replies: IO[bytes], output: Path, traces: Path) -> None:
         self.replies, self.output = replies, output
         self.traces = open(traces, "wb", buffering=0)  # noqa: SIM115
+        faulthandler.enable(self.traces)
+        if WHERE is not None:
+            faulthandler.register(WHERE, self.traces)
         self.modules: dict[str, Any] = {}  # by path
         self.defined: set[str] = set()
+        self.compiles = False
         self.started_in = Path.cwd()
         self.recursion_limit = sys.getrecursionlimit()
         self.streams = (sys.stdout, sys.stderr)
 
     def serve(self, request: dict[str, Any]) -> None:
         """Import what is not there yet, run the check, and say that it is over."""
-        faulthandler.enable(self.traces, all_threads=False)
         self._import(request)
         if not FORKS:
             self._run(request)
@@ -75,7 +79,8 @@ class Server:
 
     def _run_in_fork(self, request: dict[str, Any]) -> NoReturn:
         _end_with_the_grader()
-        faulthandler.enable(self.traces, all_threads=False)
+        # A thread that takes the question where the process is, if the student's code blocks signals.
+        threading.Thread(target=threading.Event().wait, daemon=True).start()
         try:
             self._run(request)
         finally:
@@ -92,10 +97,11 @@ class Server:
             let_import_helpers(Path(file).parent)
             if file not in self.modules:
                 self.reply(importing=stem)
-                faulthandler.dump_traceback_later(TRACE_SECONDS, repeat=True, file=self.traces)
                 self.modules[file] = load_file(Path(file))
-                faulthandler.cancel_dump_traceback_later()
                 os.chdir(self.started_in)
+        if "numba" in sys.modules and not self.compiles:
+            sys.modules["numba"].njit(lambda: 0)()  # Numba's second of preparation, once and not in every fork
+            self.compiles = True
 
     def _run(self, request: dict[str, Any]) -> None:
         check = CHECKS[request["task"]][request["check"]]
@@ -104,7 +110,6 @@ class Server:
             **{stem: Unloadable(message) for stem, message in request["unloadable"].items()},
         }
         _tell_of_compiling(self)
-        faulthandler.dump_traceback_later(TRACE_SECONDS, repeat=True, file=self.traces)
         for number, case in request["cases"].items():
             self.reply(case=number)
             try:
