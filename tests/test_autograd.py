@@ -599,11 +599,16 @@ def test_arriving_shared(backprop, first, second, third):
     arriving.add(pair, 1, third, False)
     more.add(one, 0, np.broadcast_to(first, first.shape), False)  # a view that may not be written into
     more.add(one, 0, second, False)
+    more.add(other, 0, third, False)
+    alone = taken(more, other)
+    lent = more.was_fresh and any(np.shares_memory(array, third) for array in alone or ())
     return {
         "fresh, fresh, shared": taken(arriving, one),
         "shared, fresh": taken(arriving, other),
         "fresh at one output, shared at the other": taken(arriving, pair),
         "a shared view, shared": taken(more, one),
+        "one array, shared": alone,
+        "that one, called fresh": lent,
     }
 
 

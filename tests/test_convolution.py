@@ -274,10 +274,12 @@ def negative_images(draw: Draw) -> dict:
 
 
 def images_with_ties(draw: Draw) -> dict:
-    """The last ones are minus infinity nearly everywhere."""
+    """The last ones are minus infinity nearly everywhere, and infinity here and there."""
     x = draw.integers(-1, 1, some(draw), some(draw), 5, 6).astype(draw.dtype)
     if draw.index >= 2:
-        x[draw.uniform(0, 1, *x.shape) < 0.8] = -np.inf
+        chance = draw.uniform(0, 1, *x.shape)
+        x[chance < 0.8] = -np.inf
+        x[chance > 0.9] = np.inf
     padded = {"kernel": (3, 2), "stride": (2, 1), "padding": (1, 1, 1, 0)}
     return pool_case(draw, x, {**PLAIN, **[{}, {"stride": (2, 2)}, padded, padded][draw.index]})
 
@@ -493,6 +495,7 @@ OPTIONS = [
     {"shape": (4, 2, 3, 3), "a": 0.5, "mode": "fan_in", "nonlinearity": "leaky_relu"},
     {"shape": (5, 3), "a": 0.0, "mode": "fan_in", "nonlinearity": "tanh"},
     {"shape": (5, 3, 2), "a": 2, "mode": "fan_out", "nonlinearity": "leaky_relu"},
+    {"shape": (5, 3), "a": 0, "mode": "fan_in", "nonlinearity": "leaky_relu"},
     {"shape": (5, 0), "a": 0.0, "mode": "fan_in", "nonlinearity": "linear"},
     {"shape": (0, 4), "a": 0.0, "mode": "fan_out", "nonlinearity": "relu"},
     {"shape": (5, 0, 3, 2), "a": 0.0, "mode": "fan_in", "nonlinearity": "selu"},

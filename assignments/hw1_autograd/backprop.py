@@ -39,7 +39,7 @@ class Arriving:
 
     def __init__(self, order: Sequence[Node]) -> None:
         self._sums: dict[Node, dict[int, Any]] = {node: {} for node in order}
-        self._fresh: set[Edge] = set()
+        self._fresh: set[Edge] = set()  # the sums in memory that nobody else holds, which may be written into
         self.was_fresh = False
 
     def add(self, node: Node, index: int, gradient: Any, fresh: bool) -> None:
