@@ -104,15 +104,16 @@ def _run(
         elif isinstance(node, Function) and node not in last:
             nodes = (node,) if node.chain is None else _walked_together(node, node.chain, arriving, targets or {})
             for walked, results in zip(nodes, _run_backward(nodes, gradients), strict=True):
+                # somebody else's memory: the cotangents', what was saved, and what several inputs are handed at once
+                memories = [id(owner(array)) for array in results if array is not None]
                 shared = {id(owner(array)) for array in (*gradients, *walked._saved) if array is not None}
+                shared |= {memory for memory in memories if memories.count(memory) > 1}
                 total = walked.input_backend.operations.get("total") if SWITCHES.deferral else None
                 for edge, gradient in zip(walked.edges, results, strict=True):
                     if edge is not None and gradient is not None:
                         if total is not None and arriving.combine(*edge, gradient, total):
                             continue
-                        memory = id(owner(gradient))
-                        yield edge, gradient, memory not in shared
-                        shared.add(memory)
+                        yield edge, gradient, id(owner(gradient)) not in shared
                 if not retain_graph:
                     walked.release()
 

@@ -12,11 +12,13 @@ from minicnn.graph import AccumulateGrad, Function, Node, gradient_edge
 
 # ---- hw1.1: unbroadcast --------------------------------------------------------------------------------------------
 
-NEW_AXES = [((3,), (2, 3)), ((), (4,)), ((2, 3), (4, 5, 2, 3)), ((3,), (3, 3)), ((), (2, 3)), ((4, 2), (3, 4, 2))]
+# (shape before, shape after); an axis that is new may have length 1, and an empty batch stretches 1 to 0
+NEW_AXES = [((3,), (2, 3)), ((), (4,)), ((2, 3), (4, 5, 2, 3)), ((3,), (3, 3)), ((), (2, 3)), ((4, 2), (3, 4, 2)),
+            ((3,), (1, 3)), ((), (1, 1))]  # fmt: skip
 STRETCHED = [((1, 3), (2, 3)), ((4, 1), (4, 3)), ((2, 1, 3), (2, 4, 3)), ((1, 3, 1), (2, 3, 4)), ((1,), (5,)),
-             ((3, 1), (3, 3))]  # fmt: skip
+             ((3, 1), (3, 3)), ((1, 3), (0, 3))]  # fmt: skip
 BOTH = [((2, 3), (2, 3)), ((3, 1, 5), (2, 3, 4, 5)), ((1, 3), (1, 3)), ((1, 4), (2, 1, 4)), ((1,), (3, 4)),
-        ((2, 1, 1), (3, 2, 1, 5))]  # fmt: skip
+        ((2, 1, 1), (3, 2, 1, 5)), ((1, 2), (1, 4, 2)), ((3, 1), (0, 3, 1))]  # fmt: skip
 
 
 def broadcast_case(draw: Draw, shapes: list) -> dict:
@@ -24,17 +26,18 @@ def broadcast_case(draw: Draw, shapes: list) -> dict:
     return {"gradient": draw.normal(*stretched), "shape": shape}
 
 
-@points("hw1.1", 4, "the sum over axes that are new", cases=lambda draw: broadcast_case(draw, NEW_AXES))
+@points("hw1.1", 4, "the sum over axes that are new", cases=lambda draw: broadcast_case(draw, NEW_AXES), count=8)
 def test_unbroadcast_new_axes(broadcast, gradient, shape):
     return {"gradient": broadcast.unbroadcast(gradient, shape)}
 
 
-@points("hw1.1", 4, "the sum over axes that were stretched", cases=lambda draw: broadcast_case(draw, STRETCHED))
+@points("hw1.1", 4, "the sum over axes that were stretched", count=7,
+        cases=lambda draw: broadcast_case(draw, STRETCHED))  # fmt: skip
 def test_unbroadcast_stretched_axes(broadcast, gradient, shape):
     return {"gradient": broadcast.unbroadcast(gradient, shape)}
 
 
-@points("hw1.1", 4, "axes of both kinds, and axes that stayed", cases=lambda draw: broadcast_case(draw, BOTH))
+@points("hw1.1", 4, "axes of both kinds, and axes that stayed", cases=lambda draw: broadcast_case(draw, BOTH), count=8)
 def test_unbroadcast_both(broadcast, gradient, shape):
     return {"gradient": broadcast.unbroadcast(gradient, shape)}
 
@@ -45,7 +48,10 @@ PAIRS = [((2, 3), (3,)), ((4, 1), (1, 3)), ((), (2, 3)), ((3, 3), (3, 1)), ((2, 
 
 
 def operands(draw: Draw, a_shape: tuple, b_shape: tuple) -> dict:
-    return {"a": draw.away_from_zero(*a_shape), "b": draw.away_from_zero(*b_shape), "seed": draw.seed()}
+    """The last two cases want one gradient only, the others both."""
+    wanted = {2: "a", 1: "b"}.get(draw.count - draw.index, "ab")
+    a, b = draw.away_from_zero(*a_shape), draw.away_from_zero(*b_shape)
+    return {"a": a, "b": b, "wanted": wanted, "seed": draw.seed()}
 
 
 def alike(draw: Draw) -> dict:
@@ -54,7 +60,7 @@ def alike(draw: Draw) -> dict:
 
 
 def unlike(draw: Draw) -> dict:
-    a_shape, b_shape = PAIRS[draw.index]
+    a_shape, b_shape = PAIRS[draw.index % len(PAIRS)]
     return operands(draw, a_shape, b_shape)
 
 
@@ -62,60 +68,87 @@ def with_number(draw: Draw) -> dict:
     return {"x": draw.away_from_zero(2, draw.size(2, 4)), "number": draw.choice([2.5, -3, 0.25]), "seed": draw.seed()}
 
 
-def two_gradients(operation, a, b, seed):
-    a, b = tensor(a, requires_grad=True), tensor(b, requires_grad=True)
-    return gradients(operation.apply(a, b), {"a": a, "b": b}, seed)
+def divisions(draw: Draw) -> dict:
+    """By small numbers of any size, and by 0: there also 0 / 0."""
+    case = operands(draw, (2, 4), (2, 4))
+    case["b"] *= (10.0 ** draw.integers(-8, 0, 2, 4)).astype(draw.dtype)
+    case["a"][0, 0] = case["b"][0, :2] = 0
+    return case
 
 
-@points("hw1.2", 3, "the product and the quotient", cases=unlike)
-def test_products(products, a, b, seed):
+def two_gradients(operation, a, b, wanted, seed):
+    """Between forward and backward the operation is called once more: that must not disturb the first call."""
+    leaves = {name: tensor(value, requires_grad=name in wanted) for name, value in (("a", a), ("b", b))}
+    result = operation.apply(*leaves.values())
+    operation.apply(*(tensor(np.full((2, 2), 0.5), requires_grad=True) for _ in leaves))
+    return gradients(result, {name: value for name, value in leaves.items() if name in wanted}, seed)
+
+
+@points("hw1.2", 2, "the product and the quotient", cases=unlike)
+def test_products(products, a, b, wanted, seed):
     a, b = tensor(a), tensor(b)
     return {"a * b": products.Mul.apply(a, b), "a / b": products.Div.apply(a, b)}
 
 
-@points("hw1.2", 3, "the gradients of a product", cases=alike, count=4)
-def test_mul_gradients(products, a, b, seed):
-    return two_gradients(products.Mul, a, b, seed)
+@points("hw1.2", 3, "the gradients of a product", cases=alike, count=6)
+def test_mul_gradients(products, a, b, wanted, seed):
+    return two_gradients(products.Mul, a, b, wanted, seed)
 
 
-@points("hw1.2", 3, "the gradients of a quotient", cases=alike, count=4)
-def test_div_gradients(products, a, b, seed):
-    return two_gradients(products.Div, a, b, seed)
+@points("hw1.2", 3, "the gradients of a quotient", cases=alike, count=6)
+def test_div_gradients(products, a, b, wanted, seed):
+    return two_gradients(products.Div, a, b, wanted, seed)
 
 
-@points("hw1.2", 3, "the gradients where shapes were broadcast", cases=unlike)
-def test_products_broadcast(products, a, b, seed):
+@points("hw1.2", 3, "the gradients where shapes were broadcast", cases=unlike, count=8)
+def test_products_broadcast(products, a, b, wanted, seed):
     answers = {}
     for name, operation in (("a * b", products.Mul), ("a / b", products.Div)):
-        answers.update({f"{at}, {name}": value for at, value in two_gradients(operation, a, b, seed).items()})
+        answers.update({f"{at}, {name}": value for at, value in two_gradients(operation, a, b, wanted, seed).items()})
     return answers
 
 
-@points("hw1.2", 2, "the gradients where the other operand is a number", cases=with_number, count=3)
+@points("hw1.2", 2, "the product, the quotient and their gradients with a Python number", cases=with_number, count=3)
 def test_products_number(products, x, number, seed):
     x = tensor(x, requires_grad=True)
-    return {
-        **gradients(products.Mul.apply(x, number), {"x * number": x}, seed),
-        **gradients(products.Mul.apply(number, x), {"number * x": x}, seed),
-        **gradients(products.Div.apply(x, number), {"x / number": x}, seed),
-        **gradients(products.Div.apply(number, x), {"number / x": x}, seed),
+    results = {
+        "x * number": products.Mul.apply(x, number),
+        "number * x": products.Mul.apply(number, x),
+        "x / number": products.Div.apply(x, number),
+        "number / x": products.Div.apply(number, x),
     }
+    answers: dict = dict(results)
+    for name, result in results.items():
+        answers.update(gradients(result, {name: x}, seed))
+    return answers
+
+
+@points("hw1.2", 1, "the quotient and its gradients where b is very small, or 0", cases=divisions, count=4)
+def test_div_small(products, a, b, wanted, seed):
+    return {"a / b": products.Div.apply(tensor(a), tensor(b)), **two_gradients(products.Div, a, b, wanted, seed)}
 
 
 # ---- hw1.3 and hw1.4: functions of one number ----------------------------------------------------------------------
 
 
 def numbers(draw: Draw) -> dict:
-    return {"x": 2 * draw.away_from_zero(draw.size(1, 4), draw.size(2, 6)), "seed": draw.seed()}
+    shape = [(3, 5), (), (4,), (2, 1, 3, 2)][draw.index]
+    return {"x": np.asarray(2 * draw.away_from_zero(*shape)), "seed": draw.seed()}
 
 
 def large_numbers(draw: Draw) -> dict:
     return {"x": draw.away_from_zero(2, 3) * np.asarray(2000, draw.dtype), "seed": draw.seed()}
 
 
+#: With which options an operation is called between the forward and the backward that are checked.
+OTHERS = {"LeakyReLU": (3.0,), "Sum": ((0, 1), True), "Mean": ((0, 1), True)}
+
+
 def one_gradient(operation, x, seed, *options):
     x = tensor(x, requires_grad=True)
-    return gradients(operation.apply(x, *options), {"x": x}, seed)
+    result = operation.apply(x, *options)
+    operation.apply(tensor(np.full((4, 2), 0.5), requires_grad=True), *OTHERS.get(operation.__name__, ()))
+    return gradients(result, {"x": x}, seed)
 
 
 @points("hw1.3", 3, "the gradient of the sigmoid", cases=numbers, count=4)
@@ -141,12 +174,12 @@ def test_silu_gradient(activation, x, seed):
 @points("hw1.3", 1, "tanh and the gradients at inputs in the thousands", cases=large_numbers, count=4)
 def test_squashing_large(activation, x, seed):
     answers = {"tanh x": activation.Tanh.apply(tensor(x))}
-    for name in ("Tanh", "SiLU"):
+    for name in ("Sigmoid", "Tanh", "SiLU"):
         answers[f"gradient of {name}"] = one_gradient(getattr(activation, name), x, seed)["gradient at x"]
     return answers
 
 
-SLOPES = [0.25, 0.01, 2.0, -0.5]
+SLOPES = [0.25, 0, 2, -0.5]
 
 
 def sloped(draw: Draw) -> dict:
@@ -184,13 +217,15 @@ def test_relu_at_zero(activation, x, slope, seed):
 
 # ---- hw1.5: sum and mean -------------------------------------------------------------------------------------------
 
-AXES = [(0,), (1,), (2,), (0, 2), (1, 2), (0, 1, 2)]
+# Where sides are equal an axis in the wrong place goes unnoticed by its length. A single number has no axes.
+REDUCTIONS = [((3, 3, 3), (0,)), ((3, 3, 3), (1,)), ((3, 3, 3), (2,)), ((2, 4, 3), (0, 1)), ((2, 4, 3), (0, 2)),
+              ((3, 4, 2), (1, 2)), ((3, 4, 2), (0, 1, 2)), ((2, 3, 4, 2), (0, 2, 3)), ((5,), (0,)),
+              ((), ())]  # fmt: skip
 
 
 def reductions(draw: Draw, keepdim: bool) -> dict:
-    """All axes; sides that are equal too, where an axis in the wrong place goes unnoticed by its length."""
-    shape = (3, 3, 3) if draw.index < 3 else (draw.integer(1, 3), 4, 2)
-    return {"x": draw.normal(*shape), "axes": AXES[draw.index], "keepdim": keepdim, "seed": draw.seed()}
+    shape, axes = REDUCTIONS[draw.index]
+    return {"x": np.asarray(draw.normal(*shape)), "axes": axes, "keepdim": keepdim, "seed": draw.seed()}
 
 
 def kept(draw: Draw) -> dict:
@@ -205,32 +240,32 @@ def either(draw: Draw) -> dict:
     return reductions(draw, draw.index % 2 == 0)
 
 
-@points("hw1.5", 2, "the sum, with and without keepdim", cases=either)
+@points("hw1.5", 2, "the sum, with and without keepdim", cases=either, count=10)
 def test_sum(sums, x, axes, keepdim, seed):
     return {"sum": sums.Sum.apply(tensor(x), axes, keepdim)}
 
 
-@points("hw1.5", 2, "the mean, with and without keepdim", cases=either)
+@points("hw1.5", 2, "the mean, with and without keepdim", cases=either, count=10)
 def test_mean(sums, x, axes, keepdim, seed):
     return {"mean": sums.Mean.apply(tensor(x), axes, keepdim)}
 
 
-@points("hw1.5", 2, "the gradient of a sum that keeps its axes", cases=kept)
+@points("hw1.5", 2, "the gradient of a sum that keeps its axes", cases=kept, count=10)
 def test_sum_gradient(sums, x, axes, keepdim, seed):
     return one_gradient(sums.Sum, x, seed, axes, keepdim)
 
 
-@points("hw1.5", 2, "the gradient of a sum whose axes are left out", cases=left_out)
+@points("hw1.5", 2, "the gradient of a sum whose axes are left out", cases=left_out, count=10)
 def test_sum_gradient_left_out(sums, x, axes, keepdim, seed):
     return one_gradient(sums.Sum, x, seed, axes, keepdim)
 
 
-@points("hw1.5", 2, "the gradient of a mean that keeps its axes", cases=kept)
+@points("hw1.5", 2, "the gradient of a mean that keeps its axes", cases=kept, count=10)
 def test_mean_gradient(sums, x, axes, keepdim, seed):
     return one_gradient(sums.Mean, x, seed, axes, keepdim)
 
 
-@points("hw1.5", 2, "the gradient of a mean whose axes are left out", cases=left_out)
+@points("hw1.5", 2, "the gradient of a mean whose axes are left out", cases=left_out, count=10)
 def test_mean_gradient_left_out(sums, x, axes, keepdim, seed):
     return one_gradient(sums.Mean, x, seed, axes, keepdim)
 
@@ -248,58 +283,67 @@ STACKS = [((2, 3, 3), (2, 3, 3)), ((2, 3, 4), (4, 5)), ((3, 4), (2, 4, 2)), ((2,
 
 
 def stacks(draw: Draw) -> dict:
-    return operands(draw, *STACKS[draw.index])
+    return operands(draw, *STACKS[draw.index % len(STACKS)])
 
 
 ROWS = [(3,), (4,), (2, 5), (1,), ()]
 
 
 def layers(draw: Draw, rows: list) -> dict:
+    """First all gradients are wanted, and then, row shapes anew, that at x, at weight, at bias."""
+    wanted = ("x", "weight", "bias")
     wide, narrow = (3, 3) if draw.index == 0 else (draw.integer(4, 5), draw.integer(2, 3))
     return {
-        "x": draw.normal(*rows[draw.index], wide),
+        "x": draw.normal(*rows[draw.index % len(rows)], wide),
         "weight": draw.normal(narrow, wide),
         "bias": draw.normal(narrow),
+        "wanted": wanted if draw.index < len(rows) else wanted[draw.index % 3 :][:1],
         "seed": draw.seed(),
     }
 
 
-def layer_gradients(matrix, x, weight, bias, seed):
-    leaves = {"x": x, "weight": weight, "bias": bias}
-    leaves = {name: tensor(value, requires_grad=True) for name, value in leaves.items() if value is not None}
-    output = matrix.Linear.apply(leaves["x"], leaves["weight"], leaves.get("bias"))
-    return gradients(output, leaves, seed)
+def layer_gradients(matrix, x, weight, bias, wanted, seed):
+    """With another call between forward and backward."""
+    leaves = {
+        name: None if value is None else tensor(value, requires_grad=name in wanted)
+        for name, value in (("x", x), ("weight", weight), ("bias", bias))
+    }
+    result = matrix.Linear.apply(*leaves.values())
+    matrix.Linear.apply(*(tensor(np.full(shape, 0.5), requires_grad=True) for shape in ((4, 2), (6, 2), (6,))))
+    return gradients(
+        result, {name: value for name, value in leaves.items() if name in wanted and value is not None}, seed
+    )
 
 
 @points("hw1.6", 2, "the product of matrices and of stacks of them", cases=stacks, count=5)
-def test_matmul(matrix, a, b, seed):
+def test_matmul(matrix, a, b, wanted, seed):
     return {"A @ B": matrix.MatMul.apply(tensor(a), tensor(b))}
 
 
-@points("hw1.6", 3, "the gradients of a product of two matrices", cases=matrices, count=4)
-def test_matmul_gradients(matrix, a, b, seed):
-    return two_gradients(matrix.MatMul, a, b, seed)
+@points("hw1.6", 3, "the gradients of a product of two matrices", cases=matrices, count=6)
+def test_matmul_gradients(matrix, a, b, wanted, seed):
+    return two_gradients(matrix.MatMul, a, b, wanted, seed)
 
 
-@points("hw1.6", 3, "the gradients of a product of stacks", cases=stacks, count=5)
-def test_matmul_stacks(matrix, a, b, seed):
-    return two_gradients(matrix.MatMul, a, b, seed)
+@points("hw1.6", 3, "the gradients of a product of stacks", cases=stacks, count=7)
+def test_matmul_stacks(matrix, a, b, wanted, seed):
+    return two_gradients(matrix.MatMul, a, b, wanted, seed)
 
 
-@points("hw1.6", 3, "the gradients of a linear layer", cases=lambda draw: layers(draw, [(3,), (4,), (1,)]), count=3)
-def test_linear_gradients(matrix, x, weight, bias, seed):
-    return layer_gradients(matrix, x, weight, bias, seed)
+@points("hw1.6", 3, "the gradients of a linear layer", cases=lambda draw: layers(draw, [(3,), (4,), (1,)]), count=6)
+def test_linear_gradients(matrix, x, weight, bias, wanted, seed):
+    return layer_gradients(matrix, x, weight, bias, wanted, seed)
 
 
-@points("hw1.6", 2, "its gradients for an x with more axes, or only one", count=3,
+@points("hw1.6", 2, "its gradients for an x with more axes, or only one", count=6,
         cases=lambda draw: layers(draw, [(2, 5), (2, 1, 3), ()]))  # fmt: skip
-def test_linear_axes(matrix, x, weight, bias, seed):
-    return layer_gradients(matrix, x, weight, bias, seed)
+def test_linear_axes(matrix, x, weight, bias, wanted, seed):
+    return layer_gradients(matrix, x, weight, bias, wanted, seed)
 
 
 @points("hw1.6", 1, "its gradients without a bias", cases=lambda draw: layers(draw, [(3,), (2, 3)]), count=2)
-def test_linear_without_bias(matrix, x, weight, bias, seed):
-    return layer_gradients(matrix, x, weight, None, seed)
+def test_linear_without_bias(matrix, x, weight, bias, wanted, seed):
+    return layer_gradients(matrix, x, weight, None, wanted, seed)
 
 
 # ---- graphs for hw1.7 to hw1.9 -------------------------------------------------------------------------------------
@@ -332,14 +376,48 @@ def residual_block() -> tuple[Tensor, Tensor]:
 
 
 def web(seed: int, size: int) -> tuple[list[Tensor], Tensor]:
-    """A random expression in which what was computed is used again and again; its leaves, and its value."""
+    """A random expression in which what was computed is used again and again; its leaves, and its value.
+
+    It also uses both outputs of a node, the first one of another, and begins a difference with a constant.
+    """
     rng = np.random.default_rng(seed)
     leaves = [leaf(rng.normal(size=2)) for _ in range(3)]
     values = list(leaves)
     for _ in range(size):
         one, other = (values[rng.integers(max(0, len(values) - 5), len(values))] for _ in range(2))
         values.append([one + other, one * other, one.tanh() - other, TwoOutputs.apply(one)[1]][rng.integers(4)])
-    return leaves, sum(values[-3:], start=values[-4]).sum()
+    first, second = TwoOutputs.apply(values[-1])
+    values.append(1 - first * second.tanh())
+    values.append(TwoOutputs.apply(values[-3])[0])
+    return leaves, sum(values[-4:], start=values[-5]).sum()
+
+
+class Link(Function):
+    """A node of a graph that is put in order and not run."""
+
+
+def chain(length: int, ways: int = 1) -> Node:
+    """The top of a row of nodes, each with so many edges to the next, which may be looked through 100 times in all."""
+    node, looks = gradient_edge(leaf(1.0))[0], iter(range(100 * length))
+    for _ in range(length):
+        node, below = Link(), node
+        node.edges = Watched([(below, 0)] * ways)
+        node.edges.looks = looks
+    return node
+
+
+class Watched(tuple):
+    """Edges that notice when they are looked through over and over."""
+
+    looks: Iterator
+
+    def __iter__(self) -> Iterator:
+        if next(self.looks, None) is None:
+            raise Unusable("the edges of a node are looked through again for each way that leads there: once is enough")
+        return super().__iter__()
+
+    def __getitem__(self, place):
+        return tuple(self)[place]
 
 
 def runner(visited: list) -> object:
@@ -368,7 +446,7 @@ def started(order, *roots: Tensor, arriving=Arriving) -> Arriving:
 # ---- hw1.7: topological order --------------------------------------------------------------------------------------
 
 
-def facts(order, *roots: Tensor, leaves: list[Tensor]) -> dict:
+def facts(order, *roots: Tensor, leaves=()) -> dict:
     """What is true of every right order, and the gradients that come of it."""
     order = list(order)
     if not all(isinstance(node, Node) for node in order):
@@ -382,7 +460,7 @@ def facts(order, *roots: Tensor, leaves: list[Tensor]) -> dict:
         "nodes, by name": " ".join(sorted(node.name() for node in place)),
         "nodes before one that uses them": len(too_early),
     }
-    if len(order) == len(place):
+    if leaves and len(order) == len(place):
         walk(order, started(order, *roots), runner([]))
         answers.update({f"gradient at leaf {i} in this order": x.grad for i, x in enumerate(leaves)})
     return answers
@@ -392,12 +470,20 @@ def webs(draw: Draw) -> dict:
     return {"seed": draw.seed(), "size": draw.size(3, 20)}
 
 
-@points("hw1.7", 2, "the order of a chain", cases=[{"length": 0}, {"length": 1}, {"length": 4}])
+@points(
+    "hw1.7", 1, "the order of a chain, also when asked for again", cases=[{"length": 0}, {"length": 1}, {"length": 4}]
+)
 def test_order_of_a_chain(backprop, length):
     x = y = leaf(0.5)
     for step in range(length):
         y = y.exp() if step % 2 else y.sin()
-    return facts(backprop.topological_order([gradient_edge(y)[0]]), y, leaves=[x])
+    roots = [gradient_edge(y)[0]]
+    order = backprop.topological_order(roots)
+    return {
+        **facts(order, y, leaves=[x]),
+        "roots in the list that was given": len(roots),
+        "nodes that a second call finds": len(list(backprop.topological_order([gradient_edge(y)[0]]))),
+    }
 
 
 @points("hw1.7", 3, "the order of a residual block, docs/autograd.md's example at x = 3")
@@ -417,24 +503,48 @@ def test_order_of_several_roots(backprop, seed, size):
     leaves, value = web(seed, size)
     other = (leaves[0] * leaves[1]).sum()
     top = value * value
-    roots = [value, other, top, value]
-    return facts(backprop.topological_order(root.grad_fn for root in roots), value, other, top, leaves=leaves)
+    order = backprop.topological_order(root.grad_fn for root in (value, other, top, value))
+    nothing = backprop.topological_order([])
+    return {**facts(order, value, other, top, leaves=leaves), "nodes below no root": len(list(nothing))}
 
 
-@points("hw1.7", 2, "the order of a chain of 3000 operations", cases=[{"length": 3000}])
+@points("hw1.7", 2, "the order of a chain of 10000 operations", cases=[{"length": 10_000}])
 def test_order_of_a_long_chain(backprop, length):
-    x = y = leaf(1.0)
-    for _ in range(length):
-        y = y + 1
-    return facts(backprop.topological_order([y.grad_fn]), y, leaves=[x])
+    return facts(backprop.topological_order([chain(length)]))
+
+
+@points("hw1.7", 1, "the order of a chain that uses each operation twice, in one look at each",
+        cases=[{"length": 4}, {"length": 16}])  # fmt: skip
+def test_order_of_a_double_chain(backprop, length):
+    return facts(backprop.topological_order([chain(length, ways=2)]))
 
 
 # ---- hw1.8: what arrives -------------------------------------------------------------------------------------------
 
 
-def arrivals(draw: Draw) -> dict:
-    shape = draw.size(1, 3), draw.size(1, 4)
-    return {name: draw.normal(*shape) for name in ("first", "second", "third")}
+def arrivals(draw: Draw, shapes=((3, 4), (), (2,), (1, 2, 3))) -> dict:
+    return {name: np.asarray(draw.normal(*shapes[draw.index])) for name in ("first", "second", "third")}
+
+
+def arrivals_of_one_row(draw: Draw) -> dict:
+    return {**arrivals(draw, [(3, 4), (2, 3), (3, 2)]), "kind": ("shown", "overlapping", "frozen")[draw.index]}
+
+
+def row_shown(row: np.ndarray, shape: tuple, kind: str) -> np.ndarray:
+    """``row`` repeated without memory of its own, or an array that may not be written into."""
+    if kind == "overlapping":
+        return np.ndarray(shape, row.dtype, row.copy(), strides=(0, row.strides[-1]))
+    view = np.broadcast_to(row.copy(), shape)
+    if kind == "frozen":
+        view = view.copy()
+        view.flags.writeable = False
+    return view
+
+
+def taken(arriving, node) -> list | None:
+    """The sums at ``node``. Of single numbers a sum may be one of NumPy's numbers."""
+    sums = arriving.take(node)
+    return sums and [None if each is None else np.asarray(each) for each in sums]
 
 
 def three_nodes() -> list:
@@ -452,7 +562,16 @@ def test_arriving_sum(backprop, first, second, third):
     arriving.add(other, 0, second, False)
     arriving.add(one, 0, second, False)
     arriving.add(one, 0, third, False)
-    return {"three arrivals": arriving.take(one), "one arrival": arriving.take(other)}
+    twice = backprop.Arriving(order)
+    twice.add(one, 0, first, False)
+    twice.add(one, 0, first, False)  # x + x passes on one array to x and to x
+    twice.add(other, 0, np.zeros_like(first), False)
+    return {
+        "three arrivals": taken(arriving, one),
+        "one arrival": taken(arriving, other),
+        "an array that arrives twice": taken(twice, one),
+        "zeros": taken(twice, other),
+    }
 
 
 @points("hw1.8", 2, "the sums at a node with two outputs", cases=arrivals, count=4)
@@ -463,30 +582,52 @@ def test_arriving_outputs(backprop, first, second, third):
     arriving.add(pair, 0, second, False)
     arriving.add(pair, 1, third, False)
     half.add(pair, 1, third, False)
-    return {"both outputs": arriving.take(pair), "only the second": half.take(pair)}
+    return {"both outputs": taken(arriving, pair), "only the second": taken(half, pair)}
 
 
 @points("hw1.8", 1, "that only fresh arrays are written into, if any", cases=arrivals, count=4)
 def test_arriving_shared(backprop, first, second, third):
-    one, other, _ = order = three_nodes()
-    arriving = backprop.Arriving(order)
+    one, other, pair = order = three_nodes()
+    arriving, more = backprop.Arriving(order), backprop.Arriving(order)
     arriving.add(one, 0, first.copy(), True)
     arriving.add(one, 0, second.copy(), True)
     arriving.add(one, 0, third, False)
     arriving.add(other, 0, first, False)
     arriving.add(other, 0, second.copy(), True)
-    return {"fresh, fresh, shared": arriving.take(one), "shared, fresh": arriving.take(other)}
+    arriving.add(pair, 0, first.copy(), True)
+    arriving.add(pair, 1, second, False)
+    arriving.add(pair, 1, third, False)
+    more.add(one, 0, np.broadcast_to(first, first.shape), False)  # a view that may not be written into
+    more.add(one, 0, second, False)
+    more.add(other, 0, third, False)
+    alone = taken(more, other)
+    lent = more.was_fresh and any(np.shares_memory(array, third) for array in alone or ())
+    return {
+        "fresh, fresh, shared": taken(arriving, one),
+        "shared, fresh": taken(arriving, other),
+        "fresh at one output, shared at the other": taken(arriving, pair),
+        "a shared view, shared": taken(more, one),
+        "one array, shared": alone,
+        "that one, called fresh": lent,
+    }
 
 
-@points("hw1.8", 1, "that a view which shows one row many times is not written into", cases=arrivals, count=4)
-def test_arriving_views(backprop, first, second, third):
-    one, other, _ = order = three_nodes()
+@points("hw1.8", 1, "that views which show one row many times, and frozen arrays, are not written into",
+        cases=arrivals_of_one_row, count=3)  # fmt: skip
+def test_arriving_views(backprop, first, second, third, kind):
+    one, other, pair = order = three_nodes()
     arriving = backprop.Arriving(order)
-    arriving.add(one, 0, np.broadcast_to(first[:1].copy(), first.shape), True)
+    arriving.add(pair, 0, third, False)
+    arriving.add(pair, 0, row_shown(first[:1], first.shape, kind), True)
+    arriving.add(one, 0, row_shown(first[:1], first.shape, kind), True)
     arriving.add(one, 0, second, False)
     arriving.add(other, 0, third.copy(), True)
-    arriving.add(other, 0, np.broadcast_to(first[:1].copy(), first.shape), True)
-    return {"a view, then an array": arriving.take(one), "an array, then a view": arriving.take(other)}
+    arriving.add(other, 0, row_shown(first[:1], first.shape, kind), True)
+    return {
+        "shared, such a view": taken(arriving, pair),
+        "such a view, shared": taken(arriving, one),
+        "fresh, such a view": taken(arriving, other),
+    }
 
 
 @points("hw1.8", 1, "that a node outside the order is passed over", cases=arrivals, count=2)
@@ -497,8 +638,8 @@ def test_arriving_elsewhere(backprop, first, second, third):
     arriving.add(stranger, 0, second, False)
     arriving.add(stranger, 0, third, False)
     return {
-        "inside": arriving.take(one),
-        "nothing arrived": arriving.take(other),
+        "inside": taken(arriving, one),
+        "nothing arrived": taken(arriving, other),
         "asking for what is outside": raises(arriving.take, stranger),
     }
 
@@ -528,7 +669,8 @@ def test_walk_residual_block(backprop):
 def test_walk_web(backprop, seed, size):
     leaves, value = web(seed, size)
     first, second = TwoOutputs.apply(leaves[0])
-    total = (first * second).sum() + value
+    only, _ = TwoOutputs.apply(leaves[1])
+    total = (first * second * only).sum() + value
     return walked(backprop, [total], [total], leaves)
 
 
@@ -565,4 +707,4 @@ def test_walk_network(backprop, x, inner, square, bias):
     loss = (hidden * hidden).mean()
     order = topological_order([loss.grad_fn])
     backprop.walk(order, started(order, loss), runner([]))
-    return {f"gradient at {name}": value.grad for name, value in leaves.items()}
+    return {**{f"gradient at {name}": x.grad for name, x in leaves.items()}, "nodes left in the order": len(order)}

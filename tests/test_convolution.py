@@ -12,6 +12,7 @@ from minicnn.ops.geometry import pooling_output_size
 # kernel, stride, dilation: (along height, along width); padding: (above, below, left, right)
 PLAIN = {"kernel": (2, 3), "stride": (1, 1), "padding": (0, 0, 0, 0), "dilation": (1, 1)}
 POINT = {**PLAIN, "kernel": (1, 1)}
+POINT_STRIDED = {**POINT, "stride": (2, 3)}  # as in ResNet's shortcuts
 STRIDED = [
     {**PLAIN, "stride": (2, 1)},
     {**PLAIN, "kernel": (3, 2), "stride": (1, 3)},
@@ -27,12 +28,20 @@ PADDED = [
     {**PLAIN, "padding": (0, 0, 2, 2)},
     {**PLAIN, "kernel": (3, 2), "padding": (1, 0, 0, 2), "stride": (2, 2)},
 ]
-GROUPS = [(1, 2, 4), (2, 4, 6), (2, 6, 4), (3, 3, 3)]  # groups, channels, filters; the last is depthwise
+# all that an axis has is its own here
+EVERYTHING = {"kernel": (3, 2), "stride": (2, 3), "padding": (1, 2, 0, 3), "dilation": (2, 3)}
+GEOMETRIES = [*STRIDED, *DILATED, *PADDED, POINT_STRIDED, EVERYTHING]
+GROUPS = [(1, 2, 4), (2, 4, 6), (2, 6, 4), (3, 3, 3), (3, 3, 6)]  # groups, channels, filters; depthwise at the end
 
 
 def window(kernel, stride, padding, dilation) -> Window:
     above, below, left, right = padding
     return Window(kernel, stride, ((above, below), (left, right)), dilation)
+
+
+def twice(name: str, function, x, *rest) -> dict:
+    """The answers for x and for -x: a later call neither changes what came of the first nor gets it again."""
+    return {name: function(x, *rest), f"{name}, in a later call": function(-x, *rest)}
 
 
 def some(draw: Draw) -> int:
@@ -46,19 +55,13 @@ def image_case(draw: Draw, geometry: dict) -> dict:
 
 
 def plain_images(draw: Draw) -> dict:
-    return image_case(draw, POINT if draw.index == 0 else PLAIN)
-
-
-def strided_images(draw: Draw) -> dict:
-    return image_case(draw, STRIDED[draw.index % 3])
-
-
-def dilated_images(draw: Draw) -> dict:
-    return image_case(draw, DILATED[draw.index % 3])
+    """The last ones are integers."""
+    case = image_case(draw, POINT if draw.index == 0 else PLAIN)
+    return case if draw.index < 3 else {**case, "x": draw.integers(-9, 9, *case["x"].shape)}
 
 
 def padded_images(draw: Draw) -> dict:
-    return image_case(draw, PADDED[draw.index % 3])
+    return image_case(draw, [*PADDED, EVERYTHING][draw.index])
 
 
 # ---- hw2.1: taps ---------------------------------------------------------------------------------------------------
@@ -68,7 +71,7 @@ def seen_by_taps(conv, kernel, stride, dilation, out_size):
     """The pixels that each tap sees, as numbers of an image that is large enough."""
     height, width = (dilation[i] * (kernel[i] - 1) + stride[i] * (out_size[i] - 1) + 3 for i in (0, 1))
     pixels = np.arange(height * width).reshape(height, width)
-    found = list(conv.taps(window(kernel, stride, (0, 0, 0, 0), dilation), out_size))
+    found = list(conv.taps(window(kernel, stride, (1, 2, 3, 1), dilation), out_size))
     return {
         "taps": np.array([(i, j) for i, j, _ in found]),
         "pixels seen": [pixels[rows, columns] for _, _, (rows, columns) in found],
@@ -90,7 +93,8 @@ def test_taps_stride(conv, kernel, stride, dilation, out_size):
     return seen_by_taps(conv, kernel, stride, dilation, out_size)
 
 
-@points("hw2.1", 2, "what they see with a dilation", cases=lambda draw: tap_case(draw, DILATED[draw.index]), count=3)
+@points("hw2.1", 2, "what they see with a dilation", count=4,
+        cases=lambda draw: tap_case(draw, [*DILATED, EVERYTHING][draw.index]))  # fmt: skip
 def test_taps_dilation(conv, kernel, stride, dilation, out_size):
     return seen_by_taps(conv, kernel, stride, dilation, out_size)
 
@@ -100,11 +104,11 @@ def test_taps_dilation(conv, kernel, stride, dilation, out_size):
 
 @points("hw2.2", 4, "the columns of plain windows, rows and columns in order", cases=plain_images, count=4)
 def test_im2col(conv, x, kernel, stride, padding, dilation):
-    return {"columns": conv.im2col(x, window(kernel, stride, padding, dilation))}
+    return twice("columns", conv.im2col, x, window(kernel, stride, padding, dilation))
 
 
-@points("hw2.2", 3, "the columns with stride and dilation", count=6,
-        cases=lambda draw: image_case(draw, [*STRIDED, *DILATED][draw.index]))  # fmt: skip
+@points("hw2.2", 3, "the columns with stride and dilation", count=7,
+        cases=lambda draw: image_case(draw, [*STRIDED, *DILATED, POINT_STRIDED][draw.index]))  # fmt: skip
 def test_im2col_stride_and_dilation(conv, x, kernel, stride, padding, dilation):
     return {"columns": conv.im2col(x, window(kernel, stride, padding, dilation))}
 
@@ -130,20 +134,22 @@ def apart(draw: Draw) -> dict:
 
 
 def overlapping(draw: Draw) -> dict:
-    return column_case(draw, PLAIN)
+    """The last ones are integers."""
+    case = column_case(draw, PLAIN)
+    return case if draw.index < 2 else {**case, "columns": draw.integers(-9, 9, *case["columns"].shape)}
 
 
 def spread(draw: Draw) -> dict:
-    return column_case(draw, [*STRIDED, *DILATED][draw.index])
+    return column_case(draw, [*STRIDED, *DILATED, POINT_STRIDED][draw.index])
 
 
 def padded_columns(draw: Draw) -> dict:
-    return column_case(draw, PADDED[draw.index % 3])
+    return column_case(draw, [*PADDED, EVERYTHING][draw.index])
 
 
 @points("hw2.3", 3, "the image, where windows do not overlap", cases=apart, count=3)
 def test_col2im(conv, columns, x_shape, kernel, stride, padding, dilation):
-    return {"image": conv.col2im(columns, x_shape, window(kernel, stride, padding, dilation))}
+    return twice("image", conv.col2im, columns, x_shape, window(kernel, stride, padding, dilation))
 
 
 @points("hw2.3", 3, "the sum over windows that overlap", cases=overlapping, count=3)
@@ -151,7 +157,7 @@ def test_col2im_overlap(conv, columns, x_shape, kernel, stride, padding, dilatio
     return {"image": conv.col2im(columns, x_shape, window(kernel, stride, padding, dilation))}
 
 
-@points("hw2.3", 3, "the image with stride and dilation, some pixels unseen", cases=spread, count=6)
+@points("hw2.3", 3, "the image with stride and dilation, some pixels unseen", cases=spread, count=7)
 def test_col2im_stride_and_dilation(conv, columns, x_shape, kernel, stride, padding, dilation):
     return {"image": conv.col2im(columns, x_shape, window(kernel, stride, padding, dilation))}
 
@@ -180,25 +186,25 @@ def plain_convolutions(draw: Draw) -> dict:
 
 
 def any_convolutions(draw: Draw) -> dict:
-    return conv_case(draw, [*STRIDED, *DILATED, *PADDED][draw.index], 1, draw.integer(1, 3), draw.integer(2, 4))
+    return conv_case(draw, GEOMETRIES[draw.index], 1, draw.integer(1, 3), draw.integer(2, 4))
 
 
 def grouped_convolutions(draw: Draw) -> dict:
-    return conv_case(draw, [PLAIN, PADDED[2], DILATED[0], PLAIN][draw.index], *GROUPS[draw.index])
+    return conv_case(draw, [PLAIN, PADDED[2], DILATED[0], STRIDED[0], EVERYTHING][draw.index], *GROUPS[draw.index])
 
 
 def forward(conv, x, weight, kernel, stride, padding, dilation, groups):
-    return {"output": conv.conv2d(x, weight, window(kernel, stride, padding, dilation), groups)}
+    return twice("output", conv.conv2d, x, weight, window(kernel, stride, padding, dilation), groups)
 
 
 def input_gradient(conv, x, weight, dy, kernel, stride, padding, dilation, groups):
     sliding = window(kernel, stride, padding, dilation)
-    return {"gradient at x": conv.conv2d_input_grad(dy, weight, x.shape, sliding, groups)}
+    return twice("gradient at x", conv.conv2d_input_grad, dy, weight, x.shape, sliding, groups)
 
 
 def weight_gradient(conv, x, weight, dy, kernel, stride, padding, dilation, groups):
     sliding = window(kernel, stride, padding, dilation)
-    return {"gradient at weight": conv.conv2d_weight_grad(dy, x, weight.shape, sliding, groups)}
+    return twice("gradient at weight", conv.conv2d_weight_grad, dy, x, weight.shape, sliding, groups)
 
 
 @points("hw2.4", 4, "the output of a plain convolution", cases=plain_convolutions, count=5)
@@ -206,12 +212,12 @@ def test_conv2d(conv, x, weight, dy, kernel, stride, padding, dilation, groups):
     return forward(conv, x, weight, kernel, stride, padding, dilation, groups)
 
 
-@points("hw2.4", 4, "the output with stride, dilation and padding", cases=any_convolutions, count=9)
+@points("hw2.4", 4, "the output with stride, dilation and padding", cases=any_convolutions, count=11)
 def test_conv2d_geometry(conv, x, weight, dy, kernel, stride, padding, dilation, groups):
     return forward(conv, x, weight, kernel, stride, padding, dilation, groups)
 
 
-@points("hw2.4", 4, "the output with groups", cases=grouped_convolutions, count=4)
+@points("hw2.4", 4, "the output with groups", cases=grouped_convolutions, count=5)
 def test_conv2d_groups(conv, x, weight, dy, kernel, stride, padding, dilation, groups):
     return forward(conv, x, weight, kernel, stride, padding, dilation, groups)
 
@@ -221,12 +227,12 @@ def test_conv2d_input_grad(conv, x, weight, dy, kernel, stride, padding, dilatio
     return input_gradient(conv, x, weight, dy, kernel, stride, padding, dilation, groups)
 
 
-@points("hw2.5", 3, "the gradient at x with stride, dilation and padding", cases=any_convolutions, count=9)
+@points("hw2.5", 3, "the gradient at x with stride, dilation and padding", cases=any_convolutions, count=11)
 def test_conv2d_input_grad_geometry(conv, x, weight, dy, kernel, stride, padding, dilation, groups):
     return input_gradient(conv, x, weight, dy, kernel, stride, padding, dilation, groups)
 
 
-@points("hw2.5", 2, "the gradient at x with groups", cases=grouped_convolutions, count=4)
+@points("hw2.5", 2, "the gradient at x with groups", cases=grouped_convolutions, count=5)
 def test_conv2d_input_grad_groups(conv, x, weight, dy, kernel, stride, padding, dilation, groups):
     return input_gradient(conv, x, weight, dy, kernel, stride, padding, dilation, groups)
 
@@ -236,12 +242,12 @@ def test_conv2d_weight_grad(conv, x, weight, dy, kernel, stride, padding, dilati
     return weight_gradient(conv, x, weight, dy, kernel, stride, padding, dilation, groups)
 
 
-@points("hw2.6", 3, "the gradient at weight with stride, dilation and padding", cases=any_convolutions, count=9)
+@points("hw2.6", 3, "the gradient at weight with stride, dilation and padding", cases=any_convolutions, count=11)
 def test_conv2d_weight_grad_geometry(conv, x, weight, dy, kernel, stride, padding, dilation, groups):
     return weight_gradient(conv, x, weight, dy, kernel, stride, padding, dilation, groups)
 
 
-@points("hw2.6", 2, "the gradient at weight with groups", cases=grouped_convolutions, count=4)
+@points("hw2.6", 2, "the gradient at weight with groups", cases=grouped_convolutions, count=5)
 def test_conv2d_weight_grad_groups(conv, x, weight, dy, kernel, stride, padding, dilation, groups):
     return weight_gradient(conv, x, weight, dy, kernel, stride, padding, dilation, groups)
 
@@ -260,26 +266,43 @@ def pooled_images(draw: Draw) -> dict:
 
 
 def negative_images(draw: Draw) -> dict:
+    """In the last two cases so large that no sentinel but minus infinity is below them."""
     geometry = [{"padding": (1, 1, 1, 1)}, {"padding": (1, 1, 0, 0)}, {"padding": (0, 0, 1, 1)}][draw.index % 3]
     x = draw.distinct(some(draw), some(draw), 5, 6)
-    return pool_case(draw, x - x.max() - 1, {**PLAIN, "kernel": (3, 3), "stride": (2, 1), **geometry})
+    x = (x - x.max() - 1) * x.dtype.type(1 if draw.index < 2 else 1e30)
+    return pool_case(draw, x, {**PLAIN, "kernel": (3, 3), "stride": (2, 1), **geometry})
 
 
 def images_with_ties(draw: Draw) -> dict:
+    """The last ones are minus infinity nearly everywhere, and infinity here and there."""
     x = draw.integers(-1, 1, some(draw), some(draw), 5, 6).astype(draw.dtype)
-    return pool_case(draw, x, [PLAIN, {**PLAIN, "stride": (2, 2)}][draw.index % 2])
+    if draw.index >= 2:
+        chance = draw.uniform(0, 1, *x.shape)
+        x[chance < 0.8] = -np.inf
+        x[chance > 0.9] = np.inf
+    padded = {"kernel": (3, 2), "stride": (2, 1), "padding": (1, 1, 1, 0)}
+    return pool_case(draw, x, {**PLAIN, **[{}, {"stride": (2, 2)}, padded, padded][draw.index]})
+
+
+# The windows of the last two hang over the lower and right edge.
+HARD_WINDOWS = [
+    {"dilation": (3, 2), "stride": (1, 2)},
+    {"kernel": (3, 2), "dilation": (2, 3), "padding": (1, 1, 1, 1), "stride": (1, 2)},
+    {"kernel": (3, 2), "stride": (2, 2)},
+    {"kernel": (3, 2), "dilation": (2, 3), "padding": (2, 1, 1, 0), "stride": (3, 2)},
+]
 
 
 def hard_windows(draw: Draw) -> dict:
     x = draw.distinct(some(draw), some(draw), 6, 7)
-    if draw.index % 2:  # the last windows hang over the lower and right edge
-        return pool_case(draw, x, {**PLAIN, "kernel": (3, 2), "stride": (2, 2)}, ceil_mode=True)
-    return pool_case(draw, x, {**PLAIN, "dilation": (3, 2), "stride": (1, 2)})
+    return pool_case(draw, x, {**PLAIN, **HARD_WINDOWS[draw.index]}, ceil_mode=draw.index >= 2)
 
 
 def images_with_nan(draw: Draw) -> dict:
+    """One NaN in each image and channel: of several it is not said which one wins."""
     case = pooled_images(draw)
-    case["x"][:, :, draw.integer(0, 2), draw.integer(0, 2)] = np.nan
+    for plane in case["x"].reshape(-1, *case["x"].shape[2:]):
+        plane[draw.integer(0, 3), draw.integer(0, 3)] = np.nan
     return case
 
 
@@ -290,7 +313,8 @@ def pooled(pooling, x, kernel, stride, padding, dilation, out_size):
 
 @points("hw2.7", 3, "the maxima", cases=pooled_images, count=6)
 def test_max_pool2d(pooling, x, kernel, stride, padding, dilation, out_size):
-    return {"maxima": pooled(pooling, x, kernel, stride, padding, dilation, out_size)["maxima"]}
+    arguments = kernel, stride, padding, dilation, out_size
+    return twice("maxima", lambda x: pooled(pooling, x, *arguments)["maxima"], x)
 
 
 @points("hw2.7", 2, "the positions of the maxima", cases=pooled_images, count=6)
@@ -313,7 +337,7 @@ def test_max_pool2d_dilation_and_edge(pooling, x, kernel, stride, padding, dilat
     return pooled(pooling, x, kernel, stride, padding, dilation, out_size)
 
 
-@points("hw2.7", 1, "a NaN wins over everything", cases=images_with_nan, count=3)
+@points("hw2.7", 1, "a NaN wins over everything", cases=images_with_nan, count=4)
 def test_max_pool2d_nan(pooling, x, kernel, stride, padding, dilation, out_size):
     return pooled(pooling, x, kernel, stride, padding, dilation, out_size)
 
@@ -333,7 +357,7 @@ def shared_winners(draw: Draw) -> dict:
 
 @points("hw2.8", 3, "the gradient, where each pixel won once at most", cases=winners_apart, count=4)
 def test_max_pool2d_grad(pooling, dy, indices, x_shape):
-    return {"gradient at x": pooling.max_pool2d_grad(dy, indices, x_shape)}
+    return twice("gradient at x", pooling.max_pool2d_grad, dy, indices, x_shape)
 
 
 @points("hw2.8", 3, "the sum over all windows that a pixel won", cases=shared_winners, count=4)
@@ -345,18 +369,24 @@ def test_max_pool2d_grad_overlap(pooling, dy, indices, x_shape):
 
 
 def batch_case(draw: Draw) -> dict:
-    """(N, C, H, W), batch 1 first; every channel has its own mean and deviation. eps is large enough to be missed."""
-    channels = draw.integer(2, 4)
+    """(N, C, H, W), batch 1 first; every channel has its own mean and deviation. eps is large enough to be missed.
+
+    Then one channel alone, one that is constant, and last, in float64, values far from zero.
+    """
+    channels = 1 if draw.index == 2 else draw.integer(2, 4)
     x = draw.normal(some(draw), channels, draw.integer(2, 4), draw.integer(3, 5))
-    x = draw.uniform(-3, 3, channels, 1, 1) + x * draw.uniform(0.3, 3, channels, 1, 1)
+    mean = 1e5 * draw.uniform(1, 3, channels, 1, 1) if draw.index == 4 else draw.uniform(-3, 3, channels, 1, 1)
+    x = mean + x * draw.uniform(0.3, 3, channels, 1, 1)
+    if draw.index == 3:
+        x[:, 0] = 0.5
     parameters = {"weight": draw.normal(channels), "bias": draw.normal(channels)}
     return {"x": x, **parameters, "eps": draw.choice([1e-2, 0.1])}
 
 
 def flat_batch_case(draw: Draw) -> dict:
-    """(N, C) and (N, C, L), without weight, bias or both."""
-    channels = draw.integer(2, 4)
-    shape = (draw.integer(3, 5), channels) if draw.index % 2 == 0 else (draw.integer(2, 3), channels, 4)
+    """(N, C), (N, C, L) and (N, C, D, H, W), without weight, bias or both."""
+    n, channels = draw.integer(3, 5), draw.integer(2, 4)
+    shape = [(n, channels), (n, channels, 4), (n, channels), (n, channels, 2, 1, 3)][draw.index]
     return {
         "x": 2 + draw.normal(*shape),
         "weight": draw.normal(channels) if draw.index == 1 else None,
@@ -367,7 +397,7 @@ def flat_batch_case(draw: Draw) -> dict:
 
 @points("hw2.9", 3, "the normalised output", cases=batch_case, count=5)
 def test_batch_norm(norm, x, weight, bias, eps):
-    return {"output": norm.batch_norm(x, weight, bias, eps)[0]}
+    return twice("output", lambda x: norm.batch_norm(x, weight, bias, eps)[0], x)
 
 
 @points("hw2.9", 2, "the statistics that it returns", cases=batch_case, count=5)
@@ -376,7 +406,7 @@ def test_batch_norm_statistics(norm, x, weight, bias, eps):
     return {"mean": mean, "variance": variance, "1 / sqrt(variance + eps)": inv_std}
 
 
-@points("hw2.9", 2, "inputs (N, C) and (N, C, L), without weight or bias", cases=flat_batch_case, count=4)
+@points("hw2.9", 2, "inputs (N, C), (N, C, L), (N, C, D, H, W), without weight or bias", cases=flat_batch_case, count=4)
 def test_batch_norm_shapes(norm, x, weight, bias, eps):
     y, mean, variance, inv_std = norm.batch_norm(x, weight, bias, eps)
     return {"output": y, "mean": mean, "variance": variance, "1 / sqrt(variance + eps)": inv_std}
@@ -390,7 +420,7 @@ def running_case(draw: Draw) -> dict:
         "variance": draw.uniform(0.5, 2, channels),
         "batch_variance": draw.uniform(0.5, 2, channels),
         "count": draw.integer(2, 6),
-        "momentum": draw.choice([0.1, 0.3]),
+        "momentum": [0.1, 0.3, 1, 0, 0.25][draw.index],
     }
 
 
@@ -420,22 +450,23 @@ def with_cotangent(draw: Draw, case: dict) -> dict:
     return {"dy": dy, "x": x, "weight": case["weight"], **statistics}
 
 
-@points("hw2.10", 2, "the gradient at bias", cases=batch_grad_case, count=4)
+@points("hw2.10", 2, "the gradient at bias", cases=batch_grad_case, count=5)
 def test_batch_norm_bias_grad(norm, dy, x, weight, mean, inv_std):
     return {"gradient at bias": norm.batch_norm_grad(dy, x, weight, mean, inv_std)[2]}
 
 
-@points("hw2.10", 3, "the gradient at weight", cases=batch_grad_case, count=4)
+@points("hw2.10", 3, "the gradient at weight", cases=batch_grad_case, count=5)
 def test_batch_norm_weight_grad(norm, dy, x, weight, mean, inv_std):
     return {"gradient at weight": norm.batch_norm_grad(dy, x, weight, mean, inv_std)[1]}
 
 
 @points("hw2.10", 5, "the gradient at x", cases=batch_grad_case, count=5)
 def test_batch_norm_input_grad(norm, dy, x, weight, mean, inv_std):
-    return {"gradient at x": norm.batch_norm_grad(dy, x, weight, mean, inv_std)[0]}
+    return twice("gradient at x", lambda dy: norm.batch_norm_grad(dy, x, weight, mean, inv_std)[0], dy)
 
 
-@points("hw2.10", 2, "the gradient at x (N, C) and (N, C, L), weight None", count=4, cases=flat_batch_grad_case)
+@points("hw2.10", 2, "the gradient at x with two, three or five axes, weight None", count=4,
+        cases=flat_batch_grad_case)  # fmt: skip
 def test_batch_norm_grad_shapes(norm, dy, x, weight, mean, inv_std):
     return {"gradient at x": norm.batch_norm_grad(dy, x, weight, mean, inv_std)[0]}
 
@@ -453,14 +484,21 @@ def test_fan(scale, shape):
 
 @points("hw2.11", 2, "the deviation in front of a ReLU", cases=[{"shape": shape} for shape in SHAPES])
 def test_kaiming_std(scale, shape):
-    return {"standard deviation": scale.kaiming_std(shape, nonlinearity="relu")}
+    return {
+        "standard deviation": scale.kaiming_std(shape, nonlinearity="relu"),
+        "with nothing but the shape given": scale.kaiming_std(shape),
+    }
 
 
 OPTIONS = [
     {"shape": (4, 2, 3, 3), "a": 0.0, "mode": "fan_out", "nonlinearity": "relu"},
     {"shape": (4, 2, 3, 3), "a": 0.5, "mode": "fan_in", "nonlinearity": "leaky_relu"},
     {"shape": (5, 3), "a": 0.0, "mode": "fan_in", "nonlinearity": "tanh"},
+    {"shape": (5, 3, 2), "a": 2, "mode": "fan_out", "nonlinearity": "leaky_relu"},
+    {"shape": (5, 3), "a": 0, "mode": "fan_in", "nonlinearity": "leaky_relu"},
     {"shape": (5, 0), "a": 0.0, "mode": "fan_in", "nonlinearity": "linear"},
+    {"shape": (0, 4), "a": 0.0, "mode": "fan_out", "nonlinearity": "relu"},
+    {"shape": (5, 0, 3, 2), "a": 0.0, "mode": "fan_in", "nonlinearity": "selu"},
 ]
 
 
@@ -469,9 +507,12 @@ def test_kaiming_std_options(scale, shape, a, mode, nonlinearity):
     return {"standard deviation": scale.kaiming_std(shape, a, mode, nonlinearity)}
 
 
-@points("hw2.11", 1, "refuses a vector, and a mode that is none")
+@points("hw2.11", 1, "refuses a vector, a number, a mode and a nonlinearity that are none")
 def test_scale_refuses(scale):
     return {
         "a weight with one dimension": raises(scale.fan_in_and_fan_out, (4,)),
+        "a weight without dimensions": raises(scale.fan_in_and_fan_out, ()),
+        "the deviation of a weight with one dimension": raises(scale.kaiming_std, (4,)),
         "mode 'fan_avg'": raises(scale.kaiming_std, (4, 3), 0, "fan_avg"),
+        "nonlinearity 'swoosh'": raises(scale.kaiming_std, (4, 3), 0, "fan_in", "swoosh"),
     }

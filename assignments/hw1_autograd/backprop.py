@@ -20,11 +20,13 @@ def topological_order(roots: Iterable[Node]) -> list[Node]:
     """Every node that ``roots`` depend on, each one after all nodes that use its outputs.
 
     In another order a node could run before all of its cotangents have arrived, and pass on a gradient that is too
-    small (``docs/autograd.md`` shows a case in numbers). A chain of ten thousand operations is fine.
+    small (``docs/autograd.md`` shows a case in numbers). A chain of ten thousand operations is fine, and however many
+    ways lead to a node, what is below it is looked at once.
 
     Args:
         roots: where the walk begins; one of them may depend on another, and one may be given twice. The nodes below a
-            node are those in its ``edges``, a sequence of (node, which of its outputs) or ``None``.
+            node are those in its ``edges``, a sequence of (node, which of its outputs) or ``None``. Neither the nodes
+            nor a list of roots are changed.
 
     Returns:
         the roots and all nodes below them, each once.
@@ -37,7 +39,7 @@ class Arriving:
 
     def __init__(self, order: Sequence[Node]) -> None:
         self._sums: dict[Node, dict[int, Any]] = {node: {} for node in order}
-        self._fresh: set[Edge] = set()
+        self._fresh: set[Edge] = set()  # the sums in memory that nobody else holds, which may be written into
         self.was_fresh = False
 
     def add(self, node: Node, index: int, gradient: Any, fresh: bool) -> None:
@@ -45,8 +47,9 @@ class Arriving:
 
         Args:
             node: one that is not in the order of this walk is not on the way to a wanted gradient: nothing is kept.
-            gradient: an array of the output's shape.
-            fresh: whether nobody else holds the memory of ``gradient``. If somebody does, it is never written into.
+            gradient: an array of the output's shape; the sum has its dtype.
+            fresh: whether nobody else holds the memory of ``gradient``. If somebody does, it is never written into, and
+                nor is an array that ``is_writable`` says no of.
         """
         # self._sums[node][index] is the sum so far, if there is one; take() below shows how it is read.
         # An array that is not fresh is somebody else's: add into a new one.
@@ -85,7 +88,7 @@ def walk(order: Sequence[Node], arriving: Arriving, run: Run) -> None:
     """Run the nodes in turn, each once, with all that has arrived at it, and carry on what it passes on.
 
     Args:
-        order: the nodes, each one after all nodes that use its outputs.
+        order: the nodes, each one after all nodes that use its outputs. It is not changed.
         arriving: holds the cotangents that the walk begins with, and collects those that the nodes pass on.
         run: what happens at a node. A node that nothing has arrived at is not run.
     """

@@ -25,7 +25,7 @@ def unbroadcast(gradient: Any, shape: tuple[int, ...]) -> Any:
         shape: the shape before, ``()`` for a single number.
 
     Returns:
-        an array of shape ``shape``.
+        an array of shape ``shape``, dtype of gradient; 0 where nothing was used, in an empty batch (1 -> 0).
     """
     # NumPy lines shapes up at their right ends. Which axes are new, and which were stretched from length 1?
     raise NotImplementedError("hw1.1 unbroadcast: not written yet, see assignments/hw1_autograd/README.md")

@@ -14,8 +14,9 @@ from minicnn.tensor import Tensor
 class Mul(Function):
     """c = a * b, elementwise.
 
-    ``a`` and ``b`` are arrays whose shapes broadcast, or one of them is a Python number. ``dc`` has the shape of ``c``;
-    the gradients have the shapes of ``a`` and ``b``. Where none is wanted (``ctx.needs_input_grad``) ``None`` will do.
+    ``a`` and ``b`` are arrays whose shapes broadcast, or one of them is a Python number, which leaves the dtype of the
+    other as it is. ``dc`` has the shape of ``c``; backward returns a tuple of gradients in the shapes of ``a`` and
+    ``b``. Where none is wanted (``ctx.needs_input_grad``) ``None`` will do.
     """
 
     @staticmethod

@@ -83,7 +83,7 @@ def conv2d(x: np.ndarray, weight: np.ndarray, window: Window, groups: int = 1) -
         window: kernel size (kH, kW), stride, padding and dilation.
 
     Returns:
-        (N, K, oH, oW).
+        (N, K, oH, oW), dtype of x.
     """
     # columns  (G, C/G * kH * kW, N * L)
     # filters  (G, K/G, C/G * kH * kW)
@@ -103,7 +103,7 @@ def conv2d_input_grad(
         window, groups: what ``conv2d`` was given.
 
     Returns:
-        (N, C, H, W).
+        (N, C, H, W), dtype of dy.
     """
     raise NotImplementedError("hw2.5 conv2d_input_grad: not written yet, see assignments/hw2_convolution/README.md")
 
@@ -120,6 +120,6 @@ def conv2d_weight_grad(
         window, groups: what ``conv2d`` was given.
 
     Returns:
-        ``weight_shape``.
+        ``weight_shape``, dtype of dy.
     """
     raise NotImplementedError("hw2.6 conv2d_weight_grad: not written yet, see assignments/hw2_convolution/README.md")

@@ -13,7 +13,8 @@ from minicnn.backend.reference.conv import taps
 def max_pool2d(x: np.ndarray, window: Window, out_size: Pair) -> tuple[np.ndarray, np.ndarray]:
     """The largest pixel of each window, and where it was.
 
-    Of equal pixels the first in reading order wins; NaN wins over everything; padding never wins.
+    Of equal pixels the first in reading order wins, also where all are minus infinity; NaN wins over everything;
+    padding never wins.
 
     Args:
         x: (N, C, H, W).
@@ -21,7 +22,7 @@ def max_pool2d(x: np.ndarray, window: Window, out_size: Pair) -> tuple[np.ndarra
         out_size: (oH, oW), also counting windows that hang over the lower or right edge (``ceil_mode``).
 
     Returns:
-        maxima (N, C, oH, oW), and their positions ``row * W + column`` in the input plane (int64).
+        maxima (N, C, oH, oW), dtype of x, and their positions ``row * W + column`` in the input plane (int64).
     """
     # Pad with a value that can never win: _pad_to_fit pads, and avg_pool2d below shows how it is used with taps.
     # Walk over the taps in reading order; remember the best pixel of each window so far, and where it was.
@@ -37,7 +38,7 @@ def max_pool2d_grad(dy: np.ndarray, indices: np.ndarray, x_shape: tuple[int, ...
         x_shape: (N, C, H, W) of the input.
 
     Returns:
-        (N, C, H, W); 0 where a pixel won nothing.
+        (N, C, H, W), dtype of dy; 0 where a pixel won nothing.
     """
     raise NotImplementedError("hw2.8 max_pool2d_grad: not written yet, see assignments/hw2_convolution/README.md")
 

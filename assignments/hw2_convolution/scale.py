@@ -60,7 +60,7 @@ def kaiming_std(shape: tuple[int, ...], a: float = 0, mode: str = "fan_in", nonl
     """The standard deviation that He et al. 2015 give a weight: the variance is gain^2 / fan.
 
     Args:
-        shape: of the weight; a fan of 0, in an empty weight, counts as 1.
+        shape: of the weight; a fan of 0, in an empty weight, counts as 1, whatever the kernel.
         a: the nonlinearity's parameter, for ``"leaky_relu"`` its slope on the negative side (0 is the plain ReLU).
         mode: ``"fan_in"`` keeps the variance of activations, ``"fan_out"`` that of gradients.
         nonlinearity: a name that ``calculate_gain`` knows.

@@ -1,4 +1,4 @@
-"""Activations: the non-linearities between the layers."""
+"""Activations: the non-linearities between the layers, elementwise on arrays of any shape, in the dtype of x."""
 
 from __future__ import annotations
 

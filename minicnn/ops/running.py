@@ -19,7 +19,7 @@ def moved(running: Any, batch: Any, momentum: float) -> Any:
         momentum: the weight of the batch, from 0 to 1.
 
     Returns:
-        (C,).
+        (C,), dtype of running.
     """
     return (1 - momentum) * running + momentum * batch
 
@@ -37,6 +37,6 @@ def moved_variance(running: Any, variance: Any, count: int, momentum: float) -> 
         momentum: the weight of the batch, from 0 to 1.
 
     Returns:
-        (C,).
+        (C,), dtype of running.
     """
     return moved(running, variance * (count / (count - 1)), momentum)

@@ -128,6 +128,28 @@ def test_gradients_of_two_leaves_never_share_memory():
     np.testing.assert_array_equal(b.grad.numpy(), [1.0, 1.0])
 
 
+class SumInNewMemory(Function):
+    """x + y, whose backward makes one array and returns it for both."""
+
+    @staticmethod
+    def forward(ctx, x, y):
+        return x + y
+
+    @staticmethod
+    def backward(ctx, cotangent):
+        gradient = 1.0 * cotangent
+        return gradient, gradient
+
+
+def test_one_new_array_returned_for_two_inputs_is_shared():
+    a, b = leaf(1.0, 2.0), leaf(3.0, 4.0)
+    x, y = a * 1.0, b * 1.0
+    early = x * 5.0  # adds to what has arrived at x while the same array waits at y
+    (SumInNewMemory.apply(x, y) + early).sum().backward()
+    np.testing.assert_array_equal(a.grad.numpy(), [6.0, 6.0])
+    np.testing.assert_array_equal(b.grad.numpy(), [1.0, 1.0])
+
+
 def test_the_given_cotangent_is_not_written_into():
     cotangent = minicnn.ones(2, dtype=minicnn.float64)
     x = leaf(1.0, 2.0)

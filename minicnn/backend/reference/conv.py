@@ -97,7 +97,7 @@ def conv2d(x: np.ndarray, weight: np.ndarray, window: Window, groups: int = 1) -
         window: kernel size (kH, kW), stride, padding and dilation.
 
     Returns:
-        (N, K, oH, oW).
+        (N, K, oH, oW), dtype of x.
     """
     n, k = x.shape[0], weight.shape[0]
     columns = _grouped(im2col(x, window), groups)
@@ -119,7 +119,7 @@ def conv2d_input_grad(
         window, groups: what ``conv2d`` was given.
 
     Returns:
-        (N, C, H, W).
+        (N, C, H, W), dtype of dy.
     """
     filters = weight.reshape(groups, weight.shape[0] // groups, -1)
     columns = filters.transpose(0, 2, 1) @ _output_rows(dy, groups)  # (G, C/G*kH*kW, N*L)
@@ -138,7 +138,7 @@ def conv2d_weight_grad(
         window, groups: what ``conv2d`` was given.
 
     Returns:
-        ``weight_shape``.
+        ``weight_shape``, dtype of dy.
     """
     columns = _grouped(im2col(x, window), groups)
     filters = _output_rows(dy, groups) @ columns.transpose(0, 2, 1)  # (G, K/G, C/G*kH*kW)

@@ -10,13 +10,16 @@ def batch_norm(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Normalise each channel with the statistics of this batch, then scale and shift.
 
+    Accurate also where a channel's mean is a hundred thousand times its deviation.
+
     Args:
         x: (N, C, ...); statistics are taken over all axes but 1, m values a channel.
         weight, bias: gamma and beta (C,), or ``None`` for 1 and 0.
         eps: added to the variance, so that a constant channel does not divide by zero.
 
     Returns:
-        y like x, and (C,) each: the mean, the variance (over m, not m - 1) and 1 / sqrt(variance + eps).
+        y like x, and (C,) each: the mean, the variance (over m, not m - 1) and 1 / sqrt(variance + eps). All have the
+        dtype of x.
     """
     axes = _all_but_channels(x)
     mean = x.mean(axis=axes)
@@ -41,7 +44,7 @@ def batch_norm_grad(
         mean, inv_std: what ``batch_norm`` returned (C,).
 
     Returns:
-        the gradients at x (like x), weight (C,) and bias (C,).
+        the gradients at x (like x), weight (C,) and bias (C,), all in the dtype of x.
     """
     # With x_hat = (x - mean) * inv_std and E for the average over a channel's m values:
     #     d_bias   = sum dy

@@ -13,7 +13,8 @@ from minicnn.backend.reference.conv import taps
 def max_pool2d(x: np.ndarray, window: Window, out_size: Pair) -> tuple[np.ndarray, np.ndarray]:
     """The largest pixel of each window, and where it was.
 
-    Of equal pixels the first in reading order wins; NaN wins over everything; padding never wins.
+    Of equal pixels the first in reading order wins, also where all are minus infinity; NaN wins over everything;
+    padding never wins.
 
     Args:
         x: (N, C, H, W).
@@ -21,7 +22,7 @@ def max_pool2d(x: np.ndarray, window: Window, out_size: Pair) -> tuple[np.ndarra
         out_size: (oH, oW), also counting windows that hang over the lower or right edge (``ceil_mode``).
 
     Returns:
-        maxima (N, C, oH, oW), and their positions ``row * W + column`` in the input plane (int64).
+        maxima (N, C, oH, oW), dtype of x, and their positions ``row * W + column`` in the input plane (int64).
     """
     width = x.shape[3]
     lowest = -np.inf if x.dtype.kind == "f" else np.iinfo(x.dtype).min
@@ -48,7 +49,7 @@ def max_pool2d_grad(dy: np.ndarray, indices: np.ndarray, x_shape: tuple[int, ...
         x_shape: (N, C, H, W) of the input.
 
     Returns:
-        (N, C, H, W); 0 where a pixel won nothing.
+        (N, C, H, W), dtype of dy; 0 where a pixel won nothing.
     """
     n, c, h, w = x_shape
     dx = np.zeros((n * c, h * w), dy.dtype)

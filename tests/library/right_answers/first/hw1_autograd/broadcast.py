@@ -24,7 +24,7 @@ def unbroadcast(gradient: Any, shape: tuple[int, ...]) -> Any:
         shape: the shape before, ``()`` for a single number.
 
     Returns:
-        an array of shape ``shape``.
+        an array of shape ``shape``, dtype of gradient; 0 where nothing was used, in an empty batch (1 -> 0).
     """
     new_axes = gradient.ndim - len(shape)
     total = np.zeros(shape, gradient.dtype)

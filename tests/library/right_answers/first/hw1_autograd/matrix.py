@@ -13,9 +13,10 @@ from minicnn.tensor import Tensor
 
 
 class MatMul(Function):
-    """C = A @ B: (..., n, m) from (..., n, k) and (..., k, m).
+    """C = A @ B: (..., n, m) from (..., n, k) and (..., k, m), in their dtype.
 
-    The matrices lie in the last two axes, and the axes before them broadcast. Each gradient has its argument's shape.
+    The matrices lie in the last two axes, and the axes before them broadcast. Each gradient has its argument's shape;
+    where none is wanted (``ctx.needs_input_grad``) ``None`` will do.
     """
 
     @staticmethod

@@ -19,10 +19,11 @@ def spread(ctx: Any, dy: Any) -> Any:
 
 
 class Sum(Function):
-    """y = the sum of x over ``axes``, sorted and not negative.
+    """y = the sum of x over ``axes``, in the dtype of x.
 
-    The axes are left out of y's shape, or with ``keepdim`` stay as axes of length 1. The gradient has the shape of x;
-    ``axes`` and ``keepdim`` get none.
+    ``axes`` is sorted, not negative, and empty only for a single number, of shape (). The axes are left out of y's
+    shape, or with ``keepdim`` stay as axes of length 1. The gradient has the shape of x; ``axes`` and ``keepdim`` get
+    none.
     """
 
     @staticmethod

@@ -92,7 +92,7 @@ def conv2d(x: np.ndarray, weight: np.ndarray, window: Window, groups: int = 1) -
         window: kernel size (kH, kW), stride, padding and dilation.
 
     Returns:
-        (N, K, oH, oW).
+        (N, K, oH, oW), dtype of x.
     """
     padded = with_border(x, window)
     filters, per_group = len(weight), weight.shape[1]
@@ -118,7 +118,7 @@ def conv2d_input_grad(
         window, groups: what ``conv2d`` was given.
 
     Returns:
-        (N, C, H, W).
+        (N, C, H, W), dtype of dy.
     """
     padded = with_border(np.zeros(x_shape, dy.dtype), window)
     filters, per_group = weight.shape[:2]
@@ -142,7 +142,7 @@ def conv2d_weight_grad(
         window, groups: what ``conv2d`` was given.
 
     Returns:
-        ``weight_shape``.
+        ``weight_shape``, dtype of dy.
     """
     padded = with_border(x, window)
     result = np.zeros(weight_shape, dy.dtype)

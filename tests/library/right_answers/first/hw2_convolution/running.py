@@ -19,7 +19,7 @@ def moved(running: Any, batch: Any, momentum: float) -> Any:
         momentum: the weight of the batch, from 0 to 1.
 
     Returns:
-        (C,).
+        (C,), dtype of running.
     """
     return running + momentum * (batch - running)
 
@@ -37,7 +37,7 @@ def moved_variance(running: Any, variance: Any, count: int, momentum: float) -> 
         momentum: the weight of the batch, from 0 to 1.
 
     Returns:
-        (C,).
+        (C,), dtype of running.
     """
     unbiased = variance * count / (count - 1)
     return running - momentum * (running - unbiased)

@@ -91,7 +91,7 @@ def conv2d(x: np.ndarray, weight: np.ndarray, window: Window, groups: int = 1) -
         window: kernel size (kH, kW), stride, padding and dilation.
 
     Returns:
-        (N, K, oH, oW).
+        (N, K, oH, oW), dtype of x.
     """
     views = _in_groups(_views(x, window), groups)
     filters = weight.reshape(groups, -1, *weight.shape[1:])
@@ -111,7 +111,7 @@ def conv2d_input_grad(
         window, groups: what ``conv2d`` was given.
 
     Returns:
-        (N, C, H, W).
+        (N, C, H, W), dtype of dy.
     """
     # A transposed convolution: spread dy out by the stride, and slide the flipped kernel over all of it.
     n, k, out_h, out_w = dy.shape
@@ -142,7 +142,7 @@ def conv2d_weight_grad(
         window, groups: what ``conv2d`` was given.
 
     Returns:
-        ``weight_shape``.
+        ``weight_shape``, dtype of dy.
     """
     views = _in_groups(_views(x, window), groups)
     cotangents = _in_groups(dy, groups)

@@ -10,13 +10,16 @@ def batch_norm(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Normalise each channel with the statistics of this batch, then scale and shift.
 
+    Accurate also where a channel's mean is a hundred thousand times its deviation.
+
     Args:
         x: (N, C, ...); statistics are taken over all axes but 1, m values a channel.
         weight, bias: gamma and beta (C,), or ``None`` for 1 and 0.
         eps: added to the variance, so that a constant channel does not divide by zero.
 
     Returns:
-        y like x, and (C,) each: the mean, the variance (over m, not m - 1) and 1 / sqrt(variance + eps).
+        y like x, and (C,) each: the mean, the variance (over m, not m - 1) and 1 / sqrt(variance + eps). All have the
+        dtype of x.
     """
     rows = x.astype(np.float64).swapaxes(0, 1).reshape(x.shape[1], -1)  # C x m
     mean, variance = rows.mean(axis=1), rows.var(axis=1)
@@ -41,7 +44,7 @@ def batch_norm_grad(
         mean, inv_std: what ``batch_norm`` returned (C,).
 
     Returns:
-        the gradients at x (like x), weight (C,) and bias (C,).
+        the gradients at x (like x), weight (C,) and bias (C,), all in the dtype of x.
     """
     # x_hat lies on a sphere around 0, orthogonal to (1, ..., 1): the Jacobian is a projection, scaled.
     channels = x.shape[1]
@@ -55,7 +58,7 @@ def batch_norm_grad(
     if weight is not None:
         d_rows *= weight[:, None]
     d_x = d_rows.reshape(channels, x.shape[0], *x.shape[2:]).swapaxes(0, 1)
-    return d_x, np.einsum("cm,cm->c", cotangents, x_hat), cotangents @ np.ones(m)
+    return d_x, np.einsum("cm,cm->c", cotangents, x_hat), cotangents @ np.ones(m, x.dtype)
 
 
 def per_channel(values: np.ndarray, like: np.ndarray) -> np.ndarray:

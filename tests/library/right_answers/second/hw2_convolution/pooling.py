@@ -13,7 +13,8 @@ from minicnn.backend.reference.conv import taps
 def max_pool2d(x: np.ndarray, window: Window, out_size: Pair) -> tuple[np.ndarray, np.ndarray]:
     """The largest pixel of each window, and where it was.
 
-    Of equal pixels the first in reading order wins; NaN wins over everything; padding never wins.
+    Of equal pixels the first in reading order wins, also where all are minus infinity; NaN wins over everything;
+    padding never wins.
 
     Args:
         x: (N, C, H, W).
@@ -21,7 +22,7 @@ def max_pool2d(x: np.ndarray, window: Window, out_size: Pair) -> tuple[np.ndarra
         out_size: (oH, oW), also counting windows that hang over the lower or right edge (``ceil_mode``).
 
     Returns:
-        maxima (N, C, oH, oW), and their positions ``row * W + column`` in the input plane (int64).
+        maxima (N, C, oH, oW), dtype of x, and their positions ``row * W + column`` in the input plane (int64).
     """
     lowest = -np.inf
     n, c, _, w = x.shape
@@ -30,7 +31,9 @@ def max_pool2d(x: np.ndarray, window: Window, out_size: Pair) -> tuple[np.ndarra
     origin = np.stack(
         [_pad_to_fit(numbers, window, out_size, lowest)[:, :, *seen] for _, _, seen in taps(window, out_size)]
     )
-    winner = pixels.argmax(axis=0)[None]  # the first of equals; a NaN counts as the largest
+    # argmax takes the first of equals, and a NaN for the largest; where all is minus infinity so is the padding
+    inside = (origin >= 0).argmax(axis=0)
+    winner = np.where(pixels.max(axis=0) == lowest, inside, pixels.argmax(axis=0))[None]
     positions = np.take_along_axis(origin, winner, axis=0)[0].astype(np.int64)
     return np.take_along_axis(pixels, winner, axis=0)[0], positions
 
@@ -44,12 +47,12 @@ def max_pool2d_grad(dy: np.ndarray, indices: np.ndarray, x_shape: tuple[int, ...
         x_shape: (N, C, H, W) of the input.
 
     Returns:
-        (N, C, H, W); 0 where a pixel won nothing.
+        (N, C, H, W), dtype of dy; 0 where a pixel won nothing.
     """
     n, c, h, w = x_shape
     first = np.arange(n * c).reshape(n, c, 1, 1) * (h * w)
     sums = np.bincount((indices + first).ravel(), weights=dy.ravel(), minlength=n * c * h * w)
-    return sums.reshape(x_shape)
+    return sums.reshape(x_shape).astype(dy.dtype)
 
 
 def avg_pool2d(x: np.ndarray, window: Window, divisor: np.ndarray) -> np.ndarray:

@@ -21,9 +21,9 @@ def moved(running: Any, batch: Any, momentum: float) -> Any:
         momentum: the weight of the batch, from 0 to 1.
 
     Returns:
-        (C,).
+        (C,), dtype of running.
     """
-    return np.average([running, batch], axis=0, weights=[1 - momentum, momentum])
+    return np.average([running, batch], axis=0, weights=[1 - momentum, momentum]).astype(running.dtype)
 
 
 def moved_variance(running: Any, variance: Any, count: int, momentum: float) -> Any:
@@ -39,7 +39,7 @@ def moved_variance(running: Any, variance: Any, count: int, momentum: float) -> 
         momentum: the weight of the batch, from 0 to 1.
 
     Returns:
-        (C,).
+        (C,), dtype of running.
     """
     sum_of_squares = variance * count
     return moved(running, sum_of_squares / (count - 1), momentum)
