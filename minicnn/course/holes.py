@@ -134,10 +134,13 @@ def body_span(source: str, node: Function) -> tuple[int, int]:
     return start, stop
 
 
-def is_untouched(source: str, hole: Hole) -> bool:
-    """Whether a student's file still has the stub's ``raise`` where the hole is. False for a file that is no Python."""
+def is_untouched(source: str | bytes, hole: Hole) -> bool:
+    """Whether a student's file still has the stub's ``raise`` where the hole is. False for a file that is no Python.
+
+    Bytes are decoded as Python does it when the file is imported.
+    """
     try:
-        body = find(ast.parse(source), hole.qualname).body
+        body = find(ast.parse(source.removeprefix("\ufeff") if isinstance(source, str) else source), hole.qualname).body
     except (SyntaxError, HoleError, ValueError):
         return False
     last = body[-1]

@@ -9,7 +9,7 @@ from typing import Any
 
 from ..creation import zeros
 from ..data import DataLoader, open_data
-from ..errors import FileFormatError
+from ..errors import FileFormatError, ShapeError
 from ..grad_mode import detect_anomaly, no_grad
 from ..models import Card, create_model
 from ..random import manual_seed
@@ -98,7 +98,7 @@ class Job:
         try:
             with no_grad():
                 self.model.eval()(zeros(1, *self.data.input_shape, device=self.config.device))
-        except (RuntimeError, ValueError) as error:
+        except ShapeError as error:
             raise ValueError(
                 f"{self.config.model} does not fit images of {height}x{width} (see --image-size): {error}"
             ) from error
