@@ -6,7 +6,6 @@ Python's import system to take these files for these modules; what was imported 
 
 from __future__ import annotations
 
-import codecs
 import importlib
 import importlib.util
 import re
@@ -23,7 +22,7 @@ from types import ModuleType
 from .holes import is_untouched
 from .loading import module_name
 from .manifest import Hole, Homework
-from .witness import Witness
+from .witness import HoleMissing, Witness
 
 
 @dataclass(frozen=True)
@@ -73,7 +72,7 @@ def substitutes(root: Path, homework: Sequence[Homework]) -> tuple[dict[str, Min
 
     Raises:
         FileNotFoundError: for a file that is not there.
-        ValueError: if none is finished, for a file that is saved as UTF-16, and for two files of the student's own
+        ValueError: if none is finished, for a file of zero bytes or UTF-16, and for two files of the student's own
             (beside the stubs) with one name: only one of them could be imported.
     """
     files, unfinished = {}, []
@@ -85,8 +84,8 @@ def substitutes(root: Path, homework: Sequence[Homework]) -> tuple[dict[str, Min
                     f"{owner.id}: there is no {path} (`minicnn course build {owner.id}` writes a missing stub)"
                 )
             source = path.read_bytes()
-            if source.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-                raise ValueError(f"{path} is saved as UTF-16, which Python cannot read: save it as UTF-8")
+            if b"\0" in source:  # Python's own error does not say in which file
+                raise ValueError(f"{path} is not text that Python can read (UTF-16?): save it as UTF-8")
             holes = tuple(owner.holes(stem))
             missing = [hole for hole in holes if is_untouched(source, hole)]
             if missing:
@@ -139,8 +138,10 @@ def uninstall(finder: Substitutes) -> None:
 def explain_import(error: ImportError, files: Mapping[str, Mine]) -> str | None:
     """What to write instead, where a student's file imports from a package that is itself waiting for that file.
 
-    Call it after ``uninstall``. None for every other error.
+    Call it after ``uninstall``. None for every other error, but for a ``HoleMissing``, which says it all.
     """
+    if isinstance(error, HoleMissing):
+        return str(error)
     paths = {file.path for file in files.values()}
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename) in paths]
     wanted = re.match(r"cannot import name '(\w+)' from partially initialized module '(minicnn[\w.]*)'", str(error))

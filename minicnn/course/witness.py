@@ -134,9 +134,10 @@ class Witness:
     def summary(self) -> str:
         """Which of the functions ran, and how often."""
         ran = [f"{name} {count}x{self._odd.get(name, '')}" for name, count in self.calls.items() if count]
-        idle = [name for name, count in self.calls.items() if not count]
-        parts = [f"ran: {', '.join(ran)}"] * bool(ran) + [f"never called: {', '.join(idle)}"] * bool(idle)
-        return "; ".join(parts)
+        if not ran:
+            return "none of your functions was called"
+        idle = len(self.calls) - len(ran)
+        return f"your functions ran: {', '.join(ran)}" + (f"; {idle} others were not called" if idle else "")
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
