@@ -120,7 +120,7 @@ def _check(chosen: list[Homework], args: argparse.Namespace) -> int:
 
 def _saved(folder: Path) -> dict[str, tuple[int, ...]]:
     """The Python files of a folder, and what changes when one is saved. Hidden ones are an editor's own."""
-    found = {}
+    found: dict[str, tuple[int, ...]] = {}
     for path in folder.glob("[!.]*.py"):
         with suppress(FileNotFoundError):  # gone since it was listed: it is being saved
             stat = path.stat()

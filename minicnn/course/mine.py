@@ -60,8 +60,9 @@ class _Loader(SourceFileLoader):
 
     def exec_module(self, module: ModuleType) -> None:
         super().exec_module(module)
-        for hole in self.holes if self.witness else ():
-            self.witness.watch(module, hole)
+        if self.witness is not None:
+            for hole in self.holes:
+                self.witness.watch(module, hole)
 
 
 def substitutes(root: Path, homework: Sequence[Homework]) -> tuple[dict[str, Mine], list[str]]:

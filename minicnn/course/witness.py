@@ -91,10 +91,9 @@ class Witness:
             if result is None and gives_something:
                 self._empty_handed = self._last
                 self._odd[hole.qualname] = " (returned None)"
-            elif hole.qualname not in self._odd and "float64" in _floats(result):
-                if _floats((args, kwargs)) == {"float32"}:
-                    self._widened = self._widened or f"{who} returned float64 where it was given float32"
-                    self._odd[hole.qualname] = " (returned float64 where it was given float32)"
+            elif "float64" in _floats(result) and _floats((args, kwargs)) == {"float32"}:
+                self._widened = self._widened or f"{who} returned float64 where it was given float32"
+                self._odd.setdefault(hole.qualname, " (returned float64 where it was given float32)")
             return result
 
         return watched
@@ -102,7 +101,7 @@ class Witness:
     # ---- telling ---------------------------------------------------------------------------------------------------
 
     def explain(self, error: BaseException) -> str | None:
-        """One line on an error that the student's code raised, or that came of what it returned; None for all others."""
+        """One line on an error that the student's code raised or that came of what it returned; None for others."""
         if isinstance(error, KeyboardInterrupt):
             return None
         chain = list(_chain(error))

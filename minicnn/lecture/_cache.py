@@ -2,8 +2,8 @@
 
 A kept result is right as long as nothing that it was computed from has changed. So the key is a digest of the code, as
 well as of what was asked for: the figure's module, less what only tabulates and draws; the modules of ``lecture`` that
-it imports, directly or not; and all of the library below ``lecture``, since a figure that trains a network runs most of
-it. Where a student's file stands for a module (``--mine``), it is that file, and all that lies beside it. To draw a figure anew costs no new computation.
+it imports, directly or not; all of the library below ``lecture``, since a figure that trains a network runs most of it;
+and with ``--mine`` the student's files. To draw a figure anew costs no new computation.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -116,7 +117,12 @@ def test_a_table_of_tasks_is_written_between_the_marks(course):
     page.write_text("# Toy\n\n<!-- tasks -->\nold\n<!-- /tasks -->\n\nMore.\n")
     build(course, [homework("hw9")])
     text = page.read_text()
-    assert "| [hw9.1](#hw91-doubling) | Doubling | `toy.py`: `double` | 40 | 10 |" in text
+    lines = (course / "assignments" / "hw9_toy" / "toy.py").read_text().splitlines()
+    double, init, call = (
+        number for number, line in enumerate(lines, 1) if re.match(r" *def (double|__init__|__call__)", line)
+    )
+    assert f"| [hw9.1](#hw91-doubling) | Doubling | `toy.py`: `double` (line {double}) | 40 | 10 |" in text
+    assert f"`toy.py`: `Scale.__init__` (line {init}), `Scale.__call__` (line {call}) |" in text
     assert "old" not in text and text.endswith("<!-- /tasks -->\n\nMore.\n")
 
 
