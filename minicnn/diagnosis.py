@@ -167,7 +167,7 @@ def _nonfinite(pair: _Pair) -> Finding | None:
 
 
 def _zero(pair: _Pair) -> Finding | None:
-    return None if pair.got.any() else ("zero", "the gradient is zero everywhere")
+    return None if pair.got.any() else ("zero", "zero everywhere")
 
 
 def _sign(pair: _Pair) -> Finding | None:
@@ -202,9 +202,9 @@ def _flipped(pair: _Pair) -> Finding | None:
 
 
 def _border(pair: _Pair) -> Finding | None:
-    # On the plane of the last two axes (an image or a kernel): is the right part, or the wrong part, a rectangle?
+    # On maps (N, C, H, W) and kernels: is the right part, or the wrong part, a rectangle with a rim around it?
     got, expected = pair.got, pair.expected
-    if expected.ndim < 2 or min(expected.shape[-2:]) < 3:
+    if expected.ndim != 4:
         return None
     height, width = expected.shape[-2:]
     error = np.abs(got - expected)
@@ -224,12 +224,13 @@ def _border(pair: _Pair) -> Finding | None:
 
 
 def _rectangle(mask: Array) -> tuple[int, int, int, int] | None:
-    """(top, bottom, left, right) if the True entries fill a rectangle that is neither empty nor everything."""
+    """(top, bottom, left, right) if the True entries fill a rectangle, and it is the larger part of both axes."""
     if not mask.any() or mask.all():
         return None
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     top, bottom, left, right = int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1
-    return (top, bottom, left, right) if mask[top:bottom, left:right].all() else None
+    larger = 2 * (bottom - top) > mask.shape[0] and 2 * (right - left) > mask.shape[1]  # else the rim is no rim
+    return (top, bottom, left, right) if larger and mask[top:bottom, left:right].all() else None
 
 
 # The first that answers is reported. Those before `_nonfinite` also take a gradient of the wrong shape.

@@ -216,7 +216,10 @@ class Tensor:
             AutogradError: if the tensor requires a gradient, which a NumPy array cannot carry.
         """
         if self._requires_grad:
-            raise AutogradError("this tensor requires grad, and NumPy cannot track it: use .detach().numpy()")
+            raise AutogradError(
+                "this tensor requires grad, and what NumPy computes has none: compute with tensors and minicnn's "
+                "operations; .detach().numpy() gives the bare numbers, to look at"
+            )
         if self._device.type != "cpu":
             raise TypeError(f"this tensor lives on {self._device}: use .cpu().numpy()")
         return self.array

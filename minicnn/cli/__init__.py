@@ -17,9 +17,13 @@ import pkgutil
 import sys
 from collections.abc import Sequence
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 from .. import interrupt
 from ._errors import Parser, Stopped, UsageError, one_line, printable
+
+if TYPE_CHECKING:
+    from ..course.witness import Witness
 
 DONE, FAILED, MISUSED, STOPPED, PIPE_CLOSED = 0, 1, 2, interrupt.STATUS, 141  # the last: 128 + SIGPIPE
 
@@ -39,49 +43,54 @@ def load_command(name: str) -> ModuleType:
     return importlib.import_module(f".{name}", __name__)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line ``argv`` (the process's own by default) and return the exit status."""
-    status = _main(list(sys.argv[1:] if argv is None else argv))
+def main(argv: Sequence[str] | None = None, mine: Witness | None = None) -> int:
+    """Run the command line ``argv`` (the process's own by default) and return the exit status.
+
+    Args:
+        mine: watches a student's functions, which stand in the place of minicnn's own already: ``--mine`` is done.
+    """
+    status = _main(list(sys.argv[1:] if argv is None else argv), mine)
     if status == STOPPED:
         interrupt.end()
     return status
 
 
-def _main(argv: list[str]) -> int:
+def _main(argv: list[str], mine: Witness | None) -> int:
     try:
         with interrupt.handled():
-            try:
-                status = _run(argv)
-            except SystemExit as done:  # argparse, after --help and --version
-                status = int(done.code or 0)
+            status = _run(argv, mine)
             sys.stdout.flush()  # a closed pipe shows here and not while Python exits
             return status
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return PIPE_CLOSED
-    except (Exception, KeyboardInterrupt) as error:
+    except (Exception, SystemExit, KeyboardInterrupt) as error:
         if "--debug" in argv:
             import traceback
 
             print(*map(printable, traceback.format_exc().splitlines()), sep="\n", file=sys.stderr)
-        print(f"minicnn: {one_line(error)}", file=sys.stderr)
-        return _status(error)
+        theirs = mine.explain(error) if mine else None
+        print(f"minicnn: {f'error: {printable(theirs)}' if theirs else one_line(error)}", file=sys.stderr)
+        return FAILED if theirs else _status(error)
 
 
-def _run(argv: list[str]) -> int:
+def _run(argv: list[str], mine: Witness | None) -> int:
     parser = _parser()
-    if not argv or argv[0].startswith("-"):
-        parser.parse_args(argv or ["--help"])
-        raise UsageError("a command is missing; `minicnn --help` lists them")
-    command = load_command(argv[0])
-    parser = Parser(prog=f"minicnn {argv[0]}", description=command.HELP)
-    command.add_arguments(parser)
-    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
-    args = parser.parse_args(argv[1:])
-    if getattr(args, "mine", None) is not None:
+    try:
+        if not argv or argv[0].startswith("-"):
+            parser.parse_args(argv or ["--help"])
+            raise UsageError("a command is missing; `minicnn --help` lists them")
+        command = load_command(argv[0])
+        parser = Parser(prog=f"minicnn {argv[0]}", description=command.HELP)
+        command.add_arguments(parser)
+        parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+        args = parser.parse_args(argv[1:])
+    except SystemExit as done:  # argparse, after --help and --version
+        return int(done.code or 0)
+    if mine is None and getattr(args, "mine", None):
         from ._mine import run_with
 
-        return run_with(args.mine, argv)
+        return run_with(args, argv)
     return command.run(args)
 
 

@@ -2,55 +2,63 @@
 
 from __future__ import annotations
 
+import argparse
 import importlib
 import sys
 from collections.abc import Sequence
+from contextlib import ExitStack
 
 from ._errors import UsageError, misuse
 
-HELP = "use your own code from assignments/ for these homework, e.g. hw2,hw4"
+
+def add_argument(parser: argparse.ArgumentParser) -> None:
+    """The option, for a command that also has ``--quiet``."""
+    parser.add_argument(
+        "--mine",
+        metavar="HW,...",
+        action="append",
+        help="use your own code from assignments/ for these homework, e.g. hw2,hw4",
+    )
 
 
-def run_with(names: str, argv: Sequence[str]) -> int:
-    """Run the command line ``argv``, less its ``--mine``, with the finished files of the homework in ``names``.
+def run_with(args: argparse.Namespace, argv: Sequence[str]) -> int:
+    """Run the command line ``argv`` with the finished files of the homework in ``args.mine``.
 
     minicnn is imported anew, from the ground up, so that everything in it uses them.
     """
     from ..course.build import course_root
     from ..course.manifest import homework
     from ..course.mine import explain_import, import_all, install, substitutes, uninstall
+    from ..course.witness import Witness
 
     with misuse():
-        chosen = [homework(name.strip()) for name in names.split(",")]
-        files, unfinished = substitutes(course_root(), chosen)
-    if "--quiet" not in argv:
-        for module, path in files.items():
-            print(f"yours: {module} from {path.parent.name}/{path.name}", file=sys.stderr)
-        for line in unfinished:
-            print(f"not yours: {line}", file=sys.stderr)
-    finder = install(files)
+        names = dict.fromkeys(name.strip() for name in ",".join(args.mine).split(","))
+        files, unfinished = substitutes(course_root(), [homework(name) for name in names])
+    tell = (lambda line: None) if args.quiet else (lambda line: print(line, file=sys.stderr))
+    for module, file in files.items():
+        tell(f"yours: {module} from {file.path.parent.name}/{file.path.name}")
+    for line in unfinished:
+        tell(f"not yours: {line}")
+    witness = Witness([file.path.parent for file in files.values()])
+    finder = install(files, witness)
     try:
         import_all(files)
         deferral, cpu, cli = map(importlib.import_module, ("minicnn.deferral", "minicnn.backend.cpu", "minicnn.cli"))
-        with deferral.no_deferral(), cpu.plain():  # fused and compiled code would go around your functions
-            return cli.main(without_option(argv, "--mine"))
-    except ImportError as error:
+        with ExitStack() as stack:
+            # Fused operations would go around your operations, compiled primitives around the reference's.
+            if any(name.startswith(("minicnn.backend.", "minicnn.backprop", "minicnn.ops.")) for name in files):
+                stack.enter_context(deferral.no_deferral())
+            if any(name.startswith("minicnn.backend.reference.") for name in files):
+                stack.enter_context(cpu.plain())
+            status = cli.main(argv, witness)
+        if status == 0:
+            tell(witness.summary())
+        return status
+    except (Exception, SystemExit) as error:
         failure = error
     finally:
         uninstall(finder)
-    if explanation := explain_import(failure, files):
+    explanation = isinstance(failure, ImportError) and explain_import(failure, files) or witness.explain(failure)
+    if explanation:
         raise UsageError(explanation) from failure
     raise failure
-
-
-def without_option(argv: Sequence[str], option: str) -> list[str]:
-    """``argv`` without ``option VALUE`` and ``option=VALUE``."""
-    kept, skip = [], False
-    for argument in argv:
-        if skip:
-            skip = False
-        elif argument == option:
-            skip = True
-        elif not argument.startswith(f"{option}="):
-            kept.append(argument)
-    return kept

@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import json
-import os
 import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -41,6 +41,7 @@ def run(args: argparse.Namespace) -> int:
         chosen = _chosen(args.name)
         if args.verb in ("status", "check"):
             _ready()
+            args.impl = _impl(args.impl)
     return {"list": _list, "status": _status, "check": _check, "solution": _solution}[args.verb](chosen, args)
 
 
@@ -51,6 +52,16 @@ def _ready() -> None:
     course_root()
     if importlib.util.find_spec("pytest") is None:
         raise UsageError('pytest is missing: pip install -e ".[test]"')
+
+
+def _impl(given: str) -> str:
+    """The folder of ``--impl`` for a process that runs at the top of the course: as given, if that will do there."""
+    from ..course.build import course_root
+
+    here, there = Path(given).expanduser(), course_root() / given
+    if not (here.is_dir() or there.is_dir()):
+        raise UsageError(f"--impl: there is no folder {given!r}, neither here nor in {course_root()}")
+    return given if there.is_dir() else str(here.resolve())
 
 
 def _chosen(name: str | None) -> list[Homework]:
@@ -76,7 +87,8 @@ def _status(chosen: list[Homework], args: argparse.Namespace) -> int:
         tests = [owner.tests for owner in chosen]
         done = _pytest([*tests, "-q", "--tb=no", f"--result={result}"], args, capture=True)
         if not result.exists():
-            raise RuntimeError(f"pytest could not run: {(done.stderr or done.stdout).strip()}")
+            said = (done.stderr or done.stdout).decode(errors="replace")  # in whatever encoding
+            raise RuntimeError(f"pytest could not run: {said.strip()}")
         outcome = json.loads(result.read_text(encoding="utf-8"))
     for owner in outcome["homework"]:
         states = [task["state"] for task in owner["tasks"]]
@@ -93,14 +105,27 @@ def _check(chosen: list[Homework], args: argparse.Namespace) -> int:
     from ..course.build import course_root
 
     folder = course_root() / args.impl / owner.folder
-    seen: dict[Path, int] = {}
+    if not folder.is_dir():
+        raise UsageError(f"there is no folder {folder}")
+    seen: dict[str, tuple[int, ...]] | None = None
     while True:
-        now = {path: path.stat().st_mtime_ns for path in sorted(folder.glob("*.py"))}
+        now = _saved(folder)
         if now != seen:
-            seen = now
+            time.sleep(WATCH_SECONDS / 3)  # an editor that puts a new file in the place of the old one is at it still
+            seen = _saved(folder)
             print(f"\n--- {time.strftime('%H:%M:%S')}  {args.name} in {folder} (Ctrl-C ends)", flush=True)
             _pytest(command, args)
         time.sleep(WATCH_SECONDS)
+
+
+def _saved(folder: Path) -> dict[str, tuple[int, ...]]:
+    """The Python files of a folder, and what changes when one is saved. Hidden ones are an editor's own."""
+    found: dict[str, tuple[int, ...]] = {}
+    for path in folder.glob("[!.]*.py"):
+        with suppress(FileNotFoundError):  # gone since it was listed: it is being saved
+            stat = path.stat()
+            found[path.name] = (stat.st_ino, stat.st_size, stat.st_mtime_ns)
+    return found
 
 
 def _solution(chosen: list[Homework], args: argparse.Namespace) -> int:
@@ -124,9 +149,14 @@ def _solution(chosen: list[Homework], args: argparse.Namespace) -> int:
     return 0
 
 
-def _pytest(arguments: list[str], args: argparse.Namespace, capture: bool = False) -> subprocess.CompletedProcess[str]:
-    """Run pytest at the top of the course, in a process of its own: a student's code may do anything to it."""
+def _pytest(
+    arguments: list[str], args: argparse.Namespace, capture: bool = False
+) -> subprocess.CompletedProcess[bytes]:
+    """Run pytest at the top of the course, in a process of its own: a student's code may do anything to it.
+
+    Hypothesis's plugin would import Hypothesis, which takes longer than to check a task.
+    """
     from ..course.build import course_root
 
-    command = [sys.executable, "-m", "pytest", *arguments, f"--impl={args.impl}"]
-    return subprocess.run(command, cwd=course_root(), env=dict(os.environ), capture_output=capture, text=True)
+    command = [sys.executable, "-m", "pytest", "-p", "no:hypothesispytest", *arguments, f"--impl={args.impl}"]
+    return subprocess.run(command, cwd=course_root(), capture_output=capture)

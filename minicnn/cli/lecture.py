@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from . import _mine
 from ._arguments import device, seed
 
 if TYPE_CHECKING:  # every command is told to the parser: nothing is imported before it is needed
@@ -31,6 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="for degradation: digits (default), cifar10:DIR, cifar100:DIR, folder:DIR",
     )
     parser.add_argument("--fresh", action="store_true", help="compute again what is in DIR/cache")
+    _mine.add_argument(parser)
     parser.add_argument("--quiet", action="store_true", help="print only the table and what was seen")
 
 
@@ -81,7 +83,7 @@ def _show(figure: Figure, args: argparse.Namespace, number: str) -> Entry:
             print(f"[{number}{time.perf_counter() - started:5.1f} s] {line}", file=sys.stderr, flush=True)
 
     images = args.data if figure.chooses_data else Settings.data
-    settings = Settings(args.quick, args.seed, args.device, tell, images)
+    settings = Settings(args.quick, args.seed, args.device, tell, images, mine=bool(args.mine))
     data, cached = run_figure(figure, args.out, settings, use_cache=not args.fresh)
     header, rows = figure.table(data)
     lines = [list(map(str, line)) for line in (header, *rows)]
@@ -100,7 +102,7 @@ def _write_gallery(done: list[Entry], args: argparse.Namespace) -> None:
     from ..lecture._gallery import page
     from ..serialization.atomic import replacing
 
-    target = Path(args.out) / ("gallery-quick.html" if args.quick else "gallery.html")
+    target = Path(args.out) / f"gallery{done[0].settings.suffix}.html"
     with replacing(target) as temporary:
         Path(temporary).write_text(page(done), encoding="utf-8")
     if not args.quiet:

@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--resume", metavar="RUN", help="go on with the run in this folder")
     parser.add_argument("--device", type=device, metavar="NAME", help="cpu (default) or cuda:N")
     parser.add_argument("--seed", type=seed, metavar="N", help="of everything random (default: 0)")
-    parser.add_argument("--mine", metavar="HW,...", help=_mine.HELP)
+    _mine.add_argument(parser)
     parser.add_argument("--quiet", action="store_true", help="print only the final result")
     parser.add_argument("--detect-anomaly", action="store_true", help="name the operation of the first NaN (slow)")
     decay = number(LARGEST, zero=True)

@@ -116,11 +116,16 @@ def _bring(path: Path, name: str, text: str, record: dict[str, str], check: bool
 
 
 def table_of_tasks(owner: Homework) -> str:
-    """The handout's table: task, file, what is to be written, points, minutes."""
+    """The handout's table: task, what is to be written in which line of which stub, points, minutes."""
+    trees = {stem: ast.parse(stub(owner, stem).stub) for stem in owner.modules}
     lines = ["| task | what | write | points | minutes |", "|---|---|---|---|---|"]
     for task in owner.tasks:
-        holes = ", ".join(f"`{hole.stem}.py`: `{hole.qualname}`" for hole in task.holes)
-        lines.append(f"| [{task.id}]({task.anchor}) | {task.title} | {holes} | {task.points} | {task.minutes} |")
+        places: dict[str, list[str]] = {}
+        for hole in task.holes:
+            line = find(trees[hole.stem], hole.qualname).lineno
+            places.setdefault(hole.stem, []).append(f"`{hole.qualname}` (line {line})")
+        write = "; ".join(f"`{stem}.py`: {', '.join(holes)}" for stem, holes in places.items())
+        lines.append(f"| [{task.id}]({task.anchor}) | {task.title} | {write} | {task.points} | {task.minutes} |")
     return "\n".join(lines)
 
 

@@ -134,13 +134,16 @@ def body_span(source: str, node: Function) -> tuple[int, int]:
     return start, stop
 
 
-def is_untouched(source: str, hole: Hole) -> bool:
-    """Whether a student's file still has the stub's ``raise`` where the hole is. False for a file that is no Python."""
+def is_untouched(source: str | bytes, hole: Hole) -> bool:
+    """Whether a student's file still has the stub's ``raise`` where the hole is. False for a file that is no Python.
+
+    Bytes are decoded as Python does it when the file is imported.
+    """
     body = _body(source, hole)
     return bool(body) and _is_stub_raise(body[-1], hole)
 
 
-def leftover_raise(source: str, hole: Hole) -> int | None:
+def leftover_raise(source: str | bytes, hole: Hole) -> int | None:
     """The line of the stub's ``raise`` in a hole that has other statements too; None for any other file."""
     body = _body(source, hole)
     written = [part for part in body if not (isinstance(part, ast.Expr) and isinstance(part.value, ast.Constant))]
@@ -148,9 +151,10 @@ def leftover_raise(source: str, hole: Hole) -> int | None:
     return raises[0].lineno if raises and len(written) > 1 else None  # type: ignore[attr-defined]
 
 
-def _body(source: str, hole: Hole) -> list[ast.stmt]:
+def _body(source: str | bytes, hole: Hole) -> list[ast.stmt]:
     try:
-        return find(ast.parse(source), hole.qualname).body
+        text = source.removeprefix("\ufeff") if isinstance(source, str) else source
+        return find(ast.parse(text), hole.qualname).body
     except (SyntaxError, HoleError, ValueError):
         return []
 

@@ -179,12 +179,12 @@ def _left_to_write(check: Check, impl: Path | None) -> str:
     return "" if len(left) == len(check.task.holes) else ", ".join(f"{hole.stem}.py: {hole.qualname}" for hole in left)
 
 
-def _sources(holes: Sequence[Hole], check: Check, impl: Path | None) -> Iterator[tuple[str, Path, Hole]]:
-    """The text of the file that each hole is in, where there is one."""
+def _sources(holes: Sequence[Hole], check: Check, impl: Path | None) -> Iterator[tuple[bytes, Path, Hole]]:
+    """The bytes of the file that each hole is in, where there is one."""
     for hole in holes if impl is not None else ():
         path = Path(impl or "") / check.homework.folder / f"{hole.stem}.py"
         if path.is_file():
-            yield path.read_text(encoding="utf-8-sig", errors="replace"), path, hole
+            yield path.read_bytes(), path, hole
 
 
 def _wrong(check: Check, found: Sequence[Difference], answers: int, number: int, case: Case) -> str:

@@ -11,22 +11,34 @@ import importlib.util
 import re
 import sys
 import traceback
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from importlib.abc import MetaPathFinder
-from importlib.machinery import ModuleSpec
+from importlib.machinery import ModuleSpec, SourceFileLoader
 from pathlib import Path
 from types import ModuleType
 
 from .holes import is_untouched
 from .loading import compile_anywhere, module_name
-from .manifest import Homework
+from .manifest import Hole, Homework
+from .witness import HoleMissing, Witness
+
+
+@dataclass(frozen=True)
+class Mine:
+    """A student's file that stands for a module of minicnn, and the holes that it fills."""
+
+    path: Path
+    holes: tuple[Hole, ...] = ()
 
 
 class Substitutes(MetaPathFinder):
-    """Finds some modules in other files: ``files`` maps full names to paths."""
+    """Finds some modules in other files: ``files`` maps full names to a student's."""
 
-    def __init__(self, files: Mapping[str, Path]) -> None:
-        self.files = files
+    def __init__(self, files: Mapping[str, Mine], witness: Witness | None = None) -> None:
+        self.files, self.witness = files, witness
+        self.folders = [str(folder) for folder in dict.fromkeys(mine.path.parent for mine in files.values())]
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
@@ -34,10 +46,26 @@ class Substitutes(MetaPathFinder):
         """The spec of a module that is to be replaced, None for all others."""
         if fullname not in self.files:
             return None
-        return importlib.util.spec_from_file_location(fullname, self.files[fullname])
+        file = self.files[fullname]
+        loader = _Loader(fullname, file, self.witness)
+        return importlib.util.spec_from_file_location(fullname, file.path, loader=loader)
 
 
-def substitutes(root: Path, homework: Sequence[Homework]) -> tuple[dict[str, Path], list[str]]:
+class _Loader(SourceFileLoader):
+    """Runs a student's file, and has what it defines watched before anybody else gets hold of it."""
+
+    def __init__(self, name: str, file: Mine, witness: Witness | None) -> None:
+        super().__init__(name, str(file.path))
+        self.holes, self.witness = file.holes, witness
+
+    def exec_module(self, module: ModuleType) -> None:
+        super().exec_module(module)
+        if self.witness is not None:
+            for hole in self.holes:
+                self.witness.watch(module, hole)
+
+
+def substitutes(root: Path, homework: Sequence[Homework]) -> tuple[dict[str, Mine], list[str]]:
     """The student's finished files of some homework, by the name of the module that each stands for.
 
     Returns:
@@ -45,52 +73,79 @@ def substitutes(root: Path, homework: Sequence[Homework]) -> tuple[dict[str, Pat
 
     Raises:
         FileNotFoundError: for a file that is not there.
-        ValueError: if none is finished.
+        ValueError: if none is finished, for a file of zero bytes or UTF-16, and for two files of the student's own
+            (beside the stubs) with one name: only one of them could be imported.
     """
     files, unfinished = {}, []
     for owner in homework:
         for stem, module in owner.modules.items():
             path = root / "assignments" / owner.folder / f"{stem}.py"
             if not path.is_file():
-                raise FileNotFoundError(f"{owner.id}: there is no {path}")
-            source = path.read_text(encoding="utf-8")
-            missing = [hole for hole in owner.holes(stem) if is_untouched(source, hole)]
+                raise FileNotFoundError(
+                    f"{owner.id}: there is no {path} (`minicnn course build {owner.id}` writes a missing stub)"
+                )
+            source = path.read_bytes()
+            if b"\0" in source:  # Python's own error does not say in which file
+                raise ValueError(f"{path} is not text that Python can read (UTF-16?): save it as UTF-8")
+            holes = tuple(owner.holes(stem))
+            missing = [hole for hole in holes if is_untouched(source, hole)]
             if missing:
                 unfinished.append(f"{owner.folder}/{path.name}: {missing[0].task} {missing[0].qualname} is not written")
             else:
-                files[module] = path
+                files[module] = Mine(path, holes)
     if not files:
         raise ValueError(f"nothing to use yet: {'; '.join(unfinished)}")
+    own = [path.name for owner in homework for path in helpers(root / "assignments" / owner.folder, owner)]
+    if twice := [name for name, count in Counter(own).items() if count > 1]:
+        raise ValueError(f"{twice[0]} is in {own.count(twice[0])} of the homework's folders: give them different names")
     return files, unfinished
 
 
-def install(files: Mapping[str, Path]) -> Substitutes:
-    """Import minicnn's modules from ``files`` from now on. Returns the finder, for ``uninstall``."""
-    finder = Substitutes(files)
+def helpers(folder: Path, owner: Homework) -> list[Path]:
+    """The Python files of a student's own beside the stubs, which the stubs may import."""
+    return sorted(path for path in folder.glob("*.py") if path.stem not in owner.modules)
+
+
+def install(files: Mapping[str, Mine], witness: Witness | None = None) -> Substitutes:
+    """Import minicnn's modules from ``files`` from now on, and let these import what lies beside them.
+
+    Returns:
+        the finder, for ``uninstall``.
+    """
+    finder = Substitutes(files, witness)
     sys.meta_path.insert(0, finder)
+    sys.path.extend(finder.folders)  # last: a helper of the name of a known module hides nothing
     _forget()
     return finder
 
 
-def import_all(files: Mapping[str, Path]) -> None:
+def import_all(files: Mapping[str, Mine]) -> None:
     """Import the student's modules now, and let Numba's cache find them by the name that they have when graded."""
-    for name, path in files.items():
-        compile_anywhere(path.read_text(encoding="utf-8", errors="replace"))
-        sys.modules[module_name(path)] = importlib.import_module(name)
+    for name, file in files.items():
+        compile_anywhere(file.path.read_text(encoding="utf-8", errors="replace"))
+        sys.modules[module_name(file.path)] = importlib.import_module(name)
 
 
 def uninstall(finder: Substitutes) -> None:
     """Back to minicnn's own modules."""
     sys.meta_path.remove(finder)
+    for folder in finder.folders:
+        sys.path.remove(folder)
+    for name, module in list(sys.modules.items()):  # helpers: another homework may have some of the same name
+        if str(Path(getattr(module, "__file__", None) or "").parent) in finder.folders:
+            del sys.modules[name]
     _forget()
 
 
-def explain_import(error: ImportError, files: Mapping[str, Path]) -> str | None:
+def explain_import(error: ImportError, files: Mapping[str, Mine]) -> str | None:
     """What to write instead, where a student's file imports from a package that is itself waiting for that file.
 
-    Call it after ``uninstall``. None for every other error.
+    Call it after ``uninstall``. None for every other error, but for a ``HoleMissing``, which says it all.
     """
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename) in files.values()]
+    if isinstance(error, HoleMissing):
+        return str(error)
+    paths = {file.path for file in files.values()}
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename) in paths]
     wanted = re.match(r"cannot import name '(\w+)' from partially initialized module '(minicnn[\w.]*)'", str(error))
     if not frames or not wanted:
         return None

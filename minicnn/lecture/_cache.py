@@ -2,14 +2,15 @@
 
 A kept result is right as long as nothing that it was computed from has changed. So the key is a digest of the code, as
 well as of what was asked for: the figure's module, less what only tabulates and draws; the modules of ``lecture`` that
-it imports, directly or not; and all of the library below ``lecture``, since a figure that trains a network runs most of
-it. To draw a figure anew costs no new computation.
+it imports, directly or not; all of the library below ``lecture``, since a figure that trains a network runs most of it;
+and with ``--mine`` the student's files. To draw a figure anew costs no new computation.
 """
 
 from __future__ import annotations
 
 import ast
 import hashlib
+import sys
 from collections.abc import Collection, Iterator
 from dataclasses import fields
 from functools import cache
@@ -35,6 +36,7 @@ def key(source: Path, presentation: Collection[str], asked: Collection[str]) -> 
     """
     parts = [_library(), np.__version__, *asked, _without(source.read_text(encoding="utf-8"), presentation)]
     parts += [path.read_text(encoding="utf-8") for path in sorted(shared_modules(source) - {source})]
+    parts += [path.read_bytes().hex() for path in _replacements()]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
 
 
@@ -80,6 +82,13 @@ def _library() -> str:
         if relative.parts[0] not in ABOVE and path.suffix in (".py", ".cu", ".cuh"):
             digest.update(f"{relative.as_posix()}\0".encode() + path.read_bytes())
     return digest.hexdigest()
+
+
+def _replacements() -> list[Path]:
+    """The files from elsewhere that stand for modules of the library now, with those beside them."""
+    loaded = [(name, getattr(module, "__file__", None)) for name, module in sys.modules.items()]
+    files = [Path(file) for name, file in loaded if file and name.partition(".")[0] == PACKAGE.name]
+    return sorted({beside for file in files if PACKAGE not in file.parents for beside in file.parent.glob("*.py")})
 
 
 def fingerprint(data: str) -> str:

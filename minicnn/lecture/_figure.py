@@ -20,7 +20,8 @@ Table = tuple[Sequence[str], Sequence[Sequence[Any]]]  # header, rows
 class Settings:
     """How to compute a figure. ``quick`` trades the size of the experiment for half a minute at most.
 
-    ``data`` is spelled as for ``minicnn train``; only figures with ``chooses_data`` look at it.
+    ``data`` is spelled as for ``minicnn train``; only figures with ``chooses_data`` look at it. ``mine`` says that a
+    student's functions compute: the files get another name.
     """
 
     quick: bool = False
@@ -28,6 +29,12 @@ class Settings:
     device: str = "cpu"
     progress: Callable[[str], None] = lambda line: None
     data: str = "digits"
+    mine: bool = False
+
+    @property
+    def suffix(self) -> str:
+        """What the names of the files end in: a quick figure, or a student's, never replaces the real one."""
+        return "-mine" * self.mine + "-quick" * self.quick
 
 
 @dataclass(frozen=True)
@@ -84,8 +91,8 @@ def run(figure: Figure, out: str | Path, settings: Settings, use_cache: bool = T
 
 
 def stem(figure: Figure, settings: Settings) -> str:
-    """The name of the figure's files without their suffix: a quick one never replaces the real one."""
-    return figure.name + ("-quick" if settings.quick else "")
+    """The name of the figure's files, without .png and the like."""
+    return figure.name + settings.suffix
 
 
 def _key(figure: Figure, settings: Settings) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..data import DataLoader, open_data
+from ..errors import ShapeError
 from ..grad_mode import detect_anomaly
 from ..models import Card, create_model
 from ..nn import Module
@@ -18,7 +19,7 @@ from ..serialization import save
 from .checkpoint import load_checkpoint, save_checkpoint
 from .curves import draw_curves
 from .loop import Trainer
-from .memory import require_memory
+from .memory import TooLarge, require_memory
 from .metrics import ClassificationMetrics, best, prefixed
 from .progress import Progress, epoch_line
 from .recipe import Config, make_optimizer, make_scheduler
@@ -103,7 +104,7 @@ class Job:
         images = min(self.config.batch_size, len(self.data.train))
         try:
             require_memory(model, (self.data.in_channels, height, width), images)
-        except (RuntimeError, ValueError) as error:
+        except (ShapeError, TooLarge) as error:
             raise ValueError(
                 f"{self.config.model} does not fit images of {height}x{width} (see --image-size): {error}"
             ) from error

@@ -23,8 +23,12 @@ def machine_bytes() -> float:
     return min(found)
 
 
+class TooLarge(ValueError):
+    """A training that the machine's memory cannot hold: how much it needs, and how much there is."""
+
+
 def require_memory(model: Module, input_shape: tuple[int, int, int], images: int) -> None:
-    """Raise ValueError where the machine cannot hold what each layer puts out in a training step.
+    """Raise TooLarge where the machine cannot hold what each layer puts out in a training step.
 
     Args:
         model: a network in host memory; it does not run, only shapes go through it.
@@ -36,7 +40,7 @@ def require_memory(model: Module, input_shape: tuple[int, int, int], images: int
     if needed < there:  # else the shapes, too, may be beyond what can be counted
         needed += images * summary(model, input_shape).activation_bytes
     if needed > there:
-        raise ValueError(
+        raise TooLarge(
             f"a step with {images} of them needs at least {needed / 1e9:,.0f} GB of memory, "
             f"and there are {there / 1e9:,.0f}"
         )

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from minicnn import autograd
@@ -68,26 +70,26 @@ def one_entry(gradient):
     return gradient
 
 
-PLANTED = [  # the kind, words of the report, what is done to a right gradient of shape (2, 3, 4, 4)
+PLANTED = [  # the kind, words of the report, what is done to a right gradient of shape (2, 3, 5, 5)
     ("factor", "exactly 2x too large (2 = size of axis 0)", lambda g: 2 * g),
-    ("factor", "exactly 96x too large (96 = number of entries)", lambda g: 96 * g),
-    ("factor", "exactly 4x too small (4 = size of axis 2 = size of axis 3)", lambda g: g / 4),
+    ("factor", "exactly 150x too large (150 = number of entries)", lambda g: 150 * g),
+    ("factor", "exactly 5x too small (5 = size of axis 2 = size of axis 3)", lambda g: g / 5),
     ("factor", "exactly 7x too small", lambda g: g / 7),
     ("factor", "exactly 0.7 times", lambda g: 0.7 * g),
     ("factor", "exactly -3 times", lambda g: -3 * g),
     ("sign", "sign is flipped", lambda g: -g),
     ("zero", "zero everywhere", lambda g: 0 * g),
     ("transposed", "axes 2 and 3 are swapped", lambda g: g.swapaxes(2, 3)),
-    ("transposed", "axes 0 and 1 are swapped: got shape (3, 2, 4, 4)", lambda g: g.swapaxes(0, 1)),
+    ("transposed", "axes 0 and 1 are swapped: got shape (3, 2, 5, 5)", lambda g: g.swapaxes(0, 1)),
     ("transposed", "permuted to (1, 2, 3, 0)", lambda g: g.transpose(1, 2, 3, 0)),
     ("flipped", "along axis 3", lambda g: g[..., ::-1]),
     ("flipped", "along axes 2, 3", lambda g: g[..., ::-1, ::-1]),
-    ("border", "top 1, bottom 1, left 1, right 1 of 4x4", lambda g: outer(g, border=0.5)),
-    ("border", "(right 1 of 4x4)", lambda g: g * np.array([1, 1, 1, 0])),
-    ("interior", "rows 1:3, columns 1:3", lambda g: outer(g, inside=0)),
+    ("border", "top 1, bottom 1, left 1, right 1 of 5x5", lambda g: outer(g, border=0.5)),
+    ("border", "(right 1 of 5x5)", lambda g: g * np.array([1, 1, 1, 1, 0])),
+    ("interior", "rows 1:4, columns 1:4", lambda g: outer(g, inside=0)),
     ("nonfinite", "the first at [1, 2, 0, 0]", lambda g: np.where(g == g[1, 2, 0, 0], np.nan, g)),
-    ("nonfinite", "96 of 96 entries", lambda g: g / 0.0),
-    ("shape", "has shape (6, 16), the argument (2, 3, 4, 4)", lambda g: g.reshape(6, 16)),
+    ("nonfinite", "150 of 150 entries", lambda g: g / 0.0),
+    ("shape", "has shape (6, 25), the argument (2, 3, 5, 5)", lambda g: g.reshape(6, 25)),
     ("unreduced", "axes of size 1 are still there", lambda g: g[None]),
     ("wrong", "no pattern", lambda g: g + 1),
     ("wrong", "no pattern", one_entry),
@@ -97,7 +99,7 @@ PLANTED = [  # the kind, words of the report, what is done to a right gradient o
 @pytest.mark.parametrize(("kind", "words", "change"), PLANTED, ids=[f"{kind}: {words}" for kind, words, _ in PLANTED])
 def test_names_the_planted_mistake(kind, words, change):
     with pytest.raises(GradcheckError) as caught:
-        gradcheck(cube(change), leaf((2, 3, 4, 4)))
+        gradcheck(cube(change), leaf((2, 3, 5, 5)))
     (report,) = caught.value.report.arguments
     assert report.kind == kind
     assert words in str(caught.value)
@@ -371,13 +373,17 @@ def assert_true(report: ArgumentReport) -> None:
     elif report.kind in ("transposed", "flipped"):
         assert equal(np.sort(got, axis=None), np.sort(expected, axis=None))
     elif report.kind in ("border", "interior"):
-        wrong = ~np.isclose(got, expected, rtol=2e-5, atol=2e-7).reshape(-1, *got.shape[-2:]).all(axis=0)
-        on_border = np.ones(wrong.shape, bool)
-        on_border[1:-1, 1:-1] = False
-        if report.kind == "interior":
-            assert not (wrong & on_border).any()
+        wrong = ~np.isclose(got, expected, rtol=2e-5, atol=2e-7)
+        told = np.full(wrong.shape, report.kind == "border")
+        height, width = wrong.shape[-2:]
+        rim = {side: int(size) for side, size in re.findall(r"(\w+) (\d+)", report.pattern)}
+        if report.kind == "border":
+            rows = slice(rim.get("top", 0), height - rim.get("bottom", 0))
+            columns = slice(rim.get("left", 0), width - rim.get("right", 0))
         else:
-            assert (wrong & on_border).any() and not wrong.all()
+            rows, columns = (slice(*map(int, ends)) for ends in re.findall(r"(\d+):(\d+)", report.pattern))
+        told[..., rows, columns] = report.kind == "interior"
+        assert wrong.any() and not (wrong & ~told).any()
     else:
         raise AssertionError(f"unexpected kind {report.kind}")
 
@@ -395,6 +401,48 @@ def test_a_random_wrong_gradient_gets_no_false_diagnosis(shape, seed, which):
         assert report.kind == "wrong"
 
 
+def rolled(g, rng):
+    return np.roll(g, 1, axis=rng.integers(g.ndim))
+
+
+def a_part(change):
+    """``change`` in a part of the rows of a random axis."""
+
+    def changed(g, rng):
+        axis = int(rng.integers(g.ndim))
+        part = np.arange(g.shape[axis]) < rng.integers(1, g.shape[axis] + 1)
+        if rng.random() < 0.5:
+            part = part[::-1]
+        return np.where(part.reshape([-1] + [1] * (g.ndim - 1 - axis)), change(g, rng), g)
+
+    return changed
+
+
+SLIPS = [  # as students make them: in all of an answer, or in a part of it
+    rolled,
+    *map(
+        a_part,
+        [
+            lambda g, rng: 0 * g,
+            lambda g, rng: -g,
+            lambda g, rng: 2 * g,
+            lambda g, rng: g + 1,
+            lambda g, rng: g[..., ::-1],
+            lambda g, rng: np.abs(g),
+            lambda g, rng: g * (1 + 1e-3 * rng.standard_normal(g.shape)),
+            rolled,
+        ],
+    ),
+]
+
+
+@settings(max_examples=100)
+@given(shapes(max_dims=4, min_dims=1), SEEDS, st.sampled_from(SLIPS))
+def test_a_slip_gets_no_false_diagnosis(shape, seed, slip):
+    expected = normal(shape, seed)
+    assert_true(diagnose(slip(expected, np.random.default_rng(seed)), expected))
+
+
 @given(shapes(min_dims=1).filter(lambda shape: np.prod(shape) >= 3), SEEDS)
 def test_tiny_gradients_within_tolerance_have_no_pattern(shape, seed):
     """Gradients of the size of atol are equal, or differ without a pattern: a factor or a sign means nothing there."""
@@ -403,15 +451,57 @@ def test_tiny_gradients_within_tolerance_have_no_pattern(shape, seed):
     assert diagnose(np.full(shape, 1.1e-7), expected).kind in ("ok", "wrong")
 
 
+def test_the_words_fit_an_output_as_well_as_a_gradient():
+    report = diagnose(np.zeros((2, 3)), normal((2, 3), 0), name="samples")
+    assert str(report).startswith("samples: zero everywhere\n") and "gradient" not in str(report)
+
+
 def test_one_number_has_no_factor():
     assert diagnose(np.array(3.0), np.array(1.0)).kind == "wrong"
     assert diagnose(np.array([3.0, 0.0]), np.array([1.0, 0.0])).kind == "wrong"
     assert diagnose(np.array(-1.0), np.array(1.0)).kind == "sign"
 
 
-def test_wrong_entries_here_and_there_on_the_border_are_not_called_border():
-    expected = normal((5, 5), 0)
+@given(
+    st.tuples(st.integers(1, 2), st.integers(1, 2), st.integers(1, 8), st.integers(1, 8)),
+    st.tuples(*[st.integers(0, 7)] * 4),
+    st.booleans(),
+    SEEDS,
+)
+def test_a_rim_is_told_where_it_is_one_and_leaves_the_larger_part(shape, rim, inside, seed):
+    """A random rectangle is right and all around it wrong, or the other way round."""
+    top, bottom, left, right = rim
+    *_, height, width = shape
+    box = np.zeros(shape, bool)
+    box[..., top : max(height - bottom, 0), left : max(width - right, 0)] = True
+    wrong = box if inside else ~box
+    expected = normal(shape, seed)
+    report = diagnose(expected + wrong * (1 + np.abs(normal(shape, seed + 1))), expected)
+    rows, columns = height - top - bottom, width - left - right
+    is_rim = 2 * rows > height and 2 * columns > width and 0 < wrong.sum() < wrong.size
+    if inside:
+        is_rim = is_rim and min(rim) > 0
+    if is_rim:
+        assert report.kind == ("interior" if inside else "border")
+        told = {"top": top, "bottom": bottom, "left": left, "right": right}
+        for side, size in {} if inside else told.items():
+            assert (f"{side} {size}" in report.pattern) == (size > 0)
+    else:
+        assert report.kind == ("wrong" if wrong.any() else "ok")
+
+
+@given(shapes(max_dims=5, min_dims=2).filter(lambda shape: len(shape) != 4), SEEDS)
+def test_only_maps_have_a_border(shape, seed):
+    """Of logits (N, classes) the last column is a class."""
+    expected = normal(shape, seed)
     got = expected.copy()
-    got[0, 0] += 1
-    got[4, 2] += 1
+    got[..., -1] += 1
+    assert diagnose(got, expected).kind not in ("border", "interior")
+
+
+def test_wrong_entries_here_and_there_on_the_border_are_not_called_border():
+    expected = normal((1, 1, 5, 5), 0)
+    got = expected.copy()
+    got[0, 0, 0, 0] += 1
+    got[0, 0, 4, 2] += 1
     assert diagnose(got, expected).kind == "wrong"

@@ -6,13 +6,9 @@ from __future__ import annotations
 import ast
 import importlib
 import json
-import os
 import re
-import shutil
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -22,7 +18,6 @@ from minicnn.course import proof
 from minicnn.course.build import build, stub, table_of_tasks
 from minicnn.course.checks import checks_of
 from minicnn.course.execution import State
-from minicnn.course.holes import body_span, find
 from minicnn.course.judging import judge
 from minicnn.course.loading import student_modules
 from minicnn.course.manifest import Homework, Task, homework, homework_ids, reference_path
@@ -230,115 +225,6 @@ def test_options_that_make_no_sense_are_refused():
     assert "--impl: there is no folder 'nowhere'" in pytest_run("tests/test_resnet.py", "--impl=nowhere").stderr
 
 
-@pytest.mark.parametrize("name", homework_ids())
-def test_the_library_imports_with_a_students_modules_in_place_of_its_own(name):
-    """Solved stubs stand in for the modules: nothing misses a helper, nothing imports what waits for it."""
-    script = f"""
-import minicnn
-from pathlib import Path
-from minicnn.course.manifest import homework
-from minicnn.course.mine import install, uninstall
-owner = homework({name!r})
-for author in map(Path, {[str(author) for author in RIGHT_ANSWERS]!r}):
-    finder = install({{module: author / owner.folder / (stem + ".py") for stem, module in owner.modules.items()}})
-    import pkgutil, importlib, minicnn
-    for module in pkgutil.walk_packages(minicnn.__path__, "minicnn."):
-        if "cuda" not in module.name and "__main__" not in module.name and "plugin" not in module.name:
-            importlib.import_module(module.name)
-    uninstall(finder)
-"""
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT)
-    assert done.returncode == 0, done.stderr
-
-
-def test_training_with_mine_runs_the_students_code(tmp_path):
-    """Every function is called, one that fails on purpose fails the training, an unfinished file is left out."""
-    owner = homework("hw2")
-    (tmp_path / "tests").mkdir()
-    folder = tmp_path / "assignments" / owner.folder
-    folder.mkdir(parents=True)
-    for stem, module in owner.modules.items():
-        (folder / f"{stem}.py").write_text(reference_path(module).read_text(encoding="utf-8"))
-    command = [sys.executable, "-m", "minicnn", "train", "resnet20", "--epochs=1", "--mine=hw2", "--quiet"]
-    watched = {"conv": ("conv2d", "conv2d_weight_grad"), "norm": ("batch_norm", "batch_norm_grad")}
-    for stem, functions in watched.items():
-        path = folder / f"{stem}.py"
-        for function in functions:
-            text = path.read_text(encoding="utf-8")
-            start, _ = body_span(text, find(ast.parse(text), function))
-            lines = text.splitlines(keepends=True)
-            lines.insert(start, f"    print('my own {function} ran', file=__import__('sys').stderr)\n")
-            if function == "conv2d_weight_grad":  # the last of them: enough seen
-                lines.insert(start + 1, "    raise ArithmeticError('on purpose')\n")
-            path.write_text("".join(lines))
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
-    assert done.returncode == 1 and "on purpose" in done.stderr, done.stderr
-    for function in (*watched["conv"], *watched["norm"]):
-        assert f"my own {function} ran" in done.stderr, done.stderr
-    shutil.copy(reference_path(owner.modules["norm"]), folder / "norm.py")
-    (folder / "conv.py").write_text((ROOT / "assignments" / owner.folder / "conv.py").read_text())
-    done = subprocess.run(command[:-1], cwd=tmp_path, capture_output=True, text=True)
-    assert "not yours: hw2_convolution/conv.py: hw2." in done.stderr and done.returncode == 0, done.stderr
-
-
-def test_training_with_a_file_that_imports_what_waits_for_it_says_what_to_import(tmp_path):
-    owner = homework("hw3")
-    (tmp_path / "tests").mkdir()
-    folder = tmp_path / "assignments" / owner.folder
-    shutil.copytree(RIGHT_ANSWERS[0] / owner.folder, folder, ignore=shutil.ignore_patterns("__pycache__"))
-    path = folder / "pointwise.py"
-    lines = path.read_text().splitlines()
-    number = next(i for i, line in enumerate(lines) if line.startswith("from minicnn"))
-    path.write_text("\n".join([*lines[:number], "from minicnn.ops import softmax", *lines[number:]]))
-    command = [sys.executable, "-m", "minicnn", "train", "resnet20", "--epochs=1", "--mine=hw3"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
-    assert (
-        f"hw3_googlenet/pointwise.py, line {number + 1}: 'softmax' cannot be imported from minicnn.ops" in done.stderr
-    )
-    assert "import it from minicnn.ops.probability" in done.stderr and done.returncode == 2, done.stderr
-
-
-COMPILED = """
-
-import numba
-
-
-@numba.njit(cache=True)
-def triple(x):
-    return 3 * x
-"""
-GRADED = """
-from pathlib import Path
-from minicnn.course.loading import load_file
-triple = load_file(Path("assignments/hw4_resnet/residual.py").resolve()).triple
-"""
-MINE = """
-import sys
-from pathlib import Path
-from minicnn.course.mine import import_all, install
-files = {"minicnn.ops.residual": Path("assignments/hw4_resnet/residual.py").resolve()}
-install(files)
-import_all(files)
-triple = sys.modules["minicnn.ops.residual"].triple
-"""
-
-
-def test_what_numba_compiled_is_found_again_by_the_next_grading_by_training_and_after_a_move(tmp_path):
-    """Numba's cache names the module that it was made in."""
-    folder = tmp_path / "here" / "assignments" / "hw4_resnet"
-    folder.mkdir(parents=True)
-    (folder / "residual.py").write_text(reference_path("minicnn.ops.residual").read_text() + COMPILED)
-    cached = "\nassert triple(14) == 42 and sum(triple.stats.cache_hits.values()) == {hits}, triple.stats"
-    for number, script in enumerate((GRADED, MINE, GRADED)):
-        if number == 2:
-            (tmp_path / "here").rename(tmp_path / "elsewhere")
-        where = tmp_path / ("elsewhere" if number == 2 else "here")
-        code = script + cached.format(hits=int(number > 0))
-        environment = {**os.environ, "NUMBA_CACHE_DIR": ""}  # where it is set, nothing moves along with the file
-        done = subprocess.run([sys.executable, "-c", code], cwd=where, env=environment, capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr
-
-
 @pytest.mark.parametrize("words", [[], ["tests/test_resnet.py"]], ids=" ".join)
 def test_impl_is_known_wherever_it_stands(words):
     """A word after an option that pytest does not know yet would be taken for the folder of the tests."""
@@ -346,43 +232,3 @@ def test_impl_is_known_wherever_it_stands(words):
     command += [] if "tests/test_resnet.py" in words else ["--ignore=tests/library"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0 and "test_resnet.py::test_residual_sum" in done.stdout, done.stdout + done.stderr
-
-
-def heed_ctrl_c() -> None:
-    """A shell without job control has background commands ignore it, and whatever they start."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-
-def test_watching_checks_again_on_every_save(tmp_path):
-    """``minicnn hw check --watch`` in a copy of the course, until the second table is there; then Ctrl-C."""
-    owner = homework("hw2")
-    folder = tmp_path / "assignments" / owner.folder
-    shutil.copytree(ROOT / "assignments" / owner.folder, folder)
-    (tmp_path / "tests").mkdir()
-    for name in ("pyproject.toml", "tests/__init__.py", "tests/conftest.py", owner.tests):
-        shutil.copy(ROOT / name, tmp_path / name)
-    output = tmp_path / "output.txt"
-    with open(output, "w") as stream:
-        command = [sys.executable, "-m", "minicnn", "hw", "check", "hw2.1", "--watch"]
-        watching = subprocess.Popen(
-            command, cwd=tmp_path, stdout=stream, stderr=stream, start_new_session=True, preexec_fn=heed_ctrl_c
-        )
-        try:
-            wait_for(output, "NOT ATTEMPTED", 1)
-            (folder / "conv.py").write_text("def broken(:\n")
-            wait_for(output, "SyntaxError", 1)
-            os.killpg(watching.pid, signal.SIGINT)
-            assert watching.wait(20) == 130
-        finally:
-            if watching.poll() is None:
-                os.killpg(watching.pid, signal.SIGKILL)
-                watching.wait()
-
-
-def wait_for(file: Path, text: str, times: int) -> None:
-    """Until ``text`` stands in ``file`` that many times; fails after a minute."""
-    for _ in range(600):
-        if file.read_text().count(text) >= times:
-            return
-        time.sleep(0.1)
-    raise AssertionError(f"{text!r} did not come:\n{file.read_text()}")

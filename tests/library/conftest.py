@@ -1,0 +1,31 @@
+"""How many examples Hypothesis draws. Not for the homework: importing Hypothesis takes longer than checking a task.
+
+The default profile draws the same few examples on every run, so that the whole suite stays under five minutes
+on two cores and a red test stays red. To search further:
+
+    MINICNN_EXAMPLES=500 pytest tests/library/test_algebra.py     # new random examples on every run
+"""
+
+from __future__ import annotations
+
+import os
+
+from hypothesis import HealthCheck, settings
+
+EXAMPLES = 8
+
+settings.register_profile(
+    "ci",
+    max_examples=EXAMPLES,
+    derandomize=True,
+    deadline=None,
+    print_blob=True,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
+)
+settings.register_profile(
+    "search",
+    settings.get_profile("ci"),
+    max_examples=int(os.environ.get("MINICNN_EXAMPLES", EXAMPLES)),
+    derandomize=False,
+)
+settings.load_profile("search" if "MINICNN_EXAMPLES" in os.environ else "ci")
