@@ -5,7 +5,7 @@ import re
 import numpy as np
 from numba.core.errors import NumbaError
 
-from minicnn import backend
+from minicnn import Tensor, backend
 from minicnn.backend.base import Window
 from minicnn.course.checks import Draw, points
 from minicnn.course.drivers import Unusable, fill, gradients, parameters, run, tensor
@@ -18,6 +18,7 @@ GEOMETRIES = [
     {**PLAIN, "kernel": (3, 2), "dilation": (3, 2)},
     {"kernel": (3, 2), "stride": (3, 2), "padding": (1, 2, 2, 0), "dilation": (1, 3)},
 ]
+NOWHERE = (np.nan, np.inf, -np.inf, 1e30)
 
 
 def window(kernel, stride, padding, dilation) -> Window:
@@ -73,7 +74,15 @@ def test_place_regular_grid(sampling, offset, kernel, stride, padding, dilation)
     return places(sampling, offset, window(kernel, stride, padding, dilation), 1)
 
 
-@points("hw6.1", 4, "the places that offsets have moved", cases=lambda draw: offsets(draw, PLAIN), count=3)
+def moved(draw: Draw) -> dict:
+    """In the last case four of the places are far away or nowhere."""
+    case = offsets(draw, PLAIN)
+    if draw.index == 3:
+        case["offset"].reshape(-1)[:: case["offset"].size // 4][:4] = NOWHERE
+    return case
+
+
+@points("hw6.1", 4, "the places that offsets have moved", cases=moved, count=4)
 def test_place_offsets(sampling, offset, kernel, stride, padding, dilation):
     return places(sampling, offset, window(kernel, stride, padding, dilation), 1)
 
@@ -114,10 +123,10 @@ def at_the_border(draw: Draw) -> dict:
 
 
 def on_grid_lines(draw: Draw) -> dict:
-    """Places with a whole row, a whole column, or both; also the last and the first outside."""
+    """Places with a whole row, a whole column, or both; also the last and the first outside; and just beside them."""
     height, width = 3, 5
-    y = np.concatenate([np.arange(-1, 3), draw.uniform(0.2, 0.8, 4), [0, -1, 2, 1]])
-    x = np.concatenate([draw.uniform(1.2, 1.8, 4), np.arange(-1, 5, 2), [4], [0, -1, 4, 2]])
+    y = np.concatenate([np.arange(-1, 3), draw.uniform(0.2, 0.8, 4), [0, -1, 2, 1, 1 - 2e-5, 2e-5, -2e-5]])
+    x = np.concatenate([draw.uniform(1.2, 1.8, 4), np.arange(-1, 5, 2), [4], [0, -1, 4, 2, 2 + 2e-5, 1.5, 4 - 2e-5]])
     return {"y": y.astype(draw.dtype), "x": x.astype(draw.dtype), "height": height, "width": width}
 
 
@@ -127,18 +136,23 @@ def far_outside(draw: Draw) -> dict:
     return {"y": y.astype(draw.dtype), "x": x.astype(draw.dtype), "height": 3, "width": 5}
 
 
+def at_each_place(function, y, x, height, width, **dtypes):
+    """What a function gives at each place, under a name that says which: ``weights, at y=-1, x=1.5``."""
+    answers = {name: {} for name in dtypes}
+    for place in zip(y, x, strict=True):
+        for name, four in zip(dtypes, compiled(function, *place, height, width), strict=True):
+            answers[name]["at y={:.6g}, x={:.6g}".format(*place)] = np.array(four, dtypes[name])
+    return answers
+
+
 def corners(sampling, y, x, height, width):
-    """Addresses and weights (places, 4)."""
-    found = [compiled(sampling.corners, *place, height, width) for place in zip(y, x, strict=True)]
-    addresses, weights = zip(*found, strict=True)
-    return {"addresses": np.array(addresses), "weights": np.array(weights, y.dtype)}
+    """Addresses and weights of the four corners of each place."""
+    return at_each_place(sampling.corners, y, x, height, width, addresses=None, weights=y.dtype)
 
 
 def slopes(sampling, y, x, height, width):
-    """Derivatives of the weights in y and in x, (places, 4) each."""
-    found = [compiled(sampling.slopes, *place, height, width) for place in zip(y, x, strict=True)]
-    in_y, in_x = zip(*found, strict=True)
-    return {"slopes in y": np.array(in_y, y.dtype), "slopes in x": np.array(in_x, y.dtype)}
+    """Derivatives of the weights in y and in x, four of each at each place."""
+    return at_each_place(sampling.slopes, y, x, height, width, **{"slopes in y": y.dtype, "slopes in x": y.dtype})
 
 
 @points("hw6.2", 3, "the addresses of the four corners, in their order", cases=inside, count=4)
@@ -195,12 +209,19 @@ def test_slopes_far_outside(sampling, y, x, height, width):
 
 
 def lists(draw: Draw, windows: int, pixels: int) -> dict:
-    """What a tap's windows read: any pixels, often the same ones, with weights that need not add up to one."""
-    return {"addresses": draw.integers(0, pixels - 1, 4, windows), "weights": draw.uniform(0.1, 0.9, 4, windows)}
+    """What a tap's windows read: any pixels, often the same ones, with weights that need not add up to one.
+
+    In odd cases a mask of any sign is in the weights, and the last window lies outside the image.
+    """
+    addresses, weights = draw.integers(0, pixels - 1, 4, windows), draw.uniform(0.1, 0.9, 4, windows)
+    if draw.index % 2:
+        weights *= draw.uniform(-2, 2, windows)
+        addresses[:, -1], weights[:, -1] = 0, 0
+    return {"addresses": addresses, "weights": weights}
 
 
 def reading(draw: Draw) -> dict:
-    pixels, windows = draw.size(4, 15), draw.size(1, 7)
+    pixels, windows = draw.size(4, 15), draw.size(1, 25)
     return {"plane": draw.normal(pixels), **lists(draw, windows, pixels), "before": np.zeros(windows, draw.dtype)}
 
 
@@ -222,7 +243,7 @@ def apart(draw: Draw) -> dict:
 
 
 def overlapping(draw: Draw) -> dict:
-    pixels, windows = draw.size(4, 9), draw.size(4, 9)
+    pixels, windows = draw.size(4, 9), draw.size(4, 25)
     return {"cotangent": draw.normal(windows), **lists(draw, windows, pixels), "before": np.zeros(pixels, draw.dtype)}
 
 
@@ -279,7 +300,9 @@ def first_channel(draw: Draw) -> dict:
 
 
 def another_channel(draw: Draw) -> dict:
+    """With a window from which no gradient comes."""
     case = first_channel(draw)
+    case["cotangent"][-1] = 0
     return {**case, "before": draw.away_from_zero(*case["before"].shape)}
 
 
@@ -300,7 +323,7 @@ def test_weight_grad_adds(sampling, cotangent, plane, addresses, before):
 
 
 def chain(draw: Draw) -> dict:
-    windows = draw.size(1, 6)
+    windows = draw.size(2, 6)
     return {
         "d_weights": draw.normal(4, windows),
         "weights": draw.uniform(0.1, 0.9, 4, windows),
@@ -312,8 +335,13 @@ def chain(draw: Draw) -> dict:
 
 
 def masked(draw: Draw) -> dict:
+    """The last two cases have masks that no sigmoid gives, and one of 0."""
     case = chain(draw)
-    return {**case, "modulation": draw.uniform(0.2, 0.8, case["weights"].shape[1])}
+    modulation = draw.uniform(0.2, 0.8, case["weights"].shape[1])
+    if draw.index > 1:
+        modulation = draw.uniform(-3, 3, modulation.size)
+        modulation[0], modulation[-1] = 2.5, 0
+    return {**case, "modulation": modulation}
 
 
 def chained(sampling, d_weights, weights, slopes_y, slopes_x, modulation, before):
@@ -348,7 +376,7 @@ def images(draw: Draw, geometry: dict = PLAIN, groups: int = 1, offset_groups: i
     n, height, width = draw.size(1, 3), draw.integer(5, 6), draw.integer(6, 8)
     taps = geometry["kernel"][0] * geometry["kernel"][1]
     out = window(**geometry).output_size((height, width))
-    filters = groups * draw.integer(1, 2) if groups > 1 else draw.integer(2, 3)
+    filters = groups * draw.integer(1, 2) if groups > 1 else draw.integer(2, 3) if draw.index else out[1]
     return {
         "x": draw.normal(n, 4, height, width),
         "offset": draw.integers(-1, 1, n, 2 * offset_groups * taps, *out) + draw.uniform(0.1, 0.9, n, 1, *out),
@@ -375,7 +403,11 @@ def grouped_images(draw: Draw) -> dict:
 
 
 def masked_images(draw: Draw) -> dict:
-    return as_drawn(draw, groups=[1, 2, 4][draw.index], offset_groups=[2, 4, 2][draw.index], mask=True)
+    """In the last case the convolution is strided, padded and dilated, and its bias is 0, as at the start."""
+    last = draw.index == 2
+    case = as_drawn(draw, geometry=GEOMETRIES[3] if last else PLAIN,
+                    groups=[1, 2, 4][draw.index], offset_groups=[2, 4, 2][draw.index], mask=True)  # fmt: skip
+    return {**case, "bias": 0 * case["bias"]} if last else case
 
 
 def convolved(deform_conv, x, offset, weight, bias, mask, groups, offset_groups, kernel, stride, padding, dilation):
@@ -389,10 +421,11 @@ def convolved(deform_conv, x, offset, weight, bias, mask, groups, offset_groups,
     return y, {name: t for name, t in tensors.items() if t is not None}
 
 
-@points("hw6.7", 3, "the output", cases=plain_images, count=4)
+@points("hw6.7", 3, "the output, contiguous", cases=plain_images, count=4)
 def test_deform_conv(deform_conv, **case):
     with backend.use("reference"):
-        return {"output": convolved(deform_conv, **case)[0]}
+        output = convolved(deform_conv, **case)[0]
+        return {"output": output, "it is contiguous": isinstance(output, Tensor) and output.is_contiguous()}
 
 
 @points("hw6.7", 3, "the output with groups of filters", cases=grouped_images, count=3)
@@ -416,14 +449,17 @@ def test_deform_conv_gradients(deform_conv, **case):
 # ---- hw6.8: OffsetConv2d -------------------------------------------------------------------------------------------
 
 LAYERS = [
-    {"kernel": (3, 3), "stride": (1, 1), "padding": (1, 1), "dilation": (1, 1)},
-    {"kernel": (2, 3), "stride": (2, 1), "padding": (0, 2), "dilation": (1, 1)},
-    {"kernel": (3, 2), "stride": (1, 2), "padding": (2, 1), "dilation": (2, 3)},
+    {"kernel": (3, 3), "stride": (1, 1), "padding": (1, 1), "dilation": (1, 1), "groups": 1, "bias": True},
+    {"kernel": (2, 3), "stride": (2, 1), "padding": (0, 2), "dilation": (1, 1), "groups": 2, "bias": False},
+    {"kernel": (3, 2), "stride": (1, 2), "padding": (2, 1), "dilation": (2, 3), "groups": 1, "bias": False},
 ]
 
 
-def built(deformable, kernel, stride, padding, dilation, modulated):
-    return deformable.OffsetConv2d(3, 4, kernel, stride, padding, dilation, modulated=modulated)
+def built(deformable, kernel, stride, padding, dilation, groups, bias, modulated):
+    if modulated:  # by position, but for what must be named
+        return deformable.OffsetConv2d(4, 6, kernel, stride, padding, dilation, groups, bias, modulated=True)
+    return deformable.OffsetConv2d(4, 6, kernel, padding=padding, stride=stride, dilation=dilation, groups=groups,
+                                   bias=bias)  # fmt: skip
 
 
 def layer_case(draw: Draw) -> dict:
@@ -431,7 +467,7 @@ def layer_case(draw: Draw) -> dict:
 
 
 def layer_on_images(draw: Draw) -> dict:
-    x = draw.normal(draw.size(1, 2), 3, draw.integer(6, 7), draw.integer(7, 8))
+    x = draw.normal(draw.size(1, 2), 4, draw.integer(6, 7), draw.integer(7, 8))
     return {"x": x, **layer_case(draw), "seed": draw.seed()}
 
 
@@ -444,38 +480,40 @@ def modulated_layer(draw: Draw) -> dict:
 
 
 @points("hw6.8", 2, "the names and shapes of its parameters", cases=layer_case, count=6)
-def test_offset_conv_parameters(deformable, kernel, stride, padding, dilation, modulated):
-    layer = built(deformable, kernel, stride, padding, dilation, modulated)
+def test_offset_conv_parameters(deformable, **options):
+    layer = built(deformable, **options)
     return {**parameters(layer), "taps": layer.taps, "modulated": layer.modulated}
 
 
 @points("hw6.8", 2, "the start: offsets of zero, a kernel that is not zero", cases=layer_on_images, count=6)
-def test_offset_conv_start(deformable, x, kernel, stride, padding, dilation, modulated, seed):
-    layer = built(deformable, kernel, stride, padding, dilation, modulated).to(x.dtype)
+def test_offset_conv_start(deformable, x, seed, **options):
+    layer = built(deformable, **options).to(x.dtype)
     return {"offsets": run(layer.offsets, x), "the kernel has numbers": bool(layer.weight.detach().numpy().any())}
 
 
 @points("hw6.8", 2, "the offsets that it predicts", cases=plain_layer, count=3)
-def test_offset_conv_where(deformable, x, kernel, stride, padding, dilation, modulated, seed):
-    offset, mask = run(fill(built(deformable, kernel, stride, padding, dilation, modulated), seed).where, x)
+def test_offset_conv_where(deformable, x, seed, **options):
+    offset, mask = run(fill(built(deformable, **options), seed).where, x)
     return {"offsets": offset, "mask": mask}
 
 
 @points("hw6.8", 2, "the offsets and the mask that it predicts", cases=modulated_layer, count=3)
-def test_offset_conv_mask(deformable, x, kernel, stride, padding, dilation, modulated, seed):
-    offset, mask = run(fill(built(deformable, kernel, stride, padding, dilation, modulated), seed).where, x)
+def test_offset_conv_mask(deformable, x, seed, **options):
+    offset, mask = run(fill(built(deformable, **options), seed).where, x)
     return {"offsets": offset, "mask": mask}
 
 
-@points("hw6.8", 2, "the output", cases=layer_on_images, count=6)
-def test_offset_conv_output(deformable, x, kernel, stride, padding, dilation, modulated, seed):
+@points("hw6.8", 2, "the output, in both modes, and of other images", cases=layer_on_images, count=6)
+def test_offset_conv_output(deformable, x, seed, **options):
+    layer = fill(built(deformable, **options), seed)
     with backend.use("reference"):
-        return {"output": run(fill(built(deformable, kernel, stride, padding, dilation, modulated), seed), x)}
+        answers = {"output": run(layer, x)}
+        return {**answers, "output of other images, in evaluation": run(layer.eval(), x[:, :, ::-1].copy())}
 
 
 @points("hw6.8", 2, "the gradients at the input and the parameters", cases=layer_on_images, count=6)
-def test_offset_conv_gradients(deformable, x, kernel, stride, padding, dilation, modulated, seed):
-    layer = fill(built(deformable, kernel, stride, padding, dilation, modulated), seed)
+def test_offset_conv_gradients(deformable, x, seed, **options):
+    layer = fill(built(deformable, **options), seed)
     image = tensor(x, requires_grad=True)
     with backend.use("reference"):
         return gradients(layer(image), {"x": image, **dict(layer.named_parameters())}, seed)

@@ -86,7 +86,8 @@ def place(offset: Any, group: int, tap: int, p: int, q: int, window: Window) -> 
             is in pixels of the image: neither stride nor dilation stretches it.
 
     Returns:
-        (y, x): row and column in the unpadded image, whose first pixel is (0, 0). Not rounded; may lie outside.
+        (y, x): row and column in the unpadded image, whose first pixel is (0, 0). Not rounded; may lie outside, and is
+        infinite or NaN where the offset is.
     """
     # The tap's row i and column j in the kernel.
     # The plane of offset that holds its dy; the next one holds its dx.
@@ -109,7 +110,8 @@ def corners(y: float, x: float, height: int, width: int) -> Any:
         (addresses, weights), a tuple of four each, in the order upper left, upper right, lower left, lower right; the
         upper row is floor(y), the left column is floor(x). An address is ``row * width + column``. A corner outside
         the image has address 0 and weight 0, so that whoever reads there reads a pixel that exists, and that does not
-        count. If all four lie outside, or the place is not a number, all eight are 0.
+        count. If all four lie outside, or the place is not a number, all eight are 0. At exactly y = -1 the lower row
+        is row 0, which is there: its weight is 0 and its address is not, for the slope of its weight is not 0 either.
     """
     # The whole square outside, or a place that is no number: all zeros.
     # The upper left pixel, and how far the place is past it.
@@ -130,7 +132,7 @@ def slopes(y: float, x: float, height: int, width: int) -> Any:
 
     Returns:
         (in y, in x), a tuple of four each, in the order of the corners. For a corner outside the image, and everywhere
-        if the place is not a number, 0.
+        if the place is not a number, 0. At exactly -1 the lower (right) corners are inside, and have their slopes.
     """
     raise NotImplementedError("hw6.3 slopes: not written yet, see assignments/hw6_deformable/README.md")
 
@@ -145,7 +147,8 @@ def gather(plane: Any, addresses: Any, weights: Any, samples: Any) -> None:
     Args:
         plane: (H * W,), the channel, flat.
         addresses: (4, L) integers, for each window the addresses of its four corners.
-        weights: (4, L), how much each of them counts. With a mask they have been multiplied by it.
+        weights: (4, L), how much each of them counts. With a mask they have been multiplied by it, so they may be any
+            numbers.
         samples: (L,), to be written. It may hold anything before.
     """
     raise NotImplementedError("hw6.4 gather: not written yet, see assignments/hw6_deformable/README.md")
@@ -191,7 +194,7 @@ def offset_grad(
         d_weights: (4, L), what ``weight_grad`` has summed over the channels. The mask is not in it.
         weights: (4, L), of the corners.
         slopes_y, slopes_x: (4, L), derivatives of the weights in y and in x.
-        modulation: (L,), the mask.
+        modulation: (L,), the mask: any numbers, also 0.
         d_y, d_x, d_modulation: (L,), to be written: the gradients at dy, dx and the mask. They may hold anything
             before.
     """

@@ -31,14 +31,15 @@ def weight_gradient_norms(
     """The Euclidean norm of the loss's gradient at every weight of convolutions and linear layers.
 
     Args:
-        model: used in the mode it is in; its parameters' ``grad`` is not touched.
+        model: runs once, in the mode it is in; its parameters' ``grad`` is not touched.
         images: (N, C, H, W).
         targets: (N,) class indices.
         loss: of the model's output and the targets.
 
     Returns:
         ``{"conv1.weight": norm, ...}`` in the order of ``named_parameters()``: all with two dimensions or more, so no
-        biases and no norms. 0 for a weight on which the loss does not depend.
+        biases and no norms. 0 for a weight on which the loss does not depend. The squares are summed in float64, in
+        which those of a vanishing gradient are not 0 yet.
     """
     raise NotImplementedError("hw7.1 weight_gradient_norms: not written yet, see assignments/hw7_analysis/README.md")
 
@@ -49,14 +50,16 @@ def output_gradient_norms(
     """The Euclidean norm of the loss's gradient at the outputs of the named layers.
 
     Args:
-        model: used in the mode it is in; its hooks are as before afterwards.
+        model: runs once, in the mode it is in; its parameters' ``grad`` is not touched, and its hooks are as before
+            afterwards, also if it raises an error.
         layers: names as ``named_modules()`` spells them; each must run once and give one tensor.
         images: (N, C, H, W).
         targets: (N,) class indices.
         loss: of the model's output and the targets.
 
     Returns:
-        ``{name: norm}`` in the order of ``layers``.
+        ``{name: norm}`` in the order of ``layers``, summed in float64. 0 for an output on which the loss does not
+        depend.
     """
     # A forward hook is called with (module, arguments, output); register_forward_hook gives a handle to remove it by.
     # minicnn.autograd.grad differentiates with respect to any tensors on the tape.
@@ -67,7 +70,8 @@ def gain_per_layer(norms: Sequence[float]) -> float:
     """By what factor the gradient changes from a layer to the one before it, in the geometric mean.
 
     Args:
-        norms: at least two gradient norms, from the layer nearest the input to the one nearest the loss.
+        norms: at least two gradient norms, from the layer nearest the input to the one nearest the loss; the last is
+            not 0. Those between have no say.
 
     Returns:
         ``g`` with ``norms[0] = norms[-1] * g ** (len(norms) - 1)``: below 1 gradients vanish on their way back, above 1
@@ -80,12 +84,13 @@ def behaviour(norms: Sequence[float], bound: float = 100.0) -> str:
     """What becomes of the gradient between the last layer and the first.
 
     Args:
-        norms: from the layer nearest the input to the one nearest the loss.
+        norms: from the layer nearest the input to the one nearest the loss; any of them may be 0, infinite or NaN.
         bound: the factor that counts as survival.
 
     Returns:
-        ``"vanishes"`` where the first norm is more than ``bound`` times smaller than the last, ``"explodes"`` where it
-        is more than ``bound`` times larger or no finite number any more, else ``"survives"``.
+        ``"explodes"`` where any of the norms is no finite number any more, or the first is more than ``bound`` times
+        as large as the last; ``"vanishes"`` where the last is more than ``bound`` times as large as the first; else
+        ``"survives"``. Any norm but 0 is more than ``bound`` times 0.
     """
     raise NotImplementedError("hw7.2 behaviour: not written yet, see assignments/hw7_analysis/README.md")
 
@@ -93,9 +98,9 @@ def behaviour(norms: Sequence[float], bound: float = 100.0) -> str:
 def expected_gain(fan_out: int, std: float, negative_slope: float = 0.0) -> float:
     """The gain of a fresh layer followed by a leaky ReLU (He et al. 2015, equations 14 and 15).
 
-    A unit's gradient is the sum of ``fan_out`` gradients behind it times independent weights, and the activation lets
-    it through at half of the units (at the others a share ``negative_slope`` of it): its expected square is
-    ``fan_out * std ** 2 * (1 + negative_slope ** 2) / 2`` times theirs.
+    A unit's gradient is the sum of ``fan_out`` gradients behind it, each times a weight of its own; the weights are
+    independent, with mean 0. At half of the units the activation has let it through whole, at the others times
+    ``negative_slope``. So its expected square is a multiple of theirs.
 
     Args:
         fan_out: how many outputs one input of the layer reaches: kernel height x width x output channels.
@@ -103,6 +108,6 @@ def expected_gain(fan_out: int, std: float, negative_slope: float = 0.0) -> floa
         negative_slope: of the activation; 0 is ReLU, 1 the identity.
 
     Returns:
-        The square root of that factor.
+        The square root of that multiple.
     """
     raise NotImplementedError("hw7.2 expected_gain: not written yet, see assignments/hw7_analysis/README.md")

@@ -31,7 +31,7 @@ def path_counts(n: int) -> list[int]:
     """How many of the 2^n paths through n blocks have length 0, 1, ..., n.
 
     Returns:
-        n + 1 exact integers, which add up to 2^n.
+        n + 1 exact integers, however large, which add up to 2^n.
     """
     raise NotImplementedError("hw7.3 path_counts: not written yet, see assignments/hw7_analysis/README.md")
 
@@ -65,7 +65,8 @@ def one_way(block: ResidualBlock, x: Tensor, through_branch: bool) -> Tensor:
         through_branch: whether the gradient goes through the branch, or through the shortcut.
 
     Returns:
-        (N, K, H/s, W/s), the very numbers of ``block(x)``. The last ReLU lies on both ways.
+        (N, K, H/s, W/s), the very numbers of ``block(x)``. The last ReLU lies on both ways. Branch and shortcut run
+        once each, as in the block: in training mode its running statistics move as they do there.
     """
     # The forward pass is the block's own. What does .detach() do to a sum?
     raise NotImplementedError("hw7.4 one_way: not written yet, see assignments/hw7_analysis/README.md")
@@ -75,13 +76,15 @@ def path_gradient(model: nn.Module, images: Tensor, targets: Tensor, path: Seque
     """The gradient of the cross-entropy that reaches the images along one path.
 
     Args:
-        model: a network with residual blocks, used in the mode it is in.
-        images: (N, C, H, W).
+        model: a network with residual blocks, used in the mode it is in. Its parameters' ``grad`` is not touched, and
+            afterwards its blocks do what they did before, also if an error was raised.
+        images: (N, C, H, W); they are not changed, nor asked to require a gradient.
         targets: (N,) class indices.
         path: for each of ``residual_blocks(model)``, whether the gradient goes through its branch.
 
     Returns:
-        (N, C, H, W). Summed over ``all_paths(n)`` it is the gradient of the whole network.
+        (N, C, H, W), an array in the dtype of the images. Summed over ``all_paths(n)`` it is the gradient of the whole
+        network.
 
     Raises:
         ValueError: when the path has not as many choices as the network has blocks.
@@ -129,7 +132,7 @@ def share_by_length(n: int, magnitudes: Sequence[float] | np.ndarray) -> np.ndar
         magnitudes: n + 1 mean gradient norms of single paths, for the lengths 0 ... n.
 
     Returns:
-        (n + 1,) shares that add up to 1.
+        (n + 1,) float64, shares that add up to 1.
     """
     raise NotImplementedError("hw7.5 share_by_length: not written yet, see assignments/hw7_analysis/README.md")
 
@@ -142,6 +145,7 @@ def effective_lengths(shares: Sequence[float] | np.ndarray, share: float = 0.95)
         share: in (0, 1].
 
     Returns:
-        Its first and last length; of several ranges equally short the one of the shorter paths.
+        Its first and last length; of several ranges equally short the one of the shorter paths. A sum that lacks no
+        more than a rounding error (1e-12) of ``share`` is enough.
     """
     raise NotImplementedError("hw7.5 effective_lengths: not written yet, see assignments/hw7_analysis/README.md")

@@ -67,11 +67,12 @@ def pareto_front(costs: Sequence[float], accuracies: Sequence[float]) -> list[in
     A network is beaten by one that costs no more and is no less accurate, and is better in at least one of the two.
 
     Args:
-        costs: of each network; less is better.
-        accuracies: of each network; more is better.
+        costs: of each network, any numbers; less is better.
+        accuracies: of each network, any numbers; more is better.
 
     Returns:
-        the indices of those that are not beaten, by rising cost and, at equal cost, in the given order.
+        the indices of those that are not beaten, by rising cost and, at equal cost, in the given order; ``[]`` for no
+        networks. The arguments are not changed.
     """
     kept = [
         i

@@ -26,11 +26,11 @@ def without_branch(module: nn.Module) -> Callable[[Tensor], Tensor]:
     """What stands in for a removed module.
 
     Returns:
-        for a residual block ReLU(shortcut(x)), the block with F(x) = 0; for every other module x itself, which suits
-        modules that keep their input's shape.
+        for a residual block ReLU(shortcut(x)), the block with F(x) = 0, whose branch does not run; for every other
+        module x itself, which suits modules that keep their input's shape. The module is not changed.
     """
     if is_residual(module):
-        return lambda x: module.relu(shortcut(module, x).clone())
+        return lambda x: module.relu(shortcut(module, x))
     return lambda x: x
 
 
@@ -51,7 +51,11 @@ def reordered(model: nn.Module, order: Mapping[str, str]) -> Iterator[None]:
     """Inside this block each module named as a key of ``order`` computes what the one named as its value did before.
 
     Their shapes must be the same, or the network raises a ShapeError when it runs. ``{"a": "b", "b": "a"}`` swaps two
-    blocks, ``{}`` changes nothing.
+    blocks, ``{}`` changes nothing. *Before* is when this block is entered: inside ``removed`` a removed module hands on
+    its input in its new place too. Afterwards, also after an error, each computes again what it did before.
+
+    Raises:
+        AttributeError: for a name that leads to no module.
     """
     forwards: dict[nn.Module, Callable[..., Any]] = {
         model.get_submodule(place): model.get_submodule(guest).forward for place, guest in order.items()
@@ -110,7 +114,7 @@ def kendall_tau(order: Sequence[int]) -> float:
     """How much of the order is left (Kendall's rank correlation with 0, 1, ..., n - 1).
 
     Args:
-        order: a permutation of n >= 2 numbers.
+        order: a permutation of 0, 1, ..., n - 1, with n >= 2. It is not changed.
 
     Returns:
         the share of pairs in the right order less that of pairs in the wrong one: 1 untouched, -1 reversed.

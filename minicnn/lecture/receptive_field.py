@@ -40,12 +40,14 @@ def centre_gradient(network: Callable[[Tensor], Tensor], images: Tensor) -> np.n
     """How strongly the unit in the middle of the output map depends on each input pixel.
 
     Args:
-        network: (N, C, H, W) -> a map (N, K, H', W').
-        images: (N, C, H, W), several to average over.
+        network: (N, C, H, W) -> a map (N, K, H', W'). It runs as it is; if it has parameters, their ``grad`` is not
+            touched.
+        images: (N, C, H, W), several to average over; they are not changed, nor asked to require a gradient.
 
     Returns:
         (H, W): the absolute gradient of the sum over the K channels at row H' // 2 and column W' // 2, averaged over
-        images and input channels, and scaled to a maximum of 1 (all zeros where nothing reaches the input).
+        images and input channels, and scaled to a maximum of 1, however small it was (all zeros where nothing reaches
+        the input).
     """
     x = images.detach().requires_grad_()
     output = network(x)
@@ -61,7 +63,7 @@ def effective_size(sensitivity: np.ndarray, threshold: float = 0.0455) -> float:
     """The side of the effective receptive field in pixels.
 
     Args:
-        sensitivity: (H, W) with a maximum of 1, from ``centre_gradient``.
+        sensitivity: (H, W) with a maximum of 1, or all zeros, from ``centre_gradient``.
         threshold: the share of the maximum above which a pixel counts; 4.55 % is two standard deviations, as in the
             paper (section 3.2).
 
