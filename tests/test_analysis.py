@@ -92,7 +92,7 @@ def broken(*_):
 
 
 def in_order(images: np.ndarray, norms: dict, scale: float = 1.0) -> dict:
-    """Norms and their order, as exact as what they were computed from: they are compared in the tolerance of a dtype."""
+    """Norms and their order, as exact as what they were computed from: the dtype says the tolerance."""
     return {"order": " ".join(norms), **{name: images.dtype.type(norm / scale) for name, norm in norms.items()}}
 
 

@@ -69,12 +69,12 @@ def collected(ran: Iterable[tuple[str, CheckResult]], chosen: Iterable[CheckResu
             where a check has several tests (pytest-repeat).
         chosen: what stands for the checks that did not get to run (``pytest -x``).
     """
-    found: dict[str, CheckResult] = {}
+    found = {(result.task, result.test): result for result in chosen}
     for result in dict(ran).values():
-        before = found.get(result.test)
-        if before is None or result.points < before.points:
-            found[result.test] = result
-    return [*found.values(), *(result for result in chosen if result.test not in found)]
+        before = found.get((result.task, result.test))
+        if before is None or before.state == State.NOT_RUN or result.points < before.points:
+            found[result.task, result.test] = result
+    return list(found.values())
 
 
 def by_homework(results: Iterable[CheckResult]) -> dict[Homework, list[TaskResult]]:
