@@ -246,7 +246,10 @@ FACTORS = [{"width": row[0], "depth": row[1]} for row in SCALING.values()] + [{"
 PHIS = [{"phi": phi} for phi in (1, 0, 0.5, 2, 6, -1)]
 # Near a multiple of 8; half-way between two; where the nearest is below 90 %; below 8.
 NEAREST = [{"channels": c, "width": w} for c, w in ((32, 1.0), (32, 1.1), (40, 1.2), (112, 1.4), (100, 1.0), (60, 1.0))]
-TOO_SMALL = [{"channels": c, "width": w} for c, w in ((16, 1.1), (11, 1.0), (10, 1.0), (35, 1.0), (9, 1.0), (179, 0.1), (179, 0.05))]
+TOO_SMALL = [
+    {"channels": c, "width": w}
+    for c, w in ((16, 1.1), (11, 1.0), (10, 1.0), (35, 1.0), (9, 1.0), (179, 0.1), (179, 0.05))
+]
 SMALLEST = [{"channels": c, "width": w} for c, w in ((3, 1.0), (16, 0.1), (1, 2.0))]
 
 
@@ -270,7 +273,9 @@ def test_channels_at_least_eight(efficientnet, channels, width):
     return {"channels": efficientnet.scale_channels(channels, width)}
 
 
-BLOCKS = [{"blocks": b, "depth": d} for b, d in ((1, 1.05), (2, 1.2), (3, 1.4), (4, 1.75), (3, 1.0), (2, 1.5), (4, 0.4))]
+BLOCKS = [
+    {"blocks": b, "depth": d} for b, d in ((1, 1.05), (2, 1.2), (3, 1.4), (4, 1.75), (3, 1.0), (2, 1.5), (4, 0.4))
+]
 
 
 @points("hw5.6", 2, "blocks, rounded up", cases=BLOCKS)
@@ -324,9 +329,7 @@ def test_mbconv_branch(efficientnet, x, seed, **shape):
     return {"output": mbconv(efficientnet, seed, **shape).eval().block(tensor(x))}
 
 
-@points(
-    "hw5.7", 3, "what the branch computes in training, and the running statistics after it", cases=mbconv_case
-)
+@points("hw5.7", 3, "what the branch computes in training, and the running statistics after it", cases=mbconv_case)
 def test_mbconv_branch_in_training(efficientnet, x, seed, **shape):
     block = mbconv(efficientnet, seed, **shape)
     output = run(block.block, x)

@@ -313,9 +313,7 @@ class GoogLeNet(nn.Module):
             ShapeError: for images below the variant's ``SMALLEST_INPUT``.
         """
         # require_size(x, SMALLEST_INPUT[self.variant]), then renormalise if self.transform_input.
-        # Stem: conv1, maxpool1, norm1 (unless None), conv2, conv3, norm2 (unless None), maxpool2.
-        # Body: inception3a to inception5b with maxpool3 and maxpool4 between the stages; keep what the classifiers read.
-        # Head: avgpool, flatten, dropout, fc.
+        # Then Table 1, from top to bottom; keep what the auxiliary classifiers read.
         raise NotImplementedError("hw3.8 GoogLeNet.forward: not written yet, see assignments/hw3_googlenet/README.md")
 
 
