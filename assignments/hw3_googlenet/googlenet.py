@@ -211,7 +211,8 @@ def auxiliary_loss(
     """The loss of the main classifier plus ``weight`` times that of each auxiliary one (section 5, L2.1.5).
 
     Args:
-        outputs: a tuple of logits, the main ones first, however many; or a single tensor, as every network gives it in evaluation.
+        outputs: a tuple of logits, the main ones first, however many; or a single tensor, as every network gives it in
+            evaluation.
         target: (N,) class indices.
         criterion: gives the loss of logits and target.
 
