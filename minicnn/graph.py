@@ -257,7 +257,7 @@ class Function(Node):
 
     def checked(self, result: Any) -> tuple[Any, ...]:
         """The gradients that ``backward`` returned, if they fit the inputs of ``forward``."""
-        gradients = result if isinstance(result, tuple) else (result,)
+        gradients = tuple(result) if isinstance(result, (tuple, list)) else (result,)
         if len(gradients) != len(self.edges):
             raise AutogradError(
                 f"backward of {self.name()} returned {len(gradients)} gradients, expected {len(self.edges)}: "

@@ -6,7 +6,7 @@ import numpy as np
 
 from minicnn import nn
 from minicnn.course.checks import Draw, points
-from minicnn.course.drivers import fill, gradients, parameters, run, tensor
+from minicnn.course.drivers import dropping, fill, gradients, parameters, run, tensor
 from minicnn.models.efficientnet import SCALING
 from minicnn.models.senet import SqueezeExcitation
 from minicnn.nn import functional as F
@@ -24,14 +24,15 @@ def earlier_case(draw: Draw) -> dict:
     return {**{f"x{i}": draw.normal(n, depth, height, width) for i, depth in enumerate(depths)}, "seed": draw.seed()}
 
 
-def dense_layer(densenet, arrays: dict, seed: int, training: bool, drop_rate: float = 0.0):
+def dense_layer(densenet, arrays: dict, seed: int, training: bool, **options):
     channels = sum(array.shape[1] for array in arrays.values())
-    return fill(densenet.DenseLayer(channels, 2, drop_rate), seed).train(training)
+    return fill(densenet.DenseLayer(channels, 2, **options), seed).train(training)
 
 
-@points("hw5.1", 2, "the names and shapes of the parameters", cases=[{"channels": 6, "k": 3}, {"channels": 16, "k": 4}])
+@points("hw5.1", 2, "the parameters and the two options", cases=[{"channels": 6, "k": 3}, {"channels": 16, "k": 4}])
 def test_dense_layer_parameters(densenet, channels, k):
-    return parameters(densenet.DenseLayer(channels, k))
+    layer = densenet.DenseLayer(channels, k, drop_rate=0.25, memory_efficient=True)
+    return {**parameters(layer), "drop_rate": layer.drop_rate, "memory_efficient": layer.memory_efficient}
 
 
 @points("hw5.1", 5, "the output in evaluation", cases=earlier_case)
@@ -54,11 +55,20 @@ def test_dense_layer_gradients(densenet, seed, **arrays):
     return gradients(layer(list(leaves.values())), {**leaves, **dict(layer.named_parameters())}, seed)
 
 
-@points("hw5.1", 2, "dropout, with probability 1, in training and in evaluation", cases=earlier_case, count=2)
+@points("hw5.1", 1, "dropout, with probability 1, in training and in evaluation", cases=earlier_case, count=2)
 def test_dense_layer_dropout(densenet, seed, **arrays):
     xs = [tensor(array) for array in arrays.values()]
     layer = dense_layer(densenet, arrays, seed, training=False, drop_rate=1.0)
     return {"output in evaluation": layer(xs), "output in training": layer.train()(xs)}
+
+
+@points("hw5.1", 1, "which values are dropped, and what becomes of the others", cases=[{"p": 0.2}, {"p": 0.7}])
+def test_dense_layer_drops_some_values(densenet, p):
+    layer = fill(densenet.DenseLayer(5, 4, p), 7)
+    x = tensor(np.random.default_rng(7).standard_normal((2, 16, 9, 11)))
+    layer.norm2.eval()  # only the dropout tells training from evaluation
+    dropped = layer.grow(x)
+    return dropping(dropped, layer.eval().grow(x), p)
 
 
 # ---- hw5.2 the dense block -----------------------------------------------------------------------------------------
@@ -66,19 +76,21 @@ def test_dense_layer_dropout(densenet, seed, **arrays):
 
 def block_case(draw: Draw) -> dict:
     x = draw.normal(draw.size(1, 3), draw.integer(3, 5), draw.integer(2, 4), draw.integer(3, 5))
-    return {"x": x, "layers": [2, 3, 1, 4][draw.index % 4], "seed": draw.seed()}
+    return {"x": x, "layers": [2, 3, 1, 0, 4, 11][draw.index % 6], "seed": draw.seed()}
 
 
 def dense_block(densenet, x, layers: int, seed: int, drop_rate: float = 0.0):
     return fill(densenet.DenseBlock(layers, x.shape[1], 2, drop_rate, False), seed)
 
 
-@points("hw5.2", 3, "the names and shapes of the parameters", cases=[{"layers": 3}, {"layers": 1}])
+@points("hw5.2", 3, "the layers: their names, parameters and options", cases=[{"layers": n} for n in (3, 1, 0)])
 def test_dense_block_parameters(densenet, layers):
-    return parameters(densenet.DenseBlock(layers, 5, 2, 0.0, False))
+    block = densenet.DenseBlock(layers, 5, 2, 0.25, True)
+    options = {f"options of {name}": f"{x.drop_rate}, {x.memory_efficient}" for name, x in block.items()}
+    return {**parameters(block), **options}
 
 
-@points("hw5.2", 3, "the block's input, as it stands in the output", cases=block_case, count=4)
+@points("hw5.2", 3, "the block's input, as it stands in the output", cases=block_case)
 def test_dense_block_passes_its_input_on(densenet, x, layers, seed):
     output = dense_block(densenet, x, layers, seed).eval()(tensor(x))
     return {"shape of the output": output.shape, "first channels of the output": output[:, : x.shape[1]]}
@@ -86,7 +98,9 @@ def test_dense_block_passes_its_input_on(densenet, x, layers, seed):
 
 @points("hw5.2", 4, "the outputs of the layers", cases=block_case)
 def test_dense_block_output(densenet, x, layers, seed):
-    output = dense_block(densenet, x, layers, seed).eval()(tensor(x))
+    block = dense_block(densenet, x, layers, seed).eval()
+    block(tensor(1 + x))  # nothing of it is left in what comes next
+    output = block(tensor(x))
     starts = [x.shape[1] + 2 * i for i in range(layers)]
     return {f"channels of layer {i}": output[:, start : start + 2] for i, start in enumerate(starts, 1)}
 
@@ -139,9 +153,10 @@ def test_compression(densenet, channels):
 
 
 def attention_case(draw: Draw) -> dict:
-    """First one pixel and one image, where several mix-ups make no difference; then more."""
-    n, height, width = [(1, 1, 1), (2, 2, 3), (3, 4, 2), (1, 3, 3)][draw.index % 4]
-    return {"x": draw.normal(n, draw.integer(3, 6), height, width), "reduced": draw.integer(2, 3), "seed": draw.seed()}
+    """First one pixel and one image, where several mix-ups make no difference; then more, and large numbers."""
+    n, height, width = [(1, 1, 1), (2, 2, 3), (3, 4, 2), (1, 3, 3), (2, 3, 2)][draw.index % 5]
+    x = draw.normal(n, draw.integer(3, 6), height, width) * (1 if draw.index < 4 else draw.dtype.type(1e5))
+    return {"x": x, "reduced": draw.integer(2, 3), "seed": draw.seed()}
 
 
 def attention(senet, x, reduced: int, seed: int, activation=F.relu):
@@ -227,11 +242,14 @@ def test_se_block_gradients(senet, x, seed):
 
 # ---- hw5.6 compound scaling ----------------------------------------------------------------------------------------
 
-FACTORS = [{"width": row[0], "depth": row[1]} for row in SCALING.values()]
-PHIS = [{"phi": phi} for phi in (1, 0, 0.5, 2, 6)]
+FACTORS = [{"width": row[0], "depth": row[1]} for row in SCALING.values()] + [{"width": 0.35, "depth": 0.4}]
+PHIS = [{"phi": phi} for phi in (1, 0, 0.5, 2, 6, -1)]
 # Near a multiple of 8; half-way between two; where the nearest is below 90 %; below 8.
 NEAREST = [{"channels": c, "width": w} for c, w in ((32, 1.0), (32, 1.1), (40, 1.2), (112, 1.4), (100, 1.0), (60, 1.0))]
-TOO_SMALL = [{"channels": c, "width": w} for c, w in ((16, 1.1), (11, 1.0), (10, 1.0), (35, 1.0), (9, 1.0), (18, 1.0))]
+TOO_SMALL = [
+    {"channels": c, "width": w}
+    for c, w in ((16, 1.1), (11, 1.0), (10, 1.0), (35, 1.0), (9, 1.0), (179, 0.1), (179, 0.05))
+]
 SMALLEST = [{"channels": c, "width": w} for c, w in ((3, 1.0), (16, 0.1), (1, 2.0))]
 
 
@@ -255,7 +273,9 @@ def test_channels_at_least_eight(efficientnet, channels, width):
     return {"channels": efficientnet.scale_channels(channels, width)}
 
 
-BLOCKS = [{"blocks": b, "depth": d} for b, d in ((1, 1.1), (2, 1.2), (3, 1.4), (4, 1.8), (3, 1.0), (1, 2.2), (4, 3.1))]
+BLOCKS = [
+    {"blocks": b, "depth": d} for b, d in ((1, 1.05), (2, 1.2), (3, 1.4), (4, 1.75), (3, 1.0), (2, 1.5), (4, 0.4))
+]
 
 
 @points("hw5.6", 2, "blocks, rounded up", cases=BLOCKS)
@@ -263,7 +283,7 @@ def test_blocks(efficientnet, blocks, depth):
     return {"blocks": efficientnet.scale_blocks(blocks, depth)}
 
 
-@points("hw5.6", 3, "the stages of B0 to B7", cases=FACTORS)
+@points("hw5.6", 3, "the stages of B0 to B7, and of a smaller network", cases=FACTORS)
 def test_stages(efficientnet, width, depth):
     channels, blocks = zip(*efficientnet.scaled_stages(width, depth), strict=True)
     return {"channels": channels, "blocks": blocks}
@@ -276,13 +296,20 @@ SHAPES = [
     {"in_channels": 8, "out_channels": 16, "stride": 1, "kernel": 5, "expansion": 3},
     {"in_channels": 16, "out_channels": 16, "stride": 2, "kernel": 3, "expansion": 1},
     {"in_channels": 16, "out_channels": 8, "stride": 2, "kernel": 5, "expansion": 1},
+    {"in_channels": 11, "out_channels": 11, "stride": 1, "kernel": 3, "expansion": 1},
+    {"in_channels": 3, "out_channels": 5, "stride": 3, "kernel": 5, "expansion": 6},
+    {"in_channels": 8, "out_channels": 8, "stride": 2, "kernel": 3, "expansion": 2},
 ]
 
 
 def mbconv_case(draw: Draw) -> dict:
-    """With and without expansion, shortcut and stride; on maps of odd and even sides."""
-    shape = SHAPES[draw.index % 4]
-    x = draw.normal(draw.size(1, 2), shape["in_channels"], draw.integer(3, 5), draw.integer(4, 6))
+    """With and without expansion, shortcut and stride; channels that 8 does not divide; odd and even sides.
+
+    In the end a single pixel, whose shape a stride does not change.
+    """
+    shape = SHAPES[draw.index % 7]
+    sides = (draw.integer(3, 5), draw.integer(4, 6)) if draw.index < 6 else (1, 1)
+    x = draw.normal(draw.size(1, 2), shape["in_channels"], *sides)
     return {"x": x, **shape, "seed": draw.seed()}
 
 
@@ -297,14 +324,12 @@ def test_mbconv_parameters(efficientnet, **shape):
     return parameters(mbconv(efficientnet, 0, **shape))
 
 
-@points("hw5.7", 4, "what the block's branch computes in evaluation", cases=mbconv_case, count=4)
+@points("hw5.7", 4, "what the block's branch computes in evaluation", cases=mbconv_case)
 def test_mbconv_branch(efficientnet, x, seed, **shape):
     return {"output": mbconv(efficientnet, seed, **shape).eval().block(tensor(x))}
 
 
-@points(
-    "hw5.7", 3, "what the branch computes in training, and the running statistics after it", cases=mbconv_case, count=4
-)
+@points("hw5.7", 3, "what the branch computes in training, and the running statistics after it", cases=mbconv_case)
 def test_mbconv_branch_in_training(efficientnet, x, seed, **shape):
     block = mbconv(efficientnet, seed, **shape)
     output = run(block.block, x)
@@ -322,6 +347,10 @@ def shortcut_case(draw: Draw) -> dict:
     return {"x": x, "seed": draw.seed()}
 
 
+def probability_case(draw: Draw) -> dict:
+    return {**shortcut_case(draw), "probability": [0.2, 0.5, 0.7][draw.index % 3]}
+
+
 def shortcut_block(efficientnet, seed, drop_probability=0.0, **changed):
     """A block in training mode, with its norms in evaluation mode: only stochastic depth is random."""
     shape = {"in_channels": 8, "out_channels": 8, "kernel": 3, "stride": 1, "expansion": 1, **changed}
@@ -332,7 +361,7 @@ def shortcut_block(efficientnet, seed, drop_probability=0.0, **changed):
     return block
 
 
-@points("hw5.8", 2, "the output in evaluation", cases=mbconv_case, count=4)
+@points("hw5.8", 2, "the output in evaluation", cases=mbconv_case, count=7)
 def test_mbconv_output(efficientnet, x, seed, **shape):
     return {"output": mbconv(efficientnet, seed, **shape, drop_probability=0.5).eval()(tensor(x))}
 
@@ -359,18 +388,18 @@ def test_mbconv_without_its_branch(efficientnet, x, seed):
     }
 
 
-@points("hw5.8", 3, "stochastic depth: which branches stay, and how they are scaled", cases=shortcut_case, count=3)
-def test_mbconv_stochastic_depth(efficientnet, x, seed):
+@points("hw5.8", 3, "stochastic depth: which branches stay, and how they are scaled", cases=probability_case, count=3)
+def test_mbconv_stochastic_depth(efficientnet, x, seed, probability):
     """On 200 copies of an image; what a copy's branch gives is compared with what it gives in evaluation."""
     image = tensor(np.repeat(x[:1], 200, axis=0))
-    block = shortcut_block(efficientnet, seed, 0.2)
+    block = shortcut_block(efficientnet, seed, probability)
     added = (block(image) - image).detach().numpy().reshape(200, -1)
     branch = (block.eval()(image) - image).detach().numpy().reshape(200, -1)
     factors = (added * branch).sum(1) / (branch * branch).sum(1)
     stays = factors > 0.01
     return {
         "every image has its whole branch or none": bool(np.allclose(added, factors[:, None] * branch, atol=1e-3)),
-        "about 80 % of the branches stay": bool(0.65 < stays.mean() < 0.95),
+        f"about {1 - probability:.0%} of the branches stay": bool(abs(stays.mean() - 1 + probability) < 0.15),
         "factor of what stays": factors[stays].mean() if stays.any() else 0.0,
         "factor of what goes": factors[~stays].mean() if not stays.all() else 0.0,
     }

@@ -1,9 +1,11 @@
 """Homework 3: GoogLeNet. `pytest tests/test_googlenet.py` grades assignments/hw3_googlenet."""
 
+import numpy as np
+
 import minicnn
 from minicnn import nn
 from minicnn.course.checks import Draw, points
-from minicnn.course.drivers import fill, gradients, parameters, raises, run, tensor
+from minicnn.course.drivers import dropping, fill, gradients, parameters, raises, run, tensor
 from minicnn.models.googlenet import FILTERS
 
 # ---- hw3.1 concatenation -------------------------------------------------------------------------------------------
@@ -20,11 +22,11 @@ def channels_case(draw: Draw) -> dict:
 
 
 def axes_case(draw: Draw) -> dict:
-    """Any axis, from vectors to images; equal and unequal lengths."""
+    """Any axis, from vectors to images; equal and unequal lengths, none at all, one tensor and many."""
     ndim, axis = [(1, 0), (2, 0), (3, 2), (4, 3), (4, 0), (4, 2)][draw.index % 6]
-    lengths = [(2, 2), (3, 1, 4), (1, 2, 1)][draw.index % 3]
+    lengths = [(2, 2), (3, 1, 4), (2, 0, 3), (3,), (1, 2, 1, 2, 1)][draw.index % 5]
     shapes = [tuple(length if d == axis else d + 2 for d in range(ndim)) for length in lengths]
-    return {**{name: draw.normal(*shape) for name, shape in zip("abc", shapes, strict=False)}, "axis": axis}
+    return {**{name: draw.normal(*shape) for name, shape in zip("abcde", shapes, strict=False)}, "axis": axis}
 
 
 def joined(joining, arrays: dict, axis: int):
@@ -48,9 +50,10 @@ def test_gradients_of_concatenated_channels(joining, axis, **arrays):
     return gradients(output, leaves, seed=3)
 
 
-@points("hw3.1", 3, "the gradients along any axis", cases=axes_case)
+@points("hw3.1", 3, "the gradients along any axis, after another concatenation", cases=axes_case)
 def test_gradients_along_any_axis(joining, axis, **arrays):
     leaves, output = joined(joining, arrays, axis)
+    joined(joining, dict(reversed(arrays.items())), axis)  # what is kept for backward is each one's own
     return gradients(output, leaves, seed=4)
 
 
@@ -76,7 +79,7 @@ def pixels_case(draw: Draw, channels: int, kernels: int) -> dict:
 
 def biased_case(draw: Draw) -> dict:
     """The bias is as long as the maps are wide, so that adding it to the wrong axis raises nothing."""
-    kernels = draw.integer(2, 4)
+    kernels = 1 + draw.index % 4
     x = draw.normal(draw.size(1, 3), 3, draw.integer(2, 4), kernels)
     return {"x": x, "weight": draw.normal(kernels, 3, 1, 1), "bias": draw.normal(kernels)}
 
@@ -106,6 +109,9 @@ REFUSED = [
     {"image": (2, 3, 4, 5), "kernels": (4, 3, 3, 3)},
     {"image": (1, 3, 4, 5), "kernels": (4, 2, 1, 1)},
     {"image": (1, 2, 3, 3), "kernels": (2, 2, 1, 2)},
+    {"image": (1, 3, 4, 5), "kernels": (4, 1, 1, 1)},
+    {"image": (1, 3, 4, 5), "kernels": (4, 3)},
+    {"image": (1, 3, 4, 5), "kernels": (4, 3, 1, 1, 1)},
 ]
 
 
@@ -168,7 +174,7 @@ def test_naive_gradients(googlenet, x, widths, seed):
 @points("hw3.3", 2, "the output of torchvision's variant, with batch norm", cases=naive_case, count=4)
 def test_naive_torchvision_variant(googlenet, x, widths, seed):
     module = fill(googlenet.NaiveInception(3, *widths, variant="torchvision"), seed)
-    return in_pieces(module(tensor(x)), (*widths, 3))
+    return {**in_pieces(module(tensor(x)), (*widths, 3)), "in evaluation": module.eval()(tensor(x))}
 
 
 def reduced_case(draw: Draw) -> dict:
@@ -211,7 +217,8 @@ def test_inception_gradients(googlenet, x, filters, seed):
 @points("hw3.4", 3, "the output of torchvision's variant", cases=reduced_case, count=4)
 def test_inception_torchvision_variant(googlenet, x, filters, seed):
     module = fill(googlenet.Inception(6, *filters, variant="torchvision"), seed)
-    return in_pieces(module(tensor(x)), (filters[0], filters[2], filters[4], filters[5]))
+    pieces = in_pieces(module(tensor(x)), (filters[0], filters[2], filters[4], filters[5]))
+    return {**pieces, "in evaluation": module.eval()(tensor(x))}
 
 
 # ---- hw3.5 multiply-adds -------------------------------------------------------------------------------------------
@@ -234,6 +241,8 @@ def strided_case(draw: Draw) -> dict:
         {"stride": 3, "padding": 2, "dilation": 3},
     ][draw.index % 4]
     shape = (draw.integer(1, 9), draw.integer(8, 30), draw.integer(8, 30))
+    if draw.index == 5:  # a sum that no float64 and no 32 bit integer holds
+        shape, options = (40_961, 700_001, 500_003), {"stride": 1, "padding": 2}
     kernel_size = 2 + draw.index % 2
     return {"shape": shape, "out_channels": draw.integer(2, 9), "kernel_size": kernel_size, "options": options}
 
@@ -246,13 +255,14 @@ def grouped_case(draw: Draw) -> dict:
 
 
 def module_case(draw: Draw) -> dict:
-    """A module of Table 1 on the image that it gets there."""
+    """A module of Table 1 on the image that it gets there, and on one smaller than its kernels."""
     names = ["inception3a", "inception4a", "inception4d", "inception5b"]
     sides = {"3": 28, "4": 14, "5": 7}
     name = names[draw.index % len(names)]
     channels = {"inception3a": 192, "inception4a": 480, "inception4d": 512, "inception5b": 832}[name]
     side = sides[name[-2]]
-    return {"shape": (channels, side, side + draw.index // len(names)), "filters": FILTERS[name]}
+    image = (side, side) if draw.index < len(names) else (draw.integer(1, 3), draw.integer(4, 9))
+    return {"shape": (channels, *image), "filters": FILTERS[name]}
 
 
 def counted(inception_cost, shape, out_channels, kernel_size, options):
@@ -296,7 +306,7 @@ def auxiliary_case(draw: Draw) -> dict:
 
 def other_map_case(draw: Draw) -> dict:
     """Maps from smaller and larger images."""
-    sides = [(4, 4), (2, 3), (7, 9), (17, 14)][draw.index % 4]
+    sides = [(4, 4), (2, 3), (7, 9), (17, 14), (16, 17), (15, 13)][draw.index % 6]
     return {"x": draw.normal(draw.size(1, 3), 5, *sides), "seed": draw.seed()}
 
 
@@ -313,7 +323,7 @@ def test_auxiliary_logits(googlenet, x, seed):
     return {"logits": classifier(googlenet, seed)(tensor(x))}
 
 
-@points("hw3.6", 2, "the logits of maps of other sizes", cases=other_map_case, count=4)
+@points("hw3.6", 2, "the logits of maps of other sizes", cases=other_map_case)
 def test_auxiliary_logits_of_other_maps(googlenet, x, seed):
     return {"logits": classifier(googlenet, seed)(tensor(x))}
 
@@ -333,12 +343,16 @@ def test_auxiliary_gradients(googlenet, x, seed):
 @points(
     "hw3.6",
     2,
-    "dropout in training (with probability 1, fc2 gets zeros)",
-    cases=auxiliary_case,
-    count=2,
+    "dropout in training (with probability 1, fc2 gets zeros; else it gets some of its values)",
+    cases=[{"probability": p} for p in (1.0, 0.3, 0.8)],
 )
-def test_auxiliary_dropout(googlenet, x, seed):
-    return {"logits": classifier(googlenet, seed, dropout=1.0, training=True)(tensor(x))}
+def test_auxiliary_dropout(googlenet, probability):
+    x = np.random.default_rng(3).standard_normal((2, 5, 14, 14))
+    if probability == 1:
+        return {"logits": classifier(googlenet, 5, dropout=1.0, training=True)(tensor(x))}
+    module = classifier(googlenet, 5, dropout=probability, training=True)
+    module.fc1, module.fc2 = fill(nn.Linear(2048, 400), 6), nn.Identity()
+    return {"values for fc2": dropping(module(tensor(x)), module.eval()(tensor(x)), probability)}
 
 
 @points("hw3.6", 1, "no dropout in evaluation", cases=auxiliary_case, count=2)
@@ -356,12 +370,24 @@ def logits_case(draw: Draw) -> dict:
 
 
 def other_loss_case(draw: Draw) -> dict:
-    """Another weight and another criterion than the paper's."""
-    return {**logits_case(draw), "weight": [0.5, 0.0, 1.0, 0.1][draw.index % 4]}
+    """Another weight and another criterion than the paper's, and another number of classifiers."""
+    weight, criterion, outputs = [
+        (0.0, "mean square", 3),
+        (0.5, "first logits", 2),
+        (1.0, "first logits", 1),
+        (0.1, "mean square", 6),
+    ][draw.index % 4]
+    case = logits_case(draw)
+    target = case.pop("target")
+    more = {f"more{i}": draw.normal(*case["logits"].shape) for i in range(3)}
+    arrays = dict(list({**case, **more}.items())[:outputs])
+    return {**arrays, "target": target, "weight": weight, "criterion": criterion}
 
 
-def mean_square(logits, target):
-    return (logits**2).mean() + 0.1 * target.sum()
+CRITERIA = {
+    "mean square": lambda logits, target: (logits**2).mean() + 0.1 * target.sum(),
+    "first logits": lambda logits, _: logits[:, 0],  # a number for each image, and on the memory of the logits
+}
 
 
 @points("hw3.7", 2, "the loss of a single tensor, as in evaluation", cases=logits_case)
@@ -375,10 +401,10 @@ def test_loss_in_training(googlenet, logits, aux_logits2, aux_logits1, target):
     return {"loss": googlenet.auxiliary_loss(outputs, tensor(target))}
 
 
-@points("hw3.7", 2, "the loss with another criterion and weight", cases=other_loss_case, count=4)
-def test_loss_with_another_criterion(googlenet, target, weight, **logits):
+@points("hw3.7", 2, "the loss with another criterion, weight and number of classifiers", cases=other_loss_case, count=4)
+def test_loss_with_another_criterion(googlenet, target, weight, criterion, **logits):
     outputs = tuple(tensor(array) for array in logits.values())
-    return {"loss": googlenet.auxiliary_loss(outputs, tensor(target), mean_square, weight)}
+    return {"loss": googlenet.auxiliary_loss(outputs, tensor(target), CRITERIA[criterion], weight)}
 
 
 @points("hw3.7", 2, "the loss's gradients at the logits", cases=logits_case, count=4)
@@ -391,12 +417,15 @@ def test_loss_gradients(googlenet, target, **logits):
 
 
 def image_case(draw: Draw) -> dict:
-    sides = [(31, 42), (39, 33), (34, 37)][draw.index % 3]
+    sides = [(31, 42), (66, 73), (34, 37)][draw.index % 3]
     return {"x": draw.distinct(draw.size(1, 2), 3, *sides) / 500, "seed": draw.seed()}
 
 
 def small_network(googlenet, seed, training, dropout=0.0, **options):
-    """GoogLeNet with two channels everywhere: each convolution and each module is an affine map of them."""
+    """GoogLeNet with two channels everywhere: each convolution and each module is an affine map of them.
+
+    Its two norms differ, and are so strong that leaving out or moving one is plain to see.
+    """
     with nn.init.skip():
         model = googlenet.GoogLeNet(num_classes=3, dropout=dropout, **options)
     for name, _ in list(model.named_children()):
@@ -404,6 +433,9 @@ def small_network(googlenet, seed, training, dropout=0.0, **options):
             setattr(model, name, nn.Conv2d(3 if name == "conv1" else 2, 2, 1, stride=2 if name == "conv1" else 1))
         elif name.startswith("aux"):
             setattr(model, name, nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(2, 3)))
+    for norm, alpha in ((model.norm1, 20.0), (model.norm2, 5.0)):
+        if norm is not None:
+            norm.alpha, norm.k = alpha, 0.5
     model.fc = nn.Linear(2, 3)
     return fill(model, seed).train(training)
 
@@ -413,7 +445,8 @@ def named(outputs):
     if isinstance(outputs, minicnn.Tensor):
         return {"logits": outputs}
     names = ("logits", "auxiliary logits after 4d", "auxiliary logits after 4a")
-    return {**dict(zip(names, outputs, strict=False)), "number of outputs": len(outputs)}
+    kind = type(outputs).__name__
+    return {**dict(zip(names, outputs, strict=False)), "number of outputs": len(outputs), "what is returned": kind}
 
 
 @points("hw3.8", 3, "the logits in evaluation", cases=image_case, count=2)
@@ -421,7 +454,7 @@ def test_network_in_evaluation(googlenet, x, seed):
     return named(small_network(googlenet, seed, training=False)(tensor(x)))
 
 
-@points("hw3.8", 3, "the logits of all three classifiers in training", cases=image_case, count=2)
+@points("hw3.8", 2, "the logits of all three classifiers in training", cases=image_case, count=2)
 def test_network_in_training(googlenet, x, seed):
     return named(small_network(googlenet, seed, training=True)(tensor(x)))
 
@@ -465,3 +498,16 @@ def test_network_gradients(googlenet, x, seed):
 )
 def test_network_dropout(googlenet, x, seed):
     return named(small_network(googlenet, seed, training=True, dropout=1.0)(tensor(x)))
+
+
+SIDES = [
+    {"variant": variant, "shape": (1, 3, *sides)}
+    for variant, smallest in (("paper", 31), ("torchvision", 15))
+    for sides in ((smallest - 1, 40), (40, smallest - 1), (smallest, smallest))
+]
+
+
+@points("hw3.8", 1, "the error for images that are too small", cases=SIDES)
+def test_network_refuses_small_images(googlenet, variant, shape):
+    model = small_network(googlenet, 1, training=False, variant=variant)
+    return {"raises": raises(model, minicnn.ones(*shape, dtype=model.fc.weight.dtype))}

@@ -1,5 +1,7 @@
 """Homework 4: residual networks. `pytest tests/test_resnet.py` grades assignments/hw4_resnet."""
 
+import numpy as np
+
 import minicnn
 from minicnn import nn
 from minicnn.course.checks import Draw, points
@@ -10,9 +12,9 @@ from minicnn.nn.summary import multiply_adds
 
 
 def sum_case(draw: Draw) -> dict:
-    """A branch and a shortcut of one shape, from a vector to a batch of images."""
-    shape = [(3,), (1, 2, 3, 4), (2, 5), (2, 3, 4, 3)][draw.index % 4]
-    return {"branch": draw.normal(*shape), "shortcut": draw.normal(*shape)}
+    """A branch and a shortcut of one shape, from a vector to a batch of images; and a branch that adds nothing."""
+    shape = [(3,), (1, 2, 3, 4), (2, 5), (2, 3, 4, 3), (2, 3)][draw.index % 5]
+    return {"branch": draw.normal(*shape) * (draw.index != 4), "shortcut": draw.normal(*shape)}
 
 
 MISMATCHED = [
@@ -20,12 +22,15 @@ MISMATCHED = [
     {"branch": (1, 3, 4, 4), "shortcut": (2, 3, 4, 4)},
     {"branch": (2, 4, 3, 3), "shortcut": (2, 2, 6, 6)},
     {"branch": (2, 3), "shortcut": (3,)},
+    {"branch": (3, 1), "shortcut": (1, 3)},
 ]
 
 
-@points("hw4.1", 2, "the sum", cases=sum_case, count=4)
+@points("hw4.1", 2, "the sum, in a new tensor", cases=sum_case, count=5)
 def test_residual_sum(residual, branch, shortcut):
-    return {"sum": residual.residual_add(tensor(branch), tensor(shortcut))}
+    total = residual.residual_add(tensor(branch), tensor(shortcut))
+    shared = [name for name, x in (("branch", branch), ("shortcut", shortcut)) if np.shares_memory(total.array, x)]
+    return {"sum": total, "shares its memory with": ", ".join(shared) or "nothing"}
 
 
 @points("hw4.1", 3, "its gradients at branch and shortcut", cases=sum_case, count=4)
@@ -99,7 +104,8 @@ TOO_MUCH = [{"options": {"groups": 2}}, {"options": {"base_width": 4}}, {"option
 
 @points("hw4.2", 3, "the names and shapes of the parameters", cases=BLOCKS)
 def test_basic_block_parameters(resnet, inplanes, stride):
-    return parameters(resnet.BasicBlock(inplanes, 6, stride, nn.Linear(2, 3)))
+    block = resnet.BasicBlock(inplanes, 6, stride, nn.Linear(2, 3))
+    return {**parameters(block), "stride": block.stride}
 
 
 @points("hw4.2", 4, "the output where the shortcut is x", cases=same_shape_case, count=4)
@@ -135,16 +141,17 @@ def bottleneck_case(draw: Draw) -> dict:
 
 
 GROUPED = [
-    {"options": {"groups": 2, "base_width": 64}},
-    {"options": {"groups": 2, "base_width": 48}},
-    {"options": {"groups": 1, "base_width": 112}},
-    {"options": {"dilation": 2}},
+    {"planes": 4, "stride": 1, "options": {"groups": 2, "base_width": 64}},
+    {"planes": 5, "stride": 1, "options": {"groups": 2, "base_width": 48}},
+    {"planes": 3, "stride": 1, "options": {"groups": 1, "base_width": 120}},
+    {"planes": 4, "stride": 1, "options": {"dilation": 2}},
+    {"planes": 3, "stride": 2, "options": {"dilation": 3, "groups": 3, "base_width": 48}},
 ]
 
 
 def grouped_case(draw: Draw) -> dict:
-    """ResNeXt's and the dilated networks' 3x3."""
-    return {"x": draw.normal(1, 4, 5, 6), "seed": draw.seed(), **GROUPED[draw.index % 4]}
+    """ResNeXt's and the dilated networks' 3x3; widths that 64 does not divide."""
+    return {"x": draw.normal(1, 4, 5, 6), "seed": draw.seed(), **GROUPED[draw.index % 5]}
 
 
 BOTTLENECKS = [{"inplanes": 4, "variant": "paper"}, {"inplanes": 24, "variant": "torchvision"}]
@@ -152,7 +159,8 @@ BOTTLENECKS = [{"inplanes": 4, "variant": "paper"}, {"inplanes": 24, "variant": 
 
 @points("hw4.3", 3, "the names and shapes of the parameters", cases=BOTTLENECKS)
 def test_bottleneck_parameters(resnet, inplanes, variant):
-    return parameters(resnet.Bottleneck(inplanes, 6, 2, nn.Linear(2, 3), variant=variant))
+    block = resnet.Bottleneck(inplanes, 6, 2, nn.Linear(2, 3), variant=variant)
+    return {**parameters(block), "stride": block.stride}
 
 
 @points("hw4.3", 3, "the output where the shortcut is x", cases=same_shape_case, count=4)
@@ -178,9 +186,9 @@ def test_bottleneck_gradients(resnet, x, stride, shortcut, seed):
     return gradients(block(x), {"x": x, **dict(block.named_parameters())}, seed)
 
 
-@points("hw4.3", 2, "groups, base_width and dilation of the 3x3", cases=grouped_case, count=4)
-def test_bottleneck_groups(resnet, x, options, seed):
-    block = built(resnet.Bottleneck, 4, 4, 1, seed, shortcut=True, **options)
+@points("hw4.3", 2, "groups, base_width and dilation of the 3x3", cases=grouped_case, count=5)
+def test_bottleneck_groups(resnet, x, planes, stride, options, seed):
+    block = built(resnet.Bottleneck, 4, planes, stride, seed, shortcut=True, **options)
     return {**parameters(block), **trained(block, x, training=True)}
 
 
@@ -225,7 +233,7 @@ def test_zero_pad_shortcut_one_change(cifar_resnet, x, planes, stride):
     return {"output": cifar_resnet.ZeroPadShortcut(3, planes, stride)(tensor(x))}
 
 
-@points("hw4.4", 3, "the gradient at the input", cases=odd_case, count=4)
+@points("hw4.4", 3, "the gradient at the input", cases=one_change_case, count=5)
 def test_zero_pad_shortcut_gradient(cifar_resnet, x, planes, stride):
     x = tensor(x, requires_grad=True)
     return gradients(cifar_resnet.ZeroPadShortcut(3, planes, stride)(x), {"x": x}, seed=3)
@@ -319,8 +327,9 @@ def stage_case(draw: Draw) -> dict:
         (True, 8, 4, 2),
         (True, 8, 4, 1),
         (True, 6, 8, 2),
-    ][draw.index % 7]
-    blocks = [2, 3, 1, 4, 2, 3, 5][draw.index % 7]
+        (False, 4, 6, 3),
+    ][draw.index % 8]
+    blocks = [2, 3, 1, 4, 2, 3, 5, 1][draw.index % 8]
     return {"wide": wide, "inplanes": inplanes, "planes": planes, "blocks": blocks, "stride": stride}
 
 
@@ -332,7 +341,7 @@ def dilated_case(draw: Draw) -> dict:
             "dilation": dilation}  # fmt: skip
 
 
-@points("hw4.6", 5, "how many blocks, their widths and strides", cases=stage_case, count=7)
+@points("hw4.6", 5, "how many blocks, their widths and strides", cases=stage_case, count=8)
 def test_stage_blocks(resnet, **case):
     stage, model = stage_of(resnet, **case)
     return {
@@ -343,7 +352,7 @@ def test_stage_blocks(resnet, **case):
     }
 
 
-@points("hw4.6", 4, "which blocks have a projection in the shortcut", cases=stage_case, count=7)
+@points("hw4.6", 4, "which blocks have a projection in the shortcut", cases=stage_case, count=8)
 def test_stage_shortcuts(resnet, inplanes, **case):
     stage, _ = stage_of(resnet, inplanes=inplanes, **case)
     width = case["planes"] * (1 + case["wide"])
@@ -393,7 +402,7 @@ def test_plain_stage(resnet, stride):
 
 # ---- hw4.7 the five networks ---------------------------------------------------------------------------------------
 
-NETWORKS = ["resnet18", "resnet34", "resnet50", "resnet101", "resnet152"]
+NETWORKS = ["resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "plain34"]
 STAGES = ["layer1", "layer2", "layer3", "layer4"]
 
 
@@ -405,7 +414,7 @@ def undrawn(resnet, name, **options):
 
 def image_case(draw: Draw) -> dict:
     sides = [(8, 11), (15, 9), (12, 12)][draw.index % 3]
-    return {"x": draw.normal(draw.size(1, 2), 3, *sides), "training": draw.index != 1, "seed": draw.seed()}
+    return {"x": draw.normal(1 + draw.index, 3, *sides), "training": draw.index != 1, "seed": draw.seed()}
 
 
 def narrow(resnet, seed):
@@ -454,10 +463,12 @@ def test_network_multiply_adds(resnet, name):
 ASKED = [
     {"name": "resnet50", "options": {"variant": "torchvision"}},
     {"name": "resnet18", "options": {"num_classes": 10, "in_channels": 1}},
+    {"name": "resnet50", "options": {"groups": 32, "width_per_group": 4}},
+    {"name": "resnet50", "options": {"replace_stride_with_dilation": (False, True, True)}},
 ]
 
 
-@points("hw4.7", 2, "num_classes, in_channels and variant", cases=ASKED)
+@points("hw4.7", 2, "num_classes, in_channels, variant, groups and dilation", cases=ASKED)
 def test_network_options(resnet, name, options):
     model = undrawn(resnet, name, **options)
     channels = options.get("in_channels", 3)

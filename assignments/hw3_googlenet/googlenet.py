@@ -211,12 +211,13 @@ def auxiliary_loss(
     """The loss of the main classifier plus ``weight`` times that of each auxiliary one (section 5, L2.1.5).
 
     Args:
-        outputs: logits, the main ones first; or a single tensor, as every network gives it in evaluation.
+        outputs: a tuple of logits, the main ones first, however many; or a single tensor, as every network gives it in
+            evaluation.
         target: (N,) class indices.
         criterion: gives the loss of logits and target.
 
     Returns:
-        The loss, as ``criterion`` gives it: a number for ``cross_entropy``.
+        The loss, as ``criterion`` gives it: a number for ``cross_entropy``. Nothing that was given is changed.
     """
     raise NotImplementedError("hw3.7 auxiliary_loss: not written yet, see assignments/hw3_googlenet/README.md")
 
@@ -308,11 +309,12 @@ class GoogLeNet(nn.Module):
         Returns:
             Logits (N, num_classes). In training, if there are auxiliary classifiers, ``GoogLeNetOutputs``: ``aux1``
             reads the output of module 4a and ``aux2`` that of 4d. They do not run in evaluation.
+
+        Raises:
+            ShapeError: for images below the variant's ``SMALLEST_INPUT``.
         """
         # require_size(x, SMALLEST_INPUT[self.variant]), then renormalise if self.transform_input.
-        # Stem: conv1, maxpool1, norm1 (unless None), conv2, conv3, norm2 (unless None), maxpool2.
-        # Body: inception3a to inception5b with maxpool3 and maxpool4 between the stages; keep what the classifiers read.
-        # Head: avgpool, flatten, dropout, fc.
+        # Then Table 1, from top to bottom; keep what the auxiliary classifiers read.
         raise NotImplementedError("hw3.8 GoogLeNet.forward: not written yet, see assignments/hw3_googlenet/README.md")
 
 

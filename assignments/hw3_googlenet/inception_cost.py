@@ -29,6 +29,9 @@ def conv_multiply_adds(
         out_channels: K, the number of kernels; each spans C / ``groups`` channels.
         kernel_size: k; spread by ``dilation``, a kernel covers dilation * (k - 1) + 1 pixels each way.
         padding: pixels added on each of the four sides.
+
+    Returns:
+        An integer, exact however large it is.
     """
     raise NotImplementedError("hw3.5 conv_multiply_adds: not written yet, see assignments/hw3_googlenet/README.md")
 

@@ -28,7 +28,7 @@ class Cat(Function):
 
         Args:
             ctx: keeps what ``backward`` needs; ``ctx.backend.xp`` is NumPy, or CuPy on a GPU.
-            xs: one array or more, of equal shapes but for their length along ``axis``.
+            xs: one array or more, of equal shapes but for their length along ``axis``, which may be 0.
             axis: counted from the front, 0 to ndim - 1.
 
         Returns:

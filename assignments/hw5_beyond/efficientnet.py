@@ -84,7 +84,10 @@ ERRORS: dict[str, Score] = {
 
 
 def compound_scaling(phi: float) -> tuple[float, float, float]:
-    """Depth, width and resolution factors for ``2 ** phi`` times the multiply-adds (equation 3), in this order."""
+    """Depth, width and resolution factors for ``2 ** phi`` times the multiply-adds (equation 3), in this order.
+
+    ``phi`` may be a fraction, and negative for a smaller network.
+    """
     raise NotImplementedError("hw5.6 compound_scaling: not written yet, see assignments/hw5_beyond/README.md")
 
 
@@ -97,7 +100,7 @@ def scale_channels(channels: int, width: float) -> int:
 
 
 def scale_blocks(blocks: int, depth: float) -> int:
-    """``blocks * depth``, rounded up."""
+    """``blocks * depth``, rounded up; ``depth`` may be below 1."""
     raise NotImplementedError("hw5.6 scale_blocks: not written yet, see assignments/hw5_beyond/README.md")
 
 

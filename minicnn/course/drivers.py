@@ -147,3 +147,30 @@ def parameters(module: nn.Module) -> dict[str, str]:
 
 def _kind(value: Any) -> str:
     return "None" if value is None else f"{type(value).__name__}"
+
+
+def dropping(training: Any, evaluation: Any, probability: float) -> dict[str, Any]:
+    """What a dropout does to an output that it is the last step of, without saying to which values.
+
+    Args:
+        training, evaluation: the same output (N, ...) with dropout and without, of a hundred values or more an image.
+        probability: with which a value should be dropped.
+    """
+    got, whole = (output.detach().numpy().astype(np.float64) for output in (training, evaluation))
+    if got.shape != whole.shape:
+        raise Unusable(f"the output has shape {got.shape} in training and {whole.shape} in evaluation")
+    counts = np.abs(whole) > 1e-3
+    factors = np.where(counts, got / np.where(counts, whole, 1), 0)
+    stays = factors[counts] > 0.01
+    kept = factors[counts][stays]
+    mixed = [0 < (image[used] > 0.01).mean() < 1 for image, used in zip(factors, counts, strict=True)]
+    maps = zip(factors.reshape(-1, factors.shape[-1]), counts.reshape(-1, counts.shape[-1]), strict=True)
+    rows = [0 < (row[used] > 0.01).mean() < 1 for row, used in maps if used.any()]
+    return {
+        f"the share of values that stay is {1 - probability:.2f}, nearly": bool(
+            abs(stays.mean() - (1 - probability)) < 0.12
+        ),
+        "factor of what stays": np.asarray(kept.mean() if kept.size else 0.0, dtype=np.float32),
+        "all that stays has one factor": bool(kept.size and np.allclose(kept, kept.mean(), rtol=1e-2)),
+        "values go one by one": bool(all(mixed) and np.mean(rows) > 0.5),
+    }

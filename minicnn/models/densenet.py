@@ -128,7 +128,7 @@ class DenseLayer(nn.Module):
 
 
 class DenseBlock(nn.ModuleDict):
-    """``layers`` dense layers: (N, C, H, W) -> (N, C + layers * k, H, W).
+    """``layers`` dense layers, 0 or more: (N, C, H, W) -> (N, C + layers * k, H, W).
 
     They are called ``denselayer1``, ``denselayer2``, ... Each gets the list of the block's input and the outputs of all
     layers before it; the block's output is all of these joined along the channels, its input first.

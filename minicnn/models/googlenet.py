@@ -245,12 +245,13 @@ def auxiliary_loss(
     """The loss of the main classifier plus ``weight`` times that of each auxiliary one (section 5, L2.1.5).
 
     Args:
-        outputs: logits, the main ones first; or a single tensor, as every network gives it in evaluation.
+        outputs: a tuple of logits, the main ones first, however many; or a single tensor, as every network gives it in
+            evaluation.
         target: (N,) class indices.
         criterion: gives the loss of logits and target.
 
     Returns:
-        The loss, as ``criterion`` gives it: a number for ``cross_entropy``.
+        The loss, as ``criterion`` gives it: a number for ``cross_entropy``. Nothing that was given is changed.
     """
     logits, *auxiliary = outputs if isinstance(outputs, tuple) else (outputs,)
     loss = criterion(logits, target)
@@ -346,6 +347,9 @@ class GoogLeNet(nn.Module):
         Returns:
             Logits (N, num_classes). In training, if there are auxiliary classifiers, ``GoogLeNetOutputs``: ``aux1``
             reads the output of module 4a and ``aux2`` that of 4d. They do not run in evaluation.
+
+        Raises:
+            ShapeError: for images below the variant's ``SMALLEST_INPUT``.
         """
         require_size(x, SMALLEST_INPUT[self.variant])
         if self.transform_input:

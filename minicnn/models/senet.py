@@ -70,7 +70,7 @@ class SqueezeExcitation(nn.Module):
     def gates(self, x: Tensor) -> Tensor:
         """How much each channel of each image matters: (N, C, H, W) -> (N, C, 1, 1), numbers in (0, 1).
 
-        The mean of each channel (equation 2), then ``fc1``, ``activation``, ``fc2`` and a sigmoid (equation 3).
+        Equations 2 and 3, for numbers of any size. The delta of equation 3 is ``activation``.
         """
         z = nn.functional.adaptive_avg_pool2d(x, 1)  # squeeze: (N, C, H, W) -> (N, C, 1, 1)
         z = self.activation(self.fc1(z))  # (N, reduced, 1, 1)
@@ -97,10 +97,13 @@ class SEBasicBlock(BasicBlock):
         planes: int,
         stride: int = 1,
         downsample: nn.Module | None = None,
+        groups: int = 1,
+        base_width: int = 64,
+        dilation: int = 1,
+        norm_layer: Callable[[int], nn.Module] | None = None,
         variant: str = "paper",
-        **options: Any,
     ) -> None:
-        super().__init__(inplanes, planes, stride, None, variant=variant, **options)
+        super().__init__(inplanes, planes, stride, None, groups, base_width, dilation, norm_layer, variant)
         channels = planes * self.expansion
         self.se = SqueezeExcitation(channels, _reduced(channels, variant))
         self.downsample = downsample  # after ``se``, where the public weights have it
@@ -125,10 +128,13 @@ class SEBottleneck(Bottleneck):
         planes: int,
         stride: int = 1,
         downsample: nn.Module | None = None,
+        groups: int = 1,
+        base_width: int = 64,
+        dilation: int = 1,
+        norm_layer: Callable[[int], nn.Module] | None = None,
         variant: str = "paper",
-        **options: Any,
     ) -> None:
-        super().__init__(inplanes, planes, stride, None, variant=variant, **options)
+        super().__init__(inplanes, planes, stride, None, groups, base_width, dilation, norm_layer, variant)
         channels = planes * self.expansion
         self.se = SqueezeExcitation(channels, _reduced(channels, variant))
         self.downsample = downsample  # after ``se``, where the public weights have it

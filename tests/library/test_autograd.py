@@ -409,6 +409,22 @@ def test_custom_function_and_its_name():
     assert x.grad.item() == 2.0 and y.grad_fn.name() == "Twice" and "grad_fn=<Twice>" in repr(y)
 
 
+def test_gradients_may_come_in_a_list():
+    class Sum(Function):
+        @staticmethod
+        def forward(ctx, x, y):
+            return x + y
+
+        @staticmethod
+        def backward(ctx, dy):
+            return [dy, 2 * dy]
+
+    x, y = (minicnn.ones(3, requires_grad=True) for _ in range(2))
+    Sum.apply(x, y).sum().backward()
+    assert x.grad.tolist() == [1, 1, 1]
+    assert y.grad.tolist() == [2, 2, 2]
+
+
 def test_wrong_number_of_gradients():
     class Bad(Function):
         @staticmethod

@@ -165,7 +165,7 @@ class MBConv(nn.Module):
         self.drop_probability = drop_probability
         self.has_shortcut = not (stride > 1 or in_channels != out_channels)
         wide = scale_channels(in_channels, expansion)
-        if expansion > 1:
+        if in_channels != wide:
             self.block.append(ConvNorm(in_channels, wide, 1, norm_layer))
         self.block.append(ConvNorm(wide, wide, kernel, norm_layer, groups=wide, stride=stride))
         self.block.append(SqueezeExcitation(wide, max(in_channels // 4, 1), lambda z: z * z.sigmoid()))

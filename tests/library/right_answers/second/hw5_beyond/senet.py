@@ -99,10 +99,13 @@ class SEBasicBlock(BasicBlock):
         planes: int,
         stride: int = 1,
         downsample: nn.Module | None = None,
+        groups: int = 1,
+        base_width: int = 64,
+        dilation: int = 1,
+        norm_layer: Callable[[int], nn.Module] | None = None,
         variant: str = "paper",
-        **options: Any,
     ) -> None:
-        super().__init__(inplanes, planes, stride, None, variant=variant, **options)
+        super().__init__(inplanes, planes, stride, None, groups, base_width, dilation, norm_layer, variant)
         channels = planes * self.expansion
         self.se = SqueezeExcitation(channels, _reduced(channels, variant))
         self.downsample = downsample  # after ``se``, where the public weights have it
@@ -125,10 +128,13 @@ class SEBottleneck(Bottleneck):
         planes: int,
         stride: int = 1,
         downsample: nn.Module | None = None,
+        groups: int = 1,
+        base_width: int = 64,
+        dilation: int = 1,
+        norm_layer: Callable[[int], nn.Module] | None = None,
         variant: str = "paper",
-        **options: Any,
     ) -> None:
-        super().__init__(inplanes, planes, stride, None, variant=variant, **options)
+        super().__init__(inplanes, planes, stride, None, groups, base_width, dilation, norm_layer, variant)
         channels = planes * self.expansion
         self.se = SqueezeExcitation(channels, _reduced(channels, variant))
         self.downsample = downsample  # after ``se``, where the public weights have it
