@@ -6,6 +6,9 @@
 ``checks``          a check: a driver that runs on a student's module and on the reference alike
 ``drivers``         what drivers are written with: fill parameters, take gradients
 ``execution``       one driver on one case: its answers, or what went wrong on the way
+``worker``          the process in which a student's code does so, and
+``supervision``     the grader's side of it: start it, watch what it costs, end it
+``wire``            what crosses between the two
 ``comparison``      two answers, and what differs between them
 ``judging``         all cases of a check: state, points, and the message that a student reads
 ``misconceptions``  planted mistakes (``misconceptions/*.toml``), to prove the checks and to name what a student did

@@ -156,11 +156,9 @@ class Grader:
         if verdict.state is State.PASS:
             return
         outcomes = run.outcomes
-        if (
-            len(shown) < len(cases) and run.ended is None
-        ):  # the others, for the name alone: what they print is not shown
-            rest = {number: case for number, case in cases.items() if number not in shown}
-            outcomes = {**outcomes, **supervisor.run(check, rest, reference_seconds(check, self._seed)).outcomes}
+        others = {number: case for number, case in cases.items() if number not in shown}
+        if others and run.ended is None:  # for the name alone: what they print is not shown
+            outcomes = {**outcomes, **supervisor.run(check, others, reference_seconds(check, self._seed)).outcomes}
         raise NotPassed(self._explained(check, verdict, outcomes, len(cases)))
 
     def _grade_here(self, check: Check, cases: dict[int, Any]) -> None:
