@@ -1,0 +1,390 @@
+"""Mutation operators: small changes of a syntax tree, each with a sentence that says what it confuses.
+
+``MUTATORS`` is the table: by kind a function that is shown one node of a hole and yields what may stand in its place.
+A sentence completes "The answers are as if ..." and shows no line of the reference.
+"""
+
+from __future__ import annotations
+
+import ast
+import copy
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+from typing import Any
+
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+Change = tuple[dict[ast.AST, ast.AST], str]  # what stands in the place of which nodes, and the sentence
+
+OPERATIONS: dict[type[ast.AST], tuple[str, tuple[type[ast.AST], ...]]] = {  # in words, and what it is taken for
+    ast.Add: ("addition", (ast.Sub, ast.Mult)),
+    ast.Sub: ("subtraction", (ast.Add,)),
+    ast.Mult: ("multiplication", (ast.Add, ast.Div)),
+    ast.Div: ("division", (ast.Mult, ast.FloorDiv)),
+    ast.FloorDiv: ("floor division", (ast.Div, ast.Mult, ast.Mod)),
+    ast.Mod: ("remainder", (ast.FloorDiv,)),
+    ast.Pow: ("power", (ast.Mult,)),
+    ast.MatMult: ("matrix product", (ast.Mult,)),
+    ast.BitOr: ("'or' of arrays", (ast.BitAnd,)),
+    ast.BitAnd: ("'and' of arrays", (ast.BitOr,)),
+}
+COMPARISONS: dict[type[ast.AST], tuple[str, tuple[type[ast.AST], ...]]] = {
+    ast.Lt: ("less than", (ast.LtE, ast.Gt)),
+    ast.LtE: ("at most", (ast.Lt, ast.GtE)),
+    ast.Gt: ("greater than", (ast.GtE, ast.Lt)),
+    ast.GtE: ("at least", (ast.Gt, ast.LtE)),
+    ast.Eq: ("equal", (ast.NotEq,)),
+    ast.NotEq: ("different", (ast.Eq,)),
+    ast.Is: ("the same", (ast.IsNot,)),
+    ast.IsNot: ("not the same", (ast.Is,)),
+    ast.In: ("among", (ast.NotIn,)),
+    ast.NotIn: ("not among", (ast.In,)),
+}
+FUNCTION_TWINS = (
+    "sum mean", "sum max", "max min", "maximum minimum", "argmax argmin", "zeros ones", "zeros_like ones_like",
+    "floor ceil", "floor round", "ceil floor", "ceil round", "int ceil", "int round", "any all", "cumsum cumprod",
+    "sqrt square", "log log2", "exp exp2", "tanh arctan", "sigmoid tanh", "sigmoid relu", "relu sigmoid", "silu relu",
+    "conv1x1 conv3x3", "MaxPool2d AvgPool2d", "add subtract", "prod sum", "var std", "median mean", "product permutations",
+    "named_parameters named_buffers", "append extend", "zeros_ ones_", "isfinite isnan", "broadcast_to resize",
+    "swapaxes reshape", "comb perm", "values keys",
+)  # fmt: skip
+WORD_TWINS = (
+    "x y", "a b", "i j", "h w", "p q", "n c", "k n", "height width", "rows columns", "row column", "up down",
+    "west east", "above below", "left right", "top left", "below right", "in out", "low high", "first last",
+    "min max", "weight bias", "mean variance", "before after", "stride dilation", "kernel stride", "input output",
+    "size jump", "x dx", "dy dx", "real fake", "logits target", "images targets", "costs accuracies", "price gain",
+    "channels width", "norm conv", "stride padding", "dilation padding", "bias weight",
+)  # fmt: skip
+AXES = {
+    "shape": ("the number of images", "the number of channels", "the height", "the width"),
+    **dict.fromkeys(
+        ("stride", "padding", "dilation", "kernel_size", "out_size"), ("that along the height", "that along the width")
+    ),
+}
+LAYOUT = ("ascontiguousarray", "contiguous")  # how an array lies in memory is nobody's mistake
+ERRORS = ("ValueError", "TypeError")
+
+
+def _pairs(table: tuple[str, ...], both_ways: bool) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for one, other in (entry.split() for entry in table):
+        for key, twin in ((one, other), (other, one))[: 1 + both_ways]:
+            if twin not in found.setdefault(key, []):
+                found[key].append(twin)
+    return found
+
+
+FUNCTIONS, WORDS = _pairs(FUNCTION_TWINS, True), _pairs(WORD_TWINS, True)
+
+
+@dataclass(frozen=True)
+class Scope:
+    """A hole's function: who stands where, and which names and strings there are."""
+
+    function: Function
+
+    @cached_property
+    def parents(self) -> dict[ast.AST, ast.AST]:
+        return {part: node for node in ast.walk(self.function) for part in ast.iter_child_nodes(node)}
+
+    @cached_property
+    def parameters(self) -> dict[str, str]:
+        """Name -> annotation, without ``self`` and ``ctx``."""
+        args = self.function.args
+        every = [*args.posonlyargs, *args.args, *args.kwonlyargs, *filter(None, (args.vararg,))]
+        return {a.arg: ast.unparse(a.annotation or ast.Constant(None)) for a in every if a.arg not in ("self", "ctx")}
+
+    @cached_property
+    def bound(self) -> dict[str, int]:
+        """Name -> the line from which on it has a value."""
+        lines = {name: self.function.lineno for name in self.parameters}
+        for node in ast.walk(self.function):
+            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+                lines[node.id] = min(node.lineno, lines.get(node.id, node.lineno))
+        return lines
+
+    @cached_property
+    def attributes(self) -> set[tuple[str, str]]:
+        """(object, attribute) for all that are used."""
+        return {(ast.unparse(n.value), n.attr) for n in ast.walk(self.function) if isinstance(n, ast.Attribute)}
+
+    @cached_property
+    def strings(self) -> list[str]:
+        """The strings of its body, but for messages."""
+        raised = {part for n in ast.walk(self.function) if isinstance(n, ast.Raise) for part in ast.walk(n)}
+        nodes = (n for n in ast.walk(self.function) if n not in raised and isinstance(n, ast.Constant))
+        return sorted({n.value for n in nodes if isinstance(n.value, str)})
+
+    def mates(self, name: str) -> set[str]:
+        """The names that are assigned in one tuple with ``name``."""
+        tuples = (n for n in ast.walk(self.function) if isinstance(n, ast.Tuple) and isinstance(n.ctx, ast.Store))
+        groups = ({part.id for part in ast.walk(each) if isinstance(part, ast.Name)} for each in tuples)
+        return {mate for group in groups if name in group for mate in group}
+
+
+def _with(node: ast.AST, **fields: Any) -> Any:
+    made = copy.copy(node)
+    for name, value in fields.items():
+        setattr(made, name, value)
+    return made
+
+
+def _operation(node: ast.AST, scope: Scope) -> Iterator[Change]:
+    if isinstance(node, (ast.BinOp, ast.AugAssign)) and type(node.op) in OPERATIONS:
+        word, twins = OPERATIONS[type(node.op)]
+        for twin in twins:
+            yield {node: _with(node, op=twin())}, f"the {word} were a {OPERATIONS[twin][0]}"
+    if isinstance(node, ast.BinOp) and isinstance(node.op, (ast.Sub, ast.Div, ast.MatMult, ast.FloorDiv, ast.Pow)):
+        word = OPERATIONS[type(node.op)][0]
+        yield {node: _with(node, left=node.right, right=node.left)}, f"the two sides of the {word} were exchanged"
+
+
+def _operand_left_out(node: ast.AST, scope: Scope) -> Iterator[Change]:
+    if isinstance(node, ast.BinOp) and type(node.op) in OPERATIONS:
+        word = OPERATIONS[type(node.op)][0]
+        yield {node: node.left}, f"the right side of the {word} were left out"
+        if isinstance(node.op, (ast.Add, ast.Mult)):
+            yield {node: node.right}, f"the left side of the {word} were left out"
+    if isinstance(node, ast.UnaryOp) and isinstance(node.op, (ast.USub, ast.Not)):
+        word = "minus sign" if isinstance(node.op, ast.USub) else "'not'"
+        yield {node: node.operand}, f"the {word} were left out"
+
+
+def _in_place(node: ast.AST, scope: Scope) -> Iterator[Change]:
+    names = {"Add": "__iadd__", "Sub": "__isub__", "Mult": "__imul__", "Div": "__itruediv__"}
+    if isinstance(node, ast.BinOp) and isinstance(node.left, ast.Name) and type(node.op).__name__ in names:
+        if scope.parameters.get(node.left.id, "array") not in ("int", "float") and node.left.id in scope.bound:
+            method = ast.Attribute(node.left, names[type(node.op).__name__], ast.Load())
+            yield {node: ast.Call(method, [node.right], [])}, f"{node.left.id} were written into"
+    if isinstance(node, ast.AugAssign):
+        yield {node: ast.Assign([node.target], node.value, lineno=node.lineno)}, "each value replaced the one before"
+        load = _with(node.target, ctx=ast.Load())
+        sum_ = ast.BinOp(load, node.op, node.value)
+        if isinstance(node.target, ast.Name):
+            yield {node: ast.Assign([node.target], sum_, lineno=node.lineno)}, "a new array were made on the way"
+
+
+def _comparison(node: ast.AST, scope: Scope) -> Iterator[Change]:
+    if isinstance(node, ast.Compare):
+        for index, op in enumerate(node.ops):
+            word, twins = COMPARISONS[type(op)]
+            for twin in twins:
+                ops = [*node.ops[:index], twin(), *node.ops[index + 1 :]]
+                yield {node: _with(node, ops=ops)}, f"'{COMPARISONS[twin][0]}' stood where '{word}' belongs"
+
+
+def _condition(node: ast.AST, scope: Scope) -> Iterator[Change]:
+    if isinstance(node, ast.BoolOp):
+        other, word = (ast.Or(), "'or' stood where 'and'") if isinstance(node.op, ast.And) else (
+            ast.And(), "'and' stood where 'or'")  # fmt: skip
+        yield {node: _with(node, op=other)}, f"{word} belongs"
+        for index in range(len(node.values)):
+            rest = node.values[:index] + node.values[index + 1 :]
+            changed = _with(node, values=rest) if len(rest) > 1 else rest[0]
+            yield {node: changed}, "one of the conditions were left out"
+    if isinstance(node, (ast.If, ast.IfExp)):
+        for value, word in ((True, "always"), (False, "never")):
+            yield {node.test: ast.Constant(value)}, f"a condition {word} held"
+    if isinstance(node, ast.comprehension):
+        for index in range(len(node.ifs)):
+            yield {node: _with(node, ifs=node.ifs[:index] + node.ifs[index + 1 :])}, "a condition always held"
+
+
+def _constant(node: ast.AST, scope: Scope) -> Iterator[Change]:
+    if not isinstance(node, ast.Constant):
+        return
+    value, parent = node.value, scope.parents.get(node)
+    if isinstance(value, bool):
+        yield {node: ast.Constant(not value)}, f"{not value} stood where {value} belongs"
+    elif isinstance(value, int):
+        if isinstance(parent, ast.UnaryOp) and "reshape" in ast.unparse(scope.parents[parent]):
+            return  # NumPy takes any negative length for the one to be found
+        for other in {value + 1, max(value - 1, 0), 0 if value == 2 else value + 1} - {value}:
+            yield {node: ast.Constant(other)}, _number_sentence(value, other, parent)
+    elif isinstance(value, float):
+        for other in ({2 * value, value / 2, 0.0} if value else {1.0}) - {value}:
+            yield {node: ast.Constant(other)}, f"{other:g} stood where {value:g} belongs"
+    elif isinstance(value, str):
+        for text in scope.strings:
+            if text != value:
+                yield {node: ast.Constant(text)}, f"{text!r} stood where {value!r} belongs"
+
+
+def _number_sentence(value: int, other: int, parent: ast.AST | None) -> str:
+    if isinstance(parent, ast.Subscript):
+        of = parent.value.attr if isinstance(parent.value, ast.Attribute) else getattr(parent.value, "id", "")
+        words = AXES.get(of, ())
+        if max(value, other) < len(words):
+            return f"{words[other]} were taken for {words[value]}" + (f" ({of})" if of != "shape" else "")
+        return f"entry {other} were taken where entry {value} belongs"
+    if isinstance(parent, ast.keyword) and parent.arg in ("axis", "dim"):
+        return f"axis {other} stood where axis {value} belongs"
+    return f"{other} stood where {value} belongs"
+
+
+def _stem(name: str) -> str:
+    return re.sub(r"\d+[a-e]?(?=$|x|_|r)", "#", name)
+
+
+def _similar(name: str, among: set[str]) -> set[str]:
+    """The names that differ from ``name`` in a number, or in a word that has a twin."""
+    found = {other for other in among if other != name and "#" in _stem(name) and _stem(other) == _stem(name)}
+    words = name.split("_")
+    for index, word in enumerate(words):
+        found |= {"_".join([*words[:index], twin, *words[index + 1 :]]) for twin in WORDS.get(word, ())} & among
+    return found - {name}
+
+
+def _name(node: ast.AST, scope: Scope) -> Iterator[Change]:
+    if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load) and node.id in scope.bound:
+        there = {name for name, line in scope.bound.items() if line <= node.lineno}
+        kind = scope.parameters.get(node.id, "Any")
+        same_kind = {name for name, other in scope.parameters.items() if other == kind != "Any"}
+        earlier = sorted((line, name) for name, line in scope.bound.items() if line < node.lineno and name != node.id)
+        last = {name for _, name in earlier[-2:]} if kind not in ("int", "float", "str", "bool") else set()
+        for other in sorted(((_similar(node.id, there) | scope.mates(node.id) | same_kind | last) & there) - {node.id}):
+            yield {node: _with(node, id=other)}, f"{other} stood where {node.id} belongs"
+    if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load):
+        of = ast.unparse(node.value)
+        among = {attr for base, attr in scope.attributes if base == of}
+        for other in sorted(_similar(node.attr, among)):
+            yield {node: _with(node, attr=other)}, f"{other} stood where {node.attr} belongs"
+
+
+def _function(node: ast.AST, scope: Scope) -> Iterator[Change]:
+    if not isinstance(node, ast.Call):
+        return
+    name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+    for twin in FUNCTIONS.get(name, ()):
+        func = _with(node.func, **({"attr": twin} if isinstance(node.func, ast.Attribute) else {"id": twin}))
+        yield {node: _with(node, func=func)}, f"{twin} stood where {name} belongs"
+    if name in LAYOUT:
+        return
+    on_module = isinstance(node.func, ast.Attribute) and ast.unparse(node.func.value).split(".")[-1] in (
+        "np", "xp", "F", "nn", "functional", "math", "backend", "init",
+    )  # fmt: skip
+    if isinstance(node.func, ast.Attribute) and not on_module and name not in ("__init__",):
+        yield {node: node.func.value}, f"{name} were left out"
+    if node.args and not isinstance(node.args[0], ast.Starred):
+        yield {node: node.args[0]}, f"{name} were left out"
+
+
+def _arguments(node: ast.AST, scope: Scope) -> Iterator[Change]:
+    if not isinstance(node, ast.Call):
+        return
+    name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "a call")
+    for index, (one, two) in enumerate(pairwise(node.args)):
+        if ast.dump(one) != ast.dump(two) and not (isinstance(one, ast.Starred) != isinstance(two, ast.Starred)):
+            args = [*node.args[:index], two, one, *node.args[index + 2 :]]
+            yield {node: _with(node, args=args)}, f"two arguments of {name} were exchanged"
+    for index, keyword in enumerate(node.keywords):
+        if keyword.arg != "strict":
+            rest = node.keywords[:index] + node.keywords[index + 1 :]
+            yield {node: _with(node, keywords=rest)}, f"{name} were called without {keyword.arg or 'its options'}"
+    if len(node.args) > 1 and not any(isinstance(arg, ast.Starred) for arg in node.args):
+        yield {node: _with(node, args=node.args[:-1])}, f"{name} were called without its last argument"
+
+
+def _tuple(node: ast.AST, scope: Scope) -> Iterator[Change]:
+    if not isinstance(node, (ast.Tuple, ast.List)):
+        return
+    for index, (one, two) in enumerate(pairwise(node.elts)):
+        if ast.dump(one) != ast.dump(two):
+            elts = [*node.elts[:index], two, one, *node.elts[index + 2 :]]
+            yield {node: _with(node, elts=elts)}, "two neighbours in a tuple or list were exchanged"
+    if isinstance(node.ctx, ast.Load) and isinstance(scope.parents.get(node), ast.Return):
+        for index in range(len(node.elts)):
+            elts = [*node.elts[:index], ast.Constant(None), *node.elts[index + 1 :]]
+            yield {node: _with(node, elts=elts)}, f"result {index} were missing"
+
+
+def _slice(node: ast.AST, scope: Scope) -> Iterator[Change]:
+    if not isinstance(node, ast.Slice):
+        return
+    for part in ("lower", "upper", "step"):
+        bound = getattr(node, part)
+        if bound is None:
+            continue
+        yield {node: _with(node, **{part: None})}, f"a slice had no {part} end" if part != "step" else "a slice had no step"
+        if part != "step":
+            shifted = ast.BinOp(bound, ast.Add(), ast.Constant(1))
+            yield {node: _with(node, **{part: shifted})}, f"the {part} end of a slice were one further"
+
+
+def _dtype(node: ast.AST, scope: Scope) -> Iterator[Change]:
+    if isinstance(node, ast.Attribute) and node.attr == "dtype":
+        yield {node: ast.Constant("float64")}, "everything were computed in float64"
+    arrays = "ctx" in {arg.arg for arg in scope.function.args.args} or any(
+        "ndarray" in kind for kind in scope.parameters.values()
+    )
+    if arrays and isinstance(node, ast.Return) and node.value is not None:
+        values = node.value.elts if isinstance(node.value, ast.Tuple) else [node.value]
+        for value in values:
+            if not isinstance(value, ast.Constant):
+                cast = ast.Call(ast.Attribute(value, "astype", ast.Load()), [ast.Constant("float64")], [])
+                yield {value: cast}, "the result were cast to float64"
+
+
+def _statement(node: ast.AST, scope: Scope) -> Iterator[Change]:
+    rebinds = isinstance(node, ast.Assign) and all(
+        not isinstance(target, ast.Name) or scope.bound[target.id] < node.lineno for target in node.targets
+    )
+    if isinstance(node, (ast.Expr, ast.AugAssign)) or rebinds:
+        yield {node: ast.Pass()}, "a statement were missing"
+    if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call):
+        for error in ERRORS:
+            if ast.unparse(node.exc.func) != error:
+                yield {node: ast.Raise(ast.Name(error, ast.Load()))}, f"{error} were raised, not {ast.unparse(node.exc.func)}"
+    for block in ("body", "orelse"):
+        statements = getattr(node, block, [])
+        for one, two in pairwise(statements if isinstance(statements, list) else []):
+            if _depend(one, two):
+                yield {one: two, two: one}, "two statements were exchanged"
+
+
+def _depend(one: ast.stmt, two: ast.stmt) -> bool:
+    """Whether one of two statements writes, or calls a method of, something that the other one mentions."""
+    if isinstance(two, ast.Return) or isinstance(one, ast.AugAssign) and isinstance(two, ast.AugAssign):
+        return False
+    return any(not _written(this).isdisjoint(_mentioned(that)) for this, that in ((one, two), (two, one)))
+
+
+def _written(statement: ast.stmt) -> set[str]:
+    found = {ast.unparse(n) for n in ast.walk(statement) if isinstance(getattr(n, "ctx", None), ast.Store)}
+    calls = (n.value.func for n in ast.walk(statement) if isinstance(n, ast.Expr) and isinstance(n.value, ast.Call))
+    return found | {ast.unparse(func.value) for func in calls if isinstance(func, ast.Attribute)}
+
+
+def _mentioned(statement: ast.stmt) -> set[str]:
+    places = (ast.Name, ast.Attribute, ast.Subscript)
+    return {ast.unparse(node) for node in ast.walk(statement) if isinstance(node, places)}
+
+
+def _loop(node: ast.AST, scope: Scope) -> Iterator[Change]:
+    if isinstance(node, ast.For):
+        yield {node: _with(node, body=[*node.body, ast.Break()])}, "a loop ended after its first round"
+    if isinstance(node, ast.Continue):
+        yield {node: ast.Break()}, "a loop ended where it goes on"
+    if isinstance(node, ast.Break):
+        yield {node: ast.Continue()}, "a loop went on where it ends"
+
+
+#: What an operator is called -> the operator. Those that say most come first: of two with the same answers they speak.
+MUTATORS: dict[str, Callable[[ast.AST, Scope], Iterator[Change]]] = {
+    "operation": _operation,
+    "operand": _operand_left_out,
+    "comparison": _comparison,
+    "condition": _condition,
+    "constant": _constant,
+    "name": _name,
+    "function": _function,
+    "arguments": _arguments,
+    "tuple": _tuple,
+    "slice": _slice,
+    "dtype": _dtype,
+    "in-place": _in_place,
+    "statement": _statement,
+    "loop": _loop,
+}
