@@ -63,6 +63,7 @@ AXES = {
         ("stride", "padding", "dilation", "kernel_size", "out_size"), ("that along the height", "that along the width")
     ),
 }
+SYMMETRIC = ("max", "min", "maximum", "minimum", "add", "residual_add", "swapaxes", "transpose")  # with two arguments
 LAYOUT = ("ascontiguousarray", "contiguous")  # how an array lies in memory is nobody's mistake
 ERRORS = ("ValueError", "TypeError")
 
@@ -160,9 +161,8 @@ def _in_place(node: ast.AST, scope: Scope) -> Iterator[Change]:
             yield {node: ast.Call(method, [node.right], [])}, f"{node.left.id} were written into"
     if isinstance(node, ast.AugAssign):
         yield {node: ast.Assign([node.target], node.value, lineno=node.lineno)}, "each value replaced the one before"
-        load = _with(node.target, ctx=ast.Load())
-        sum_ = ast.BinOp(load, node.op, node.value)
-        if isinstance(node.target, ast.Name):
+        sum_ = ast.BinOp(_with(node.target, ctx=ast.Load()), node.op, node.value)
+        if isinstance(node.target, ast.Name) and node.target.id in scope.parameters:
             yield {node: ast.Assign([node.target], sum_, lineno=node.lineno)}, "a new array were made on the way"
 
 
@@ -196,6 +196,8 @@ def _constant(node: ast.AST, scope: Scope) -> Iterator[Change]:
     if not isinstance(node, ast.Constant):
         return
     value, parent = node.value, scope.parents.get(node)
+    if isinstance(parent, ast.keyword) and parent.arg == "strict":
+        return
     if isinstance(value, bool):
         yield {node: ast.Constant(not value)}, f"{not value} stood where {value} belongs"
     elif isinstance(value, int):
@@ -275,7 +277,8 @@ def _arguments(node: ast.AST, scope: Scope) -> Iterator[Change]:
     if not isinstance(node, ast.Call):
         return
     name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "a call")
-    for index, (one, two) in enumerate(pairwise(node.args)):
+    symmetric = name in SYMMETRIC and len(node.args) == 2
+    for index, (one, two) in enumerate([] if symmetric else pairwise(node.args)):
         if ast.dump(one) != ast.dump(two) and not (isinstance(one, ast.Starred) != isinstance(two, ast.Starred)):
             args = [*node.args[:index], two, one, *node.args[index + 2 :]]
             yield {node: _with(node, args=args)}, f"two arguments of {name} were exchanged"
@@ -316,10 +319,8 @@ def _slice(node: ast.AST, scope: Scope) -> Iterator[Change]:
 def _dtype(node: ast.AST, scope: Scope) -> Iterator[Change]:
     if isinstance(node, ast.Attribute) and node.attr == "dtype":
         yield {node: ast.Constant("float64")}, "everything were computed in float64"
-    arrays = "ctx" in {arg.arg for arg in scope.function.args.args} or any(
-        "ndarray" in kind for kind in scope.parameters.values()
-    )
-    if arrays and isinstance(node, ast.Return) and node.value is not None:
+    tape = "ctx" in {arg.arg for arg in scope.function.args.args} and scope.function.name == "forward"
+    if (tape or any("ndarray" in kind for kind in scope.parameters.values())) and isinstance(node, ast.Return) and node.value is not None:
         values = node.value.elts if isinstance(node.value, ast.Tuple) else [node.value]
         for value in values:
             if not isinstance(value, ast.Constant):
@@ -354,7 +355,7 @@ def _depend(one: ast.stmt, two: ast.stmt) -> bool:
 def _written(statement: ast.stmt) -> set[str]:
     found = {ast.unparse(n) for n in ast.walk(statement) if isinstance(getattr(n, "ctx", None), ast.Store)}
     calls = (n.value.func for n in ast.walk(statement) if isinstance(n, ast.Expr) and isinstance(n.value, ast.Call))
-    return found | {ast.unparse(func.value) for func in calls if isinstance(func, ast.Attribute)}
+    return found | {ast.unparse(func.value) for func in calls if isinstance(func, ast.Attribute)} - {"ctx"}
 
 
 def _mentioned(statement: ast.stmt) -> set[str]:

@@ -6,6 +6,8 @@
     hole = "products:Mul.forward"
     why = "what nobody needs is saved too"
     mutants = ["b if wants_a else None -> b"]
+
+and, as ``[[slow]]``, those that need more time or memory than there is: they are not run.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from pathlib import Path
 
 from .checks import Case, Check, checks_of
 from .judging import alike, expected_outcomes
-from .manifest import Homework, ManifestError, Task
+from .manifest import Homework, Task
 from .mutation import Mutant, mutants, outcome
 
 FOLDER = Path(__file__).parent / "equivalent"
@@ -48,38 +50,34 @@ class Survey:
 
 
 @lru_cache
-def equivalents(homework: Homework) -> dict[str, str]:
-    """``str(mutant)`` -> why it is no mistake.
-
-    Raises:
-        ManifestError: for an entry that is no mutant of the homework (any more).
-    """
+def listed(homework: Homework, what: str) -> dict[str, str]:
+    """``str(mutant)`` -> why it is ``"equivalent"``, or ``"slow"``."""
     path = FOLDER / f"{homework.id}.toml"
-    if not path.exists():
-        return {}
-    entries = tomllib.loads(path.read_text(encoding="utf-8"))["equivalent"]
-    listed = {f"{entry['hole']}: {key}": entry["why"] for entry in entries for key in entry["mutants"]}
+    entries = tomllib.loads(path.read_text(encoding="utf-8")).get(what, []) if path.exists() else []
+    return {f"{entry['hole']}: {key}": entry["why"] for entry in entries for key in entry["mutants"]}
+
+
+def stale(homework: Homework) -> list[str]:
+    """What is listed and is no mutant (any more)."""
     known = {str(mutant) for hole in homework.holes() for mutant in mutants(hole)}
-    if unknown := sorted(listed.keys() - known):
-        raise ManifestError(f"{path.name}: no mutants: {unknown}")
-    return listed
+    return sorted((listed(homework, "equivalent").keys() | listed(homework, "slow").keys()) - known)
 
 
 def survey(homework: Homework, chosen: Iterable[Mutant], tell: Callable[[Mutant], None] = lambda mutant: None) -> Survey:
-    """Try mutants on the checks of their tasks. ``tell`` is called after each one."""
+    """Try mutants on the checks of their tasks. ``tell`` is called after each one. Slow ones count as killed."""
+    equivalent, slow = listed(homework, "equivalent"), listed(homework, "slow")
     tasks = {hole: task for task in homework.tasks for hole in task.holes}
     tried, alive = [], []
     for mutant in chosen:
         tried.append(mutant)
-        if not is_caught(mutant, tasks[mutant.hole]):
+        if str(mutant) not in slow and not is_caught(mutant, tasks[mutant.hole]):
             alive.append(mutant)
         tell(mutant)
-    listed = equivalents(homework)
     return Survey(
         tuple(tried),
-        tuple(mutant for mutant in alive if str(mutant) in listed),
-        tuple(mutant for mutant in alive if str(mutant) not in listed),
-        tuple(mutant for mutant in tried if str(mutant) in listed and mutant not in alive),
+        tuple(mutant for mutant in alive if str(mutant) in equivalent),
+        tuple(mutant for mutant in alive if str(mutant) not in equivalent),
+        tuple(mutant for mutant in tried if str(mutant) in equivalent and mutant not in alive),
     )
 
 
