@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -10,14 +10,23 @@ from typing import Any
 
 import numpy as np
 
-from .checks import Case, Check, checks_of
+from .checks import Case, Check
 from .comparison import Difference, differences, same
 from .execution import SEVERITY, Failure, Outcome, State, execute
 from .holes import is_untouched
 from .loading import Modules, reference_modules
-from .misconceptions import Mistake, mistakes, planted
 
 NAMED = 6  # wrong answers that a message names
+
+
+@dataclass(frozen=True)
+class Name:
+    """What a wrong answer is called. ``planted``: whether by a planted mistake's name, or by a sentence of a mutant."""
+
+    name: str
+    diagnosis: str
+    hint: str
+    planted: bool
 
 
 @dataclass(frozen=True)
@@ -28,7 +37,7 @@ class Verdict:
     points: int
     message: str = ""
     case: int | None = None
-    mistake: Mistake | None = None
+    mistake: Name | None = None
     blocked_by: str = ""
 
 
@@ -67,34 +76,6 @@ def expected_outcomes(check: Check, seed: int) -> tuple[Any, ...]:
         if isinstance(outcome, Failure):
             raise RuntimeError(f"the reference fails {check.name}, case {number}: {outcome.kind}: {outcome.text}")
     return outcomes
-
-
-def identify(check: Check, outcomes_of: Callable[[Check], Sequence[Outcome]], seed: int = 0) -> Mistake | None:
-    """The planted mistake behind a failed check, if it is one of them exactly.
-
-    A mistake is named only if it gives the same answers in every case of *every* check of the task that could run, and
-    no other mistake does.
-
-    Args:
-        outcomes_of: what the implementation in question does in all cases of a check of this task.
-    """
-    candidates = [mistake for mistake in mistakes(check.homework.id) if mistake.task == check.task_id]
-    others = [other for other in checks_of(check.task_id) if other.name != check.name]
-    for each in (check, *others):
-        if not candidates:
-            return None
-        outcomes = outcomes_of(each)
-        stopped = any(isinstance(o, Failure) and o.state in (State.BLOCKED, State.IMPORT_ERROR) for o in outcomes)
-        if each is check or not stopped:
-            candidates = [mistake for mistake in candidates if alike(outcomes, planted_outcomes(mistake, each, seed))]
-    return candidates[0] if len(candidates) == 1 else None
-
-
-@cache
-def planted_outcomes(mistake: Mistake, check: Check, seed: int) -> tuple[Outcome, ...]:
-    """What the reference with ``mistake`` planted in it answers."""
-    modules = planted(mistake)
-    return tuple(execute(check, modules, case) for case in check.draw(seed))
 
 
 def alike(one: Sequence[Outcome], other: Sequence[Outcome]) -> bool:

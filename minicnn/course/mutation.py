@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import copy
 import inspect
+import warnings
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -24,7 +25,8 @@ from .holes import find
 from .loading import reference_modules
 from .manifest import Hole, Homework, find_task, reference_path
 from .misconceptions import Mistake, load_source, planted_source
-from .mutators import MUTATORS, Function, Scope
+from .confusions import Function, Scope
+from .mutators import MUTATORS
 
 SKIPPED = (ast.JoinedStr, ast.Assert)  # what an error says is nobody's mistake
 
@@ -71,7 +73,7 @@ def mutants(hole: Hole) -> tuple[Mutant, ...]:
         for node in nodes:
             for changes, sentence in mutate(node, scope):
                 text = frozenset(_changed_text(old, new, scope) for old, new in changes.items())
-                key = f"{'; '.join(map(_headline, changes))} -> {'; '.join(map(_headline, changes.values()))}"
+                key = _key(changes, scope)
                 if text in seen or any(was == now for _, was, now in text) or _loses_super(changes):
                     continue
                 seen.add(text)
@@ -89,6 +91,18 @@ def _changed_text(old: ast.AST, new: ast.AST, scope: Scope) -> tuple[ast.AST, st
         statement = scope.parents[statement]
         path.add(statement)
     return statement, ast.unparse(statement), ast.unparse(_replaced(statement, {old: new}, path))
+
+
+def _key(changes: Mapping[ast.AST, ast.AST], scope: Scope) -> str:
+    """``was -> now``, in the surroundings where it is a name or a number only."""
+    if len(changes) == 1:
+        ((old, new),) = changes.items()
+        if isinstance(old, (ast.Name, ast.Constant, ast.UnaryOp)):
+            around = scope.parents[old]
+            return f"{_headline(around)} -> {_headline(_replaced(around, changes, {old, around}))}"
+        if isinstance(old, ast.stmt) and isinstance(new, ast.If):  # a statement before it
+            return f"-> {_headline(new.body[0])}"
+    return f"{'; '.join(map(_headline, changes))} -> {'; '.join(map(_headline, changes.values()))}"
 
 
 def _loses_super(changes: Mapping[ast.AST, ast.AST]) -> bool:
@@ -148,7 +162,8 @@ def _code(function: Function, hole: Hole, file: str) -> CodeType | None:
         holder = ast.parse(f"class {owner}: pass").body[0]
         holder.body = [bare]  # type: ignore[attr-defined]
     try:
-        code = compile(ast.fix_missing_locations(ast.Module([holder], [])), file, "exec", dont_inherit=True)
+        with warnings.catch_warnings(action="ignore"):  # a call of a tuple, say
+            code = compile(ast.fix_missing_locations(ast.Module([holder], [])), file, "exec", dont_inherit=True)
     except (SyntaxError, ValueError, TypeError):
         return None
     for part in ([owner] if owner else []) + [name]:

@@ -10,119 +10,14 @@ import ast
 import copy
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
-Function = ast.FunctionDef | ast.AsyncFunctionDef
+from .confusions import (
+    AXES, BEFORE, BEHIND, COMPARISONS, ERRORS, FUNCTIONS, LAYOUT, MODULES, OPERATIONS, SYMMETRIC, WORDS, Scope,
+)  # fmt: skip
+
 Change = tuple[dict[ast.AST, ast.AST], str]  # what stands in the place of which nodes, and the sentence
-
-OPERATIONS: dict[type[ast.AST], tuple[str, tuple[type[ast.AST], ...]]] = {  # in words, and what it is taken for
-    ast.Add: ("addition", (ast.Sub, ast.Mult)),
-    ast.Sub: ("subtraction", (ast.Add,)),
-    ast.Mult: ("multiplication", (ast.Add, ast.Div)),
-    ast.Div: ("division", (ast.Mult, ast.FloorDiv)),
-    ast.FloorDiv: ("floor division", (ast.Div, ast.Mult, ast.Mod)),
-    ast.Mod: ("remainder", (ast.FloorDiv,)),
-    ast.Pow: ("power", (ast.Mult,)),
-    ast.MatMult: ("matrix product", (ast.Mult,)),
-    ast.BitOr: ("'or' of arrays", (ast.BitAnd,)),
-    ast.BitAnd: ("'and' of arrays", (ast.BitOr,)),
-}
-COMPARISONS: dict[type[ast.AST], tuple[str, tuple[type[ast.AST], ...]]] = {
-    ast.Lt: ("less than", (ast.LtE, ast.Gt)),
-    ast.LtE: ("at most", (ast.Lt, ast.GtE)),
-    ast.Gt: ("greater than", (ast.GtE, ast.Lt)),
-    ast.GtE: ("at least", (ast.Gt, ast.LtE)),
-    ast.Eq: ("equal", (ast.NotEq,)),
-    ast.NotEq: ("different", (ast.Eq,)),
-    ast.Is: ("the same", (ast.IsNot,)),
-    ast.IsNot: ("not the same", (ast.Is,)),
-    ast.In: ("among", (ast.NotIn,)),
-    ast.NotIn: ("not among", (ast.In,)),
-}
-FUNCTION_TWINS = (
-    "sum mean", "sum max", "max min", "maximum minimum", "argmax argmin", "zeros ones", "zeros_like ones_like",
-    "floor ceil", "floor round", "ceil floor", "ceil round", "int ceil", "int round", "any all", "cumsum cumprod",
-    "sqrt square", "log log2", "exp exp2", "tanh arctan", "sigmoid tanh", "sigmoid relu", "relu sigmoid", "silu relu",
-    "conv1x1 conv3x3", "MaxPool2d AvgPool2d", "add subtract", "prod sum", "var std", "median mean", "product permutations",
-    "named_parameters named_buffers", "append extend", "zeros_ ones_", "isfinite isnan", "broadcast_to resize",
-    "swapaxes reshape", "comb perm", "values keys",
-)  # fmt: skip
-WORD_TWINS = (
-    "x y", "a b", "i j", "h w", "p q", "n c", "k n", "height width", "rows columns", "row column", "up down",
-    "west east", "above below", "left right", "top left", "below right", "in out", "low high", "first last",
-    "min max", "weight bias", "mean variance", "before after", "stride dilation", "kernel stride", "input output",
-    "size jump", "x dx", "dy dx", "real fake", "logits target", "images targets", "costs accuracies", "price gain",
-    "channels width", "norm conv", "stride padding", "dilation padding", "bias weight",
-)  # fmt: skip
-AXES = {
-    "shape": ("the number of images", "the number of channels", "the height", "the width"),
-    **dict.fromkeys(
-        ("stride", "padding", "dilation", "kernel_size", "out_size"), ("that along the height", "that along the width")
-    ),
-}
-SYMMETRIC = ("max", "min", "maximum", "minimum", "add", "residual_add", "swapaxes", "transpose")  # with two arguments
-LAYOUT = ("ascontiguousarray", "contiguous")  # how an array lies in memory is nobody's mistake
-ERRORS = ("ValueError", "TypeError")
-
-
-def _pairs(table: tuple[str, ...], both_ways: bool) -> dict[str, list[str]]:
-    found: dict[str, list[str]] = {}
-    for one, other in (entry.split() for entry in table):
-        for key, twin in ((one, other), (other, one))[: 1 + both_ways]:
-            if twin not in found.setdefault(key, []):
-                found[key].append(twin)
-    return found
-
-
-FUNCTIONS, WORDS = _pairs(FUNCTION_TWINS, True), _pairs(WORD_TWINS, True)
-
-
-@dataclass(frozen=True)
-class Scope:
-    """A hole's function: who stands where, and which names and strings there are."""
-
-    function: Function
-
-    @cached_property
-    def parents(self) -> dict[ast.AST, ast.AST]:
-        return {part: node for node in ast.walk(self.function) for part in ast.iter_child_nodes(node)}
-
-    @cached_property
-    def parameters(self) -> dict[str, str]:
-        """Name -> annotation, without ``self`` and ``ctx``."""
-        args = self.function.args
-        every = [*args.posonlyargs, *args.args, *args.kwonlyargs, *filter(None, (args.vararg,))]
-        return {a.arg: ast.unparse(a.annotation or ast.Constant(None)) for a in every if a.arg not in ("self", "ctx")}
-
-    @cached_property
-    def bound(self) -> dict[str, int]:
-        """Name -> the line from which on it has a value."""
-        lines = {name: self.function.lineno for name in self.parameters}
-        for node in ast.walk(self.function):
-            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
-                lines[node.id] = min(node.lineno, lines.get(node.id, node.lineno))
-        return lines
-
-    @cached_property
-    def attributes(self) -> set[tuple[str, str]]:
-        """(object, attribute) for all that are used."""
-        return {(ast.unparse(n.value), n.attr) for n in ast.walk(self.function) if isinstance(n, ast.Attribute)}
-
-    @cached_property
-    def strings(self) -> list[str]:
-        """The strings of its body, but for messages."""
-        raised = {part for n in ast.walk(self.function) if isinstance(n, ast.Raise) for part in ast.walk(n)}
-        nodes = (n for n in ast.walk(self.function) if n not in raised and isinstance(n, ast.Constant))
-        return sorted({n.value for n in nodes if isinstance(n.value, str)})
-
-    def mates(self, name: str) -> set[str]:
-        """The names that are assigned in one tuple with ``name``."""
-        tuples = (n for n in ast.walk(self.function) if isinstance(n, ast.Tuple) and isinstance(n.ctx, ast.Store))
-        groups = ({part.id for part in ast.walk(each) if isinstance(part, ast.Name)} for each in tuples)
-        return {mate for group in groups if name in group for mate in group}
 
 
 def _with(node: ast.AST, **fields: Any) -> Any:
@@ -132,11 +27,15 @@ def _with(node: ast.AST, **fields: Any) -> Any:
     return made
 
 
+def _article(word: str) -> str:
+    return f"{'an' if word[0] in 'aeiou' else 'a'} {word}"
+
+
 def _operation(node: ast.AST, scope: Scope) -> Iterator[Change]:
     if isinstance(node, (ast.BinOp, ast.AugAssign)) and type(node.op) in OPERATIONS:
         word, twins = OPERATIONS[type(node.op)]
         for twin in twins:
-            yield {node: _with(node, op=twin())}, f"the {word} were a {OPERATIONS[twin][0]}"
+            yield {node: _with(node, op=twin())}, f"{_article(OPERATIONS[twin][0])} stood where {_article(word)} belongs"
     if isinstance(node, ast.BinOp) and isinstance(node.op, (ast.Sub, ast.Div, ast.MatMult, ast.FloorDiv, ast.Pow)):
         word = OPERATIONS[type(node.op)][0]
         yield {node: _with(node, left=node.right, right=node.left)}, f"the two sides of the {word} were exchanged"
@@ -183,7 +82,7 @@ def _condition(node: ast.AST, scope: Scope) -> Iterator[Change]:
         for index in range(len(node.values)):
             rest = node.values[:index] + node.values[index + 1 :]
             changed = _with(node, values=rest) if len(rest) > 1 else rest[0]
-            yield {node: changed}, "one of the conditions were left out"
+            yield {node: changed}, "a part of a condition were left out"
     if isinstance(node, (ast.If, ast.IfExp)):
         for value, word in ((True, "always"), (False, "never")):
             yield {node.test: ast.Constant(value)}, f"a condition {word} held"
@@ -219,7 +118,7 @@ def _number_sentence(value: int, other: int, parent: ast.AST | None) -> str:
         of = parent.value.attr if isinstance(parent.value, ast.Attribute) else getattr(parent.value, "id", "")
         words = AXES.get(of, ())
         if max(value, other) < len(words):
-            return f"{words[other]} were taken for {words[value]}" + (f" ({of})" if of != "shape" else "")
+            return f"{words[other]} were taken for {words[value]}"
         return f"entry {other} were taken where entry {value} belongs"
     if isinstance(parent, ast.keyword) and parent.arg in ("axis", "dim"):
         return f"axis {other} stood where axis {value} belongs"
@@ -258,25 +157,31 @@ def _name(node: ast.AST, scope: Scope) -> Iterator[Change]:
 def _function(node: ast.AST, scope: Scope) -> Iterator[Change]:
     if not isinstance(node, ast.Call):
         return
-    name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+    name = _called(node)
     for twin in FUNCTIONS.get(name, ()):
         func = _with(node.func, **({"attr": twin} if isinstance(node.func, ast.Attribute) else {"id": twin}))
         yield {node: _with(node, func=func)}, f"{twin} stood where {name} belongs"
     if name in LAYOUT:
         return
-    on_module = isinstance(node.func, ast.Attribute) and ast.unparse(node.func.value).split(".")[-1] in (
-        "np", "xp", "F", "nn", "functional", "math", "backend", "init",
-    )  # fmt: skip
-    if isinstance(node.func, ast.Attribute) and not on_module and name not in ("__init__",):
+    on_module = isinstance(node.func, ast.Attribute) and ast.unparse(node.func.value).split(".")[-1] in MODULES
+    if isinstance(node.func, ast.Attribute) and not on_module and name != "__init__":
         yield {node: node.func.value}, f"{name} were left out"
     if node.args and not isinstance(node.args[0], ast.Starred):
         yield {node: node.args[0]}, f"{name} were left out"
+    inner = node.args[0] if len(node.args) == 1 else None
+    if isinstance(inner, ast.Call) and len(inner.args) == 1 and not node.keywords and not inner.keywords:
+        exchanged = _with(inner, args=[_with(node, args=inner.args)])
+        yield {node: exchanged}, f"{_called(inner)} came after {name}, not before"
+
+
+def _called(node: ast.Call) -> str:
+    return node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "a call")
 
 
 def _arguments(node: ast.AST, scope: Scope) -> Iterator[Change]:
     if not isinstance(node, ast.Call):
         return
-    name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "a call")
+    name = _called(node)
     symmetric = name in SYMMETRIC and len(node.args) == 2
     for index, (one, two) in enumerate([] if symmetric else pairwise(node.args)):
         if ast.dump(one) != ast.dump(two) and not (isinstance(one, ast.Starred) != isinstance(two, ast.Starred)):
@@ -296,8 +201,16 @@ def _tuple(node: ast.AST, scope: Scope) -> Iterator[Change]:
     for index, (one, two) in enumerate(pairwise(node.elts)):
         if ast.dump(one) != ast.dump(two):
             elts = [*node.elts[:index], two, one, *node.elts[index + 2 :]]
-            yield {node: _with(node, elts=elts)}, "two neighbours in a tuple or list were exchanged"
-    if isinstance(node.ctx, ast.Load) and isinstance(scope.parents.get(node), ast.Return):
+            names = sorted(map(ast.unparse, (one, two)))
+            told = " and ".join(names) if max(map(len, names)) < 16 else "two neighbours in a tuple or list"
+            yield {node: _with(node, elts=elts)}, f"{told} were exchanged"
+    if isinstance(node.ctx, ast.Store):
+        return
+    if not isinstance(scope.parents.get(node), (ast.Subscript, ast.Return)) and len(node.elts) > 1:
+        for index in range(len(node.elts)):
+            elts = node.elts[:index] + node.elts[index + 1 :]
+            yield {node: _with(node, elts=elts)}, f"entry {index} of a tuple or list were missing"
+    if isinstance(scope.parents.get(node), ast.Return):
         for index in range(len(node.elts)):
             elts = [*node.elts[:index], ast.Constant(None), *node.elts[index + 1 :]]
             yield {node: _with(node, elts=elts)}, f"result {index} were missing"
@@ -319,8 +232,8 @@ def _slice(node: ast.AST, scope: Scope) -> Iterator[Change]:
 def _dtype(node: ast.AST, scope: Scope) -> Iterator[Change]:
     if isinstance(node, ast.Attribute) and node.attr == "dtype":
         yield {node: ast.Constant("float64")}, "everything were computed in float64"
-    tape = "ctx" in {arg.arg for arg in scope.function.args.args} and scope.function.name == "forward"
-    if (tape or any("ndarray" in kind for kind in scope.parameters.values())) and isinstance(node, ast.Return) and node.value is not None:
+    arrays = any("ndarray" in kind for kind in scope.kinds.values()) and scope.function.name != "backward"
+    if arrays and isinstance(node, ast.Return) and node.value is not None:
         values = node.value.elts if isinstance(node.value, ast.Tuple) else [node.value]
         for value in values:
             if not isinstance(value, ast.Constant):
@@ -333,7 +246,7 @@ def _statement(node: ast.AST, scope: Scope) -> Iterator[Change]:
         not isinstance(target, ast.Name) or scope.bound[target.id] < node.lineno for target in node.targets
     )
     if isinstance(node, (ast.Expr, ast.AugAssign)) or rebinds:
-        yield {node: ast.Pass()}, "a statement were missing"
+        yield {node: ast.Pass()}, f"{_told(node)} were missing"
     if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call):
         for error in ERRORS:
             if ast.unparse(node.exc.func) != error:
@@ -343,6 +256,50 @@ def _statement(node: ast.AST, scope: Scope) -> Iterator[Change]:
         for one, two in pairwise(statements if isinstance(statements, list) else []):
             if _depend(one, two):
                 yield {one: two, two: one}, "two statements were exchanged"
+
+
+def _told(node: ast.AST) -> str:
+    """What a statement does."""
+    if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
+        return f"the call of {_called(node.value)}"
+    target = node.targets[0] if isinstance(node, ast.Assign) else getattr(node, "target", None)
+    return f"what is done to {ast.unparse(target).partition('[')[0]}" if target is not None else "a statement"
+
+
+def _whole(node: ast.AST, scope: Scope) -> Iterator[Change]:
+    """Changes of a parameter at the start, and of a result at the end."""
+    if node is scope.function:
+        start = scope.function.body[0]
+        for name, kind in scope.kinds.items():
+            for word, template, sentence in BEFORE:
+                if word in kind:
+                    changed = ast.parse(f"{name} = {template.format(name)}").body[0]
+                    yield {start: ast.If(ast.Constant(True), [changed, start], [])}, sentence.format(name)
+    if isinstance(node, ast.Return) and node.value is not None:
+        kinds = {"", *(word for kind in scope.kinds.values() for word in kind)}
+        values = node.value.elts if isinstance(node.value, ast.Tuple) else [node.value]
+        for index, value in enumerate(values):
+            for words, template, told in BEHIND:
+                if not isinstance(value, ast.Constant) and kinds.intersection(words.split() or [""]):
+                    changed = ast.parse(template.format(f"({ast.unparse(value)})"), mode="eval").body
+                    yield {value: changed}, f"{f'result {index}' if len(values) > 1 else 'the result'} were {told}"
+
+
+def _entry(node: ast.AST, scope: Scope) -> Iterator[Change]:
+    if isinstance(node, ast.Dict):
+        for index, key in enumerate(node.keys):
+            keys, values = ([*part[:index], *part[index + 1 :]] for part in (node.keys, node.values))
+            told = ast.unparse(key) if key is not None else "an entry"
+            yield {node: _with(node, keys=keys, values=values)}, f"{told} were not handed on"
+    if isinstance(node, ast.ListComp):
+        length = ast.parse(f"list({ast.unparse(node.generators[0].iter)})", mode="eval").body
+        if isinstance(node.elt, ast.Call) and len(node.generators) == 1 and "range" in ast.unparse(length):
+            repeated = ast.BinOp(ast.List([node.elt], ast.Load()), ast.Mult(), ast.Call(_name_of("len"), [length], []))
+            yield {node: repeated}, "one and the same object were repeated"
+
+
+def _name_of(name: str) -> ast.Name:
+    return ast.Name(name, ast.Load())
 
 
 def _depend(one: ast.stmt, two: ast.stmt) -> bool:
@@ -374,6 +331,7 @@ def _loop(node: ast.AST, scope: Scope) -> Iterator[Change]:
 
 #: What an operator is called -> the operator. Those that say most come first: of two with the same answers they speak.
 MUTATORS: dict[str, Callable[[ast.AST, Scope], Iterator[Change]]] = {
+    "whole": _whole,
     "operation": _operation,
     "operand": _operand_left_out,
     "comparison": _comparison,
@@ -383,6 +341,7 @@ MUTATORS: dict[str, Callable[[ast.AST, Scope], Iterator[Change]]] = {
     "function": _function,
     "arguments": _arguments,
     "tuple": _tuple,
+    "entry": _entry,
     "slice": _slice,
     "dtype": _dtype,
     "in-place": _in_place,

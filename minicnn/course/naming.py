@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from itertools import combinations
 from typing import Any
@@ -19,7 +18,7 @@ import numpy as np
 from .checks import Check, checks_of
 from .comparison import differences
 from .execution import Failure, Outcome, State
-from .judging import alike, expected_outcomes
+from .judging import Name, alike, expected_outcomes
 from .misconceptions import Mistake, mistakes
 from .mutation import Mutant, Wrong, mutants, outcome
 from .survival import listed
@@ -30,16 +29,6 @@ TELLING = 4  # numbers that must differ from the right ones for a mutant, or two
 STOPPED = (State.BLOCKED, State.IMPORT_ERROR, State.TIMEOUT, State.NOT_ATTEMPTED)
 
 Suspect = tuple[Wrong, ...]  # what may be wrong: one mistake, or two in different holes
-
-
-@dataclass(frozen=True)
-class Name:
-    """What a wrong answer is called. ``planted``: whether by a planted mistake's name, or by a sentence of a mutant."""
-
-    name: str
-    diagnosis: str
-    hint: str
-    planted: bool
 
 
 def identify(

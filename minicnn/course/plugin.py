@@ -15,9 +15,10 @@ import pytest
 
 from .checks import Check
 from .execution import State, execute
-from .judging import Verdict, identify, judge
+from .judging import Verdict, judge
 from .loading import Modules, student_modules
 from .manifest import find_task, homework_ids
+from .naming import identify
 from .results import CheckResult, by_homework, table, write
 
 # What a state is called in pytest's counts, its letter, and its word in a verbose run. WRONG, ERROR and TIMEOUT are
@@ -111,10 +112,11 @@ def grade(pytestconfig: pytest.Config) -> Callable[[Check], None]:
 
 def explain(check: Check, verdict: Verdict, modules: Modules, seed: int, config: pytest.Config) -> Verdict:
     """The verdict with the name of the mistake, if it is a known one, and the way on."""
-    mistake = identify(check, lambda other: [execute(other, modules, case) for case in other.draw(seed)], seed)
+    mistake = identify(check, [execute(check, modules, case) for case in check.draw(seed)], seed)
     lines = [verdict.message]
     if mistake is not None:
-        lines += [f"  This is a known mistake, {mistake.name}: {mistake.diagnosis}", f"  Hint: {mistake.hint}"]
+        known = f"This is a known mistake, {mistake.name}: " if mistake.planted else ""
+        lines += [f"  {known}{mistake.diagnosis}", *([f"  Hint: {mistake.hint}"] if mistake.hint else [])]
     options = "" if config.getoption("impl") == "assignments" else f" --impl {config.getoption('impl')}"
     options += f" --case-seed {seed}" if seed else ""
     lines.append(f"  again: pytest {check.homework.tests}::{check.name} --case {verdict.case}{options}")

@@ -10,9 +10,10 @@ import pytest
 from minicnn.course import execution
 from minicnn.course.checks import CHECKS, Draw
 from minicnn.course.execution import State
-from minicnn.course.judging import Verdict, identify, judge, state_of_task
+from minicnn.course.judging import Verdict, judge, state_of_task
 from minicnn.course.loading import student_modules
 from minicnn.course.manifest import homework
+from minicnn.course.naming import identify
 
 
 def checks():
@@ -172,7 +173,7 @@ def named(course: Path, test: str, **bodies: str) -> str | None:
     check = checks()[test]
     told = judge(check, modules, impl)
     assert told.state in (State.WRONG, State.ERROR)
-    mistake = identify(check, lambda other: [execution.execute(other, modules, case) for case in other.draw()])
+    mistake = identify(check, [execution.execute(check, modules, case) for case in check.draw()])
     return mistake and mistake.name
 
 
@@ -191,7 +192,6 @@ def test_a_mistake_is_named_though_the_rest_is_not_written(course):
     [
         "return 0 * x",
         "return 3.0001 * x",
-        "return x * x if np.ndim(x) else 7 * x",  # one check as squared, the other not
         "return np.tanh(x)",
         "raise ValueError('no')",
         "return None",
