@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import ast
+import copy
 import re
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
+Change = tuple[dict[ast.AST, ast.AST], str]  # what stands in the place of which nodes, and the sentence
 
 OPERATIONS: dict[type[ast.AST], tuple[str, tuple[type[ast.AST], ...]]] = {  # in words, and what it is taken for
     ast.Add: ("addition", (ast.Sub, ast.Mult)),
@@ -34,12 +37,13 @@ COMPARISONS: dict[type[ast.AST], tuple[str, tuple[type[ast.AST], ...]]] = {
     ast.NotIn: ("not among", (ast.In,)),
 }
 FUNCTION_TWINS = (
-    "sum mean", "sum max", "mean max", "max min", "maximum minimum", "argmax argmin", "zeros ones", "zeros_like ones_like",
-    "floor ceil", "floor round", "ceil round", "int ceil", "int round", "any all", "cumsum cumprod",
+    "sum mean", "sum max", "mean max", "max min", "maximum minimum", "argmax argmin", "zeros ones",
+    "zeros_like ones_like", "floor ceil", "floor round", "ceil round", "int ceil", "int round", "any all",
+    "cumsum cumprod",
     "sqrt square", "log log2", "exp exp2", "tanh arctan", "sigmoid tanh", "sigmoid relu", "silu relu",
-    "conv1x1 conv3x3", "MaxPool2d AvgPool2d", "add subtract", "prod sum", "var std", "median mean", "product permutations",
+    "conv1x1 conv3x3", "MaxPool2d AvgPool2d", "add subtract", "prod sum", "var std", "median mean",
+    "product permutations", "swapaxes reshape", "comb perm", "values keys",
     "named_parameters named_buffers", "append extend", "zeros_ ones_", "isfinite isnan", "broadcast_to resize",
-    "swapaxes reshape", "comb perm", "values keys",
 )  # fmt: skip
 WORD_TWINS = (
     "x y", "a b", "i j", "h w", "p q", "n c", "k n", "height width", "rows columns", "row column", "up down",
@@ -101,7 +105,7 @@ class Scope:
     @cached_property
     def bound(self) -> dict[str, int]:
         """Name -> the line from which on it has a value."""
-        lines = {name: self.function.lineno for name in self.parameters}
+        lines = dict.fromkeys(self.parameters, self.function.lineno)
         for node in ast.walk(self.function):
             if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
                 lines[node.id] = min(node.lineno, lines.get(node.id, node.lineno))
@@ -124,6 +128,19 @@ class Scope:
         tuples = (n for n in ast.walk(self.function) if isinstance(n, ast.Tuple) and isinstance(n.ctx, ast.Store))
         groups = ({part.id for part in ast.walk(each) if isinstance(part, ast.Name)} for each in tuples)
         return {mate for group in groups if name in group for mate in group}
+
+
+def altered(node: ast.AST, **fields: Any) -> Any:
+    """A copy of a node with other fields."""
+    made = copy.copy(node)
+    for name, value in fields.items():
+        setattr(made, name, value)
+    return made
+
+
+def called(node: ast.Call) -> str:
+    """The name of what is called."""
+    return node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "a call")
 
 
 #: What a parameter is at the start of a function: by a word in its annotation, the expression and the sentence.

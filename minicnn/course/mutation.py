@@ -14,18 +14,18 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
 from . import execution
 from .checks import Case, Check
+from .confusions import Function, Scope
 from .execution import Outcome, execute
 from .holes import find
 from .loading import reference_modules
 from .manifest import Hole, Homework, find_task, reference_path
 from .misconceptions import Mistake, load_source, planted_source
-from .confusions import Function, Scope
 from .mutators import MUTATORS
 
 SKIPPED = (ast.JoinedStr, ast.Assert)  # what an error says is nobody's mistake
@@ -61,7 +61,7 @@ class Mutant:
 Wrong = Mutant | Mistake
 
 
-@lru_cache(maxsize=None)
+@cache
 def mutants(hole: Hole) -> tuple[Mutant, ...]:
     """All mutants of a hole whose text differs from the reference's and from each other's, the telling ones first."""
     scope = Scope(reference_function(hole))
@@ -194,7 +194,7 @@ def function_of(wrong: Wrong) -> Function:
     return find(ast.parse(planted_source(wrong)), wrong.hole.qualname)
 
 
-@lru_cache(maxsize=None)
+@cache
 def _compiled(wrong: Wrong) -> CodeType | None:
     owner, _ = find_task(wrong.hole.task)
     return _code(function_of(wrong), wrong.hole, str(_host(owner, wrong.hole.stem).__file__))

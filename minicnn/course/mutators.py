@@ -7,24 +7,25 @@ A sentence completes "The answers are as if ..." and shows no line of the refere
 from __future__ import annotations
 
 import ast
-import copy
 import re
 from collections.abc import Callable, Iterator
 from itertools import pairwise
-from typing import Any
 
 from .confusions import (
-    AXES, BEFORE, BEHIND, COMPARISONS, ERRORS, FUNCTIONS, LAYOUT, MODULES, OPERATIONS, SYMMETRIC, WORDS, Scope,
-)  # fmt: skip
-
-Change = tuple[dict[ast.AST, ast.AST], str]  # what stands in the place of which nodes, and the sentence
-
-
-def _with(node: ast.AST, **fields: Any) -> Any:
-    made = copy.copy(node)
-    for name, value in fields.items():
-        setattr(made, name, value)
-    return made
+    AXES,
+    COMPARISONS,
+    FUNCTIONS,
+    LAYOUT,
+    MODULES,
+    OPERATIONS,
+    SYMMETRIC,
+    WORDS,
+    Change,
+    Scope,
+    altered,
+    called,
+)
+from .mutators_of_statements import entry, in_place, loop, statement, whole
 
 
 def _article(word: str) -> str:
@@ -35,10 +36,13 @@ def _operation(node: ast.AST, scope: Scope) -> Iterator[Change]:
     if isinstance(node, (ast.BinOp, ast.AugAssign)) and type(node.op) in OPERATIONS:
         word, twins = OPERATIONS[type(node.op)]
         for twin in twins:
-            yield {node: _with(node, op=twin())}, f"{_article(OPERATIONS[twin][0])} stood where {_article(word)} belongs"
+            yield (
+                {node: altered(node, op=twin())},
+                f"{_article(OPERATIONS[twin][0])} stood where {_article(word)} belongs",
+            )
     if isinstance(node, ast.BinOp) and isinstance(node.op, (ast.Sub, ast.Div, ast.MatMult, ast.FloorDiv, ast.Pow)):
         word = OPERATIONS[type(node.op)][0]
-        yield {node: _with(node, left=node.right, right=node.left)}, f"the two sides of the {word} were exchanged"
+        yield {node: altered(node, left=node.right, right=node.left)}, f"the two sides of the {word} were exchanged"
 
 
 def _operand_left_out(node: ast.AST, scope: Scope) -> Iterator[Change]:
@@ -52,43 +56,30 @@ def _operand_left_out(node: ast.AST, scope: Scope) -> Iterator[Change]:
         yield {node: node.operand}, f"the {word} were left out"
 
 
-def _in_place(node: ast.AST, scope: Scope) -> Iterator[Change]:
-    names = {"Add": "__iadd__", "Sub": "__isub__", "Mult": "__imul__", "Div": "__itruediv__"}
-    if isinstance(node, ast.BinOp) and isinstance(node.left, ast.Name) and type(node.op).__name__ in names:
-        if scope.parameters.get(node.left.id, "array") not in ("int", "float") and node.left.id in scope.bound:
-            method = ast.Attribute(node.left, names[type(node.op).__name__], ast.Load())
-            yield {node: ast.Call(method, [node.right], [])}, f"{node.left.id} were written into"
-    if isinstance(node, ast.AugAssign):
-        yield {node: ast.Assign([node.target], node.value, lineno=node.lineno)}, "each value replaced the one before"
-        sum_ = ast.BinOp(_with(node.target, ctx=ast.Load()), node.op, node.value)
-        if isinstance(node.target, ast.Name) and node.target.id in scope.parameters:
-            yield {node: ast.Assign([node.target], sum_, lineno=node.lineno)}, "a new array were made on the way"
-
-
 def _comparison(node: ast.AST, scope: Scope) -> Iterator[Change]:
     if isinstance(node, ast.Compare):
         for index, op in enumerate(node.ops):
             word, twins = COMPARISONS[type(op)]
             for twin in twins:
                 ops = [*node.ops[:index], twin(), *node.ops[index + 1 :]]
-                yield {node: _with(node, ops=ops)}, f"'{COMPARISONS[twin][0]}' stood where '{word}' belongs"
+                yield {node: altered(node, ops=ops)}, f"'{COMPARISONS[twin][0]}' stood where '{word}' belongs"
 
 
 def _condition(node: ast.AST, scope: Scope) -> Iterator[Change]:
     if isinstance(node, ast.BoolOp):
         other, word = (ast.Or(), "'or' stood where 'and'") if isinstance(node.op, ast.And) else (
             ast.And(), "'and' stood where 'or'")  # fmt: skip
-        yield {node: _with(node, op=other)}, f"{word} belongs"
+        yield {node: altered(node, op=other)}, f"{word} belongs"
         for index in range(len(node.values)):
             rest = node.values[:index] + node.values[index + 1 :]
-            changed = _with(node, values=rest) if len(rest) > 1 else rest[0]
+            changed = altered(node, values=rest) if len(rest) > 1 else rest[0]
             yield {node: changed}, "a part of a condition were left out"
     if isinstance(node, (ast.If, ast.IfExp)):
         for value, word in ((True, "always"), (False, "never")):
             yield {node.test: ast.Constant(value)}, f"a condition {word} held"
     if isinstance(node, ast.comprehension):
         for index in range(len(node.ifs)):
-            yield {node: _with(node, ifs=node.ifs[:index] + node.ifs[index + 1 :])}, "a condition always held"
+            yield {node: altered(node, ifs=node.ifs[:index] + node.ifs[index + 1 :])}, "a condition always held"
 
 
 def _constant(node: ast.AST, scope: Scope) -> Iterator[Change]:
@@ -105,8 +96,8 @@ def _constant(node: ast.AST, scope: Scope) -> Iterator[Change]:
         for other in {value + 1, max(value - 1, 0), 0 if value == 2 else value + 1} - {value}:
             yield {node: ast.Constant(other)}, _number_sentence(value, other, parent)
     elif isinstance(value, float):
-        for other in ({2 * value, value / 2, 0.0} if value else {1.0}) - {value}:
-            yield {node: ast.Constant(other)}, f"{other:g} stood where {value:g} belongs"
+        for scaled in ({2 * value, value / 2, 0.0} if value else {1.0}) - {value}:
+            yield {node: ast.Constant(scaled)}, f"{scaled:g} stood where {value:g} belongs"
     elif isinstance(value, str):
         for text in scope.strings:
             if text != value:
@@ -146,21 +137,21 @@ def _name(node: ast.AST, scope: Scope) -> Iterator[Change]:
         earlier = sorted((line, name) for name, line in scope.bound.items() if line < node.lineno and name != node.id)
         last = {name for _, name in earlier[-2:]} if kind not in ("int", "float", "str", "bool") else set()
         for other in sorted(((_similar(node.id, there) | scope.mates(node.id) | same_kind | last) & there) - {node.id}):
-            yield {node: _with(node, id=other)}, f"{other} stood where {node.id} belongs"
+            yield {node: altered(node, id=other)}, f"{other} stood where {node.id} belongs"
     if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load):
         of = ast.unparse(node.value)
         among = {attr for base, attr in scope.attributes if base == of}
         for other in sorted(_similar(node.attr, among)):
-            yield {node: _with(node, attr=other)}, f"{other} stood where {node.attr} belongs"
+            yield {node: altered(node, attr=other)}, f"{other} stood where {node.attr} belongs"
 
 
 def _function(node: ast.AST, scope: Scope) -> Iterator[Change]:
     if not isinstance(node, ast.Call):
         return
-    name = _called(node)
+    name = called(node)
     for twin in FUNCTIONS.get(name, ()):
-        func = _with(node.func, **({"attr": twin} if isinstance(node.func, ast.Attribute) else {"id": twin}))
-        yield {node: _with(node, func=func)}, f"{twin} stood where {name} belongs"
+        func = altered(node.func, **({"attr": twin} if isinstance(node.func, ast.Attribute) else {"id": twin}))
+        yield {node: altered(node, func=func)}, f"{twin} stood where {name} belongs"
     if name in LAYOUT:
         return
     on_module = isinstance(node.func, ast.Attribute) and ast.unparse(node.func.value).split(".")[-1] in MODULES
@@ -170,29 +161,25 @@ def _function(node: ast.AST, scope: Scope) -> Iterator[Change]:
         yield {node: node.args[0]}, f"{name} were left out"
     inner = node.args[0] if len(node.args) == 1 else None
     if isinstance(inner, ast.Call) and len(inner.args) == 1 and not node.keywords and not inner.keywords:
-        exchanged = _with(inner, args=[_with(node, args=inner.args)])
-        yield {node: exchanged}, f"{_called(inner)} came after {name}, not before"
-
-
-def _called(node: ast.Call) -> str:
-    return node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "a call")
+        exchanged = altered(inner, args=[altered(node, args=inner.args)])
+        yield {node: exchanged}, f"{called(inner)} came after {name}, not before"
 
 
 def _arguments(node: ast.AST, scope: Scope) -> Iterator[Change]:
     if not isinstance(node, ast.Call):
         return
-    name = _called(node)
+    name = called(node)
     symmetric = name in SYMMETRIC and len(node.args) == 2
     for index, (one, two) in enumerate([] if symmetric else pairwise(node.args)):
-        if ast.dump(one) != ast.dump(two) and not (isinstance(one, ast.Starred) != isinstance(two, ast.Starred)):
+        if ast.dump(one) != ast.dump(two) and isinstance(one, ast.Starred) == isinstance(two, ast.Starred):
             args = [*node.args[:index], two, one, *node.args[index + 2 :]]
-            yield {node: _with(node, args=args)}, f"two arguments of {name} were exchanged"
+            yield {node: altered(node, args=args)}, f"two arguments of {name} were exchanged"
     for index, keyword in enumerate(node.keywords):
         if keyword.arg != "strict":
             rest = node.keywords[:index] + node.keywords[index + 1 :]
-            yield {node: _with(node, keywords=rest)}, f"{name} were called without {keyword.arg or 'its options'}"
+            yield {node: altered(node, keywords=rest)}, f"{name} were called without {keyword.arg or 'its options'}"
     if len(node.args) > 1 and not any(isinstance(arg, ast.Starred) for arg in node.args):
-        yield {node: _with(node, args=node.args[:-1])}, f"{name} were called without its last argument"
+        yield {node: altered(node, args=node.args[:-1])}, f"{name} were called without its last argument"
 
 
 def _tuple(node: ast.AST, scope: Scope) -> Iterator[Change]:
@@ -203,17 +190,17 @@ def _tuple(node: ast.AST, scope: Scope) -> Iterator[Change]:
             elts = [*node.elts[:index], two, one, *node.elts[index + 2 :]]
             names = sorted(map(ast.unparse, (one, two)))
             told = " and ".join(names) if max(map(len, names)) < 16 else "two neighbours in a tuple or list"
-            yield {node: _with(node, elts=elts)}, f"{told} were exchanged"
+            yield {node: altered(node, elts=elts)}, f"{told} were exchanged"
     if isinstance(node.ctx, ast.Store):
         return
     if not isinstance(scope.parents.get(node), (ast.Subscript, ast.Return)) and len(node.elts) > 1:
         for index in range(len(node.elts)):
             elts = node.elts[:index] + node.elts[index + 1 :]
-            yield {node: _with(node, elts=elts)}, f"entry {index} of a tuple or list were missing"
+            yield {node: altered(node, elts=elts)}, f"entry {index} of a tuple or list were missing"
     if isinstance(scope.parents.get(node), ast.Return):
         for index in range(len(node.elts)):
             elts = [*node.elts[:index], ast.Constant(None), *node.elts[index + 1 :]]
-            yield {node: _with(node, elts=elts)}, f"result {index} were missing"
+            yield {node: altered(node, elts=elts)}, f"result {index} were missing"
 
 
 def _slice(node: ast.AST, scope: Scope) -> Iterator[Change]:
@@ -223,10 +210,13 @@ def _slice(node: ast.AST, scope: Scope) -> Iterator[Change]:
         bound = getattr(node, part)
         if bound is None:
             continue
-        yield {node: _with(node, **{part: None})}, f"a slice had no {part} end" if part != "step" else "a slice had no step"
+        yield (
+            {node: altered(node, **{part: None})},
+            f"a slice had no {part} end" if part != "step" else "a slice had no step",
+        )
         if part != "step":
             shifted = ast.BinOp(bound, ast.Add(), ast.Constant(1))
-            yield {node: _with(node, **{part: shifted})}, f"the {part} end of a slice were one further"
+            yield {node: altered(node, **{part: shifted})}, f"the {part} end of a slice were one further"
 
 
 def _dtype(node: ast.AST, scope: Scope) -> Iterator[Change]:
@@ -241,97 +231,9 @@ def _dtype(node: ast.AST, scope: Scope) -> Iterator[Change]:
                 yield {value: cast}, "the result were cast to float64"
 
 
-def _statement(node: ast.AST, scope: Scope) -> Iterator[Change]:
-    rebinds = isinstance(node, ast.Assign) and all(
-        not isinstance(target, ast.Name) or scope.bound[target.id] < node.lineno for target in node.targets
-    )
-    if isinstance(node, (ast.Expr, ast.AugAssign)) or rebinds:
-        yield {node: ast.Pass()}, f"{_told(node)} were missing"
-    if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call):
-        for error in ERRORS:
-            if ast.unparse(node.exc.func) != error:
-                yield {node: ast.Raise(ast.Name(error, ast.Load()))}, f"{error} were raised, not {ast.unparse(node.exc.func)}"
-    for block in ("body", "orelse"):
-        statements = getattr(node, block, [])
-        for one, two in pairwise(statements if isinstance(statements, list) else []):
-            if _depend(one, two):
-                yield {one: two, two: one}, "two statements were exchanged"
-
-
-def _told(node: ast.AST) -> str:
-    """What a statement does."""
-    if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
-        return f"the call of {_called(node.value)}"
-    target = node.targets[0] if isinstance(node, ast.Assign) else getattr(node, "target", None)
-    return f"what is done to {ast.unparse(target).partition('[')[0]}" if target is not None else "a statement"
-
-
-def _whole(node: ast.AST, scope: Scope) -> Iterator[Change]:
-    """Changes of a parameter at the start, and of a result at the end."""
-    if node is scope.function:
-        start = scope.function.body[0]
-        for name, kind in scope.kinds.items():
-            for word, template, sentence in BEFORE:
-                if word in kind:
-                    changed = ast.parse(f"{name} = {template.format(name)}").body[0]
-                    yield {start: ast.If(ast.Constant(True), [changed, start], [])}, sentence.format(name)
-    if isinstance(node, ast.Return) and node.value is not None:
-        kinds = {"", *(word for kind in scope.kinds.values() for word in kind)}
-        values = node.value.elts if isinstance(node.value, ast.Tuple) else [node.value]
-        for index, value in enumerate(values):
-            for words, template, told in BEHIND:
-                if not isinstance(value, ast.Constant) and kinds.intersection(words.split() or [""]):
-                    changed = ast.parse(template.format(f"({ast.unparse(value)})"), mode="eval").body
-                    yield {value: changed}, f"{f'result {index}' if len(values) > 1 else 'the result'} were {told}"
-
-
-def _entry(node: ast.AST, scope: Scope) -> Iterator[Change]:
-    if isinstance(node, ast.Dict):
-        for index, key in enumerate(node.keys):
-            keys, values = ([*part[:index], *part[index + 1 :]] for part in (node.keys, node.values))
-            told = ast.unparse(key) if key is not None else "an entry"
-            yield {node: _with(node, keys=keys, values=values)}, f"{told} were not handed on"
-    if isinstance(node, ast.ListComp):
-        length = ast.parse(f"list({ast.unparse(node.generators[0].iter)})", mode="eval").body
-        if isinstance(node.elt, ast.Call) and len(node.generators) == 1 and "range" in ast.unparse(length):
-            repeated = ast.BinOp(ast.List([node.elt], ast.Load()), ast.Mult(), ast.Call(_name_of("len"), [length], []))
-            yield {node: repeated}, "one and the same object were repeated"
-
-
-def _name_of(name: str) -> ast.Name:
-    return ast.Name(name, ast.Load())
-
-
-def _depend(one: ast.stmt, two: ast.stmt) -> bool:
-    """Whether one of two statements writes, or calls a method of, something that the other one mentions."""
-    if isinstance(two, ast.Return) or isinstance(one, ast.AugAssign) and isinstance(two, ast.AugAssign):
-        return False
-    return any(not _written(this).isdisjoint(_mentioned(that)) for this, that in ((one, two), (two, one)))
-
-
-def _written(statement: ast.stmt) -> set[str]:
-    found = {ast.unparse(n) for n in ast.walk(statement) if isinstance(getattr(n, "ctx", None), ast.Store)}
-    calls = (n.value.func for n in ast.walk(statement) if isinstance(n, ast.Expr) and isinstance(n.value, ast.Call))
-    return found | {ast.unparse(func.value) for func in calls if isinstance(func, ast.Attribute)} - {"ctx"}
-
-
-def _mentioned(statement: ast.stmt) -> set[str]:
-    places = (ast.Name, ast.Attribute, ast.Subscript)
-    return {ast.unparse(node) for node in ast.walk(statement) if isinstance(node, places)}
-
-
-def _loop(node: ast.AST, scope: Scope) -> Iterator[Change]:
-    if isinstance(node, ast.For):
-        yield {node: _with(node, body=[*node.body, ast.Break()])}, "a loop ended after its first round"
-    if isinstance(node, ast.Continue):
-        yield {node: ast.Break()}, "a loop ended where it goes on"
-    if isinstance(node, ast.Break):
-        yield {node: ast.Continue()}, "a loop went on where it ends"
-
-
 #: What an operator is called -> the operator. Those that say most come first: of two with the same answers they speak.
 MUTATORS: dict[str, Callable[[ast.AST, Scope], Iterator[Change]]] = {
-    "whole": _whole,
+    "whole": whole,
     "operation": _operation,
     "operand": _operand_left_out,
     "comparison": _comparison,
@@ -341,10 +243,10 @@ MUTATORS: dict[str, Callable[[ast.AST, Scope], Iterator[Change]]] = {
     "function": _function,
     "arguments": _arguments,
     "tuple": _tuple,
-    "entry": _entry,
+    "entry": entry,
     "slice": _slice,
     "dtype": _dtype,
-    "in-place": _in_place,
-    "statement": _statement,
-    "loop": _loop,
+    "in-place": in_place,
+    "statement": statement,
+    "loop": loop,
 }

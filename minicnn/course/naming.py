@@ -43,7 +43,8 @@ def identify(
     Args:
         outcomes: what the student's code did in every case of the check.
         seed: of the cases.
-        others: the same for other checks of the task, as far as they have been run. They decide where several names fit.
+        others: the same for other checks of the task, as far as they are at hand. Those that pass refute names, and
+            where several fit, all of them decide.
         seconds: when to give up.
     """
     search = _Search(check, outcomes, seed, time.monotonic() + seconds)
@@ -66,7 +67,9 @@ class _Search:
         self.check, self.outcomes, self.seed, self.deadline = check, outcomes, seed, deadline
         self.late = False  # whether a search was given up
         right = expected_outcomes(check, seed)
-        wrong = [n for n, (got, expected) in enumerate(zip(outcomes, right)) if not alike([got], [expected])]
+        wrong = [
+            n for n, (got, expected) in enumerate(zip(outcomes, right, strict=True)) if not alike([got], [expected])
+        ]
         stopped = any(isinstance(got, Failure) and got.state in STOPPED for got in outcomes)
         self.first = None if stopped or not wrong else wrong[0]
         self.numbers = [*wrong, *(n for n in range(len(outcomes)) if n not in wrong)]
@@ -78,7 +81,9 @@ class _Search:
             if time.monotonic() > self.deadline:
                 self.late = True
                 return
-            if all(alike([suspect_outcome(suspect, self.check, n, self.seed)], [self.outcomes[n]]) for n in self.numbers):
+            if all(
+                alike([suspect_outcome(suspect, self.check, n, self.seed)], [self.outcomes[n]]) for n in self.numbers
+            ):
                 yield suspect
 
 
@@ -121,12 +126,14 @@ def _settled(
 ) -> Suspect | None:
     """The one explanation among those that fit the check; None if there are several.
 
-    The other checks rule some out. Those that no check of the task tells apart are one, and the first speaks for them.
+    A check that the student passes refutes what would fail it. Where several are left, the others must fit too. Those
+    that no check of the task tells apart are one, and the first speaks for them.
     """
-    if len({_meaning(suspect) for suspect in fitting}) > 1:
-        for other, outcomes in others.items():
-            if other is not check and not any(isinstance(o, Failure) and o.state in STOPPED for o in outcomes):
-                fitting = [suspect for suspect in fitting if alike(outcomes, suspect_outcomes(suspect, other, seed))]
+    for other, outcomes in others.items():
+        if other is check or any(isinstance(o, Failure) and o.state in STOPPED for o in outcomes):
+            continue
+        if alike(outcomes, expected_outcomes(other, seed)) or len({_meaning(suspect) for suspect in fitting}) > 1:
+            fitting = [suspect for suspect in fitting if alike(outcomes, suspect_outcomes(suspect, other, seed))]
     if not fitting:
         return None
     first, *rest = fitting
@@ -161,8 +168,8 @@ def _name(suspect: Suspect | None) -> Name | None:
         slug = re.sub(r"[^a-z0-9]+", "-", mutant.sentence.lower()).strip("-")
         return Name(slug, f"The answers are as if, in {mutant.hole.qualname}, {mutant.sentence}.", "", planted=False)
     planted = [wrong for wrong in suspect if isinstance(wrong, Mistake)]
-    parts = (" + ".join(m.name for m in planted), *(" ".join(getattr(m, key) for m in planted) for key in ("diagnosis", "hint")))
-    return Name(*parts, planted=True)
+    diagnosis, hint = (" ".join(getattr(mistake, part) for mistake in planted) for part in ("diagnosis", "hint"))
+    return Name(" + ".join(mistake.name for mistake in planted), diagnosis, hint, planted=True)
 
 
 def _differing_numbers(got: Outcome, right: Outcome) -> int:

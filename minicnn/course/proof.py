@@ -19,7 +19,7 @@ import numpy as np
 
 from minicnn import Tensor
 
-from .checks import Check, checks_of
+from .checks import checks_of
 from .execution import State
 from .holes import cut
 from .judging import alike, expected_outcomes, judge

@@ -64,7 +64,9 @@ def stale(homework: Homework) -> list[str]:
     return sorted((listed(homework, "equivalent").keys() | listed(homework, "slow").keys()) - known)
 
 
-def survey(homework: Homework, chosen: Iterable[Mutant], tell: Callable[[Mutant], None] = lambda mutant: None) -> Survey:
+def survey(
+    homework: Homework, chosen: Iterable[Mutant], tell: Callable[[Mutant], None] = lambda mutant: None
+) -> Survey:
     """Try mutants on the checks of their tasks. ``tell`` is called after each one. Slow ones count as killed."""
     equivalent, slow = listed(homework, "equivalent"), listed(homework, "slow")
     tasks = {hole: task for task in homework.tasks for hole in task.holes}

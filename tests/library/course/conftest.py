@@ -38,6 +38,7 @@ def course(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         judging.expected_outcomes,
         mutation.mutants,
         survival.listed,
+        survival._quickest_first,
         naming.suspect_outcome,
     )
     for cached in clear:
