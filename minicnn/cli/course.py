@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,11 +18,12 @@ HELP = "build the assignments from the reference, and prove that their tests cat
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The verbs and their arguments."""
-    parser.usage = "minicnn course build [HW ...] [--check]  |  minicnn course proof [HW ...] [--write]"
+    parser.usage = "minicnn course build [HW ...] [--check]  |  minicnn course proof [HW ...] [--write | --mutants]"
     parser.add_argument("verb", choices=("build", "proof"), help="what to do")
     parser.add_argument("homework", nargs="*", metavar="HW", help="e.g. hw4 (default: all)")
     parser.add_argument("--check", action="store_true", help="build: write nothing; fail if something is out of date")
     parser.add_argument("--write", action="store_true", help="proof: write the tables of mistakes into solutions/")
+    parser.add_argument("--mutants", action="store_true", help="proof: change the reference systematically instead")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -30,10 +32,12 @@ def run(args: argparse.Namespace) -> int:
     from ..course.manifest import homework, homework_ids
 
     with misuse():
-        if (args.check and args.verb != "build") or (args.write and args.verb != "proof"):
-            raise UsageError("--check goes with `course build`, --write with `course proof`")
+        if (args.check and args.verb != "build") or ((args.write or args.mutants) and args.verb != "proof"):
+            raise UsageError("--check goes with `course build`, --write and --mutants with `course proof`")
         root = course_root()
         chosen = [homework(name) for name in args.homework or homework_ids()]
+    if args.mutants:
+        return _mutants(root, chosen)
     return _build(root, chosen, args.check) if args.verb == "build" else _proof(root, chosen, args.write)
 
 
@@ -78,6 +82,33 @@ def _proof(root: Path, chosen: Sequence[Homework], write: bool) -> int:
             page = root / "solutions" / owner.folder / "README.md"
             for change in rewrite(page, "mistakes", "\n".join(proof.table(found)), check=False):
                 print(f"{change.path}: {change.what}")
+    return 1 if problems else 0
+
+
+def _mutants(root: Path, chosen: Sequence[Homework]) -> int:
+    from tqdm import tqdm
+
+    from ..course import survival
+    from ..course.mutation import mutants
+
+    problems = 0
+    for owner in chosen:
+        load_checks(root, owner)
+        every = [mutant for hole in owner.holes() for mutant in mutants(hole)]
+        with tqdm(total=len(every), desc=owner.id, disable=not sys.stderr.isatty()) as bar:
+            found = survival.survey(owner, every, lambda mutant: bar.update())
+        for mutant in found.survivors:
+            print(f"{mutant.hole.task:<7} {mutant.hole}:{mutant.line}: {mutant.key}: SURVIVES")
+        for mutant in found.wrongly_listed:
+            print(f"{mutant.hole.task:<7} {mutant.hole}:{mutant.line}: {mutant.key}: listed as equivalent, and caught")
+        stale = survival.stale(owner)
+        for key in stale:
+            print(f"{owner.id:<7} {key}: listed, and no mutant")
+        print(
+            f"{owner.id}: {len(every)} mutants, {len(found.equivalent)} of them equivalent, {found.killed} killed "
+            f"({found.share:.1%} of the mistakes), {len(found.survivors)} survive"
+        )
+        problems += len(stale) + len(found.wrongly_listed) + (found.share < survival.GOAL)
     return 1 if problems else 0
 
 

@@ -12,6 +12,10 @@
 ``comparison``      two answers, and what differs between them
 ``judging``         all cases of a check: state, points, and the message that a student reads
 ``misconceptions``  planted mistakes (``misconceptions/*.toml``), to prove the checks and to name what a student did
+``mutation``        the reference with one small systematic change: a mutant
+``mutators``        which changes there are, with ``mutators_of_statements``; ``confusions`` has their tables
+``survival``        which mutants the checks let live; ``equivalent/*.toml`` says which of them are no mistakes
+``naming``          the planted mistake, or the mutant, that gives the very answers of a failed check
 ``proof``           every stub, planted mistake and cheat against the checks
 ``results``         the table and the JSON file that a run leaves
 ``plugin``          all this as a pytest plugin: ``pytest tests/test_resnet.py``

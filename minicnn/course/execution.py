@@ -22,6 +22,7 @@ import minicnn
 
 from .checks import Case, Check
 from .comparison import Answers, as_answers
+from .deadline import TimeIsUp
 from .drivers import CASE_DTYPE, Unusable
 from .loading import Modules, Unloadable
 
@@ -115,6 +116,8 @@ def failure(error: BaseException, needed: Modules) -> Failure:
     )
     if isinstance(error, NotImplementedError) and (unwritten := re.match(r"(hw\d+\.\d+) ", text)):
         return Failure(State.BLOCKED, text, kind, frames, unwritten[1], error)
+    if isinstance(error, TimeIsUp):
+        return Failure(State.TIMEOUT, text, kind, frames, error=error)
     if isinstance(error, MemoryError):
         return Failure(State.MEMORY, text or "it asked for more memory than there is", kind, frames, error=error)
     if frames or not isinstance(error, Exception):  # exit() and the like are never the driver's

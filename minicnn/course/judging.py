@@ -17,10 +17,19 @@ from .execution import SEVERITY, Failure, Outcome, State, execute
 from .holes import is_untouched, leftover_raise
 from .loading import Modules, reference_modules
 from .manifest import Hole
-from .misconceptions import Mistake, mistakes, planted
 
 WARM_SECONDS = 0.1
 NAMED = 6  # wrong answers that a message names
+
+
+@dataclass(frozen=True)
+class Name:
+    """What a wrong answer is called. ``planted``: whether by a planted mistake's name, or by a sentence of a mutant."""
+
+    name: str
+    diagnosis: str
+    hint: str
+    planted: bool
 
 
 @dataclass(frozen=True)
@@ -31,7 +40,7 @@ class Verdict:
     points: int
     message: str = ""
     case: int | None = None
-    mistake: Mistake | None = None
+    mistake: Name | None = None
     blocked_by: str = ""
     error: BaseException | None = None  # the student's, where it was raised in this process
 
@@ -103,24 +112,6 @@ def _timed_reference(check: Check, seed: int) -> tuple[tuple[Outcome, ...], floa
     modules, cases = reference_modules(check.homework), check.draw(seed)
     started = time.process_time()
     return tuple(execute(check, modules, case) for case in cases), time.process_time() - started
-
-
-def identify(check: Check, outcomes: Sequence[Outcome], seed: int = 0) -> Mistake | None:
-    """The planted mistake behind a failed check, if it is one of them exactly.
-
-    Args:
-        outcomes: what the implementation in question does in all cases of the check.
-    """
-    candidates = [mistake for mistake in mistakes(check.homework.id) if mistake.task == check.task_id]
-    candidates = [mistake for mistake in candidates if alike(outcomes, planted_outcomes(mistake, check, seed))]
-    return candidates[0] if len(candidates) == 1 else None
-
-
-@cache
-def planted_outcomes(mistake: Mistake, check: Check, seed: int) -> tuple[Outcome, ...]:
-    """What the reference with ``mistake`` planted in it answers."""
-    modules = planted(mistake)
-    return tuple(execute(check, modules, case) for case in check.draw(seed))
 
 
 def alike(one: Sequence[Outcome], other: Sequence[Outcome]) -> bool:

@@ -18,13 +18,14 @@ from typing import Any
 
 import pytest
 
-from .checks import Check
-from .execution import Failure, Outcome, State, execute
-from .judging import Verdict, conclude, expected_outcomes, identify, reference_seconds
+from .checks import Check, checks_of
+from .execution import Failure, State, execute
+from .judging import Name, Verdict, conclude, expected_outcomes, reference_seconds
 from .loading import Modules, student_modules
 from .manifest import find_task, homework_ids
+from .naming import identify
 from .results import CheckResult, by_homework, collected, table, write
-from .supervision import Supervisor
+from .supervision import Run, Supervisor
 
 # What a state is called in pytest's counts, its letter, and its word in a verbose run. Failures are told in full, the
 # others by the table alone.
@@ -137,51 +138,75 @@ class Grader:
         self._here = config.getoption("here") or config.getoption("usepdb", False) or _is_debugged()
         self._supervisors: dict[str, Supervisor] = {}
         self._loaded: dict[str, Modules] = {}
+        self._seen: dict[Check, Run] = {}  # what has run in this session
+        self._ahead: dict[Check, Run] = {}  # of that, what ran before its turn, to find a name
 
     def grade(self, check: Check) -> None:
         """Raises ``NotPassed`` unless the check passes."""
-        cases = dict(enumerate(check.draw(self._seed)))
-        shown = cases if self._only is None else {self._only: cases[self._only]}
         if self._here:
-            self._grade_here(check, shown)
+            self._grade_here(check)
             return
         expected_outcomes(check, self._seed)  # first: it warms what the worker needs, and says how long it takes
-        supervisor = self._supervisor(check)
-        run = supervisor.run(check, shown, reference_seconds(check, self._seed))
+        ahead = self._ahead.pop(check, None) if self._only is None else None
+        run = ahead or self._run(check, self._numbers(check))
+        self._seen[check] = run
         if AT_A_TERMINAL and any(isinstance(o, Failure) and o.kind in DEBUGGER for o in run.outcomes.values()):
-            self._grade_here(check, shown)
+            self._grade_here(check)
             return
         verdict = conclude(check, run.outcomes, self._impl, self._seed)
         _show(run.printed, verdict)
         if verdict.state is State.PASS:
             return
-        outcomes = run.outcomes
-        others = {number: case for number, case in cases.items() if number not in shown}
-        if others and run.ended is None:  # for the name alone: what they print is not shown
-            outcomes = {**outcomes, **supervisor.run(check, others, reference_seconds(check, self._seed)).outcomes}
-        raise NotPassed(self._explained(check, verdict, outcomes, len(cases)))
+        name = self._name(check, run) if verdict.state in (State.WRONG, State.ERROR) else None
+        raise NotPassed(self._explained(check, verdict, name))
 
-    def _grade_here(self, check: Check, cases: dict[int, Any]) -> None:
+    def _grade_here(self, check: Check) -> None:
         owner = check.homework
         if owner.id not in self._loaded:
             self._loaded[owner.id] = student_modules(owner, self._impl)
-        outcomes: dict[int, Outcome] = {}
-        for number, case in cases.items():
-            outcomes[number] = execute(check, self._loaded[owner.id], case)
-            verdict = conclude(check, outcomes, self._impl, self._seed)
+        cases = check.draw(self._seed)
+        for number in self._numbers(check):
+            outcome = execute(check, self._loaded[owner.id], cases[number])
+            verdict = conclude(check, {number: outcome}, self._impl, self._seed)
             if verdict.state is not State.PASS:
-                verdict = self._explained(check, verdict, outcomes, len(cases))
+                verdict = self._explained(check, verdict, None)
                 if isinstance(verdict.error, Exception):
                     verdict.error.verdict = verdict  # type: ignore[attr-defined]
                     raise verdict.error  # pytest --pdb stops where it was raised
                 raise NotPassed(verdict)
 
-    def _supervisor(self, check: Check) -> Supervisor:
+    def _numbers(self, check: Check) -> list[int]:
+        """Of the cases that were asked for."""
+        return list(range(check.size)) if self._only is None else [self._only]
+
+    def _run(self, check: Check, numbers: list[int]) -> Run:
+        """Run some cases of a check in the worker of its homework; one worker at a time."""
         owner = check.homework
         if owner.id not in self._supervisors:
-            self.close()  # one at a time
+            self.close()
             self._supervisors[owner.id] = Supervisor(self._impl / owner.folder)
-        return self._supervisors[owner.id]
+        cases = check.draw(self._seed)
+        chosen = {number: cases[number] for number in numbers}
+        return self._supervisors[owner.id].run(check, chosen, reference_seconds(check, self._seed))
+
+    def _name(self, check: Check, run: Run) -> Name | None:
+        """The name of the mistake, by all cases of all checks of the task.
+
+        Those that have not run yet run now, and are not run again when it is their turn: what they print is kept.
+        """
+        if run.ended is None and len(run.outcomes) < check.size:  # --case
+            rest = [number for number in range(check.size) if number not in run.outcomes]
+            run = Run({**run.outcomes, **self._run(check, rest).outcomes})
+        self._seen[check] = run
+        for other in checks_of(check.task_id):
+            if other not in self._seen:
+                self._seen[other] = self._ahead[other] = self._run(other, list(range(other.size)))
+        outcomes = {
+            other: [self._seen[other].outcomes[number] for number in range(other.size)]
+            for other in checks_of(check.task_id)
+            if len(self._seen[other].outcomes) == other.size
+        }
+        return identify(check, outcomes[check], self._seed, outcomes) if check in outcomes else None
 
     def close(self) -> None:
         """End the workers."""
@@ -189,19 +214,17 @@ class Grader:
             supervisor.close()
         self._supervisors.clear()
 
-    def _explained(self, check: Check, verdict: Verdict, outcomes: dict[int, Outcome], count: int) -> Verdict:
-        """The verdict with the name of the mistake, if it is a known one, and the way on."""
+    def _explained(self, check: Check, verdict: Verdict, name: Name | None) -> Verdict:
+        """The verdict with the name of the mistake, if it has one, and the way on."""
         if verdict.state in (State.NOT_ATTEMPTED, State.BLOCKED, State.IMPORT_ERROR):
             return verdict
-        lines, mistake = [verdict.message], None
-        if verdict.state in (State.WRONG, State.ERROR) and len(outcomes) == count:
-            answers = [outcomes[number] for number in range(count)]
-            mistake = identify(check, answers, self._seed)
-        if mistake is not None:
-            lines += [f"  This is a known mistake, {mistake.name}: {mistake.diagnosis}", f"  Hint: {mistake.hint}"]
+        lines = [verdict.message]
+        if name is not None:
+            known = f"This is a known mistake, {name.name}: " if name.planted else ""
+            lines += [f"  {known}{name.diagnosis}", *([f"  Hint: {name.hint}"] if name.hint else [])]
         lines.append(f"  again: {self._command(check, verdict)}")
         lines.append(f"  read:  {_from_here(self._config, check.homework.handout)}{check.task.anchor}")
-        return replace(verdict, message="\n".join(lines), mistake=mistake)
+        return replace(verdict, message="\n".join(lines), mistake=name)
 
     def _command(self, check: Check, verdict: Verdict) -> str:
         """What runs the case again, from the folder where this run was started."""

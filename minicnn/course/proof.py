@@ -19,15 +19,17 @@ import numpy as np
 
 from minicnn import Tensor
 
-from .checks import Check, checks_of
+from .checks import checks_of
 from .execution import State
 from .holes import cut
-from .judging import alike, expected_outcomes, identify, judge, planted_outcomes
+from .judging import alike, expected_outcomes, judge
 from .loading import Unloadable, reference_modules
 from .manifest import Hole, Homework, reference_path
 from .misconceptions import Mistake, load_source, mistakes
+from .naming import identify, suspect_outcomes
 
 SEED = 0  # of the cases
+PATIENCE = 60.0  # seconds to look for a name in
 CHEATS = ("None", "the input", "zeros", "ones", "noise")
 
 
@@ -63,15 +65,12 @@ def prove_stubs(homework: Homework) -> list[str]:
 
 
 def prove_mistake(homework: Homework, mistake: Mistake) -> Finding:
-    """Which checks of its task catch a planted mistake, and whether it is called by its name."""
-    checks = checks_of(mistake.task)
-    caught = [check for check in checks if not _passes(check, mistake)]
-    named = {identify(check, planted_outcomes(mistake, check, SEED), SEED) for check in caught}
-    return Finding(mistake.task, mistake.name, tuple(check.name for check in caught), named == {mistake})
-
-
-def _passes(check: Check, mistake: Mistake) -> bool:
-    return alike(planted_outcomes(mistake, check, SEED), expected_outcomes(check, SEED))
+    """Which checks of its task catch a planted mistake, and whether it is called by its name, and by no other."""
+    outcomes = {check: suspect_outcomes((mistake,), check, SEED) for check in checks_of(mistake.task)}
+    caught = [check for check in outcomes if not alike(outcomes[check], expected_outcomes(check, SEED))]
+    names = {identify(check, outcomes[check], SEED, outcomes, PATIENCE) for check in caught} - {None}
+    named = {name.name for name in names if name is not None} == {mistake.name}
+    return Finding(mistake.task, mistake.name, tuple(check.name for check in caught), named)
 
 
 def prove_cheats(homework: Homework, hole: Hole) -> Iterator[Finding]:

@@ -22,7 +22,7 @@ TITLE_WIDTH = 34
 
 @dataclass(frozen=True)
 class CheckResult:
-    """One check of a run, in values that JSON holds. ``mistake`` is the name of the planted mistake it equals."""
+    """One check of a run, in values that JSON holds. ``mistake`` is the name of the mistake that explains it."""
 
     task: str
     test: str

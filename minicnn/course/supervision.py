@@ -91,18 +91,17 @@ class Supervisor:
         importing = None
         since = worker.traces.stat().st_size
         limit = max(execution.CPU_SECONDS, execution.REFERENCE_FACTOR * reference_seconds)
-        watches = {
-            "import": Watch(worker, IMPORT_SECONDS),
-            "check": Watch(worker, limit, reference_seconds),
-        }
-        worker.watch = watches["import"]
+        worker.watch = None  # what minicnn imports for itself is nobody's time
         try:
             worker.ask(self._request(check, cases))
             for message in worker.messages():
-                importing = message.get("importing", importing)
-                if "case" in message:
-                    worker.watch, importing = watches["check"], None
-                elif "compiling" in message:
+                if "importing" in message:
+                    importing, worker.watch = message["importing"], Watch(worker, IMPORT_SECONDS)
+                elif "imported" in message:
+                    importing, worker.watch = None, None
+                elif "case" in message:
+                    worker.watch = worker.watch or Watch(worker, limit, reference_seconds)
+                elif "compiling" in message and worker.watch is not None:
                     worker.watch.compiling(message)
                 elif "number" in message:
                     run.outcomes[message["number"]] = _outcome(message)

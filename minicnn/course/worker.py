@@ -99,6 +99,7 @@ class Server:
                 self.reply(importing=stem)
                 self.modules[file] = load_file(Path(file))
                 os.chdir(self.started_in)
+                self.reply(imported=stem)
         if "numba" in sys.modules and not self.compiles:
             sys.modules["numba"].njit(lambda: 0)()  # Numba's second of preparation, once and not in every fork
             self.compiles = True

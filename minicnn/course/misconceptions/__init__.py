@@ -28,7 +28,7 @@ from types import ModuleType
 from typing import Any
 
 from ..holes import body_span, find
-from ..loading import Unloadable, load_file, module_name, reference_modules
+from ..loading import Unloadable, load_file, module_name
 from ..manifest import Hole, Homework, ManifestError, find_task, homework, reference_path
 
 FOLDER = Path(__file__).parent
@@ -116,20 +116,6 @@ def planted_source(mistake: Mistake) -> str:
     return changed
 
 
-@lru_cache(maxsize=16)
-def planted(mistake: Mistake) -> dict[str, ModuleType]:
-    """The reference modules with the mistake in one of them.
-
-    Raises:
-        ManifestError: if that module cannot be imported.
-    """
-    owner, _ = find_task(mistake.task)
-    module = load_source(planted_source(mistake), mistake.hole.stem)
-    if isinstance(module, Unloadable):
-        raise ManifestError(f"{mistake}: {module.message}")
-    return {**reference_modules(owner), mistake.hole.stem: module}
-
-
 def load_source(source: str, stem: str) -> ModuleType | Unloadable:
     """Import a text as a module. Numba does not compile it: a planted mistake is run a few times and thrown away."""
     with TemporaryDirectory() as folder, _interpreted():
@@ -154,4 +140,4 @@ def _interpreted() -> Iterator[None]:
         config.DISABLE_JIT = before
 
 
-__all__ = ["Mistake", "load_source", "mistakes", "planted", "planted_source"]
+__all__ = ["Mistake", "load_source", "mistakes", "planted_source"]

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from minicnn.cli.course import load_checks
-from minicnn.course import checks, judging, manifest, misconceptions
+from minicnn.course import checks, judging, manifest, misconceptions, mutation, naming, survival
 from minicnn.course.build import build
 
 from . import toy
@@ -31,12 +31,15 @@ def course(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setattr(misconceptions, "FOLDER", mistakes)
     monkeypatch.setattr(checks, "CHECKS", {})
     monkeypatch.delitem(sys.modules, "toy_reference", raising=False)
+    monkeypatch.setattr(survival, "FOLDER", tmp_path / "equivalent")
     clear = (
         manifest.homework,
         misconceptions.mistakes,
-        misconceptions.planted,
         judging._reference_run,
-        judging.planted_outcomes,
+        mutation.mutants,
+        survival.listed,
+        survival._quickest_first,
+        naming.suspect_outcome,
     )
     for cached in clear:
         assert isinstance(cached, functools._lru_cache_wrapper)
