@@ -25,6 +25,7 @@ import psutil
 
 from . import execution
 from .checks import Case, Check
+from .comparison import as_answers
 from .execution import Failure, Outcome, State, student_frames
 from .wire import WireError, receive, send
 from .worker import WHERE
@@ -103,7 +104,7 @@ class Supervisor:
                     worker.watch = worker.watch or Watch(worker, limit, reference_seconds)
                 elif "compiling" in message and worker.watch is not None:
                     worker.watch.compiling(message)
-                elif "number" in message:
+                elif message.get("number") in cases:
                     run.outcomes[message["number"]] = _outcome(message)
                     run.printed[message["number"]] = worker.printed(message["printed"])
                 elif "done" in message:
@@ -124,7 +125,7 @@ class Supervisor:
             return None
         run.ended = replace(run.ended, frames=worker.last_frames(since, str(self.folder)))
         if importing is None:
-            number = next(number for number in cases if number not in run.outcomes)
+            number = next((number for number in cases if number not in run.outcomes), next(iter(cases)))
             run.outcomes[number], run.printed[number] = run.ended, worker.printed()
         return importing
 
@@ -338,11 +339,14 @@ class _Worker:
 
 
 def _outcome(message: Mapping[str, Any]) -> Outcome:
-    """An outcome as the worker sent it."""
+    """An outcome as the worker sent it. Raises ValueError or TypeError for what is none."""
     if "answers" in message:
-        return dict(message["answers"])
+        return as_answers(message["answers"])
+    state = State(message["state"])
+    if state in (State.PASS, State.NOT_RUN):
+        raise ValueError(f"{state} is not for a worker to say")
     return Failure(
-        State(message["state"]), str(message["text"]), str(message["kind"]),
+        state, str(message["text"]), str(message["kind"]),
         tuple(map(str, message.get("frames", ()))), str(message.get("unwritten", "")),
     )  # fmt: skip
 

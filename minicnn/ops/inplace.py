@@ -10,8 +10,8 @@ from ..deferral import Pending
 from ..errors import AutogradError, ShapeError
 from ..grad_mode import SWITCHES, is_grad_enabled
 from ..tensor import Tensor
-from .broadcast import CATEGORY
 from .guards import check_kind
+from .integers import CATEGORY
 
 
 def rewrite(target: Tensor, compute: Callable[[Tensor], Tensor]) -> Tensor:
