@@ -7,10 +7,8 @@ from typing import Any
 import numpy as np
 
 from minicnn.errors import ShapeError
-from minicnn.ops.integers import fitted
+from minicnn.ops.integers import CATEGORY, fitted
 from minicnn.tensor import Tensor, get_default_dtype, int64
-
-CATEGORY = {"b": 0, "i": 1, "u": 1, "f": 2}  # bool < integer < float
 
 
 def unbroadcast(gradient: Any, shape: tuple[int, ...]) -> Any:

@@ -28,7 +28,7 @@ from .loading import Modules, Unloadable
 
 # What a check may cost. ``supervision`` enforces it.
 CPU_SECONDS = 5.0  # of computing, where the reference needs milliseconds; as long without computing
-REFERENCE_FACTOR = 200  # or this many times what the reference needed, where that is more
+REFERENCE_FACTOR = 20  # or this many times what the reference needed, where that is more
 WALL_FACTOR = 20  # by the clock, on a busy machine
 MEMORY = 4 * 2**30  # bytes, beyond what the process had before; and at most half of what is free
 OUTPUT = 32 * 2**20  # bytes that it may print

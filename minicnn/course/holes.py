@@ -153,10 +153,14 @@ def leftover_raise(source: str | bytes, hole: Hole) -> int | None:
 
 def _body(source: str | bytes, hole: Hole) -> list[ast.stmt]:
     try:
-        text = source.removeprefix("\ufeff") if isinstance(source, str) else source
-        return find(ast.parse(text), hole.qualname).body
+        return find(_parsed(source), hole.qualname).body
     except (SyntaxError, HoleError, ValueError):
         return []
+
+
+@lru_cache(maxsize=16)
+def _parsed(source: str | bytes) -> ast.Module:
+    return ast.parse(source.removeprefix("\ufeff") if isinstance(source, str) else source)
 
 
 def _is_stub_raise(node: ast.AST, hole: Hole) -> bool:

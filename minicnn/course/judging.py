@@ -18,7 +18,7 @@ from .holes import is_untouched, leftover_raise
 from .loading import Modules, reference_modules
 from .manifest import Hole
 
-WARM_SECONDS = 0.1
+WARM_SECONDS = 0.5  # a reference that computes longer may have compiled
 NAMED = 6  # wrong answers that a message names
 
 
@@ -103,7 +103,7 @@ def _reference_run(check: Check, seed: int) -> tuple[tuple[Any, ...], float]:
     for number, outcome in enumerate(outcomes):
         if isinstance(outcome, Failure):
             raise RuntimeError(f"the reference fails {check.name}, case {number}: {outcome.kind}: {outcome.text}")
-    if seconds > WARM_SECONDS:  # a first run may have compiled
+    if seconds > WARM_SECONDS:
         seconds = min(seconds, _timed_reference(check, seed)[1])
     return outcomes, seconds
 
@@ -140,7 +140,7 @@ def _failed(check: Check, failure: Failure, number: int, case: Case, impl: Path 
     if state is State.BLOCKED:
         if line := _leftover(failure.text, check, impl):
             state, text = State.ERROR, f"the stub's `raise NotImplementedError` is still there, {line}: take it out"
-        elif failure.unwritten == check.task_id or _untouched_holes(check, impl):
+        elif failure.unwritten == check.task_id or untouched_holes(check, impl):
             return Verdict(State.NOT_ATTEMPTED, 0, _left_to_write(check, impl) or text)
         else:
             message = f"blocked by {failure.unwritten}, which is not written yet: {failure.text.partition(': ')[0]}"
@@ -160,13 +160,14 @@ def _leftover(message: str, check: Check, impl: Path | None) -> str:
     return ""
 
 
-def _untouched_holes(check: Check, impl: Path | None) -> list[Hole]:
+def untouched_holes(check: Check, impl: Path | None) -> list[Hole]:
+    """The holes of the check's task that are as they were handed out."""
     return [hole for source, _, hole in _sources(check.task.holes, check, impl) if is_untouched(source, hole)]
 
 
 def _left_to_write(check: Check, impl: Path | None) -> str:
     """Which holes of a task that has been begun are left; empty if it has not been begun."""
-    left = _untouched_holes(check, impl)
+    left = untouched_holes(check, impl)
     return "" if len(left) == len(check.task.holes) else ", ".join(f"{hole.stem}.py: {hole.qualname}" for hole in left)
 
 

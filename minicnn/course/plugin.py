@@ -20,7 +20,7 @@ import pytest
 
 from .checks import Check, checks_of
 from .execution import Failure, State, execute
-from .judging import Name, Verdict, conclude, expected_outcomes, reference_seconds
+from .judging import Name, Verdict, conclude, reference_seconds, untouched_holes
 from .loading import Modules, student_modules
 from .manifest import find_task, homework_ids
 from .naming import identify
@@ -45,11 +45,11 @@ CHOSEN = pytest.StashKey[Iterable[CheckResult]]()
 DEBUGGER = ("Breakpoint", "BdbQuit")  # what a worker says of code that asks for one
 
 
-class NotPassed(Exception):
-    """Carries the verdict on a check from the test to the report."""
+class NotPassed(pytest.fail.Exception):  # type: ignore[name-defined]
+    """Carries the verdict on a check from the test to the report; pytest makes no traceback of it."""
 
     def __init__(self, verdict: Verdict) -> None:
-        super().__init__(verdict.message)
+        super().__init__(verdict.message, pytrace=False)
         self.verdict = verdict
 
 
@@ -146,7 +146,6 @@ class Grader:
         if self._here:
             self._grade_here(check)
             return
-        expected_outcomes(check, self._seed)  # first: it warms what the worker needs, and says how long it takes
         ahead = self._ahead.pop(check, None) if self._only is None else None
         run = ahead or self._run(check, self._numbers(check))
         self._seen[check] = run
@@ -187,7 +186,8 @@ class Grader:
             self._supervisors[owner.id] = Supervisor(self._impl / owner.folder)
         cases = check.draw(self._seed)
         chosen = {number: cases[number] for number in numbers}
-        return self._supervisors[owner.id].run(check, chosen, reference_seconds(check, self._seed))
+        begun = not untouched_holes(check, self._impl)  # else the reference will hardly be needed
+        return self._supervisors[owner.id].run(check, chosen, lambda: reference_seconds(check, self._seed), begun)
 
     def _name(self, check: Check, run: Run) -> Name | None:
         """The name of the mistake, by all cases of all checks of the task.

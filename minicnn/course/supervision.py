@@ -16,7 +16,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -69,39 +69,50 @@ class Supervisor:
         self._unloadable: dict[str, str] = {}  # what is said of the files whose import ended a worker
         self._worker: _Worker | None = _Worker()
 
-    def run(self, check: Check, cases: Mapping[int, Case], reference_seconds: float = 0.0) -> Run:
+    def run(
+        self, check: Check, cases: Mapping[int, Case], reference_seconds: Callable[[], float], at_once: bool = True
+    ) -> Run:
         """Run a check's driver on some of its cases, by their numbers.
 
         Args:
-            reference_seconds: of computing that the reference needed for all cases of the check.
+            reference_seconds: how long the reference computes for all cases of the check: asked while the worker runs.
+            at_once: ask in any case, and not only where the worker takes long.
         """
+
+        def limit() -> float:
+            return max(execution.CPU_SECONDS, execution.REFERENCE_FACTOR * reference_seconds())
+
         while True:
             run = Run()
             worker = self._worker = self._worker or _Worker()
-            importing = self._run(worker, check, cases, reference_seconds, run)
-            if importing is None:
+            kernels = _kernels()
+            importing = self._run(worker, self._request(check, cases, kernels), limit, at_once, run)
+            if importing is not None:
+                assert run.ended is not None
+                where = run.ended.frames[-1] if run.ended.frames else self._file(importing)
+                self._unloadable[self._file(importing)] = f"{where}: while this was imported, {run.ended.text}"
+            elif run.ended is None or run.ended.state is not State.TIMEOUT or kernels == _kernels():
                 return run
-            assert run.ended is not None
-            where = run.ended.frames[-1] if run.ended.frames else self._file(importing)
-            self._unloadable[self._file(importing)] = f"{where}: while this was imported, {run.ended.text}"
+            # else the reference has only now shown which kernels have to be there before the clock runs
 
     def _run(
-        self, worker: _Worker, check: Check, cases: Mapping[int, Case], reference_seconds: float, run: Run
+        self, worker: _Worker, request: Mapping[str, Any], limit: Callable[[], float], at_once: bool, run: Run
     ) -> str | None:
         """Fill ``run``; returns the stub file whose import ended the worker, if that is what happened."""
-        importing = None
+        importing, cases = None, request["cases"]
         since = worker.traces.stat().st_size
-        limit = max(execution.CPU_SECONDS, execution.REFERENCE_FACTOR * reference_seconds)
         worker.watch = None  # what minicnn imports for itself is nobody's time
         try:
-            worker.ask(self._request(check, cases))
+            worker.ask(request)
+            if at_once:
+                limit()
             for message in worker.messages():
                 if "importing" in message:
-                    importing, worker.watch = message["importing"], Watch(worker, IMPORT_SECONDS)
+                    importing, worker.watch = message["importing"], Watch(worker, lambda: IMPORT_SECONDS)
                 elif "imported" in message:
                     importing, worker.watch = None, None
                 elif "case" in message:
-                    worker.watch = worker.watch or Watch(worker, limit, reference_seconds)
+                    worker.watch = worker.watch or Watch(worker, limit)
                 elif "compiling" in message and worker.watch is not None:
                     worker.watch.compiling(message)
                 elif message.get("number") in cases:
@@ -129,10 +140,8 @@ class Supervisor:
             run.outcomes[number], run.printed[number] = run.ended, worker.printed()
         return importing
 
-    def _request(self, check: Check, cases: Mapping[int, Case]) -> dict[str, Any]:
+    def _request(self, check: Check, cases: Mapping[int, Case], kernels: list[str]) -> dict[str, Any]:
         files = {stem: self._file(stem) for stem in check.stems}
-        # What the reference's kernels needed has been imported here; the worker does so before the clock runs.
-        kernels = [name for name in sys.modules if name.startswith("minicnn.backend.cpu.")]
         return {
             "tests": str(check.file),
             "task": check.task_id,
@@ -156,8 +165,8 @@ class Supervisor:
 class Watch:
     """What a worker costs, from the first look on, and whether that is too much."""
 
-    def __init__(self, worker: _Worker, seconds: float, reference_seconds: float | None = None) -> None:
-        self._worker, self._seconds, self._reference = worker, seconds, reference_seconds
+    def __init__(self, worker: _Worker, limit: Callable[[], float]) -> None:
+        self._worker, self._limit = worker, limit
         self._started = 0.0  # by the clock
         self._looked: tuple[float, float] | None = None  # by the clock, and of computing
         self._computed = self._waited = 0.0
@@ -172,6 +181,7 @@ class Watch:
 
     def look(self) -> None:
         """Raises ``Stopped`` if the worker has cost more than it may."""
+        limit = self._limit()
         now = time.monotonic()
         cpu, memory = self._worker.cost()
         if self._compiling_since is not None:
@@ -190,10 +200,11 @@ class Watch:
             raise Stopped(State.MEMORY, f"it was stopped when it held {(memory - self._memory) / 1e9:.2g} GB of memory")
         if (printed := self._worker.output.stat().st_size) > execution.OUTPUT:
             raise Stopped(State.ERROR, f"it was stopped when it had printed {printed / 1e6:.3g} MB")
-        if self._computed > self._seconds or now - self._started > execution.WALL_FACTOR * self._seconds:
-            needs = "" if self._reference is None else f"; the reference needs {max(self._reference, 0.01):.1g} s"
-            raise Stopped(State.TIMEOUT, f"it was stopped after {self._computed:.3g} s of computing{needs}")
-        if self._waited > self._seconds:
+        if self._computed > limit or now - self._started > execution.WALL_FACTOR * limit:
+            raise Stopped(
+                State.TIMEOUT, f"it was stopped after {self._computed:.3g} s of computing; {limit:.3g} s are allowed"
+            )
+        if self._waited > limit:
             raise Stopped(State.TIMEOUT, f"it was stopped after waiting for {self._waited:.3g} s without computing")
 
 
@@ -336,6 +347,11 @@ class _Worker:
             with contextlib.suppress(OSError, AttributeError):
                 stream.close()  # type: ignore[union-attr]
         return status
+
+
+def _kernels() -> list[str]:
+    """The modules with minicnn's kernels that have been imported here: the reference needed them."""
+    return [name for name in sys.modules if name.startswith("minicnn.backend.cpu.")]
 
 
 def _outcome(message: Mapping[str, Any]) -> Outcome:

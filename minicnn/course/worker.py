@@ -13,7 +13,9 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import faulthandler
+import gc
 import importlib
+import linecache
 import os
 import pdb
 import signal
@@ -21,6 +23,8 @@ import sys
 import threading
 from pathlib import Path
 from typing import IO, Any, NoReturn
+
+import minicnn
 
 from .checks import CHECKS, define
 from .execution import Failure, execute, failure
@@ -57,6 +61,7 @@ class Server:
         faulthandler.enable(self.traces)
         if WHERE is not None:
             faulthandler.register(WHERE, self.traces)
+        minicnn.ones(1, requires_grad=True).sum().backward()  # what is imported at its first use is there in every fork
         self.modules: dict[str, Any] = {}  # by path
         self.defined: set[str] = set()
         self.compiles = False
@@ -67,6 +72,7 @@ class Server:
     def serve(self, request: dict[str, Any]) -> None:
         """Import what is not there yet, run the check, and say that it is over."""
         self._import(request)
+        gc.freeze()  # so that collecting in a fork leaves these pages alone
         if not FORKS:
             self._run(request)
             self.reply(done=0, left=False)
@@ -99,6 +105,7 @@ class Server:
                 self.reply(importing=stem)
                 self.modules[file] = load_file(Path(file))
                 os.chdir(self.started_in)
+                linecache.getlines(file)
                 self.reply(imported=stem)
         if "numba" in sys.modules and not self.compiles:
             sys.modules["numba"].njit(lambda: 0)()  # Numba's second of preparation, once and not in every fork

@@ -64,7 +64,7 @@ def run_and_judge(supervisor: Supervisor, folder: Path, number: int = 0) -> tupl
     supervisor.folder = folder
     asked = check(number)
     expected_outcomes(asked, 0)
-    run = supervisor.run(asked, dict(enumerate(asked.draw())))
+    run = supervisor.run(asked, dict(enumerate(asked.draw())), lambda: 0.0)
     return run, conclude(asked, run.outcomes, folder.parent)
 
 
