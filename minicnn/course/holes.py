@@ -151,6 +151,23 @@ def leftover_raise(source: str | bytes, hole: Hole) -> int | None:
     return raises[0].lineno if raises and len(written) > 1 else None  # type: ignore[attr-defined]
 
 
+def changed_outside(source: str | bytes, stub: str, holes: Sequence[Hole]) -> list[str]:
+    """The functions and methods that a stub gives and that a student's file has otherwise, or no longer."""
+    tree, given = _parsed(source), _parsed(stub)
+    written = {hole.qualname for hole in holes}
+    classes = [node for node in given.body if isinstance(node, ast.ClassDef)]
+    names = [node.name for node in given.body if isinstance(node, Function)]
+    names += [f"{owner.name}.{node.name}" for owner in classes for node in owner.body if isinstance(node, Function)]
+    return [name for name in names if name not in written and _text(tree, name) != _text(given, name)]
+
+
+def _text(tree: ast.Module, qualname: str) -> str:
+    try:
+        return ast.dump(find(tree, qualname))
+    except HoleError:
+        return ""
+
+
 def _body(source: str | bytes, hole: Hole) -> list[ast.stmt]:
     try:
         return find(_parsed(source), hole.qualname).body

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from . import holes as holes_module
+from .build import stub
 from .checks import Case, Check
 from .comparison import Difference, differences, same
 from .execution import SEVERITY, Failure, Outcome, State, execute
@@ -19,6 +22,7 @@ from .loading import Modules, reference_modules
 from .manifest import Hole
 
 WARM_SECONDS = 0.5  # a reference that computes longer may have compiled
+FEW = 5  # changes outside the holes; with more, the file is no longer the stub
 NAMED = 6  # wrong answers that a message names
 
 
@@ -163,6 +167,19 @@ def _leftover(message: str, check: Check, impl: Path | None) -> str:
 def untouched_holes(check: Check, impl: Path | None) -> list[Hole]:
     """The holes of the check's task that are as they were handed out."""
     return [hole for source, _, hole in _sources(check.task.holes, check, impl) if is_untouched(source, hole)]
+
+
+def changed_outside(check: Check, impl: Path) -> list[str]:
+    """A sentence for each file of the check in which code was changed that was given."""
+    said = []
+    for stem in check.stems:
+        holes = check.homework.holes(stem)
+        for source, path, _ in _sources(holes[:1], check, impl):
+            with contextlib.suppress(SyntaxError, ValueError):  # told as an import error
+                names = holes_module.changed_outside(source, stub(check.homework, stem).stub, holes)
+                if names and len(names) <= FEW:
+                    said.append(f"{path.name} is changed outside its holes: {', '.join(names)}")
+    return said
 
 
 def _left_to_write(check: Check, impl: Path | None) -> str:

@@ -11,10 +11,12 @@ from minicnn.course import execution
 from minicnn.course.build import build
 from minicnn.course.checks import CHECKS, Draw
 from minicnn.course.execution import State
-from minicnn.course.judging import Verdict, judge, state_of_task
+from minicnn.course.judging import Verdict, changed_outside, judge, state_of_task
 from minicnn.course.loading import student_modules
 from minicnn.course.manifest import homework
 from minicnn.course.naming import identify
+
+from . import toy
 
 
 def checks():
@@ -100,6 +102,20 @@ def test_a_function_with_other_arguments_says_so(course, signature):
     path.write_text(path.read_text().replace("double(x)", signature, 1))
     told = judge(checks()["test_double"], student_modules(homework("hw9"), course / "assignments"))
     assert told.state is State.WRONG and "it cannot be called as its docstring says: double() " in told.message
+
+
+def test_code_that_was_given_and_is_changed_is_named(course):
+    impl = hand_in(course, quadruple="return 3 * x")
+    path, check = impl / "hw9_toy" / "toy.py", checks()["test_quadruple"]
+    assert changed_outside(check, impl) == []
+    (course / "toy_reference.py").write_text(toy.REFERENCE + "\n\ndef given(x):\n    return x\n")
+    assert changed_outside(check, impl) == ["toy.py is changed outside its holes: given"]
+    path.write_text(path.read_text() + "\n\ndef given(x):\n    return x  # the same\n\n\ndef mine():\n    pass\n")
+    assert changed_outside(check, impl) == []
+    path.write_text(path.read_text().replace("return x  # the same", "return -x"))
+    assert changed_outside(check, impl) == ["toy.py is changed outside its holes: given"]
+    path.write_text("def (:")
+    assert changed_outside(check, impl) == []
 
 
 def test_a_wrong_answer_tells_where_and_how_much(course):
