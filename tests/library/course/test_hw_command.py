@@ -182,7 +182,8 @@ COMMANDS = printed_commands()
 CHECKS = [c for c in COMMANDS if c.startswith("minicnn hw check")]
 MINE = [c for c in COMMANDS if c.startswith("minicnn") and "--mine" in c]
 OTHERS = [c for c in COMMANDS if of_the_course(c) and c not in (*CHECKS, *MINE)]
-USUAL = ("minicnn course build", "minicnn hw", "pytest tests/test_resnet.py")  # the others take longer, or are alike
+USUAL = ("minicnn course build", "minicnn hw list", "minicnn hw solution", "pytest tests/test_resnet.py --result")
+# The others take longer, or are alike.
 
 
 def test_commands_are_found():
@@ -249,6 +250,7 @@ print(json.dumps(said))
 """
 
 
+@pytest.mark.slow
 def test_what_a_page_does_with_the_students_code_begins(tmp_path):
     """With right answers in the place of the stubs, up to the first step: the network is built, and fits the images."""
     (tmp_path / "tests").mkdir()

@@ -105,6 +105,7 @@ for author in map(Path, {[str(author) for author in RIGHT_ANSWERS]!r}):
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
 def test_training_with_mine_runs_the_students_code(tmp_path):
     """Every function is called, one that fails on purpose fails the training, an unfinished file is left out."""
     owner = homework("hw2")
@@ -370,6 +371,7 @@ def test_the_option_is_understood_as_argparse_understands_it(tmp_path):
 # --- the lecture's figures ------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_figure_is_drawn_with_the_students_functions(tmp_path):
     """Networks that cost nothing to count, none of which is run; kept until the student's file changes."""
     path = desk(tmp_path, "hw7") / "efficiency.py"
