@@ -18,6 +18,7 @@
 ``naming``          the planted mistake, or the mutant, that gives the very answers of a failed check
 ``proof``           every stub, planted mistake and cheat against the checks
 ``results``         the table and the JSON file that a run leaves
-``plugin``          all this as a pytest plugin: ``pytest tests/test_resnet.py``
+``grader``          one run of it all: workers, verdicts, and what a student reads of them
+``plugin``          that as a pytest plugin: ``pytest tests/test_resnet.py``
 ``mine``            the library with a student's modules in place of its own: ``minicnn train --mine hw2``
 """

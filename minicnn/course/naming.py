@@ -105,7 +105,7 @@ def _pairs(search: _Search) -> Iterator[Suspect]:
     return ((one, two) for one, two in combinations(felt, 2) if one.hole != two.hole)
 
 
-@lru_cache(maxsize=20_000)
+@lru_cache(maxsize=2_000)
 def suspect_outcome(suspect: Suspect, check: Check, number: int, seed: int) -> Outcome:
     """What the reference with the suspected mistakes in it does in one case."""
     return outcome(suspect, check, _cases(check, seed)[number], CASE_SECONDS)
