@@ -65,10 +65,10 @@ def prove_stubs(homework: Homework) -> list[str]:
 
 
 def prove_mistake(homework: Homework, mistake: Mistake) -> Finding:
-    """Which checks of its task catch a planted mistake, and whether it is called by its name, and by no other."""
+    """Which checks of its task catch a planted mistake, and whether it is called by its name among all planted ones."""
     outcomes = {check: suspect_outcomes((mistake,), check, SEED) for check in checks_of(mistake.task)}
     caught = [check for check in outcomes if not alike(outcomes[check], expected_outcomes(check, SEED))]
-    names = {identify(check, outcomes[check], SEED, outcomes, PATIENCE) for check in caught} - {None}
+    names = {identify(check, outcomes[check], SEED, outcomes, PATIENCE, by_mutants=False) for check in caught} - {None}
     named = {name.name for name in names if name is not None} == {mistake.name}
     return Finding(mistake.task, mistake.name, tuple(check.name for check in caught), named)
 
