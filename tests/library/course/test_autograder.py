@@ -150,7 +150,7 @@ def test_prints_stand_beside_their_check_once_and_only_there(tmp_path):
     folder = hand_in(tmp_path, body)
     done, _ = grade(tmp_path, "--case", "1", folder=folder)
     per_check = done.stdout.count("I was given")
-    assert per_check == 3 == done.stdout.count("again: "), done.stdout
+    assert per_check == 3 == done.stdout.count("Captured stdout call"), done.stdout
     right = hand_in(tmp_path / "right", f"print('I was given', shape)\n    {ANSWER}")
     assert "I was given" not in grade(tmp_path, folder=right)[0].stdout
     assert "I was given" in grade(tmp_path, "-s", folder=right)[0].stdout
