@@ -59,7 +59,7 @@ from .tensor import bool_ as bool
 
 if TYPE_CHECKING:
     from . import cuda, data, jit, models, optim, utils
-    from .inference import compile
+    from .compiler import compile
     from .nn.summary import summary
     from .serialization import load, save
 
@@ -77,7 +77,7 @@ def is_tensor(value: object) -> bool:  # type: ignore[valid-type]
 
 # Imported when they are first used, so that ``import minicnn`` stays quick: name -> module that has it.
 _LAZY = {name: f".{name}" for name in ("cuda", "data", "jit", "models", "optim", "utils")}
-_LAZY |= {"load": ".serialization", "save": ".serialization", "summary": ".nn.summary", "compile": ".inference"}
+_LAZY |= {"load": ".serialization", "save": ".serialization", "summary": ".nn.summary", "compile": ".compiler"}
 
 
 def __getattr__(name: str) -> Any:

@@ -117,8 +117,12 @@ def _run(
                 if not retain_graph:
                     walked.release()
 
-    with no_grad(), np.errstate(all="ignore"):
-        walk(order, arriving, run)
+    before, SWITCHES.keep_graph = SWITCHES.keep_graph, retain_graph
+    try:
+        with no_grad(), np.errstate(all="ignore"):
+            walk(order, arriving, run)
+    finally:
+        SWITCHES.keep_graph = before
     return [captured.get(gradient_edge(tensor)) for tensor in wanted or ()]
 
 

@@ -12,7 +12,8 @@ class _Switches(threading.local):
     grad_enabled = True
     anomaly = False
     deferral = True
-    tracer: Any = None  # sees every operation of a forward that is being compiled: ``inference/trace.py``
+    recorder: Any = None  # hears of every operation of a forward that is being compiled: ``compiler/record.py``
+    keep_graph = False  # inside backward: whether what was saved is kept for another
 
 
 SWITCHES = _Switches()

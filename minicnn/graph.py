@@ -120,6 +120,7 @@ class Function(Node):
         self._saved_versions: tuple[tuple[Any, int] | None, ...] = ()
         self.freed = False
         self._non_differentiable: tuple[int, ...] = ()
+        self._dirty: tuple[int, ...] = ()
         self.module_path = ""
 
     @staticmethod
@@ -141,6 +142,10 @@ class Function(Node):
     def mark_non_differentiable(self, *arrays: Any) -> None:
         """Declare outputs that carry no gradient."""
         self._non_differentiable = tuple(id(array) for array in arrays)
+
+    def mark_dirty(self, *arrays: Any) -> None:
+        """Declare argument arrays that ``forward`` has written into."""
+        self._dirty = tuple(id(array) for array in arrays)
 
     # ---- what backward may read ------------------------------------------------------------------------------
 
@@ -209,6 +214,9 @@ class Function(Node):
                 version, result = cls, cls.forward(ctx, *arrays, **kwargs)
             ctx.version = version
             results = result if isinstance(result, tuple) else (result,)
+            for tensor in tensors:
+                if id(tensor._array) in ctx._dirty:
+                    tensor.mark_written()
             memory = {id(owner(tensor._array)): tensor.version for tensor in tensors}
             outputs = tuple(_wrap_output(ctx.backend.xp, array, memory, ctx.device) for array in results)
 
@@ -219,8 +227,8 @@ class Function(Node):
             ctx._record(args, results, outputs, memory)
         else:
             ctx._saved = ()
-        if SWITCHES.tracer is not None:
-            SWITCHES.tracer.record(cls, args, kwargs, outputs)
+        if SWITCHES.recorder is not None:
+            SWITCHES.recorder.record(ctx, args, kwargs, outputs)
         return outputs if isinstance(result, tuple) else outputs[0]
 
     def _record(

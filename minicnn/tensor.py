@@ -17,7 +17,6 @@ from . import backend
 from .deferral import Pending, Version
 from .device import CPU, device
 from .errors import AutogradError
-from .grad_mode import SWITCHES
 
 if TYPE_CHECKING:
     from .graph import AccumulateGrad, Function
@@ -152,8 +151,6 @@ class Tensor:
 
     def _seen(self) -> Any:
         """``read()`` for what leaves the tensors: a forward that is being compiled must not depend on it."""
-        if SWITCHES.tracer is not None:
-            SWITCHES.tracer.seen(self)
         return self.read()
 
     # ---- what it is ------------------------------------------------------------------------------------------

@@ -23,7 +23,7 @@ from ..data.cifar import CIFAR10_LAYOUT
 from ..data.collate import collate
 from ..data.transforms import ImageClassification
 from ..grad_mode import no_grad
-from ..inference import compile
+from ..compiler import compile
 from ..nn.summary import evaluating
 from ..serialization import load_state_dict
 from ..tensor import Tensor

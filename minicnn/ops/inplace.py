@@ -36,13 +36,15 @@ def rewrite(target: Tensor, compute: Callable[[Tensor], Tensor]) -> Tensor:
         target.version.settle()
     old = Tensor.wrap(target._array.copy() if recording and not pending else target._array, target.device)
     old.grad_fn, old.output_index, old._requires_grad = target.grad_fn, target.output_index, target._requires_grad
+    if SWITCHES.recorder is not None:
+        SWITCHES.recorder.stands_for(old, target)
     result = compute(old)
     if result.shape != target.shape:
         raise ShapeError(f"in place: a result of shape {result.shape} does not fit into a tensor of {target.shape}")
     if CATEGORY[result.dtype.kind] > CATEGORY[target.dtype.kind]:
         raise TypeError(f"in place: a {result.dtype} result cannot be written into a {target.dtype} tensor")
-    if SWITCHES.tracer is not None:
-        SWITCHES.tracer.rewrite(target, result)
+    if SWITCHES.recorder is not None:
+        SWITCHES.recorder.overwrite(target, old, result)
     if not pending:
         target._array[...] = result.read()
     elif isinstance(result._array, Pending):

@@ -61,22 +61,35 @@ class BatchNorm(Function):
     """Normalise each channel with the batch's own statistics [Ioffe and Szegedy, 2015]; backward goes through them."""
 
     @staticmethod
-    def forward(ctx: Any, x: Any, weight: Any, bias: Any, eps: float) -> Any:
+    def forward(
+        ctx: Any, x: Any, weight: Any, bias: Any, running_mean: Any, running_var: Any, momentum: float, eps: float
+    ) -> Any:
         if may_wait():
             mean, variance, inv_std, scale, shift = ctx.backend.batch_norm_statistics(x, weight, bias, eps)
             y = Normalised.or_values(ctx.backend, x, mean, scale, shift)
         else:
             y, mean, variance, inv_std = ctx.backend.batch_norm(x, weight, bias, eps)
         ctx.save_for_backward(x, weight, mean, inv_std)
-        ctx.mark_non_differentiable(mean, variance)
-        return y, mean, variance
+        update_running_statistics(ctx, running_mean, running_var, mean, variance, x.size // x.shape[1], momentum)
+        return y
 
     @staticmethod
-    def backward(ctx: Any, dy: Any, *_: Any) -> Any:
+    def backward(ctx: Any, dy: Any) -> Any:
         x, weight, mean, inv_std = ctx.saved_tensors
         gradients = ctx.backend.batch_norm_grad(dy, x, weight, mean, inv_std)
         wanted = ctx.needs_input_grad[:3]
-        return (*(g if want else None for g, want in zip(gradients, wanted, strict=True)), None)
+        return (*(g if want else None for g, want in zip(gradients, wanted, strict=True)), None, None, None, None)
+
+
+def update_running_statistics(
+    ctx: Any, running_mean: Any, running_var: Any, mean: Any, variance: Any, count: int, momentum: float
+) -> None:
+    """Move the running statistics, where there are some, towards those of a batch, in place."""
+    if running_mean is not None:
+        running_mean[...] = moved(running_mean, mean, momentum)
+    if running_var is not None:
+        running_var[...] = moved_variance(running_var, variance, count, momentum)
+    ctx.mark_dirty(running_mean, running_var)
 
 
 class NormThenReLU(Chain):
@@ -100,7 +113,7 @@ class NormThenReLU(Chain):
         grads = norm.backend.batch_norm_fused_grad(cotangent, x, weight, mean, inv_std, z, wants_residual)
         dx, d_weight, d_bias, d_residual = grads
         to_operands = (None, d_residual) if add and add[0].extended == 0 else (d_residual, None)
-        return (None,), *[to_operands for _ in add], (dx, d_weight, d_bias, None)
+        return (None,), *[to_operands for _ in add], (dx, d_weight, d_bias, None, None, None, None)
 
 
 class FixedNorm(Function):
@@ -203,14 +216,7 @@ def batch_norm(
     if count == 0:  # there are no statistics, and nothing to normalise
         nothing = Tensor.wrap(backend.get(input.device).xp.zeros(channels, input.dtype), input.device)
         return FixedNorm.apply(input, weight, bias, nothing, nothing, eps)
-    y, mean, variance = BatchNorm.apply(input, weight, bias, eps)
-    if running_mean is not None:
-        running_mean.array[...] = moved(running_mean.array, mean.read(), momentum)
-        running_mean.mark_written()
-    if running_var is not None:
-        running_var.array[...] = moved_variance(running_var.array, variance.read(), count, momentum)
-        running_var.mark_written()
-    return y
+    return BatchNorm.apply(input, weight, bias, running_mean, running_var, momentum, eps)
 
 
 def group_norm(
@@ -233,7 +239,7 @@ def group_norm(
     y = input
     if input.numel():
         grouped = input.reshape(1, input.shape[0] * num_groups, -1)
-        y = BatchNorm.apply(grouped, None, None, eps)[0].reshape(input.shape)
+        y = BatchNorm.apply(grouped, None, None, None, None, 0.0, eps).reshape(input.shape)
     lined_up = (-1, *[1] * (input.ndim - 2))
     if weight is not None:
         y = y * weight.reshape(lined_up)

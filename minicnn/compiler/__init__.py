@@ -29,6 +29,6 @@ operations that ``forward`` leaves to other threads. Side effects, such as print
 
 from __future__ import annotations
 
-from .compiled import CompiledModel, compile
+from .model import CompiledModel, compile
 
 __all__ = ["CompiledModel", "compile"]

@@ -1,0 +1,162 @@
+"""``compile`` and what it returns: a model that is recorded once for each kind of call, and then runs by a plan."""
+
+from __future__ import annotations
+
+import os
+import threading
+import warnings
+from typing import Any
+
+import numpy as np
+
+from .. import backend
+from ..grad_mode import SWITCHES
+from ..nn import Module
+from ..tensor import Tensor
+from .plan import Plan
+from .record import record
+from .state import State, state_of
+
+MOST_PLANS = 32  # a plan is small, but somebody may feed it pictures of all sizes
+
+Key = tuple[Any, ...]
+
+# While one thread records, the tensors' class is watched: one recording at a time.
+_recording = threading.RLock()
+
+
+def _unlock() -> None:
+    """In a forked process: the thread that was recording, if there was one, is not here."""
+    global _recording
+    _recording = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_unlock)
+
+
+class CompiledModel:
+    """A model made ready by ``compile``. Call it like the model; ``.model`` is the model itself.
+
+    ``.plans`` are the plans in use: ``print(*compiled.plans.values())``.
+    """
+
+    def __init__(self, model: Module) -> None:
+        self.model = model
+        self._plans: dict[Key, Plan] = {}
+        self._kept: dict[Key, list[Any]] = {}
+        self._rests: dict[Key, _Rest] = {}  # what is not compiled
+        self._changing: dict[Key, int] = {}  # how often recording it found the model changed
+        self._prepared: dict[Any, Any] = {}
+        self._warned = False
+
+    @property
+    def plans(self) -> dict[Key, Plan]:
+        """The plans in use."""
+        return dict(self._plans)
+
+    def __call__(self, *inputs: Tensor) -> Any:
+        """What ``model(*inputs)`` returns."""
+        state = state_of(self.model)
+        if state.hooked or not _compilable(inputs):
+            return self.model(*inputs)
+        key = _key(inputs, state)
+        rest = self._rests.get(key)
+        if rest is not None and rest.goes_on():
+            return self.model(*inputs)
+        plan = self._plans.get(key)
+        if plan is None or not plan.holds():
+            return self._prepare(key, inputs, state)
+        return plan(inputs)
+
+    def __repr__(self) -> str:
+        return f"compile({self.model!r})"
+
+    def _prepare(self, key: Key, inputs: tuple[Tensor, ...], state: State) -> Any:
+        """Run the model on ``inputs`` and record it for inputs like these; what it returns."""
+        with _recording:
+            plan = self._plans.get(key)
+            if plan is not None and plan.holds():  # another thread has been here
+                return plan(inputs)
+            arrays = [x._array for x in inputs]
+            returned, graph, reason = record(lambda: self.model(*inputs), inputs, state.tensors)
+            if state_of(self.model).marks != state.marks:
+                self._changing[key] = self._changing.get(key, 0) + 1
+                if self._changing[key] < 2:  # perhaps only at its first call
+                    return returned
+                graph, reason = None, reason or "its forward changes the model"
+            elif any(tensor._array is array for tensor in state.tensors for array in arrays):
+                graph, reason = None, "its input is one of its own tensors"
+            elif len({id(array) for array in arrays}) < len(arrays):
+                graph, reason = None, "two of its inputs are the same"
+            if graph is None:
+                self._give_up(key, inputs, state, reason)
+                return returned
+            self._enter(key, Plan(graph, backend.get(inputs[0]._device), self._prepared), state)
+            return returned
+
+    def _enter(self, key: Key, plan: Plan, state: State) -> None:
+        """Add a plan, and forget the oldest of too many."""
+        if len(self._plans) >= MOST_PLANS:
+            oldest = next(iter(self._plans))
+            del self._plans[oldest], self._kept[oldest]
+        self._plans[key], self._kept[key] = plan, state.kept
+
+    def _give_up(self, key: Key, inputs: tuple[Tensor, ...], state: State, reason: str) -> None:
+        self._rests.setdefault(key, _Rest(state.kept)).begin()
+        if not self._warned:
+            self._warned = True
+            shapes = ", ".join(str(x.shape) for x in inputs)
+            warnings.warn(
+                f"{type(self.model).__name__} is not compiled for inputs of shape {shapes}, because {reason}; "
+                "it runs as it is",
+                stacklevel=4,
+            )
+
+
+class _Rest:
+    """Calls for which a model is left as it is, before it is recorded again: each time four times as many.
+
+    For it may have been another thread that wrote weights or drew random numbers while the forward ran.
+    """
+
+    def __init__(self, kept: list[Any]) -> None:
+        self.length, self.left, self.kept = 1, 0, kept
+
+    def begin(self) -> None:
+        self.length *= 4
+        self.left = self.length
+
+    def goes_on(self) -> bool:
+        self.left -= 1
+        return self.left >= 0
+
+
+def compile(model: Module) -> CompiledModel:
+    """The model made ready to run, as ``torch.compile``: the same results, in less time. See this package's top.
+
+    Raises:
+        TypeError: for what is no ``nn.Module``.
+    """
+    if not isinstance(model, Module):
+        raise TypeError(f"compile: expected an nn.Module, got {type(model).__name__}")
+    return CompiledModel(model)
+
+
+def _key(inputs: tuple[Tensor, ...], state: State) -> Key:
+    """What a plan depends on."""
+    kinds = tuple((x._array.shape, x._array.dtype, x._requires_grad, x._device) for x in inputs)
+    return kinds, backend.get(inputs[0]._device).name, SWITCHES.grad_enabled, tuple(state.marks)
+
+
+def _compilable(inputs: tuple[Any, ...]) -> bool:
+    """Whether these are ordinary tensors, and nobody has asked to see the operations one by one."""
+    if not inputs or SWITCHES.anomaly or SWITCHES.recorder is not None or not SWITCHES.deferral:
+        return False
+    if not all(isinstance(x, Tensor) and x.numel() and x.is_floating_point() for x in inputs):
+        return False
+    place = inputs[0]._device
+    primitives: Any = backend.get(place)
+    if getattr(primitives, "plain", False) or any(x._device != place for x in inputs):
+        return False
+    return place.type == "cuda" or all(type(x.read()) is np.ndarray for x in inputs)

@@ -1,0 +1,225 @@
+"""From a recorded graph to a plan: the calls in an order in which they run, and who needs which array how long.
+
+A run keeps its arrays in one list, ``slots``: the constants among the arguments are in it from the beginning, inputs
+and leaves are put in, results are added, and each is dropped after its last use. Everything that does not depend on the
+numbers is decided here, once: what a call takes from the slots, what it leaves there, what dies with it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from operator import itemgetter
+from typing import Any
+
+import numpy as np
+
+from ..deferral import no_deferral
+from ..tensor import Tensor
+from .record import Call, Graph, Input, Leaf, Returned, Value, mapped
+from .run import Compiled, Context
+from .rules import fuse
+
+
+class Plan:
+    """The calls for inputs of one kind. ``print`` it to see what became of the model.
+
+    Args:
+        graph: what was recorded.
+        primitives: the backend that computes.
+        prepared: what plans of one model have made of its leaves alone, shared among them.
+    """
+
+    def __init__(self, graph: Graph, primitives: Any, prepared: dict[Any, Any]) -> None:
+        self.primitives = primitives
+        self.differentiable = any(r.requires_grad for r in graph.returned)
+        self.graph, self.result, self.watched = graph, graph.result, graph.watched
+        self.calls = fuse(graph, primitives, self.differentiable)
+        self._number_slots()
+        self._choose_results()
+        self.steps = [Step(self, index, call) for index, call in enumerate(self.calls)]
+        self._plan_memory()
+        self.backward_steps = self._backward_steps() if self.differentiable else []
+        self.dirty = [leaf.tensor for leaf in self.leaves if leaf.dirty]
+        self.prepared = prepared
+
+    # ---- building ------------------------------------------------------------------------------------------------
+
+    def _number_slots(self) -> None:
+        """A slot for each value, and one for each constant argument."""
+        used = {value for call in self.calls for value in call.reads}
+        used |= {r.value for r in self.graph.returned}
+        self.inputs = self.graph.inputs
+        self.leaves = [leaf for leaf in self.graph.leaves if leaf in used]
+        values: list[Value] = [*self.inputs, *self.leaves]
+        for call in self.calls:
+            values += call.outputs
+        self.slot = {value: place for place, value in enumerate(dict.fromkeys(values))}
+        self.template: list[Any] = [None] * len(self.slot)
+
+    def slot_of(self, arg: Any) -> int:
+        """Where a run finds an argument."""
+        if isinstance(arg, Value):
+            return self.slot[arg]
+        self.template.append(arg)
+        return len(self.template) - 1
+
+    def _choose_results(self) -> None:
+        """The values that a run gives back: each returned one once, apart from inputs and leaves."""
+        found = dict.fromkeys(
+            (r.value, r.requires_grad) for r in self.graph.returned if not isinstance(r.value, (Input, Leaf))
+        )
+        self.outputs = list(found)
+        self.output_slots = [self.slot[value] for value, _ in self.outputs]
+        self.place = {key: place for place, key in enumerate(self.outputs)}
+        returned = {value.memory for value, _ in self.outputs}
+        saved = {memory for call in self.calls for memory in call.saves}
+        self.saved_leaves = [i for i, value in enumerate((*self.inputs, *self.leaves)) if value.memory in saved]
+        self.saved_outputs = [i for i, (value, _) in enumerate(self.outputs) if value.memory in saved]
+        self.returned_memory = returned
+
+    def _plan_memory(self) -> None:
+        """After which step each value is dropped; leaves stay, they belong to the model."""
+        kept = {value for value, _ in self.outputs}
+        for call, step in zip(reversed(self.calls), reversed(self.steps), strict=True):
+            dead = [v for v in (*dict.fromkeys(call.reads), *call.outputs) if v not in kept]
+            kept.update(dead)
+            step.dead = tuple(self.slot[value] for value in dead if not isinstance(value, Leaf))
+
+    def _backward_steps(self) -> list[BackwardStep]:
+        """The steps of the way back, last call first: those through which a gradient is wanted."""
+        return [BackwardStep(self, step) for step in reversed(self.steps) if any(step.call.differentiable)]
+
+    def holds(self) -> bool:
+        """Whether the numbers that the forward has looked at are the same still."""
+        return all(tensor.version.writes == writes for tensor, writes in self.watched)
+
+    # ---- running -------------------------------------------------------------------------------------------------
+
+    def __call__(self, inputs: tuple[Tensor, ...]) -> Any:
+        """What the model returns for ``inputs``."""
+        tensors = (*inputs, *(leaf.tensor for leaf in self.leaves))
+        if self.differentiable:
+            results = Compiled.apply(self, *tensors)
+        else:
+            with np.errstate(all="ignore"):  # as in ``Function.apply``
+                arrays = self.run([tensor.read() for tensor in tensors], None)
+            place = inputs[0]._device
+            results = tuple(Tensor.wrap(array, place) for array in arrays)
+        for tensor in self.dirty:
+            tensor.mark_written()
+
+        def tensor_of(returned: Returned) -> Tensor:
+            value = returned.value
+            if isinstance(value, (Input, Leaf)):
+                tensor = tensors[self.slot[value]]
+                return tensor if returned.itself else tensor.detach()
+            return results[self.place[value, returned.requires_grad]]
+
+        return mapped(tensor_of, self.result, Returned)
+
+    def run(self, arrays: list[Any], contexts: list[Any] | None) -> list[Any]:
+        """Run the steps on the arrays of inputs and leaves; what is returned. ``contexts`` are kept for backward."""
+        slots = self.template[:]
+        slots[: len(arrays)] = arrays
+        with no_deferral():
+            for step in self.steps:
+                step.run(slots, contexts)
+        return [slots[place] for place in self.output_slots]
+
+    def __str__(self) -> str:
+        return "\n".join(str(step) for step in self.steps)
+
+
+class Step:
+    """One call, made ready: ``take`` picks its arguments from the slots."""
+
+    def __init__(self, plan: Plan, index: int, call: Call) -> None:
+        self.call, self.index = call, index
+        self.forward = call.operation.forward
+        self.options = call.options
+        self.take = _taker([plan.slot_of(arg) for arg in call.args])
+        self.outputs = tuple(plan.slot[value] for value in call.outputs)
+        self.output = self.outputs[0] if len(self.outputs) == 1 else None
+        self.dead: tuple[int, ...] = ()
+        self.context = Context.of(call, plan.primitives)
+        self.as_array = plan.primitives.xp.asanyarray
+
+    def run(self, slots: list[Any], contexts: list[Any] | None) -> None:
+        """Compute the outputs and drop what nobody needs any more."""
+        ctx = self.context()
+        result = self.forward(ctx, *self.take(slots), **self.options)
+        if type(result) is not tuple:
+            slots[self.output] = self.as_array(result)  # type: ignore[index]
+        else:
+            for place, array in zip(self.outputs, result, strict=True):
+                slots[place] = self.as_array(array)
+        if contexts is not None:
+            contexts[self.index] = ctx
+        for place in self.dead:
+            slots[place] = None
+
+    def __str__(self) -> str:
+        shape = " x ".join(map(str, self.call.outputs[0].shape)) if self.call.outputs else ""
+        lines = ", ".join(f"{path}: {name}" for path, name in self.call.lines)
+        return f"{self.call.operation.__name__:<28} {shape:<20} {lines}"
+
+
+class BackwardStep:
+    """The way back through one call: cotangents in, a gradient to each value whose gradient is wanted."""
+
+    def __init__(self, plan: Plan, step: Step) -> None:
+        call = step.call
+        self.index, self.outputs, self.output = step.index, step.outputs, step.output
+        self.specs = [(value.shape, value.dtype) for value in call.outputs]
+        self.backward = call.operation.backward
+        self.targets = tuple(
+            (position, plan.slot[arg], arg.dtype)
+            for position, (arg, wanted) in enumerate(zip(call.args, call.needs_input_grad, strict=True))
+            if wanted and isinstance(arg, Value)
+        )
+        self.xp = plan.primitives.xp
+
+    def run(self, contexts: list[Any], gradients: list[Any], keep: bool) -> None:
+        """Add this call's gradients to ``gradients``, which are by slot."""
+        if self.output is not None:
+            cotangent = gradients[self.output]
+            if cotangent is None:
+                contexts[self.index] = contexts[self.index] if keep else None
+                return
+            gradients[self.output] = None
+            result = self.backward(contexts[self.index], cotangent)
+        else:
+            cotangents = [gradients[place] for place in self.outputs]
+            if all(cotangent is None for cotangent in cotangents):
+                contexts[self.index] = contexts[self.index] if keep else None
+                return
+            for place in self.outputs:
+                gradients[place] = None
+            result = self.backward(contexts[self.index], *map(self._filled, cotangents, self.specs))
+        if not keep:
+            contexts[self.index] = None
+        if type(result) not in (tuple, list):
+            result = (result,)
+        for position, place, dtype in self.targets:
+            gradient = result[position]
+            if gradient is None:
+                continue
+            if gradient.dtype != dtype:
+                gradient = gradient.astype(dtype)
+            before = gradients[place]
+            gradients[place] = gradient if before is None else before + gradient
+
+    def _filled(self, cotangent: Any, spec: tuple[tuple[int, ...], Any]) -> Any:
+        shape, dtype = spec
+        return self.xp.broadcast_to(self.xp.zeros((), dtype), shape) if cotangent is None else cotangent
+
+
+def _taker(places: list[int]) -> Callable[[list[Any]], tuple[Any, ...]]:
+    """A function that picks these slots."""
+    if len(places) > 1:
+        return itemgetter(*places)
+    if places:
+        (place,) = places
+        return lambda slots: (slots[place],)
+    return lambda slots: ()

@@ -1,0 +1,380 @@
+"""Recording a forward: which operations ran, on which values, and what came back.
+
+The model's own ``forward`` runs once, as ever: what it returns, its tape and its random numbers are those of an
+ordinary call. ``Function.apply`` reports every operation to the ``Recorder``, which notes it as a ``Call`` on values:
+
+    inputs     what the model was called with
+    leaves     tensors that no recorded operation made: parameters, buffers, whatever else the forward took from
+               somewhere. Their numbers are read anew at every run
+    results    what the operations made
+
+A recording is only true of the next input if the forward did not depend on the numbers. So the recorder gives up where
+the forward looks at numbers that it computes (``.item()``, ``if x.mean() > 0``, ``.numpy()``), draws random numbers
+outside an operation, or writes where that would be seen outside. What it cannot see stands in ``__init__.py``.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from .. import random, scope
+from ..deferral import no_deferral, owner
+from ..grad_mode import SWITCHES
+from ..graph import Function
+from ..tensor import Tensor
+
+# Where the tape reads a tensor's array for its own purposes.
+TAPE = frozenset({"minicnn.graph", "minicnn.ops.inplace"})
+
+
+@dataclass(eq=False)
+class Value:
+    """An array of the recorded run. ``memory`` is the same for arrays that share memory."""
+
+    shape: tuple[int, ...]
+    dtype: Any
+    memory: int = 0
+
+
+@dataclass(eq=False)
+class Input(Value):
+    """One of the arrays that the model was called with."""
+
+
+@dataclass(eq=False)
+class Leaf(Value):
+    """A tensor that no recorded operation made. ``dirty``: an operation writes into it."""
+
+    tensor: Any = None
+    writes: int = 0
+    dirty: bool = False
+
+
+@dataclass(eq=False)
+class Call:
+    """One call of an operation: ``outputs = operation(*args, **options)``; among ``args`` are values.
+
+    Attributes:
+        needs_input_grad: for each argument, whether its gradient is wanted.
+        differentiable: for each output, whether the tape knows how it was made.
+        writes: the leaves that it writes into.
+        saves: the memories that it keeps for backward.
+        lines: what it stands for, one (module path, operation) per operation of the model.
+    """
+
+    operation: Any
+    args: tuple[Any, ...]
+    options: dict[str, Any]
+    outputs: tuple[Value, ...]
+    needs_input_grad: tuple[bool, ...]
+    differentiable: tuple[bool, ...]
+    writes: tuple[Leaf, ...] = ()
+    saves: frozenset[int] = frozenset()
+    lines: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def reads(self) -> list[Value]:
+        """The values among its arguments."""
+        return [arg for arg in self.args if isinstance(arg, Value)]
+
+
+@dataclass(eq=False)
+class Graph:
+    """A recorded forward.
+
+    Attributes:
+        result: what the forward returned, with a ``Returned`` in the place of each tensor.
+        watched: leaves whose numbers the forward has looked at, and how often they had been written then.
+    """
+
+    inputs: list[Input]
+    leaves: list[Leaf]
+    calls: list[Call]
+    result: Any
+    watched: list[tuple[Tensor, int]] = field(default_factory=list)
+
+    @property
+    def returned(self) -> list[Returned]:
+        """The tensors of ``result``, in order."""
+        found: list[Returned] = []
+        mapped(found.append, self.result, Returned)
+        return found
+
+
+@dataclass(frozen=True)
+class Returned:
+    """A tensor that the forward returned: its value, and whether it requires grad."""
+
+    value: Value
+    requires_grad: bool
+    itself: bool = False  # the very tensor that is an input or a leaf, not another on the same memory
+
+
+class Recorder:
+    """Listens while a forward runs. ``reason``: why it has given up, in words.
+
+    Args:
+        inputs: the tensors that the model is called with.
+        own: the tensors that belong to the model, into which an operation may write.
+    """
+
+    def __init__(self, inputs: Sequence[Tensor], own: Sequence[Tensor]) -> None:
+        self.reason: str | None = None
+        self.calls: list[Call] = []
+        self.leaves: dict[int, Leaf] = {}  # by the id of the array
+        self._own = {id(tensor): tensor.version.writes for tensor in own}
+        self._owners = {id(tensor._array): tensor for tensor in own}
+        self._tensors: dict[int, Value] = {}  # by the id of the tensor
+        self._arrays: dict[int, Value] = {}  # by the id of the array, for what shows the same array
+        self._sharing: dict[int, set[int]] = {}  # ids of arrays by the id of the array that owns their memory
+        self._tensors_on: dict[int, list[int]] = {}  # ids of tensors by the id of their array
+        self._stale: set[int] = set()  # ids of arrays that showed memory which has been written into since
+        self._kept: list[Any] = []  # so that no id is given twice
+        self._watched: dict[int, tuple[Tensor, int]] = {}
+        self._randomness = _state_of_randomness()
+        self._grad_enabled = SWITCHES.grad_enabled
+        self.place = inputs[0]._device
+        self.inputs = [Input(x.shape, x.dtype, id(owner(x._array))) for x in inputs]
+        for tensor, value in zip(inputs, self.inputs, strict=True):
+            self._know(tensor, value)
+
+    # ---- what the tape reports -----------------------------------------------------------------------------------
+
+    def record(self, ctx: Any, args: Sequence[Any], options: dict[str, Any], outputs: Sequence[Tensor]) -> None:
+        """An operation has run: ``outputs = type(ctx).apply(*args, **options)``."""
+        if self.reason is not None:
+            return
+        operation = type(ctx)
+        tensors = [arg for arg in args if isinstance(arg, Tensor)]
+        self._check_call(operation, args, options, (*tensors, *outputs))
+        taken = tuple(self.value(arg) if isinstance(arg, Tensor) else arg for arg in args)
+        leaves = dict.fromkeys(arg for arg in taken if isinstance(arg, Leaf))
+        writes = tuple(leaf for leaf in leaves if self._has_written(leaf))
+        differentiable = tuple(out.grad_fn is ctx for out in outputs)
+        made = tuple(Value(out.shape, out.dtype, id(owner(out._array))) for out in outputs)
+        for out, value in zip(outputs, made, strict=True):
+            self._know(out, value)
+        saves = frozenset(id(owner(array)) for array in ctx._saved if hasattr(array, "dtype"))
+        self._kept += [array for array in ctx._saved if hasattr(array, "dtype")]
+        line = ((scope.path(), operation.__name__),)
+        self.calls.append(
+            Call(operation, taken, dict(options), made, ctx.needs_input_grad, differentiable, writes, saves, line)
+        )
+
+    def _check_call(self, operation: Any, args: Any, options: dict[str, Any], tensors: Sequence[Tensor]) -> None:
+        if SWITCHES.grad_enabled and not self._grad_enabled:
+            self.give_up("its forward switches gradients on")
+        if any(_hides_tensor(arg) for arg in (*args, *options.values()) if not isinstance(arg, Tensor)):
+            self.give_up(f"{operation.__name__} is given tensors or functions inside other arguments")
+        if any(tensor._device != self.place for tensor in tensors):
+            self.give_up("its forward moves tensors to another device")
+        if (now := _state_of_randomness()) != self._randomness:
+            self._randomness = now
+            if not any(hasattr(arg, "bit_generator") for arg in (*args, *options.values())):
+                self.give_up("its forward draws random numbers outside the operations that it records")
+
+    def _has_written(self, leaf: Leaf) -> bool:
+        before, leaf.writes = leaf.writes, leaf.tensor.version.writes
+        if leaf.writes != before:
+            leaf.dirty = True
+            if id(leaf.tensor) not in self._own:
+                self.give_up("it writes into tensors that are not the model's own")
+        return leaf.writes != before
+
+    def stands_for(self, stand_in: Tensor, target: Tensor) -> None:
+        """``stand_in`` has the numbers that ``target`` had before they are overwritten."""
+        if stand_in._array is not target._array:
+            self._know(stand_in, self.value(target))
+
+    def overwrite(self, target: Tensor, old: Tensor, result: Tensor) -> None:
+        """The numbers of ``result`` are about to be written over those of ``target``."""
+        if self.reason is not None:
+            return
+        before, after = self.value(target), self.value(result)
+        array = target._array
+        sharing = self._sharing.get(id(owner(array)), set())
+        if isinstance(before, Leaf) and id(before.tensor) in self._own and before.tensor._array is array:
+            self.calls.append(
+                Call(Write, (before, after), {}, (), (False, False), (), (before,), lines=((scope.path(), "Write"),))
+            )
+            before.dirty, before.writes = True, before.writes + 1
+            if target.requires_grad or result.requires_grad:
+                self.give_up("it writes on the tape into its own state")
+            return
+        if isinstance(before, (Input, Leaf)) or any(isinstance(self._arrays[s], (Input, Leaf)) for s in sharing):
+            self.give_up("it writes into its input or into tensors that are not its own")
+        elif result.dtype != target.dtype:
+            self.give_up("it converts numbers by writing them into a tensor of another dtype")
+        elif target.requires_grad and not result.requires_grad:
+            self.give_up("it writes, beside the tape, into a tensor that requires grad")
+        self._stale.update(other for other in sharing if other != id(array))
+        for tensor in self._tensors_on.get(id(array), ()):
+            self._tensors[tensor] = after
+        self._arrays[id(array)] = after
+
+    def seen(self, tensor: Tensor) -> None:
+        """The numbers of ``tensor`` are given to somebody outside."""
+        value = self._tensors.get(id(tensor)) or self._arrays.get(id(tensor._array))
+        if value is None or isinstance(value, Leaf):
+            if value is not None and value.dirty:
+                self.give_up("its forward looks at numbers that it changes")
+            self._watched[id(tensor)] = tensor, tensor.version.writes
+        else:
+            self.give_up("its forward looks at the numbers that it computes")
+
+    def give_up(self, reason: str) -> None:
+        """Record no further. The first reason counts."""
+        self.reason = self.reason or reason
+
+    # ---- values --------------------------------------------------------------------------------------------------
+
+    def value(self, tensor: Tensor) -> Value:
+        """What ``tensor`` holds now: known, or a leaf."""
+        array = tensor._array
+        if id(array) in self._stale:
+            self.give_up("it reads a view of a tensor that was written in place after the view was taken")
+        value = self._tensors.get(id(tensor)) or self._arrays.get(id(array))
+        if value is None:
+            tensor = self._owners.get(id(array), tensor)
+            writes = self._own.get(id(tensor), tensor.version.writes)
+            leaf = Leaf(tensor.shape, tensor.dtype, id(owner(array)), tensor, writes)
+            self.leaves[id(array)] = value = leaf
+            self._know(tensor, leaf)
+        return value
+
+    def _know(self, tensor: Tensor, value: Value) -> None:
+        array = tensor._array
+        self._kept += (tensor, array)
+        self._tensors[id(tensor)] = self._arrays[id(array)] = value
+        self._tensors_on.setdefault(id(array), []).append(id(tensor))
+        self._sharing.setdefault(id(owner(array)), set()).add(id(array))
+
+    def graph(self, returned: Any) -> Graph | None:
+        """What was recorded; ``None`` if it had to give up."""
+        try:
+            result = mapped(self._returned, returned, Tensor)
+        except TypeError as error:
+            self.give_up(str(error))
+            result = None
+        if any(leaf.tensor.version.writes != leaf.writes for leaf in self.leaves.values()):
+            self.give_up("it writes into tensors that it has used before")
+        watched = list(self._watched.values())
+        if any(tensor.version.writes != writes for tensor, writes in watched):
+            self.give_up("it looks at numbers that it changes")
+        if _state_of_randomness() != self._randomness:
+            self.give_up("its forward draws random numbers outside the operations that it records")
+        graph = Graph(self.inputs, list(self.leaves.values()), self.calls, result, watched)
+        if self.reason is None and _share_memory(graph.returned):
+            self.give_up("it returns two tensors on one memory")
+        return graph if self.reason is None else None
+
+    def _returned(self, tensor: Tensor) -> Returned:
+        value = self.value(tensor)
+        if isinstance(value, Leaf):
+            itself = value.tensor is tensor
+        else:
+            itself = any(tensor is kept for kept in self._kept[: 2 * len(self.inputs)])
+        return Returned(value, tensor.requires_grad, itself)
+
+
+class Write:
+    """``leaf = result``, in place: what the plan makes of a write into the model's own state."""
+
+    @staticmethod
+    def forward(ctx: Any, target: Any, result: Any) -> tuple[()]:
+        """Write the array ``result`` over ``target``."""
+        target[...] = result
+        return ()
+
+
+def record(run: Callable[[], Any], inputs: Sequence[Tensor], own: Sequence[Tensor]) -> tuple[Any, Graph | None, str]:
+    """Call ``run``, which calls the model: what it returned, its graph, and if there is none, why."""
+    recorder = Recorder(inputs, own)
+    SWITCHES.recorder = recorder
+    try:
+        with no_deferral(), _watching():
+            returned = run()
+        return returned, recorder.graph(returned), recorder.reason or ""
+    finally:
+        SWITCHES.recorder = None
+
+
+# ---- noticing that numbers are looked at -----------------------------------------------------------------------------
+
+_lock = threading.Lock()
+_recordings = 0
+_ARRAY, _SEEN = Tensor.array, Tensor._seen
+
+
+def _array(self: Tensor) -> Any:
+    """``Tensor.array`` while something is being recorded: a thread that records reports who reads it."""
+    if SWITCHES.recorder is not None and sys._getframe(1).f_globals.get("__name__") not in TAPE:
+        SWITCHES.recorder.seen(self)
+    return _ARRAY.fget(self)  # type: ignore[attr-defined]
+
+
+def _seen(self: Tensor) -> Any:
+    if SWITCHES.recorder is not None:
+        SWITCHES.recorder.seen(self)
+    return _SEEN(self)
+
+
+@contextmanager
+def _watching() -> Iterator[None]:
+    """Exchange ``Tensor.array``, through which all numbers leave the tensors, until the last recording has ended."""
+    global _recordings
+    with _lock:
+        _recordings += 1
+        Tensor.array = property(_array, _ARRAY.fset)  # type: ignore
+        Tensor._seen = _seen  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        with _lock:
+            _recordings -= 1
+            if not _recordings:
+                Tensor.array = _ARRAY  # type: ignore
+                Tensor._seen = _SEEN  # type: ignore[method-assign]
+
+
+def mapped(function: Callable[[Any], Any], structure: Any, kind: type) -> Any:
+    """``structure`` with ``function`` applied to what is a ``kind`` in its tuples, lists and dictionaries.
+
+    Raises:
+        TypeError: for something that may hold tensors where they cannot be found.
+    """
+    if isinstance(structure, kind):
+        return function(structure)
+    if isinstance(structure, tuple) and hasattr(structure, "_fields"):
+        return type(structure)(*(mapped(function, item, kind) for item in structure))
+    if type(structure) in (tuple, list):
+        return type(structure)(mapped(function, item, kind) for item in structure)
+    if type(structure) in (dict, OrderedDict):
+        return type(structure)((key, mapped(function, item, kind)) for key, item in structure.items())
+    if structure is None or isinstance(structure, (bool, int, float, str)):
+        return structure
+    raise TypeError(f"it returns a {type(structure).__name__}")
+
+
+def _share_memory(returned: list[Returned]) -> bool:
+    """Whether two different ones of these tensors show the same memory."""
+    different = {(id(r.value), r.requires_grad): r.value.memory for r in returned}
+    return len(set(different.values())) < len(different)
+
+
+def _hides_tensor(argument: Any) -> bool:
+    if isinstance(argument, dict):
+        argument = tuple(argument.values())
+    if isinstance(argument, (tuple, list, set)):
+        return any(_hides_tensor(item) for item in argument)
+    return isinstance(argument, Tensor) or (callable(argument) and not isinstance(argument, type))
+
+
+def _state_of_randomness() -> Any:
+    return random.default_generator.get_state()

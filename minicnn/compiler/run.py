@@ -1,0 +1,84 @@
+"""Running a plan: one node on the tape for the whole model."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..errors import AutogradError
+from ..grad_mode import SWITCHES
+from ..graph import Function
+from .record import Call
+
+
+class Context:
+    """The ``ctx`` of one call in one run: what ``Function`` offers to ``forward`` and ``backward``, without the tape.
+
+    What does not change from run to run is in a class of its own for each call (``of``), so making one is quick.
+    """
+
+    _saved: tuple[Any, ...] = ()
+
+    @staticmethod
+    def of(call: Call, primitives: Any) -> type:
+        """The class of the contexts of ``call``."""
+        base = call.operation if isinstance(call.operation, type) else object
+        members = {
+            "__init__": object.__init__,
+            "backend": primitives,
+            "input_backend": primitives,
+            "needs_input_grad": call.needs_input_grad,
+        }
+        return type(base.__name__, (Context, base), members)
+
+    def save_for_backward(self, *arrays: Any) -> None:
+        """Keep ``arrays`` until backward."""
+        self._saved = arrays
+
+    @property
+    def saved_tensors(self) -> tuple[Any, ...]:
+        """The arrays given to ``save_for_backward``."""
+        return self._saved
+
+    def mark_non_differentiable(self, *arrays: Any) -> None:
+        """The recording knows."""
+
+    def mark_dirty(self, *arrays: Any) -> None:
+        """The recording knows."""
+
+
+class Compiled(Function):
+    """A whole plan as one operation; its backward goes through the recorded operations' own, last one first."""
+
+    plan: Any
+    contexts: list[Any] | None
+
+    @staticmethod
+    def forward(ctx: Any, plan: Any, *arrays: Any) -> Any:
+        """Run ``plan`` on the arrays of its inputs and leaves."""
+        ctx.plan, ctx.contexts = plan, [None] * len(plan.steps)
+        results = plan.run(list(arrays), ctx.contexts)
+        results = tuple(array if grad else array.view() for array, (_, grad) in zip(results, plan.outputs, strict=True))
+        ctx.mark_non_differentiable(*(a for a, (_, grad) in zip(results, plan.outputs, strict=True) if not grad))
+        ctx.save_for_backward(*(arrays[i] for i in plan.saved_leaves), *(results[i] for i in plan.saved_outputs))
+        return results
+
+    def run_backward(self, cotangents: list[Any]) -> tuple[Any, ...]:
+        """The gradients of inputs and leaves; None where none of the cotangents comes from them."""
+        self.saved_tensors  # noqa: B018  (raises if they have been overwritten)
+        if self.contexts is None:
+            raise AutogradError(self.freed_message())
+        plan, keep = self.plan, SWITCHES.keep_graph
+        contexts = self.contexts
+        if not keep:
+            self.contexts = None
+        gradients = [None] * len(plan.slot)
+        for place, cotangent in zip(plan.output_slots, cotangents, strict=True):
+            if cotangent is not None:
+                gradients[place] = cotangent if gradients[place] is None else gradients[place] + cotangent
+        for step in plan.backward_steps:
+            step.run(contexts, gradients, keep)
+        return self.checked((None, *gradients[: len(self.edges) - 1]))
+
+    def release(self) -> None:
+        """Free what forward saved."""
+        self._saved, self._saved_versions, self.freed, self.contexts = (), (), True, None
