@@ -1,0 +1,115 @@
+"""Running a model eagerly and compiled, side by side."""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+import minicnn
+from minicnn import nn
+from minicnn.deferral import no_deferral
+from minicnn.random import default_generator
+
+TOLERANCE = {"float32": 2e-4, "float64": 1e-10}  # of the largest number of an array
+
+
+def images(shape: tuple[int, ...], dtype: Any = "float32", seed: int = 0) -> minicnn.Tensor:
+    """Random images."""
+    return minicnn.Tensor(np.random.default_rng(seed).standard_normal(shape).astype(dtype))
+
+
+def tensors(result: Any) -> list[minicnn.Tensor]:
+    """All tensors in a result, in order."""
+    if isinstance(result, minicnn.Tensor):
+        return [result]
+    items = result.values() if isinstance(result, dict) else result if isinstance(result, (tuple, list)) else ()
+    return [tensor for item in items for tensor in tensors(item)]
+
+
+def objective(result: Any, seed: int = 0) -> minicnn.Tensor:
+    """A number that depends on every output in another way."""
+    rng = np.random.default_rng(seed)
+    total = minicnn.Tensor(np.zeros((), tensors(result)[0].dtype))
+    for out in tensors(result):
+        if out.requires_grad:
+            total = total + (out * minicnn.Tensor(rng.standard_normal(out.shape).astype(out.dtype))).sum()
+            total = total + (out * out).mean()
+    return total
+
+
+def close(found: Any, wanted: Any, tolerance: float, what: str) -> None:
+    """Assert that two arrays are equal to rounding, and of one shape and dtype."""
+    found, wanted = np.asarray(found), np.asarray(wanted)
+    assert (found.shape, found.dtype) == (wanted.shape, wanted.dtype), what
+    np.testing.assert_allclose(
+        found, wanted, rtol=0, atol=tolerance * max(abs(wanted).max(initial=0), 1e-3), err_msg=what
+    )
+
+
+@contextmanager
+def compiling() -> Iterator[None]:
+    """Inside, it is an error if something is not compiled."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        yield
+
+
+class Twins:
+    """A model and its copy, one of them compiled; each ``step`` makes both do the same and compares."""
+
+    def __init__(self, model: nn.Module, tolerance: float) -> None:
+        self.eager, self.model, self.tolerance = model, copy.deepcopy(model), tolerance
+        self.compiled = minicnn.compile(self.model)
+        self.pairs = list(zip(self.eager.named_parameters(), self.model.parameters(), strict=True))
+
+    def both(self, function: Callable[[Any, nn.Module], Any]) -> tuple[Any, Any]:
+        """``function(forward, model)`` for each, from the same random state."""
+        before = default_generator.get_state()
+        with no_deferral():
+            wanted = function(self.eager, self.eager)
+        after = default_generator.get_state()
+        default_generator.set_state(before)
+        with compiling():
+            found = function(self.compiled, self.model)
+        assert default_generator.get_state() == after
+        return found, wanted
+
+    def compare(self, found: Any, wanted: Any) -> None:
+        """Results, gradients, parameters and buffers."""
+        for f, w in zip(tensors(found), tensors(wanted), strict=True):
+            assert f.requires_grad == w.requires_grad
+            close(f.detach().numpy(), w.detach().numpy(), self.tolerance, "result")
+        for (name, a), b in self.pairs:
+            assert (a.grad is None) == (b.grad is None), name
+            if a.grad is not None and b.grad is not None:
+                close(b.grad.numpy(), a.grad.numpy(), self.tolerance, f"gradient of {name}")
+            close(b.detach().numpy(), a.detach().numpy(), self.tolerance, name)
+        for (name, a), b in zip(self.eager.named_buffers(), self.model.buffers(), strict=True):
+            close(b.numpy(), a.numpy(), self.tolerance, name)
+
+    def step(self, x: minicnn.Tensor, lr: float = 0.01, input_grad: bool = False) -> None:
+        """One step of SGD on both."""
+
+        def train(forward: Any, model: nn.Module) -> Any:
+            given = minicnn.Tensor(x.numpy().copy(), requires_grad=input_grad)
+            result = forward(given)
+            objective(result).backward()
+            if input_grad:
+                return result, given.grad
+            return result
+
+        found, wanted = self.both(train)
+        self.compare(found, wanted)
+        for (_, a), b in self.pairs:
+            with minicnn.no_grad():
+                if a.grad is not None and b.grad is not None:
+                    a -= lr * a.grad
+                    b.copy_(a)  # so that rounding does not add up over the steps
+            a.grad = b.grad = None
+        for a, b in zip(self.eager.buffers(), self.model.buffers(), strict=True):
+            b.copy_(a)
