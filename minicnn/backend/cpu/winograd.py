@@ -35,6 +35,7 @@ from numba import get_thread_id, prange
 from .. import cpu
 from . import memory
 from .compiling import kernel, shared_out, threads
+from .layout import pixel_bytes
 from .microkernel import address_of, call_tile, tile_function
 from .sweep import Sweep
 from .target import target
@@ -144,6 +145,7 @@ def run_sweep(
             x.ctypes.data, n, height, width, channels * 4, sweep.first[0], sweep.first[1],
             y.ctypes.data, y.shape[1], y.shape[2], filters * 4, 0 if residual is None else residual.ctypes.data,
             steps.rows, steps.columns, steps.patches, no_least.ctypes.data,
+            pixel_bytes(x), pixel_bytes(y),
         ],
         np.int64,
     )  # fmt: skip
@@ -156,7 +158,7 @@ def _block(numbers, tiles, filters, scratch, block, pixels, outputs, residuals):
     """The patches of one block: transform, multiply, transform back."""
     # ``nothing`` is zeros: pixels outside the image, and the offset of the one segment of the reduction.
     function, start, floor, nothing, bias = numbers[:5]
-    no_floor = numbers[20]
+    no_floor, x_step, y_step = numbers[20:23]
     x, images, height, width, pixel, top, left = numbers[5:12]
     y, out_height, out_width, out_pixel, residual, rows, columns, patches = numbers[12:20]
     first = block * patches
@@ -167,7 +169,7 @@ def _block(numbers, tiles, filters, scratch, block, pixels, outputs, residuals):
     for number in range(count):
         patch = first + number
         image, row, column = corner(patch, rows, columns)
-        table = find_pixels(pixels, 4, x, image, row + top, column + left, height, width, pixel, nothing)
+        table = find_pixels(pixels, 4, x, image, row + top, column + left, height, width, x_step, nothing)
         transform_patch(table, pixel, scratch + number * pixel, step)
     lanes = filters.shape[3] // 2
     length = filters.shape[2]
@@ -190,10 +192,10 @@ def _block(numbers, tiles, filters, scratch, block, pixels, outputs, residuals):
     for number in range(count):
         patch = first + number
         image, row, column = corner(patch, rows, columns)
-        to = find_pixels(outputs, 2, y, image, row, column, out_height, out_width, out_pixel, beside)
+        to = find_pixels(outputs, 2, y, image, row, column, out_height, out_width, y_step, beside)
         more = 0
         if residual != 0:
-            more = find_pixels(residuals, 2, residual, image, row, column, out_height, out_width, out_pixel, nothing)
+            more = find_pixels(residuals, 2, residual, image, row, column, out_height, out_width, y_step, nothing)
         transform_products(products + number * out_pixel, out_step, out_pixel, to, bias, more, floor)
 
 
