@@ -23,10 +23,22 @@ from .microkernel import VECTORS, address_of, clear_bytes, copy_bytes, tile_func
 from .packing import pack
 from .sweep import Sweep, forward_sweep, input_grad_sweeps
 from .target import target
-from .tiles import Product, cuts, floor, panel_widths, repeated, rows_table, run_tiles, share_tiles, zeros
+from .tiles import (
+    Product,
+    cuts,
+    floor,
+    panel_widths,
+    repeated,
+    rows_table,
+    run_tiles,
+    share_tiles,
+    silu_function,
+    zeros,
+)
 
 # What a thread works on at a time is to stay in its own cache (1 to 2 MB on today's processors) with some weights.
 BLOCK_BYTES = 256 * 1024
+ACTIVATIONS = None, "relu", "silu"
 
 
 def conv2d(
@@ -68,18 +80,24 @@ class Packed:
         residual: np.ndarray | None = None,
         relu: bool = False,
         *,
+        activation: str | None = None,
         out: np.ndarray | None = None,
     ) -> np.ndarray:
         """The convolution of images (N, C, H, W).
 
         Args:
             residual: like the result.
+            relu: the same as the activation "relu".
+            activation: "relu" or "silu", applied on the way out, to the sum with the residual.
             out: where the result is to be written, instead of new images: some with pixels, such as a slice
                 ``big[:, a:b]`` of the channels of larger ones.
 
         Raises:
-            ValueError: if the result cannot be written into ``out``.
+            ValueError: if the result cannot be written into ``out``, or there is no such activation.
         """
+        activation = "relu" if relu else activation
+        if activation not in ACTIVATIONS:
+            raise ValueError(f"expected one of the activations {ACTIVATIONS}, got {activation!r}")
         sweep = forward_sweep(self.window, x.shape[2:])
         y = images_for((x.shape[0], self.filters, *sweep.count), x.dtype, out)
         with LOCK:
@@ -92,7 +110,7 @@ class Packed:
                 run, panels = winograd.run_sweep, self.transformed
             result = even_pixels(y)
             other = None if residual is None else in_step(residual, result)
-            run(sweep, pixels, panels, self.groups, result, bias=self.bias, residual=other, relu=relu)
+            run(sweep, pixels, panels, self.groups, result, bias=self.bias, residual=other, activation=activation)
         return y
 
     @cached_property
@@ -285,7 +303,7 @@ def run_sweep(
     y: np.ndarray,
     bias: np.ndarray | None = None,
     residual: np.ndarray | None = None,
-    relu: bool = False,
+    activation: str | None = None,
 ) -> None:
     """Write the results of a sweep into y.
 
@@ -311,7 +329,8 @@ def run_sweep(
         b_segment=steps.length * width_bytes,
         y_row=steps.y_row,
         start=zeros(x.itemsize) if bias is None else bias,
-        floor=floor(x.dtype, relu),
+        floor=floor(x.dtype, activation),
+        silu=silu_function(x.dtype, activation),
     )
     numbers = product.numbers()
     table = panel_table(panels, groups, channels, y.shape[3], bias is not None)

@@ -18,7 +18,7 @@ from .packing import copy_strips
 from .sharing import MOST_JOBS
 from .sweep import Sweep
 from .target import target
-from .tiles import Product, floor, repeated, rows_table, run_tiles, split, zeros
+from .tiles import Product, floor, repeated, rows_table, run_tiles, silu_function, split, zeros
 
 SCRATCH_BYTES = 128 * 1024
 
@@ -47,7 +47,7 @@ def run_sweep(
     y: np.ndarray,
     bias: np.ndarray | None = None,
     residual: np.ndarray | None = None,
-    relu: bool = False,
+    activation: str | None = None,
 ) -> None:
     """As ``conv.run_sweep``, with weights from ``pack_taps``; a bias is padded to whole chunks."""
     if not y.size or not min(sweep.count):
@@ -76,7 +76,8 @@ def run_sweep(
         b_segment=len(runs[0]) * pixel,
         y_row=sweep.write_step[1] * y_pixel,
         start=zeros(size) if bias is None else bias,
-        floor=floor(x.dtype, relu),
+        floor=floor(x.dtype, activation),
+        silu=silu_function(x.dtype, activation),
     )
     numbers = product.numbers()
     panels = _chunk_panels(packed, y.shape[3], size, bias is not None)
@@ -123,7 +124,7 @@ def weight_grad(dy: np.ndarray, x: np.ndarray, weight_shape: tuple[int, ...], sw
         b_segment=sweep.count[1] * pixel,
         y_row=pixel,
         start=zeros(size),
-        floor=floor(x.dtype, relu=False),
+        floor=floor(x.dtype),
     )
     images = _image_numbers(x, sweep, rows, blocks, line, pixel)
     seen = ((rows - 1) * sweep.stride[0] + sweep.span[0]) * line
@@ -218,7 +219,7 @@ def _weight_job(product, taps, images, scratch, seen, dy, dy_pixel, sums, job):
     parts = sums.shape[0]
     rows, blocks, positions, along = images[14:18]
     channels, size, pixel = images[4], images[5], images[7]
-    function, a_row, a_step, segments, _, length, b_step, b_segment, y_row, start, floor = product
+    function, a_row, a_step, segments, _, length, b_step, b_segment, y_row, start, floor = product[:11]
     part, chunk = job % parts, job // parts
     strip = min(pixel, channels * size - chunk * pixel)
     lanes = pixel // size

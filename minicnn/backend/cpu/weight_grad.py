@@ -155,7 +155,7 @@ def _group(
     steps = plan(sweep, len(x), channels, panels, size, threads())
     sums = memory.empty((len(sweep.taps) * channels, panels * VECTORS * lanes), x.dtype)
     n, height, width, _ = x.shape
-    start, least = zeros(size), floor(x.dtype, relu=False)
+    start, least = zeros(size), floor(x.dtype)
     numbers = np.array(
         [
             tile_function(x.dtype), start.ctypes.data, least.ctypes.data, size, lanes, filters * size,

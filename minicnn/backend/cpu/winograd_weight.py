@@ -49,7 +49,7 @@ def sums(sweep: Sweep, x: np.ndarray, dy: np.ndarray) -> np.ndarray:
     most = max(LEAST_PATCHES, BLOCK_BYTES // ((channels + filters) * PLACES * 4))
     patches = -(-total // -(-total // most))
     tiles = _tiles(channels, filters)
-    start, least = zeros(4), floor(x.dtype, relu=False)
+    start, least = zeros(4), floor(x.dtype)
     nothing = np.zeros(max(channels, filters), np.float32)
     scratch = memory.empty((patches * PLACES * (channels + filters) * 4,), np.uint8)
     products = memory.empty((PLACES, channels, filters), np.float32)
