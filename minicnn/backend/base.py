@@ -47,6 +47,14 @@ class Backend(Protocol):
         ``operations["total"](sum, gradient, in_place)``, which adds two gradients that meet.
         """
 
+    @property
+    def fused(self) -> Mapping[str, Any]:
+        """Kernels that stand for several operations at once, by name: ``compiler/rules.py`` says which are known, and
+        ``reference/fused.py`` what they compute. A backend may have some of them or none.
+        """
+
+    least_work: int  # numbers, or eight multiply-adds each, from which on kernels for single operations pay
+
     def to_device(self, array: Any) -> Array:
         """A host array as an array of this backend."""
 

@@ -1,176 +1,264 @@
-"""What a compiled model consists of: steps, each of which computes some values from others, on raw arrays."""
+"""Operations joined with their neighbours: each stands for several recorded calls, forward and backward.
+
+They are written like operations (``ops/``), and take the arguments of the operations they stand for, one after the
+other. What computes is a kernel of the backend, by name: ``ctx.kernels["norm"]``. ``rules.py`` says which calls a class
+here may stand for; ``backend/reference/fused.py`` has the kernels to read.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
-from ..backend.base import Window
-from ..deferral import Pending
-from .trace import Node, Value
-
-Arrays = dict[Value, Any]  # of one call: what has been computed and is still wanted
+from ..ops.normalization import update_running_statistics
 
 
-class Step:
-    """One step. ``args`` are values and whatever else it needs; ``outputs`` has None for what nobody wants."""
+class FusedNorm:
+    """act(batch_norm(x) + residual), the activation and the residual where they are wanted."""
 
-    def __init__(self, args: tuple[Any, ...], outputs: tuple[Value | None, ...]) -> None:
-        self.args, self.outputs = args, outputs
+    activation: str | None = None
 
-    @property
-    def inputs(self) -> tuple[Value, ...]:
-        """The values that other steps have to compute before."""
-        return tuple(arg for arg in self.args if isinstance(arg, Value) and arg.varies)
+    @staticmethod
+    def forward(
+        ctx: Any, x: Any, weight: Any, bias: Any, running_mean: Any, running_var: Any, momentum: float, eps: float,
+        residual: Any = None,
+    ) -> Any:  # fmt: skip
+        """See ``ops.normalization.BatchNorm``."""
+        y, mean, variance, inv_std, _ = ctx.kernels["norm"](x, weight, bias, eps, residual, ctx.activation)
+        # Of the bias nobody knows that it is read again.
+        ctx.save_for_backward(x, weight, None if bias is None else bias.copy(), mean, inv_std, residual)
+        update_running_statistics(ctx, running_mean, running_var, mean, variance, x.size // x.shape[1], momentum)
+        return y
 
-    def run(self, arrays: Arrays) -> None:
-        """Compute ``outputs``, and put them into ``arrays``."""
-        raise NotImplementedError
-
-
-def array_of(arrays: Arrays, arg: Any) -> Any:
-    """The array of a value, and anything else as it is."""
-    if not isinstance(arg, Value):
-        return arg
-    return arrays[arg] if arg.constant is None else arg.constant
-
-
-class Call(Step):
-    """An operation as it is, in the backend's version where there is one.
-
-    That is what ``Function.apply`` does, less the tape.
-    """
-
-    def __init__(self, node: Node, outputs: tuple[Value | None, ...], primitives: Any) -> None:
-        super().__init__(node.args, outputs)
-        self.operation, self.options, self.primitives = node.operation, node.options, primitives
-        self.version: Any = node.operation
-        if node.operation.accelerated:
-            self.version = primitives.operations.get(node.operation.__name__, node.operation)
-
-    def run(self, arrays: Arrays) -> None:
-        ctx = self.operation()
-        ctx.backend = ctx.input_backend = self.primitives
-        ctx.needs_input_grad = (False,) * len(self.args)
-        given = [array_of(arrays, arg) for arg in self.args]
-        result = self.version.forward(ctx, *given, **self.options)
-        if result is NotImplemented:
-            result = self.operation.forward(ctx, *given, **self.options)
-        for value, array in zip(self.outputs, result if isinstance(result, tuple) else (result,), strict=True):
-            if value is not None:
-                arrays[value] = array.values() if isinstance(array, Pending) else np.asanyarray(array)
-
-    def __str__(self) -> str:
-        return self.operation.__name__
+    @staticmethod
+    def backward(ctx: Any, dy: Any) -> Any:
+        """The gradients along all arguments."""
+        dx, d_weight, d_bias, d_residual = ctx.kernels["norm_grad"](dy, *ctx.saved_tensors, ctx.activation)
+        return dx, d_weight, d_bias, None, None, None, None, d_residual
 
 
-class Fused(Step):
-    """A step that has taken over operations which follow it: perhaps ``+ residual``, and then perhaps a ReLU."""
+class FusedFixedNorm:
+    """The same with given statistics."""
 
-    name: str
+    activation: str | None = None
 
-    def __init__(self, x: Value, output: Value) -> None:
-        super().__init__((x,), (output,))
-        self.x = x
-        self.residual: Value | None = None
-        self.relu = False
+    @staticmethod
+    def forward(
+        ctx: Any, x: Any, weight: Any, bias: Any, mean: Any, variance: Any, eps: float, residual: Any = None
+    ) -> Any:
+        """See ``ops.normalization.FixedNorm``."""
+        inv_std = 1 / ctx.backend.xp.sqrt(variance + eps)
+        if True in ctx.needs_input_grad:
+            kept = (None if part is None else part.copy() for part in (bias, mean))
+            ctx.save_for_backward(x, weight, *kept, inv_std, residual)
+        return ctx.kernels["fixed_norm"](x, weight, bias, mean, inv_std, residual, ctx.activation)
 
-    @property
-    def output(self) -> Value:
-        """The value that it computes, with everything that it has taken over."""
-        output = self.outputs[0]
-        assert output is not None
-        return output
-
-    def take_over(self, output: Value) -> None:
-        """From now on the result is ``output``."""
-        self.outputs = (output,)
-
-    def add(self, residual: Value) -> None:
-        """Add ``residual``, of the result's shape."""
-        self.residual = residual
-        self.args = (self.x, residual)
-
-    def __str__(self) -> str:
-        return self.name + (" + Add" if self.residual is not None else "") + (" + ReLU" if self.relu else "")
+    @staticmethod
+    def backward(ctx: Any, dy: Any) -> Any:
+        """The gradients along all arguments."""
+        dx, d_weight, d_bias, d_residual = ctx.kernels["fixed_norm_grad"](dy, *ctx.saved_tensors, ctx.activation)
+        return dx, d_weight, d_bias, None, None, None, d_residual
 
 
-class Convolution(Fused):
-    """y = relu(x * w + b + residual), with the lines ``scale y + shift`` that follow folded into w and b.
+class FusedConv2d:
+    """relu(x * w + b): the bias where the sums begin, the ReLU, if it is wanted, where they end."""
 
-    ``key`` names the arrays and numbers that w and b depend on, which are in ``parts``.
-    """
+    activation: str | None = None
 
-    def __init__(self, node: Node) -> None:
-        x, weight, bias, window, groups = node.args
-        super().__init__(x, node.outputs[0])
-        self.weight: np.ndarray = weight.constant
-        self.bias: np.ndarray | None = None if bias is None else bias.constant
-        self.window: Window = window
-        self.groups: int = groups
-        self.lines: list[tuple[np.ndarray, np.ndarray]] = []
-        self.parts: list[Any] = [self.weight, self.bias]
-        self.key: tuple[Any, ...] = (id(self.weight), id(self.bias), window, groups)
-        self.packed: Any = None
+    @staticmethod
+    def forward(ctx: Any, x: Any, weight: Any, bias: Any, window: Any, groups: int) -> Any:
+        """See ``ops.conv.Conv2d``."""
+        y = ctx.kernels["conv2d"](x, weight, window, groups, bias, activation=ctx.activation)
+        wants_x, wants_weight = ctx.needs_input_grad[:2]
+        ctx.save_for_backward(
+            x if wants_weight else None, weight if wants_x else None, None if ctx.activation is None else y
+        )
+        ctx.x_shape, ctx.weight_shape, ctx.window, ctx.groups = x.shape, weight.shape, window, groups
+        return y
 
-    @property
-    def name(self) -> str:  # type: ignore[override]
-        """With the norms that are folded into it."""
-        return "Conv2d" + " + FixedNorm" * len(self.lines)
-
-    def fold(self, norm: Node) -> None:
-        """Take over a norm with given statistics."""
-        self.lines.append(line_of(norm))
-        for arg in norm.args[1:]:
-            self.parts.append(arg)
-            self.key += (id(arg.constant) if isinstance(arg, Value) else arg,)
-
-    def filters(self) -> tuple[np.ndarray, np.ndarray | None]:
-        """The weight (K, C / groups, kH, kW) and bias (K,) that do all of it, worked out in float64."""
-        if not self.lines:
-            return self.weight, self.bias
-        weight = self.weight.astype(np.float64)
-        bias = np.zeros(len(weight)) if self.bias is None else self.bias.astype(np.float64)
-        for scale, shift in self.lines:
-            weight *= scale[:, None, None, None]
-            bias = bias * scale + shift
-        return weight.astype(self.weight.dtype), bias.astype(self.weight.dtype)
-
-    def pack(self) -> Any:
-        """The filters as the backend wants them."""
-        from ..backend.cpu.conv import Packed
-
-        weight, bias = self.filters()
-        return Packed(weight, self.window, self.groups, bias)
-
-    def run(self, arrays: Arrays) -> None:
-        residual = None if self.residual is None else array_of(arrays, self.residual)
-        arrays[self.output] = self.packed(arrays[self.x], residual, self.relu)
-
-
-class Norm(Fused):
-    """y = relu(scale x + shift + residual), scale and shift (C,)."""
-
-    name = "FixedNorm"
-
-    def __init__(self, node: Node, primitives: Any) -> None:
-        super().__init__(node.args[0], node.outputs[0])
-        self.primitives = primitives
-        self.scale, self.shift = (part.astype(self.x.dtype) for part in line_of(node))
-
-    def run(self, arrays: Arrays) -> None:
-        residual = None if self.residual is None else array_of(arrays, self.residual)
-        arrays[self.output] = self.primitives.batch_norm_apply(
-            arrays[self.x], None, self.scale, self.shift, residual, self.relu
+    @staticmethod
+    def backward(ctx: Any, dy: Any) -> Any:
+        """The gradients along all arguments."""
+        x, weight, y = ctx.saved_tensors
+        wants_x, wants_weight, wants_bias = ctx.needs_input_grad[:3]
+        d_bias = None
+        if y is not None:
+            dy, d_bias = ctx.kernels["relu_bias_grad"](dy, y)
+        elif wants_bias:
+            d_bias = ctx.kernels["channel_sums"](dy)
+        geometry = ctx.window, ctx.groups
+        return (
+            ctx.backend.conv2d_input_grad(dy, weight, ctx.x_shape, *geometry) if wants_x else None,
+            ctx.backend.conv2d_weight_grad(dy, x, ctx.weight_shape, *geometry) if wants_weight else None,
+            d_bias if wants_bias else None,
+            None,
+            None,
         )
 
 
-def line_of(norm: Node) -> tuple[np.ndarray, np.ndarray]:
+class FusedLinear:
+    """relu(x w^T + b), the ReLU where it is wanted."""
+
+    activation: str | None = None
+
+    @staticmethod
+    def forward(ctx: Any, x: Any, weight: Any, bias: Any) -> Any:
+        """See ``ops.matrix.Linear``."""
+        y = ctx.kernels["linear"](x, weight, bias, activation=ctx.activation)
+        ctx.save_for_backward(x, weight, None if ctx.activation is None else y)
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, dy: Any) -> Any:
+        """The gradients along all arguments."""
+        x, weight, y = ctx.saved_tensors
+        if y is not None:
+            dy = ctx.backend.xp.where(y <= 0, 0, dy)
+        wants_x, wants_weight, wants_bias = ctx.needs_input_grad[:3]
+        return (
+            ctx.backend.matmul(dy, weight) if wants_x else None,
+            ctx.backend.matmul(dy.T, x) if wants_weight else None,
+            dy.sum(axis=0) if wants_bias else None,
+        )
+
+
+class Gate:
+    """Images (N, C, H, W) times a number for each of their channels (N, C, 1, 1)."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Any, gate: Any) -> Any:
+        """See ``ops.products.Mul``."""
+        ctx.gate_first = gate.size > x.size
+        x, gate = (gate, x) if ctx.gate_first else (x, gate)
+        ctx.save_for_backward(x, gate)
+        return ctx.kernels["scale_channels"](x, gate)
+
+    @staticmethod
+    def backward(ctx: Any, dy: Any) -> Any:
+        """The gradients of both factors."""
+        dx, dgate = ctx.kernels["scale_channels_grad"](dy, *ctx.saved_tensors)
+        return (dgate, dx) if ctx.gate_first else (dx, dgate)
+
+
+class MaxPoolTaps:
+    """The largest pixel of each window; which one it was is kept in a byte."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Any, window: Any, out_size: Any) -> Any:
+        """See ``ops.pooling.MaxPool2d``; nobody wants the indices."""
+        y, taps = ctx.kernels["max_pool_taps"](x, window, out_size)
+        ctx.x_shape, ctx.window = x.shape, window
+        ctx.save_for_backward(taps)
+        return y, None
+
+    @staticmethod
+    def backward(ctx: Any, dy: Any, _: Any) -> Any:
+        """The gradient at x."""
+        (taps,) = ctx.saved_tensors
+        return ctx.kernels["max_pool_taps_grad"](dy, taps, ctx.x_shape, ctx.window), None, None
+
+
+class CatChannels:
+    """Images end to end along the channels."""
+
+    @staticmethod
+    def forward(ctx: Any, *xs: Any, axis: int) -> Any:
+        """See ``ops.joining.Cat``."""
+        ctx.lengths = [x.shape[1] for x in xs]
+        return ctx.kernels["cat_channels"](xs)
+
+    @staticmethod
+    def backward(ctx: Any, dy: Any) -> Any:
+        """The gradient of each."""
+        return tuple(ctx.kernels["split_channels"](dy, ctx.lengths))
+
+
+class PointwiseReLU:
+    """max(x, 0)."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Any) -> Any:
+        """See ``ops.activation.ReLU``."""
+        y = ctx.kernels["relu"](x)
+        ctx.save_for_backward(y)
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, dy: Any) -> Any:
+        """The gradient at x."""
+        return ctx.kernels["relu_grad"](dy, *ctx.saved_tensors)
+
+
+class PointwiseSiLU:
+    """x times its sigmoid."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Any) -> Any:
+        """See ``ops.activation.SiLU``."""
+        ctx.save_for_backward(x)
+        return ctx.kernels["silu"](x)
+
+    @staticmethod
+    def backward(ctx: Any, dy: Any) -> Any:
+        """The gradient at x."""
+        return ctx.kernels["silu_grad"](dy, *ctx.saved_tensors)
+
+
+class PointwiseAdd:
+    """a + b of one shape."""
+
+    @staticmethod
+    def forward(ctx: Any, a: Any, b: Any) -> Any:
+        """See ``ops.arithmetic.Add``."""
+        return ctx.kernels["add"](a, b)
+
+    @staticmethod
+    def backward(ctx: Any, dc: Any) -> Any:
+        """The gradients of both."""
+        return dc, dc
+
+
+class Count:
+    """counter += number, in place."""
+
+    @staticmethod
+    def forward(ctx: Any, counter: Any, number: Any, target: Any) -> tuple[()]:
+        """``target`` is the counter itself."""
+        target += number
+        return ()
+
+
+class Fold:
+    """The filters of a convolution, with the norms behind it folded in, and packed: made of leaves, so seldom.
+
+    A norm with given statistics is the line ``scale y + shift`` for each channel. Worked out in float64.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, weight: Any, bias: Any, window: Any, groups: int, *norm: Any) -> Any:
+        """What ``kernels["pack"]`` returns: a function of x, the residual, and the activation."""
+        dtype = weight.dtype
+        if norm:
+            scale, shift = line_of(ctx.backend.xp, *norm)
+            weight = (weight * scale[:, None, None, None]).astype(dtype)
+            bias = (shift if bias is None else bias * scale + shift).astype(dtype)
+        return ctx.kernels["pack"](weight, window, groups, bias)
+
+
+class PackedConv2d:
+    """act(x * w + b + residual) with filters from ``Fold``."""
+
+    activation: str | None = None
+
+    @staticmethod
+    def forward(ctx: Any, x: Any, packed: Any, residual: Any = None) -> Any:
+        """The result of the convolution and all that was folded into it."""
+        return packed(x, residual, activation=ctx.activation)
+
+
+def line_of(xp: Any, weight: Any, bias: Any, mean: Any, variance: Any, eps: float) -> tuple[Any, Any]:
     """The line that a norm with given statistics is: scale and shift (C,), float64."""
-    _, weight, bias, mean, variance, eps = norm.args
-    scale = 1 / np.sqrt(variance.constant.astype(np.float64) + eps)
+    scale = 1 / xp.sqrt(variance.astype("float64") + eps)
     if weight is not None:
-        scale = scale * weight.constant
-    shift = -mean.constant * scale
-    return scale, shift if bias is None else shift + bias.constant
+        scale = scale * weight
+    shift = -mean * scale
+    return scale, shift if bias is None else shift + bias

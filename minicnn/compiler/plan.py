@@ -18,7 +18,7 @@ from ..deferral import no_deferral
 from ..tensor import Tensor
 from .record import Call, Graph, Input, Leaf, Returned, Value, mapped
 from .run import Compiled, Context
-from .rules import fuse
+from .rules import from_leaves, fuse
 
 
 class Plan:
@@ -34,25 +34,28 @@ class Plan:
         self.primitives = primitives
         self.differentiable = any(r.requires_grad for r in graph.returned)
         self.graph, self.result, self.watched = graph, graph.result, graph.watched
-        self.calls = fuse(graph, primitives, self.differentiable)
+        calls = fuse(graph, primitives, self.differentiable)
+        fixed = from_leaves(graph, calls) if not self.differentiable else set()
+        self.prepares = [call for call in calls if fixed and call.prepares(fixed)]
+        self.calls = [call for call in calls if call not in self.prepares]
         self._number_slots()
         self._choose_results()
         self.steps = [Step(self, index, call) for index, call in enumerate(self.calls)]
         self._plan_memory()
+        self.preparation = Preparation(self, prepared)
         self.backward_steps = self._backward_steps() if self.differentiable else []
         self.dirty = [leaf.tensor for leaf in self.leaves if leaf.dirty]
-        self.prepared = prepared
 
     # ---- building ------------------------------------------------------------------------------------------------
 
     def _number_slots(self) -> None:
         """A slot for each value, and one for each constant argument."""
-        used = {value for call in self.calls for value in call.reads}
+        used = {value for call in (*self.prepares, *self.calls) for value in call.reads}
         used |= {r.value for r in self.graph.returned}
         self.inputs = self.graph.inputs
         self.leaves = [leaf for leaf in self.graph.leaves if leaf in used]
         values: list[Value] = [*self.inputs, *self.leaves]
-        for call in self.calls:
+        for call in (*self.prepares, *self.calls):
             values += call.outputs
         self.slot = {value: place for place, value in enumerate(dict.fromkeys(values))}
         self.template: list[Any] = [None] * len(self.slot)
@@ -80,11 +83,12 @@ class Plan:
 
     def _plan_memory(self) -> None:
         """After which step each value is dropped; leaves stay, they belong to the model."""
-        kept = {value for value, _ in self.outputs}
+        kept = {value for value, _ in self.outputs} | set(self.leaves)
+        kept.update(value for call in self.prepares for value in call.outputs)
         for call, step in zip(reversed(self.calls), reversed(self.steps), strict=True):
             dead = [v for v in (*dict.fromkeys(call.reads), *call.outputs) if v not in kept]
             kept.update(dead)
-            step.dead = tuple(self.slot[value] for value in dead if not isinstance(value, Leaf))
+            step.dead = tuple(self.slot[value] for value in dead)
 
     def _backward_steps(self) -> list[BackwardStep]:
         """The steps of the way back, last call first: those through which a gradient is wanted."""
@@ -122,6 +126,7 @@ class Plan:
         """Run the steps on the arrays of inputs and leaves; what is returned. ``contexts`` are kept for backward."""
         slots = self.template[:]
         slots[: len(arrays)] = arrays
+        self.preparation.enter(slots)
         with no_deferral():
             for step in self.steps:
                 step.run(slots, contexts)
@@ -129,6 +134,63 @@ class Plan:
 
     def __str__(self) -> str:
         return "\n".join(str(step) for step in self.steps)
+
+
+class Preparation:
+    """What a plan without gradients makes of leaves alone, such as packed filters: once, until a leaf is written into.
+
+    Args:
+        known: what the plans of one model have made, shared among them.
+    """
+
+    def __init__(self, plan: Plan, known: dict[Any, Any]) -> None:
+        self.known = known
+        self.parts: list[tuple[Step, tuple[Any, ...], list[Leaf]]] = []
+        self.values: list[tuple[int, Any]] = []
+        self.seen: list[tuple[Leaf, Any, Any, int]] | None = None
+        sources: dict[Value, tuple[Any, list[Leaf]]] = {leaf: (id(leaf.tensor), [leaf]) for leaf in plan.leaves}
+        for call in plan.prepares:
+            key = (call.operation, *(sources[a][0] if isinstance(a, Value) else _hashable(a) for a in call.args))
+            leaves = [leaf for value in call.reads for leaf in sources[value][1]]
+            sources.update((value, ((key, place), leaves)) for place, value in enumerate(call.outputs))
+            self.parts.append((Step(plan, 0, call), key, leaves))
+        self.leaves = list(dict.fromkeys(leaf for _, _, leaves in self.parts for leaf in leaves))
+
+    def enter(self, slots: list[Any]) -> None:
+        """Put what was made into ``slots``."""
+        if self.seen is None or any(_stamp(leaf) != stamp for leaf, *stamp in self.seen):
+            self._make(slots)
+        for place, value in self.values:
+            slots[place] = value
+
+    def _make(self, slots: list[Any]) -> None:
+        values = []
+        seen = [(leaf, *_stamp(leaf)) for leaf in self.leaves]
+        for step, key, leaves in self.parts:
+            stamps = [_stamp(leaf) for leaf in leaves]
+            if key not in self.known or self.known[key][0] != stamps:
+                step.run(slots, None)
+                kept = [(leaf.tensor, leaf.tensor._array) for leaf in leaves]  # so that no id is given twice
+                self.known[key] = stamps, [slots[place] for place in step.outputs], kept
+            made = list(zip(step.outputs, self.known[key][1], strict=True))
+            for place, value in made:
+                slots[place] = value
+            values += made
+        self.values, self.seen = values, seen
+
+
+def _stamp(leaf: Leaf) -> list[Any]:
+    """What changes when the tensor's numbers do."""
+    tensor = leaf.tensor
+    return [id(tensor._array), id(tensor.version), tensor.version.writes]
+
+
+def _hashable(arg: Any) -> Any:
+    try:
+        hash(arg)
+    except TypeError:
+        return repr(arg)
+    return arg
 
 
 class Step:
@@ -143,6 +205,7 @@ class Step:
         self.output = self.outputs[0] if len(self.outputs) == 1 else None
         self.dead: tuple[int, ...] = ()
         self.context = Context.of(call, plan.primitives)
+        self.opaque = any(value.dtype is None for value in call.outputs)  # packed filters
         self.as_array = plan.primitives.xp.asanyarray
 
     def run(self, slots: list[Any], contexts: list[Any] | None) -> None:
@@ -150,7 +213,7 @@ class Step:
         ctx = self.context()
         result = self.forward(ctx, *self.take(slots), **self.options)
         if type(result) is not tuple:
-            slots[self.output] = self.as_array(result)  # type: ignore[index]
+            slots[self.output] = result if self.opaque else self.as_array(result)  # type: ignore[index]
         else:
             for place, array in zip(self.outputs, result, strict=True):
                 slots[place] = self.as_array(array)
@@ -162,7 +225,7 @@ class Step:
     def __str__(self) -> str:
         shape = " x ".join(map(str, self.call.outputs[0].shape)) if self.call.outputs else ""
         lines = ", ".join(f"{path}: {name}" for path, name in self.call.lines)
-        return f"{self.call.operation.__name__:<28} {shape:<20} {lines}"
+        return f"{self.call.name:<34} {shape:<20} {lines}"
 
 
 class BackwardStep:

@@ -18,7 +18,7 @@ from __future__ import annotations
 import sys
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -77,6 +77,21 @@ class Call:
     writes: tuple[Leaf, ...] = ()
     saves: frozenset[int] = frozenset()
     lines: tuple[tuple[str, str], ...] = ()
+    joined: str = ""
+
+    @property
+    def name(self) -> str:
+        """The operation, or the operations that it stands for."""
+        return self.joined or self.operation.__name__
+
+    @property
+    def random(self) -> bool:
+        """Whether it draws random numbers."""
+        return any(hasattr(arg, "bit_generator") for arg in (*self.args, *self.options.values()))
+
+    def prepares(self, fixed: Container[Value]) -> bool:
+        """Whether it computes the same as long as ``fixed`` values are the same."""
+        return not self.writes and not self.random and all(value in fixed for value in self.reads)
 
     @property
     def reads(self) -> list[Value]:

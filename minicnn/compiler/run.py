@@ -26,6 +26,7 @@ class Context:
             "__init__": object.__init__,
             "backend": primitives,
             "input_backend": primitives,
+            "kernels": primitives.fused,
             "needs_input_grad": call.needs_input_grad,
         }
         return type(base.__name__, (Context, base), members)

@@ -95,6 +95,16 @@ class CpuBackend(ReferenceBackend):
         """Compiled versions of whole operations."""
         return NONE if self.plain else _operations()
 
+    @property
+    def fused(self) -> Mapping[str, Any]:  # type: ignore[override]
+        """The kernels for compiled models."""
+        return _kernels() if usable() else ReferenceBackend.fused
+
+    @property
+    def least_work(self) -> int:  # type: ignore[override]
+        """Work on fewer numbers than this is done sooner by NumPy."""
+        return SMALL
+
     @staticmethod
     def deform_im2col(x: Any, offset: Any, mask: Any, window: Any, offset_groups: int) -> Any:
         """Deformable sampling, compiled."""
@@ -138,6 +148,13 @@ def usable() -> bool:
         )
         return False
     return True
+
+
+@cache
+def _kernels() -> Mapping[str, Any]:
+    from .kernels import FUSED
+
+    return MappingProxyType(FUSED)
 
 
 @cache

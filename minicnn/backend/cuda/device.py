@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
@@ -23,10 +24,12 @@ class CudaBackend:
     name = "cuda"
     device_type = "cuda"
     operations: Mapping[str, Any] = MappingProxyType({})
+    least_work = 0
 
     def __init__(self) -> None:
         self.xp = open_cupy()
         self.launch = Kernels(self.xp).launch
+        self.fused = {name: partial(getattr(norm, name), self) for name in ("norm", "norm_grad")}
 
     matmul = matrix.matmul
     conv2d = conv.conv2d

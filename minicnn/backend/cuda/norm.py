@@ -74,6 +74,26 @@ def batch_norm_fused_grad(
     return dx, totals[1], totals[0], passed
 
 
+def norm(
+    cuda: Any, x: Any, weight: Any, bias: Any, eps: float, residual: Any = None, activation: str | None = None
+) -> tuple[Any, ...]:
+    """See ``reference.fused.norm``; no means of planes."""
+    mean, variance, inv_std, scale, shift = batch_norm_statistics(cuda, x, weight, bias, eps)
+    return batch_norm_apply(cuda, x, mean, scale, shift, residual, activation == "relu"), mean, variance, inv_std, None
+
+
+def norm_grad(
+    cuda: Any, dy: Any, x: Any, weight: Any, bias: Any, mean: Any, inv_std: Any, residual: Any = None,
+    activation: str | None = None,
+) -> tuple[Any, ...]:  # fmt: skip
+    """See ``reference.fused.norm_grad``."""
+    y = None
+    if activation == "relu":
+        scale = inv_std if weight is None else weight * inv_std
+        y = batch_norm_apply(cuda, x, mean, scale, bias, residual)
+    return batch_norm_fused_grad(cuda, dy, x, weight, mean, inv_std, y, residual is not None)
+
+
 def _sizes(x: Any) -> tuple[int, int, int, int]:
     """(N, C, ...) -> N, C, values of a channel in one image, and parts to cut a channel's values into."""
     images, channels, length = x.shape[0], x.shape[1], prod(x.shape[2:])

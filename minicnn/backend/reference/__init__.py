@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from . import conv, deformable, fused_norm, loss, norm, optimizer, pooling
+from . import conv, deformable, fused, fused_conv, fused_norm, loss, norm, optimizer, pooling
 
 
 class ReferenceBackend:
@@ -18,6 +18,17 @@ class ReferenceBackend:
     device_type = "cpu"
     xp: ModuleType = np
     operations: Mapping[str, Any] = MappingProxyType({})
+    fused: Mapping[str, Any] = MappingProxyType(
+        {
+            "norm": fused.norm,
+            "norm_grad": fused.norm_grad,
+            "fixed_norm": fused.fixed_norm,
+            "fixed_norm_grad": fused.fixed_norm_grad,
+            "relu_bias_grad": fused.relu_bias_grad,
+            **fused_conv.FUSED,
+        }
+    )
+    least_work = 0
 
     matmul = staticmethod(np.matmul)
     conv2d = staticmethod(conv.conv2d)

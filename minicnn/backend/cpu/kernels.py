@@ -1,0 +1,30 @@
+"""The kernels that a compiled model may call, by name: ``compiler/rules.py`` says for what."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from . import conv, fused, joining, matmul, pointwise, pooling
+
+
+def conv2d(x: Any, weight: Any, window: Any, groups: int, bias: Any = None, *, activation: str | None = None) -> Any:
+    """See ``reference.fused_conv.conv2d``."""
+    return conv.Packed(weight, window, groups, bias)(x, activation=activation)
+
+
+FUSED: dict[str, Any] = {
+    **{
+        name: getattr(module, name)
+        for module, names in (
+            (fused, "norm norm_grad fixed_norm fixed_norm_grad relu_bias_grad"),
+            (matmul, "linear"),
+            (pointwise, "relu relu_grad silu silu_grad add add_into channel_sums scale_channels scale_channels_grad"),
+            (pooling, "max_pool_taps max_pool_taps_grad all_see_pixels"),
+            (joining, "cat_channels split_channels"),
+        )
+        for name in names.split()
+        if hasattr(module, name)
+    },
+    "conv2d": conv2d,
+    "pack": conv.Packed,
+}
