@@ -9,28 +9,46 @@ import numpy as np
 import pytest
 
 import minicnn
-from minicnn.models import create_model, list_models
+from minicnn.backend import cpu
+from minicnn.models import create_model, list_models, model_entry
 from minicnn.models.alexnet import AlexNet
 from minicnn.models.vgg import VGG
 
 from .steps import TOLERANCE, Twins, images
 
-SIZES = {"alexnet": 67, "vgg": 32, "googlenet": 64, "resnet20": 16, "plain20": 16}
+SIZES = {"alexnet": 67, "vgg": 32, "googlenet": 64}
 
 
 def small(name: str, monkeypatch: pytest.MonkeyPatch) -> tuple[Any, int]:
     for module in (AlexNet.__module__, VGG.__module__):
         monkeypatch.setattr(sys.modules[module], "HIDDEN", 16)  # not 100 million parameters
-    size = next((size for start, size in SIZES.items() if name.startswith(start)), 32)
+    size = next((size for start, size in SIZES.items() if name.startswith(start)), 64)
+    size = 16 if model_entry(name).input_size == 32 else size
     return create_model(name, num_classes=5), size
 
 
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
-@pytest.mark.parametrize("name", list_models())
-def test_training_steps(name: str, dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
+FAMILIES = ("alexnet", "vgg11_bn", "googlenet", "resnet18", "resnet20", "densenet121", "seresnet18", "efficientnet_b0",
+            "deformable_resnet18")  # fmt: skip
+FURTHER = [pytest.param(name, marks=pytest.mark.slow) for name in list_models() if name not in FAMILIES]
+
+
+@pytest.mark.parametrize("name", [*FAMILIES, *FURTHER])
+def test_training_steps(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In float64, with the kernels for everything."""
     minicnn.manual_seed(0)
     model, size = small(name, monkeypatch)
-    twins = Twins(model.to(dtype=np.dtype(dtype)), TOLERANCE[dtype])
-    for seed in range(3):
-        twins.step(images((2, 3, size, size), dtype, seed))
+    twins = Twins(model.to(dtype=np.dtype("float64")), TOLERANCE["float64"])
+    for seed in range(2):
+        twins.step(images((4, 3, size, size), "float64", seed))
     assert len(twins.compiled.plans) == 1
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_training_steps_in_float32(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the kernels only where they pay."""
+    minicnn.manual_seed(0)
+    model, size = small(name, monkeypatch)
+    twins = Twins(model, TOLERANCE["float32"], cpu.SMALL)
+    for seed in range(3):
+        twins.step(images((4, 3, size, size), "float32", seed), input_grad=seed == 1)
+    assert len(twins.compiled.plans) == 2
