@@ -99,7 +99,7 @@ class Pool:
     def empty(self, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
         """A C-contiguous array of any content."""
         dtype = np.dtype(dtype)
-        size = prod(shape) * dtype.itemsize
+        size = int(prod(shape)) * dtype.itemsize  # of NumPy integers an address cannot be made
         if size < PAGE:
             return np.empty(shape, dtype)
         if size < LARGE:
@@ -167,7 +167,7 @@ class GuardedPool(Pool):
 
     def empty(self, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
         dtype = np.dtype(dtype)
-        size = prod(shape) * dtype.itemsize
+        size = int(prod(shape)) * dtype.itemsize  # of NumPy integers an address cannot be made
         whole = np.full(size + 2 * self.GUARD, self.PATTERN, np.uint8)
         self.lent.append(whole)
         inner = whole[self.GUARD : self.GUARD + size]
