@@ -40,26 +40,15 @@ from .creation import (
     zeros_like,
 )
 from .device import device
+from .dtypes import bool_ as bool
+from .dtypes import float16, float32, float64, get_default_dtype, int8, int16, int32, int64, set_default_dtype, uint8
 from .ops import *  # noqa: F403  (the functional form of every Tensor method; ops/__init__.py lists them)
 from .random import Generator, manual_seed
-from .tensor import (
-    Tensor,
-    float16,
-    float32,
-    float64,
-    get_default_dtype,
-    int8,
-    int16,
-    int32,
-    int64,
-    set_default_dtype,
-    uint8,
-)
-from .tensor import bool_ as bool
+from .tensor import Tensor
 
 if TYPE_CHECKING:
     from . import cuda, data, jit, models, optim, utils
-    from .inference import compile
+    from .compiler import compile
     from .nn.summary import summary
     from .serialization import load, save
 
@@ -77,7 +66,7 @@ def is_tensor(value: object) -> bool:  # type: ignore[valid-type]
 
 # Imported when they are first used, so that ``import minicnn`` stays quick: name -> module that has it.
 _LAZY = {name: f".{name}" for name in ("cuda", "data", "jit", "models", "optim", "utils")}
-_LAZY |= {"load": ".serialization", "save": ".serialization", "summary": ".nn.summary", "compile": ".inference"}
+_LAZY |= {"load": ".serialization", "save": ".serialization", "summary": ".nn.summary", "compile": ".compiler"}
 
 
 def __getattr__(name: str) -> Any:

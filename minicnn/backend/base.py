@@ -6,7 +6,6 @@ functions of ``backend.xp``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, NamedTuple, Protocol
 
 Array = Any  # numpy.ndarray, or the device's own
@@ -38,14 +37,10 @@ class Backend(Protocol):
 
     name: str
     device_type: str
-    xp: Any
 
     @property
-    def operations(self) -> Mapping[str, Any]:
-        """Versions of whole operations, by the name of their class in ``minicnn.ops``: objects with ``forward`` and
-        ``backward`` like theirs, that compute the same faster. A forward may answer ``NotImplemented``. So may
-        ``operations["total"](sum, gradient, in_place)``, which adds two gradients that meet.
-        """
+    def xp(self) -> Any:
+        """The array module."""
 
     def to_device(self, array: Any) -> Array:
         """A host array as an array of this backend."""
@@ -113,38 +108,8 @@ class Backend(Protocol):
     ) -> tuple[Array, Array, Array]:
         """Gradients at the input, the weight and the bias, through the statistics."""
 
-    # the same in pieces that are joined with a residual sum and a ReLU: see ``deferral.py``
-
-    def batch_norm_statistics(
-        self, x: Array, weight: Array | None, bias: Array | None, eps: float
-    ) -> tuple[Array, Array, Array, Array, Array | None]:
-        """Mean, biased variance and 1 / sqrt(variance + eps); weight times that, and a copy of the bias."""
-
-    def batch_norm_apply(
-        self,
-        x: Array,
-        mean: Array | None,
-        scale: Array,
-        shift: Array | None,
-        residual: Array | None = None,
-        relu: bool = False,
-    ) -> Array:
-        """``(x - mean) * scale + shift``, plus ``residual``, and then max(that, 0): what is wanted of it."""
-
-    def batch_norm_fused_grad(
-        self,
-        dy: Array,
-        x: Array,
-        weight: Array | None,
-        mean: Array,
-        inv_std: Array,
-        y: Array | None = None,
-        residual: bool = False,
-    ) -> tuple[Array, Array, Array, Array | None]:
-        """Gradients at the input, the weight and the bias, through the statistics, and at the ``residual``.
-
-        With ``y``, behind a ReLU: ``dy`` counts where its output y was positive.
-        """
+    def scale_and_shift(self, x: Array, scale: Array, shift: Array) -> Array:
+        """``scale * x + shift``, (C,) each: normalisation with given statistics."""
 
     # losses, indices, random numbers
 

@@ -14,8 +14,8 @@ import numpy as np
 
 import minicnn
 
+from ..autograd import no_grad
 from ..creation import tensor
-from ..grad_mode import no_grad
 from ..models import create_model, model_entry
 from ..models.googlenet import auxiliary_loss
 from ..nn import Module

@@ -18,10 +18,9 @@ from typing import Any
 import numpy as np
 
 from .. import backend, nn
-from ..autograd import topological_order
+from ..autograd import enable_grad, no_grad, topological_order
 from ..backend.shapes import shape_array
 from ..data.transforms.presets import IMAGENET_MEAN, IMAGENET_STD
-from ..grad_mode import enable_grad, no_grad
 from ..models import create_model
 from ..models.backbone import features
 from ..nn.summary import Row, evaluating, summary

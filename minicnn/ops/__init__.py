@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from types import FunctionType
 
-from . import accelerated
 from .activation import (
     hardsigmoid,
     hardswish,

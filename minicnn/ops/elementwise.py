@@ -6,7 +6,8 @@ from typing import Any
 
 from .. import backend
 from ..autograd import Function
-from ..tensor import Tensor, get_default_dtype
+from ..dtypes import get_default_dtype
+from ..tensor import Tensor
 from .broadcast import operands, unbroadcast
 
 

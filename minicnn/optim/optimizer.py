@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..grad_mode import enable_grad
+from ..autograd import enable_grad
 from ..tensor import Tensor
 
 

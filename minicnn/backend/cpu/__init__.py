@@ -10,11 +10,10 @@ from __future__ import annotations
 import importlib
 import threading
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from math import prod
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -63,6 +62,7 @@ COMPILED: dict[str, tuple[str, Callable[..., int]]] = {
     "adaptive_avg_pool2d_grad": ("pooling", _numbers),
     "batch_norm": ("norm", _numbers),
     "batch_norm_grad": ("norm", _numbers),
+    "scale_and_shift": ("norm", _numbers),
     "batch_norm_statistics": ("norm", _numbers),
     "batch_norm_apply": ("norm", _numbers),
     "batch_norm_fused_grad": ("norm", _numbers),
@@ -70,7 +70,6 @@ COMPILED: dict[str, tuple[str, Callable[..., int]]] = {
     "adam_step": ("optimizer", _numbers),
 }
 FLOATS = {np.dtype(np.float32), np.dtype(np.float64)}
-NONE: Mapping[str, Any] = MappingProxyType({})
 
 
 class _Modes(threading.local):
@@ -91,9 +90,13 @@ class CpuBackend(ReferenceBackend):
         return _modes.plain
 
     @property
-    def operations(self) -> Mapping[str, Any]:  # type: ignore[override]
-        """Compiled versions of whole operations."""
-        return NONE if self.plain else _operations()
+    def xp(self) -> Any:  # type: ignore[override]
+        """NumPy, with some functions computed on all threads: see ``arrays.py``."""
+        if self.plain:
+            return np
+        from .arrays import xp
+
+        return xp
 
     @staticmethod
     def deform_im2col(x: Any, offset: Any, mask: Any, window: Any, offset_groups: int) -> Any:
@@ -138,13 +141,6 @@ def usable() -> bool:
         )
         return False
     return True
-
-
-@cache
-def _operations() -> Mapping[str, Any]:
-    from .operations import OPERATIONS
-
-    return OPERATIONS
 
 
 def _choosing(name: str, module: str, work: Callable[..., int]) -> Callable[..., Any]:

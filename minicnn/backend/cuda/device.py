@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -22,7 +20,6 @@ class CudaBackend:
 
     name = "cuda"
     device_type = "cuda"
-    operations: Mapping[str, Any] = MappingProxyType({})
 
     def __init__(self) -> None:
         self.xp = open_cupy()
@@ -42,6 +39,7 @@ class CudaBackend:
     adaptive_avg_pool2d_grad = pooling.adaptive_avg_pool2d_grad
     batch_norm = norm.batch_norm
     batch_norm_grad = norm.batch_norm_grad
+    scale_and_shift = norm.scale_and_shift
     batch_norm_statistics = norm.batch_norm_statistics
     batch_norm_apply = norm.batch_norm_apply
     batch_norm_fused_grad = norm.batch_norm_fused_grad

@@ -1,4 +1,4 @@
-"""Switches of the tape, per thread: recording or not, and looking for NaN or not."""
+"""Modes of the tape, per thread: whether operations go on the tape, and whether NaN is looked for."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ from .stepwise import around
 class _Switches(threading.local):
     grad_enabled = True
     anomaly = False
-    deferral = True
-    tracer: Any = None  # sees every operation of a forward that is being compiled: ``inference/trace.py``
+    recorder: Any = None  # is told of every operation: ``minicnn.compiler`` sets it while it records a model
 
 
 SWITCHES = _Switches()
