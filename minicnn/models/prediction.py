@@ -28,8 +28,9 @@ from ..nn.summary import evaluating
 from ..serialization import load_state_dict
 from ..tensor import Tensor
 from .card import Card
+from .hub import create_model
 from .preprocessing import preprocessing
-from .registry import create_model, model_entry, suggestion
+from .registry import model_entry, suggestion
 
 TOP, BATCH_SIZE = 5, 16
 
