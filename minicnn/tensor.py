@@ -7,7 +7,6 @@ Here is what a tensor *is*. What differentiates it (``backward``, ``requires_gra
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +15,11 @@ from . import backend
 from .device import CPU, as_device, device
 from .dtypes import as_dtype, get_default_dtype
 from .errors import AutogradError
+
+if TYPE_CHECKING:
+    from .attached import Attached
+else:
+    Attached = object  # at run time the members are attached to ``Tensor`` itself
 
 
 def as_array(data: Any, dtype: Any = None) -> Any:
@@ -36,7 +40,7 @@ def as_array(data: Any, dtype: Any = None) -> Any:
     return array if array.dtype == dtype else array.astype(dtype)
 
 
-class Tensor:
+class Tensor(Attached):
     """An n-dimensional array that remembers how it was computed.
 
     Args:
@@ -92,8 +96,6 @@ class Tensor:
         self.memory: Any = None  # the write counters that it shares with its views
         self.recorded_writes = 0  # of its memory, when this tensor was made
 
-    # ---- what it is ------------------------------------------------------------------------------------------
-
     @property
     def shape(self) -> tuple[int, ...]:
         return self.array.shape
@@ -114,36 +116,9 @@ class Tensor:
     def is_cuda(self) -> bool:
         return self._device.type == "cuda"
 
-    def dim(self) -> int:
-        """The number of dimensions."""
-        return self.array.ndim
-
-    def size(self, dim: int | None = None) -> Any:
-        """The shape, or the length of one dimension."""
-        return self.array.shape if dim is None else self.array.shape[dim]
-
-    def numel(self) -> int:
-        """The number of elements."""
-        return int(self.array.size)
-
-    def element_size(self) -> int:
-        """Bytes per element."""
-        return self.dtype.itemsize
-
     def is_floating_point(self) -> bool:
         """Whether the dtype is a float, the only kind that has gradients."""
         return self.array.dtype.kind == "f"
-
-    def is_contiguous(self) -> bool:
-        """Whether the elements lie in memory in row-major order."""
-        return bool(self.array.flags.c_contiguous)
-
-    def stride(self, dim: int | None = None) -> Any:
-        """Steps between neighbours along each dimension, in elements."""
-        strides = tuple(step // self.element_size() for step in self.array.strides)
-        return strides if dim is None else strides[dim]
-
-    # ---- getting the numbers out -----------------------------------------------------------------------------
 
     def numpy(self) -> np.ndarray:
         """The values as a NumPy array on the same memory.
@@ -167,32 +142,6 @@ class Tensor:
         return self.array
 
     __hash__ = object.__hash__  # == compares elements, so identity is the only hash
-
-    if TYPE_CHECKING:  # attached by minicnn.autograd and minicnn.ops
-
-        def __getattr__(self, name: str) -> Any: ...
-        def __setattr__(self, name: str, value: Any) -> None: ...
-        def __len__(self) -> int: ...
-        def __iter__(self) -> Iterator[Tensor]: ...
-        def __float__(self) -> float: ...
-        def __getitem__(self, index: Any) -> Tensor: ...
-        def __setitem__(self, index: Any, value: Any) -> None: ...
-        def __add__(self, other: Any) -> Tensor: ...
-        def __radd__(self, other: Any) -> Tensor: ...
-        def __sub__(self, other: Any) -> Tensor: ...
-        def __rsub__(self, other: Any) -> Tensor: ...
-        def __mul__(self, other: Any) -> Tensor: ...
-        def __rmul__(self, other: Any) -> Tensor: ...
-        def __truediv__(self, other: Any) -> Tensor: ...
-        def __rtruediv__(self, other: Any) -> Tensor: ...
-        def __pow__(self, other: Any) -> Tensor: ...
-        def __rpow__(self, other: Any) -> Tensor: ...
-        def __matmul__(self, other: Any) -> Tensor: ...
-        def __neg__(self) -> Tensor: ...
-        def __lt__(self, other: Any) -> Tensor: ...
-        def __le__(self, other: Any) -> Tensor: ...
-        def __gt__(self, other: Any) -> Tensor: ...
-        def __ge__(self, other: Any) -> Tensor: ...
 
 
 def device_of(data: Any) -> device:

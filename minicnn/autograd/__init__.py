@@ -6,7 +6,7 @@ from .backprop import topological_order
 from .backward import backward, grad
 from .function import AccumulateGrad, Function, Node, gradient_edge
 from .gradcheck import gradcheck
-from .methods import RemovableHandle, attach
+from .methods import attach
 from .modes import detect_anomaly, enable_grad, is_grad_enabled, no_grad, set_grad_enabled
 
 attach()
@@ -15,7 +15,6 @@ __all__ = [
     "AccumulateGrad",
     "Function",
     "Node",
-    "RemovableHandle",
     "backward",
     "detect_anomaly",
     "enable_grad",

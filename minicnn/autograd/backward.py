@@ -14,6 +14,7 @@ import numpy as np
 from .. import backend
 from ..errors import AutogradError
 from ..tensor import Tensor
+from . import messages
 from .backprop import CotangentSums, topological_order, walk
 from .function import AccumulateGrad, Edge, Function, Node, check_history, gradient_edge
 from .memory import owner
@@ -82,7 +83,7 @@ def _run(
         order, last = _leading_to({node for node, _ in targets}, order)
     for node in order:  # before anything is accumulated
         if node not in last and getattr(node, "freed", False):
-            raise AutogradError(node.freed_message())  # type: ignore[attr-defined]
+            raise messages.freed(node)
 
     sums = CotangentSums(order)
     for (node, index), seed in zip(edges, seeds, strict=True):
@@ -127,9 +128,7 @@ def _run_hooks(node: Node, gradients: list[Any]) -> bool:
             replacement = hook(Tensor.wrap(gradients[index], node.device))
             if replacement is not None:
                 if replacement.shape != gradients[index].shape:
-                    raise AutogradError(
-                        f"a hook on {node.name()} returned shape {replacement.shape}, expected {gradients[index].shape}"
-                    )
+                    raise messages.hook_shape(node, replacement.shape, gradients[index].shape)
                 gradients[index] = replacement.array
     for index, reference in node.retain.items():
         tensor = reference()
@@ -159,9 +158,7 @@ def _differentiable(tensors: list[Any], what: str) -> list[Tensor]:
         if not isinstance(tensor, Tensor):
             raise TypeError(f"{what}: expected Tensors, got {type(tensor).__name__}")
         if not tensor._requires_grad:
-            raise AutogradError(
-                f"{what}: a tensor of shape {tensor.shape} does not require grad and no recorded operation made it"
-            )
+            raise messages.not_differentiable(what, tensor)
     return tensors
 
 
@@ -172,10 +169,7 @@ def _seed_cotangents(roots: list[Tensor], cotangents: list[Any]) -> list[Any]:
     for root, cotangent in itertools.zip_longest(roots, cotangents):
         if cotangent is None:
             if root.numel() != 1:
-                raise AutogradError(
-                    f"backward() of a tensor of shape {root.shape} needs a cotangent of that shape: "
-                    "only a one-element tensor has an implicit one"
-                )
+                raise messages.no_cotangent(root.shape)
             seeds.append(backend.get(root._device).xp.ones(root.shape, root.dtype))
             continue
         seed = cotangent if isinstance(cotangent, Tensor) else Tensor(cotangent, device=root._device)

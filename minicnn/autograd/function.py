@@ -30,9 +30,9 @@ import numpy as np
 
 from .. import backend
 from ..device import CPU, device
-from ..errors import AutogradError, DeviceError, GradientShapeError
+from ..errors import DeviceError
 from ..tensor import Tensor
-from . import anomaly, scope
+from . import anomaly, messages, scope
 from .memory import Memory, memory_of, owner, share_memory
 from .modes import SWITCHES
 
@@ -209,22 +209,11 @@ class Function(Node):
             AutogradError: if they have been freed, or overwritten since they were saved.
         """
         if self.freed:
-            raise AutogradError(self.freed_message())
+            raise messages.freed(self)
         for memory, version in self._saved_versions:
             if memory.writes != version:
-                where = f" in {self.module_path}" if self.module_path else ""
-                raise AutogradError(
-                    f"backward of {self.name()}{where} needs an array that was overwritten in place since "
-                    f"{self.name()} saved it (saved at version {version}, now at version {memory.writes}): "
-                    "write the change out of place (y = y + 1), or write into a .clone()"
-                )
+                raise messages.overwritten(self, memory, version)
         return self._saved
-
-    def freed_message(self) -> str:
-        return (
-            f"backward reached {self.name()} a second time, but the first backward freed the arrays it had saved: "
-            "call the first one with backward(retain_graph=True)"
-        )
 
     def release(self) -> None:
         """Free what forward saved; a second backward through this node is then an error."""
@@ -243,10 +232,7 @@ class Function(Node):
         result = self.backward(self, *filled)
         gradients = tuple(result) if isinstance(result, (tuple, list)) else (result,)
         if len(gradients) != len(self.edges):
-            raise AutogradError(
-                f"backward of {self.name()} returned {len(gradients)} gradients, expected {len(self.edges)}: "
-                "one for each positional argument of forward, None where there is none"
-            )
+            raise messages.gradient_count(self, len(gradients))
         return tuple(map(self._check_gradient, gradients, self.input_specs, range(len(gradients))))
 
     def _check_gradient(self, gradient: Any, spec: tuple[tuple[int, ...], Any] | None, argument: int) -> Any:
@@ -256,13 +242,7 @@ class Function(Node):
         gradient = gradient.array if isinstance(gradient, Tensor) else self.input_backend.xp.asarray(gradient)
         shape, dtype = spec
         if gradient.shape != shape:
-            raise GradientShapeError(
-                f"backward of {self.name()} returned a gradient of shape {gradient.shape} for argument {argument}, "
-                f"whose shape is {shape}",
-                node=self,
-                argument=argument,
-                gradient=gradient,
-            )
+            raise messages.gradient_shape(self, argument, gradient, shape)
         if SWITCHES.anomaly:
             anomaly.check_gradient(self, gradient, argument)
         return gradient if gradient.dtype == dtype else gradient.astype(dtype)
@@ -296,7 +276,4 @@ def check_history(name: str, tensors: Sequence[Tensor]) -> None:
     """Raise ``AutogradError`` for a view whose memory a recorded operation has since changed through another one."""
     for tensor in tensors:
         if tensor.memory is not None and tensor.recorded_writes != tensor.memory.recorded:
-            raise AutogradError(
-                f"{name} was given a tensor whose memory a recorded in-place operation has changed through another "
-                "view, so its own history is out of date: take the view again after the write, or write into a .clone()"
-            )
+            raise messages.out_of_date(name)

@@ -8,32 +8,11 @@ from collections.abc import Callable
 from typing import Any
 
 from ..errors import AutogradError
+from ..hooks import RemovableHandle
 from ..tensor import Tensor
 from .backward import backward as run_backward
 from .function import gradient_edge
 from .memory import memory_of, share_memory
-
-
-class RemovableHandle:
-    """What a ``register_..._hook`` returns: ``remove()`` takes the hook away, also as a context manager."""
-
-    _next_key = 0
-
-    def __init__(self, hooks: dict[int, Any], hook: Any) -> None:
-        self.key = RemovableHandle._next_key
-        RemovableHandle._next_key += 1
-        hooks[self.key] = hook
-        self._hooks = hooks
-
-    def remove(self) -> None:
-        """Take the hook away; doing it twice is harmless."""
-        self._hooks.pop(self.key, None)
-
-    def __enter__(self) -> RemovableHandle:
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        self.remove()
 
 
 class Methods:

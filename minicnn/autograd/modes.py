@@ -26,19 +26,13 @@ class Switch:
     name: str
     value: bool
 
+    def __new__(cls, *args: Any) -> Any:
+        if len(args) == 1 and callable(args[0]):  # @no_grad without parentheses
+            return around(cls, args[0])
+        return super().__new__(cls)
+
     def __init__(self) -> None:
         self._before: dict[int, list[bool]] = {}  # by thread: the switches are each thread's own
-
-    def __new__(cls, *args: Any) -> Any:
-        switch = super().__new__(cls)
-        if cls._is_bare_decorator(args):  # @no_grad without parentheses
-            switch.__init__()  # type: ignore[misc]
-            return switch(args[0])
-        return switch
-
-    @staticmethod
-    def _is_bare_decorator(args: tuple[Any, ...]) -> bool:
-        return len(args) == 1 and callable(args[0])
 
     def __enter__(self) -> None:
         self._before.setdefault(threading.get_ident(), []).append(getattr(SWITCHES, self.name))

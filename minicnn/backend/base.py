@@ -122,7 +122,7 @@ class Backend(Protocol):
     def dropout_mask(self, shape: tuple[int, ...], p: float, dtype: Any, generator: Any) -> Array:
         """0 with probability ``p``, else 1 / (1 - p)."""
 
-    # one update of one parameter, in place: see ``reference/optimizer.py`` for the equations
+    # one update of a list of parameters of one dtype, in place: see ``reference/optimizer.py`` for the equations
 
     sgd_step: Any
     adam_step: Any

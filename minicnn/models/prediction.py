@@ -19,11 +19,11 @@ import numpy as np
 
 from .. import nn
 from ..autograd import no_grad
+from ..compiler import compile
 from ..data import DataError, DataLoader, imagenet_labels, load_image
 from ..data.cifar import CIFAR10_LAYOUT
 from ..data.collate import collate
 from ..data.transforms import ImageClassification
-from ..compiler import compile
 from ..nn.summary import evaluating
 from ..serialization import load_state_dict
 from ..tensor import Tensor

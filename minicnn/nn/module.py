@@ -13,8 +13,9 @@ from weakref import ref
 
 import numpy as np
 
-from ..autograd import RemovableHandle, scope
+from ..autograd import scope
 from ..errors import ShapeError
+from ..hooks import RemovableHandle
 from ..ops.shape import destination
 from ..tensor import Tensor
 from . import state as state_loading

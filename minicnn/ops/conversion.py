@@ -1,4 +1,4 @@
-"""From tensors to other things and back: Python's numbers and lists, text, other devices, copies, pickles."""
+"""What a tensor tells about itself, and what it turns into: Python's numbers and lists, text, copies, pickles."""
 
 from __future__ import annotations
 
@@ -15,6 +15,31 @@ from ..tensor import Tensor
 
 class Conversions:
     """Members of ``Tensor``, attached by ``methods.py``; ``self`` is the tensor."""
+
+    def dim(self: Any) -> int:
+        """The number of dimensions."""
+        return self.array.ndim
+
+    def size(self: Any, dim: int | None = None) -> Any:
+        """The shape, or the length of one dimension."""
+        return self.array.shape if dim is None else self.array.shape[dim]
+
+    def numel(self: Any) -> int:
+        """The number of elements."""
+        return int(self.array.size)
+
+    def element_size(self: Any) -> int:
+        """Bytes per element."""
+        return self.dtype.itemsize
+
+    def is_contiguous(self: Any) -> bool:
+        """Whether the elements lie in memory in row-major order."""
+        return bool(self.array.flags.c_contiguous)
+
+    def stride(self: Any, dim: int | None = None) -> Any:
+        """Steps between neighbours along each dimension, in elements."""
+        strides = tuple(step // self.element_size() for step in self.array.strides)
+        return strides if dim is None else strides[dim]
 
     def __array__(self: Any, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         array = self.numpy()

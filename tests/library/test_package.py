@@ -19,7 +19,9 @@ PACKAGE = Path(minicnn.__file__).parent
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
 # Imported only by the function that uses them, so that `import minicnn` stays quick.
-LAZY = ("numba", "llvmlite", "sklearn", "scipy", "matplotlib", "PIL", "tqdm", "safetensors", "cupy")
+LAZY = (
+    "numba", "llvmlite", "sklearn", "scipy", "matplotlib", "PIL", "tqdm", "safetensors", "cupy", "numpy.random",
+)  # fmt: skip
 
 # Never imported: what minicnn is compared with does none of its work.
 PEERS = ("torch", "torchvision", "timm", "jax", "tensorflow", "onnxruntime")

@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
+from itertools import chain
 from math import prod
 from typing import Any
 
@@ -30,6 +31,10 @@ allow_winograd = True
 # Work per primitive: from its arguments, how many numbers it goes through, or multiply-adds over eight.
 def _numbers(x: Any, *_: Any) -> int:
     return x.size
+
+
+def _numbers_of_all(xs: Any, *_: Any) -> int:
+    return sum(x.size for x in xs)
 
 
 def _forward(x: Any, weight: Any, window: Any, *_: Any) -> int:
@@ -66,8 +71,8 @@ COMPILED: dict[str, tuple[str, Callable[..., int]]] = {
     "batch_norm_statistics": ("norm", _numbers),
     "batch_norm_apply": ("norm", _numbers),
     "batch_norm_fused_grad": ("norm", _numbers),
-    "sgd_step": ("optimizer", _numbers),
-    "adam_step": ("optimizer", _numbers),
+    "sgd_step": ("optimizer", _numbers_of_all),
+    "adam_step": ("optimizer", _numbers_of_all),
 }
 FLOATS = {np.dtype(np.float32), np.dtype(np.float64)}
 
@@ -120,7 +125,8 @@ def worth_it(work: int, args: tuple[Any, ...]) -> bool:
     """Whether compiled code is to do this work: enough of it, on float32 or on float64 and not on both."""
     if work < SMALL:
         return False
-    dtypes = {value.dtype for value in args if isinstance(value, np.ndarray) and value.dtype.kind == "f"}
+    arrays = chain.from_iterable(value if isinstance(value, list) else (value,) for value in args)
+    dtypes = {value.dtype for value in arrays if isinstance(value, np.ndarray) and value.dtype.kind == "f"}
     return len(dtypes) == 1 and dtypes <= FLOATS and usable()
 
 

@@ -18,15 +18,27 @@ from numba import get_thread_id, prange
 from ..base import Window
 from . import depthwise, memory, winograd
 from .compiling import LOCK, kernel, shared_out, threads
-from .layout import channels_last, empty_images
+from .layout import empty_images, even_pixels, pixel_bytes, pixel_step
 from .microkernel import VECTORS, address_of, clear_bytes, copy_bytes, tile_function
 from .packing import pack
 from .sweep import Sweep, forward_sweep, input_grad_sweeps
 from .target import target
-from .tiles import Product, cuts, floor, panel_widths, repeated, rows_table, run_tiles, share_tiles, zeros
+from .tiles import (
+    Product,
+    cuts,
+    floor,
+    panel_widths,
+    repeated,
+    rows_table,
+    run_tiles,
+    share_tiles,
+    silu_function,
+    zeros,
+)
 
 # What a thread works on at a time is to stay in its own cache (1 to 2 MB on today's processors) with some weights.
 BLOCK_BYTES = 256 * 1024
+ACTIVATIONS = None, "relu", "silu"
 
 
 def conv2d(
@@ -62,20 +74,43 @@ class Packed:
                 self.panels = pack_filters(weight, groups, taps)
         self.bias = None if bias is None else padded_bias(bias, 1 if self.depthwise else groups)
 
-    def __call__(self, x: np.ndarray, residual: np.ndarray | None = None, relu: bool = False) -> np.ndarray:
-        """The convolution of images (N, C, H, W)."""
+    def __call__(
+        self,
+        x: np.ndarray,
+        residual: np.ndarray | None = None,
+        relu: bool = False,
+        *,
+        activation: str | None = None,
+        out: np.ndarray | None = None,
+    ) -> np.ndarray:
+        """The convolution of images (N, C, H, W).
+
+        Args:
+            residual: like the result.
+            relu: the same as the activation "relu".
+            activation: "relu" or "silu", applied on the way out, to the sum with the residual.
+            out: where the result is to be written, instead of new images: some with pixels, such as a slice
+                ``big[:, a:b]`` of the channels of larger ones.
+
+        Raises:
+            ValueError: if the result cannot be written into ``out``, or there is no such activation.
+        """
+        activation = "relu" if relu else activation
+        if activation not in ACTIVATIONS:
+            raise ValueError(f"expected one of the activations {ACTIVATIONS}, got {activation!r}")
         sweep = forward_sweep(self.window, x.shape[2:])
-        y = empty_images(x.shape[0], self.filters, *sweep.count, x.dtype)
+        y = images_for((x.shape[0], self.filters, *sweep.count), x.dtype, out)
         with LOCK:
-            pixels = channels_last(x)
+            pixels = even_pixels(x)
             run: Any = run_sweep
             panels = self.panels
             if self.depthwise:
                 run = depthwise.run_sweep
             elif winograd.suits(sweep, pixels.shape, self.filters, self.groups, x.dtype):
                 run, panels = winograd.run_sweep, self.transformed
-            other = None if residual is None else channels_last(residual)
-            run(sweep, pixels, panels, self.groups, channels_last(y), bias=self.bias, residual=other, relu=relu)
+            result = even_pixels(y)
+            other = None if residual is None else in_step(residual, result)
+            run(sweep, pixels, panels, self.groups, result, bias=self.bias, residual=other, activation=activation)
         return y
 
     @cached_property
@@ -85,13 +120,19 @@ class Packed:
 
 
 def conv2d_input_grad(
-    dy: np.ndarray, weight: np.ndarray, x_shape: tuple[int, ...], window: Window, groups: int = 1
+    dy: np.ndarray,
+    weight: np.ndarray,
+    x_shape: tuple[int, ...],
+    window: Window,
+    groups: int = 1,
+    *,
+    out: np.ndarray | None = None,
 ) -> np.ndarray:
-    """See ``reference.conv.conv2d_input_grad``."""
+    """See ``reference.conv.conv2d_input_grad``; ``out`` as of ``Packed``."""
     n, channels, height, width = x_shape
-    dx = empty_images(n, channels, height, width, dy.dtype)
+    dx = images_for((n, channels, height, width), dy.dtype, out)
     sweeps = input_grad_sweeps(window, x_shape[2:])
-    source, result = channels_last(dy), channels_last(dx)
+    source, result = even_pixels(dy), even_pixels(dx)
     if len(sweeps) < window.stride[0] * window.stride[1]:
         result[...] = 0  # pixels that no window saw
     with LOCK:
@@ -106,6 +147,34 @@ def conv2d_input_grad(
             else:
                 run_sweep(sweep, source, panels, groups, result)
     return dx
+
+
+def images_for(shape: tuple[int, ...], dtype: Any, out: np.ndarray | None) -> np.ndarray:
+    """``out``, if images of this shape can be written there; new ones if it is ``None``.
+
+    Raises:
+        ValueError: if ``out`` has another shape or dtype, is read-only, or its pixels do not lie at even distances.
+    """
+    if out is None:
+        n, channels, height, width = shape
+        return empty_images(n, channels, height, width, dtype)
+    if out.shape != shape or out.dtype != dtype:
+        raise ValueError(f"expected out to be {shape} of {np.dtype(dtype)}, got {out.shape} of {out.dtype}")
+    if out.size and not (pixel_step(out) and out.flags.writeable):
+        raise ValueError("expected out to be images, or channels of images, that lie channels last and can be written")
+    return out
+
+
+def in_step(residual: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """The residual (N, K, oH, oW) as pixels that lie as far apart as those of the result y (N, oH, oW, K).
+
+    A tile reads one as it writes the other. What lies otherwise is copied into the result, and read there.
+    """
+    pixels = even_pixels(residual)
+    if y.size and pixel_bytes(pixels) != pixel_bytes(y):
+        y[...] = pixels
+        return y
+    return pixels
 
 
 def window_size(window: Window) -> tuple[int, int]:
@@ -167,18 +236,27 @@ class Plan(NamedTuple):
 
 @lru_cache(maxsize=512)
 def plan(
-    sweep: Sweep, x_shape: tuple[int, ...], y_shape: tuple[int, ...], groups: int, itemsize: int, workers: int
+    sweep: Sweep,
+    x_shape: tuple[int, ...],
+    y_shape: tuple[int, ...],
+    groups: int,
+    itemsize: int,
+    workers: int,
+    x_pixel: int,
+    y_pixel: int,
 ) -> Plan:
-    """The plan for images (N, H, W, C) and results (N, oH, oW, K)."""
+    """The plan for images (N, H, W, C) and results (N, oH, oW, K), whose pixels lie so many bytes apart."""
     n, height, width, channels = x_shape
     filters = y_shape[3]
-    runs = sweep.runs if groups == 1 else [[tap] for run in sweep.runs for tap in run]
+    inside = sweep.inside(height, width)
+    pixel = x_pixel if inside else channels * itemsize
+    # A run of taps reads neighbouring pixels as one stretch: all of each pixel, with nothing between them.
+    whole = groups == 1 and pixel == channels * itemsize
+    runs = sweep.runs if whole else [[tap] for run in sweep.runs for tap in run]
     length = len(runs[0]) * channels // groups
-    pixel, y_pixel = channels * itemsize, filters * itemsize
     y_line = y_shape[2] * y_pixel
     y_row = sweep.write_step[1] * y_pixel
-    inside = sweep.inside(height, width)
-    x_bytes = n * height * width * pixel
+    x_bytes = n * height * width * channels * itemsize
     weight_bytes = len(sweep.taps) * channels * filters // groups * itemsize
     positions = n * sweep.count[0] * sweep.count[1]
     way = "direct" if inside else "padded" if weight_bytes > x_bytes or positions < 1024 else "blocks"
@@ -225,19 +303,21 @@ def run_sweep(
     y: np.ndarray,
     bias: np.ndarray | None = None,
     residual: np.ndarray | None = None,
-    relu: bool = False,
+    activation: str | None = None,
 ) -> None:
     """Write the results of a sweep into y.
 
     Args:
-        x, y, residual: (N, H, W, C) and (N, oH, oW, K), C-contiguous.
+        x, y: (N, H, W, C) and (N, oH, oW, K), from ``even_pixels``.
         panels: from ``pack_filters``.
         bias: from ``padded_bias``.
+        residual: (N, oH, oW, K), from ``in_step``.
     """
     if not y.size or not min(sweep.count):
         return
     n, height, width, channels = x.shape
-    steps = plan(sweep, x.shape, y.shape, groups, x.itemsize, threads())
+    x_pixel, y_pixel = pixel_bytes(x), pixel_bytes(y)
+    steps = plan(sweep, x.shape, y.shape, groups, x.itemsize, threads(), x_pixel, y_pixel)
     width_bytes = panels.shape[3] * panels.itemsize
     product = Product(
         function=tile_function(x.dtype),
@@ -249,15 +329,16 @@ def run_sweep(
         b_segment=steps.length * width_bytes,
         y_row=steps.y_row,
         start=zeros(x.itemsize) if bias is None else bias,
-        floor=floor(x.dtype, relu),
+        floor=floor(x.dtype, activation),
+        silu=silu_function(x.dtype, activation),
     )
     numbers = product.numbers()
     table = panel_table(panels, groups, channels, y.shape[3], bias is not None)
-    first = sum(s * step for s, step in zip(sweep.write_start, (y.shape[2], 1), strict=True)) * y.shape[3] * y.itemsize
+    first = sum(s * step for s, step in zip(sweep.write_start, (y.shape[2], 1), strict=True)) * y_pixel
     target_address = y.ctypes.data + first
     residual_address = 0 if residual is None else residual.ctypes.data + first
     if steps.way == "blocks":
-        blocks = Blocks.of(sweep, x, y, steps)
+        blocks = Blocks.of(sweep, x, y, steps, x_pixel, y_pixel)
         rows = (steps.rows - 1) * sweep.stride[0] + sweep.span[0]
         scratch = memory.empty((threads(), rows * blocks.line + 64), np.uint8)
         _share_blocks(
@@ -268,8 +349,8 @@ def run_sweep(
     source = x
     if steps.way == "padded":
         source = memory.empty((n, *sweep.seen, channels), x.dtype)
-        top, margins, pixel = sweep.first[0], sweep.margins(width), channels * x.itemsize
-        _share_padding(x.ctypes.data, height, width, pixel, source.view(np.uint8), top, *margins)
+        geometry = (*x.shape[1:3], x_pixel, channels * x.itemsize, sweep.first[0], *sweep.margins(width))
+        _share_padding(x.ctypes.data, np.array(geometry, np.int64), source.view(np.uint8))
     tile_cuts, panel_cuts = cuts(len(steps.tiles), steps.tile_parts), cuts(len(table), steps.panel_blocks)
     share_tiles(
         numbers, steps.tiles, table, source.ctypes.data, target_address, residual_address, tile_cuts, panel_cuts
@@ -319,14 +400,16 @@ class Blocks(NamedTuple):
     images: int
     y_down_bytes: int
     y_image_bytes: int
+    x_pixel: int
+    pixel: int  # of the scratch, which holds no other channels
 
     @staticmethod
-    def of(sweep: Sweep, x: np.ndarray, y: np.ndarray, steps: Plan) -> Blocks:
+    def of(sweep: Sweep, x: np.ndarray, y: np.ndarray, steps: Plan, x_pixel: int, y_pixel: int) -> Blocks:
         """For this sweep over this x."""
         n, height, width, channels = x.shape
         pixel = channels * x.itemsize
         before, skipped, copied = sweep.margins(width)
-        y_line = y.shape[2] * y.shape[3] * y.itemsize
+        y_line = y.shape[2] * y_pixel
         return Blocks(
             blocks=steps.blocks,
             rows=steps.rows,
@@ -338,23 +421,32 @@ class Blocks(NamedTuple):
             height=height,
             line=sweep.seen[1] * pixel,
             before=before * pixel,
-            skipped=skipped * pixel,
+            skipped=skipped * x_pixel,
             copied=copied * pixel,
-            x_row_bytes=width * pixel,
+            x_row_bytes=width * x_pixel,
             images=n,
             y_down_bytes=sweep.write_step[0] * y_line,
             y_image_bytes=y.shape[1] * y_line,
+            x_pixel=x_pixel,
+            pixel=pixel,
         )
 
 
 @kernel()
-def copy_padded_row(source, target_address, line, before, skipped, copied):
-    """A row of pixels with zeros on both sides; ``source`` 0 for a row of zeros."""
+def copy_padded_row(source, target_address, line, before, skipped, copied, x_pixel, pixel):
+    """A row of pixels with zeros on both sides; ``source`` 0 for a row of zeros.
+
+    Pixels of ``pixel`` bytes lie ``x_pixel`` bytes apart, and are copied side by side.
+    """
     if source == 0:
         clear_bytes(target_address, line)
         return
     clear_bytes(target_address, before)
-    copy_bytes(target_address + before, source + skipped, copied)
+    if x_pixel == pixel:
+        copy_bytes(target_address + before, source + skipped, copied)
+    else:
+        for number in range(copied // pixel):
+            copy_bytes(target_address + before + number * pixel, source + skipped + number * x_pixel, pixel)
     clear_bytes(target_address + before + copied, line - before - copied)
 
 
@@ -363,12 +455,13 @@ def _block(numbers, tiles, panels, blocks, scratch, x, y, residual, job):
     """One block of rows of one image: pad what it sees, then run its tiles."""
     per_image, rows, positions, tiles_per_row, stride, span, top, height = blocks[:8]
     line, before, skipped, copied, x_row_bytes, _, y_down_bytes, y_image_bytes = blocks[8:16]
+    x_pixel, pixel = blocks[16:18]
     image, first = job // per_image, job % per_image * rows
     count = min(rows, positions - first)
     for i in range((count - 1) * stride + span):
         row = first * stride + top + i
         source = x + (image * height + row) * x_row_bytes if 0 <= row < height else 0
-        copy_padded_row(source, scratch + i * line, line, before, skipped, copied)
+        copy_padded_row(source, scratch + i * line, line, before, skipped, copied, x_pixel, pixel)
     moved = image * y_image_bytes + first * y_down_bytes
     run_tiles(
         numbers, tiles[: count * tiles_per_row], panels, scratch, y + moved, residual + moved if residual != 0 else 0
@@ -383,12 +476,13 @@ def _share_blocks(numbers, tiles, panels, blocks, scratch, x, y, residual):
 
 
 @shared_out()
-def _share_padding(x, height, width, pixel, padded, top, before, skipped, copied):
+def _share_padding(x, geometry, padded):
+    height, width, x_pixel, pixel, top, before, skipped, copied = geometry[:8]
     images, rows, columns = padded.shape[0], padded.shape[1], padded.shape[2]
     for job in prange(images * rows):
         image, row = job // rows, job % rows + top
-        source = x + (image * height + row) * width * pixel if 0 <= row < height else 0
+        source = x + (image * height + row) * width * x_pixel if 0 <= row < height else 0
         copy_padded_row(
-            source, address_of(padded[image, job % rows]), columns * pixel, before * pixel, skipped * pixel,
-            copied * pixel,
+            source, address_of(padded[image, job % rows]), columns * pixel, before * pixel, skipped * x_pixel,
+            copied * pixel, x_pixel, pixel,
         )  # fmt: skip

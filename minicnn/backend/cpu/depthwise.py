@@ -12,12 +12,13 @@ from numba import get_thread_id, prange
 
 from . import memory
 from .compiling import kernel, shared_out, threads
+from .layout import pixel_bytes
 from .microkernel import VECTORS, address_of, call_tile, clear_bytes, tile_function
 from .packing import copy_strips
 from .sharing import MOST_JOBS
 from .sweep import Sweep
 from .target import target
-from .tiles import Product, floor, repeated, rows_table, run_tiles, split, zeros
+from .tiles import Product, floor, repeated, rows_table, run_tiles, silu_function, split, zeros
 
 SCRATCH_BYTES = 128 * 1024
 
@@ -46,7 +47,7 @@ def run_sweep(
     y: np.ndarray,
     bias: np.ndarray | None = None,
     residual: np.ndarray | None = None,
-    relu: bool = False,
+    activation: str | None = None,
 ) -> None:
     """As ``conv.run_sweep``, with weights from ``pack_taps``; a bias is padded to whole chunks."""
     if not y.size or not min(sweep.count):
@@ -57,7 +58,7 @@ def run_sweep(
     top, left = sweep.first
     runs = sweep.runs
     offsets = [(run[0][0] - top) * line + (run[0][1] - left) * pixel for run in runs]
-    y_pixel = y.shape[3] * size
+    y_pixel = pixel_bytes(y)
     y_down = sweep.write_step[0] * y.shape[2] * y_pixel
     tiles = repeated(
         rows_table(sweep.count[1], sweep.stride[1] * pixel, sweep.write_step[1] * y_pixel),
@@ -75,7 +76,8 @@ def run_sweep(
         b_segment=len(runs[0]) * pixel,
         y_row=sweep.write_step[1] * y_pixel,
         start=zeros(size) if bias is None else bias,
-        floor=floor(x.dtype, relu),
+        floor=floor(x.dtype, activation),
+        silu=silu_function(x.dtype, activation),
     )
     numbers = product.numbers()
     panels = _chunk_panels(packed, y.shape[3], size, bias is not None)
@@ -89,7 +91,8 @@ def run_sweep(
 
 
 def weight_grad(dy: np.ndarray, x: np.ndarray, weight_shape: tuple[int, ...], sweep: Sweep) -> np.ndarray:
-    """The gradient at the weight (C, 1, kH, kW) of the sweep over x (N, H, W, C); dy is (N, oH, oW, C).
+    """The gradient at the weight (C, 1, kH, kW) of the sweep over x (N, H, W, C); dy is (N, oH, oW, C). Both are from
+    ``even_pixels``.
 
     A tile's rows are the taps of one row of the kernel; its reduction runs along the pixels of dy.
     """
@@ -121,14 +124,15 @@ def weight_grad(dy: np.ndarray, x: np.ndarray, weight_shape: tuple[int, ...], sw
         b_segment=sweep.count[1] * pixel,
         y_row=pixel,
         start=zeros(size),
-        floor=floor(x.dtype, relu=False),
+        floor=floor(x.dtype),
     )
     images = _image_numbers(x, sweep, rows, blocks, line, pixel)
     seen = ((rows - 1) * sweep.stride[0] + sweep.span[0]) * line
     scratch = memory.empty((threads(), seen + rows * sweep.count[1] * pixel + 64), np.uint8)
     _share_weight_grad(
-        product.numbers(), np.array(tap_table, np.int64), images, scratch, seen, dy.ctypes.data, sums.view(np.uint8)
-    )
+        product.numbers(), np.array(tap_table, np.int64), images, scratch, seen, dy.ctypes.data, pixel_bytes(dy),
+        sums.view(np.uint8),
+    )  # fmt: skip
     total = sums.sum(axis=0).transpose(1, 0, 2).reshape(kernel_h * kernel_w, -1)[:, :channels]
     return np.ascontiguousarray(total.T).reshape(weight_shape)
 
@@ -165,7 +169,7 @@ def _image_numbers(x: np.ndarray, sweep: Sweep, rows: int, blocks: int, line: in
     return np.array(
         [
             x.ctypes.data, n, height, width, channels, x.itemsize, line, pixel, *sweep.margins(width), sweep.first[0],
-            sweep.stride[0], sweep.span[0], rows, blocks, sweep.count[0], sweep.count[1],
+            sweep.stride[0], sweep.span[0], rows, blocks, sweep.count[0], sweep.count[1], pixel_bytes(x),
         ],
         np.int64,
     )  # fmt: skip
@@ -175,7 +179,7 @@ def _image_numbers(x: np.ndarray, sweep: Sweep, rows: int, blocks: int, line: in
 def _fill(images, image, first, count, chunk, scratch):
     """A chunk of the pixels that ``count`` rows of positions see, from row ``first`` on, with their padding."""
     x, _, height, width, channels, size, line, pixel, before, skipped, copied, top = images[:12]
-    stride, span = images[12:14]
+    stride, span, x_pixel = images[12], images[13], images[18]
     strip = min(pixel, channels * size - chunk * pixel)
     for i in range((count - 1) * stride + span):
         row = first * stride + top + i
@@ -184,8 +188,8 @@ def _fill(images, image, first, count, chunk, scratch):
             clear_bytes(to, line)
             continue
         clear_bytes(to, before * pixel)
-        source = x + ((image * height + row) * width + skipped) * channels * size + chunk * pixel
-        copy_strips(to + before * pixel, pixel, source, channels * size, copied, strip)
+        source = x + ((image * height + row) * width + skipped) * x_pixel + chunk * pixel
+        copy_strips(to + before * pixel, pixel, source, x_pixel, copied, strip)
         done = (before + copied) * pixel
         clear_bytes(to + done, line - done)
 
@@ -210,12 +214,12 @@ def _share_sweep(numbers, tiles, panels, images, scratch, places, residual):
 
 
 @kernel()
-def _weight_job(product, taps, images, scratch, seen, dy, sums, job):
+def _weight_job(product, taps, images, scratch, seen, dy, dy_pixel, sums, job):
     """One chunk of channels, and one part of the images."""
     parts = sums.shape[0]
     rows, blocks, positions, along = images[14:18]
     channels, size, pixel = images[4], images[5], images[7]
-    function, a_row, a_step, segments, _, length, b_step, b_segment, y_row, start, floor = product
+    function, a_row, a_step, segments, _, length, b_step, b_segment, y_row, start, floor = product[:11]
     part, chunk = job % parts, job // parts
     strip = min(pixel, channels * size - chunk * pixel)
     lanes = pixel // size
@@ -225,8 +229,8 @@ def _weight_job(product, taps, images, scratch, seen, dy, sums, job):
             first = block * rows
             count = min(rows, positions - first)
             _fill(images, image, first, count, chunk, scratch)
-            source = dy + (image * positions + first) * along * channels * size + chunk * pixel
-            copy_strips(scratch + seen, pixel, source, channels * size, count * along, strip)
+            source = dy + (image * positions + first) * along * dy_pixel + chunk * pixel
+            copy_strips(scratch + seen, pixel, source, dy_pixel, count * along, strip)
             for tap in taps:
                 place = result + tap[1]
                 call_tile(
@@ -236,6 +240,6 @@ def _weight_job(product, taps, images, scratch, seen, dy, sums, job):
 
 
 @shared_out()
-def _share_weight_grad(product, taps, images, scratch, seen, dy, sums):
+def _share_weight_grad(product, taps, images, scratch, seen, dy, dy_pixel, sums):
     for job in prange(sums.shape[0] * sums.shape[1]):
-        _weight_job(product, taps, images, address_of(scratch[get_thread_id()]), seen, dy, sums, job)
+        _weight_job(product, taps, images, address_of(scratch[get_thread_id()]), seen, dy, dy_pixel, sums, job)

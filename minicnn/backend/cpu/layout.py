@@ -43,6 +43,22 @@ def channels_last(x: np.ndarray) -> np.ndarray:
     return copy
 
 
+def even_pixels(x: np.ndarray) -> np.ndarray:
+    """The images (N, C, H, W) as an array (N, H, W, C) whose pixels lie at even distances: a view where they do, as
+    channels ``big[:, a:b]`` of larger images, else a copy. ``pixel_bytes`` has the distance.
+    """
+    return x.transpose(0, 2, 3, 1) if pixel_step(x) else channels_last(x)
+
+
+def pixel_bytes(images: np.ndarray) -> int:
+    """Bytes from a pixel of ``even_pixels`` (N, H, W, C) to the next."""
+    if images.flags.c_contiguous:
+        return images.shape[3] * images.itemsize
+    step = pixel_step(images.transpose(0, 3, 1, 2))
+    assert step is not None
+    return step
+
+
 def pixel_step(x: np.ndarray) -> int | None:
     """Bytes from a pixel of images x to the next, if each pixel's channels lie side by side and the pixels at even
     distances, as those of images and of parts of their channels do; else ``None``.

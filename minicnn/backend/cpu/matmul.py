@@ -13,7 +13,18 @@ from .inputs import floats
 from .microkernel import VECTORS, tile_function
 from .packing import pack
 from .target import target
-from .tiles import LANES, WRITE_MORE, Product, cuts, floor, panel_widths, rows_table, share_tiles, zeros
+from .tiles import (
+    LANES,
+    WRITE_MORE,
+    Product,
+    cuts,
+    floor,
+    panel_widths,
+    rows_table,
+    share_tiles,
+    silu_function,
+    zeros,
+)
 
 PART_BYTES = 1 << 20  # rows of the left matrix that a thread works on at a time
 READ_IN_PLACE = 4  # tiles: a right matrix that so few read is not worth packing
@@ -41,10 +52,18 @@ def _blas() -> Any:
     return ThreadpoolController()
 
 
-def product(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """a (M, R) times b (R, N), both float32 or float64 and not empty: (M, N), C-contiguous."""
+def product(a: np.ndarray, b: np.ndarray, start: np.ndarray | None = None, activation: str | None = None) -> np.ndarray:
+    """a (M, R) times b (R, N), both float32 or float64 and not empty: (M, N), C-contiguous.
+
+    Args:
+        start: added to the product; of its shape, or one that NumPy broadcasts to it.
+        activation: "relu" or "silu", applied on the way out.
+    """
     size, rows, columns = a.itemsize, len(a), b.shape[1]
     c = memory.empty((rows, columns), a.dtype)
+    more = start is not None
+    if more:
+        c[...] = start
     width = VECTORS * target().lanes(size)
     tiles = rows_table(rows, a.strides[0], c.strides[0])
     whole = columns // width * width
@@ -54,26 +73,24 @@ def product(a: np.ndarray, b: np.ndarray) -> np.ndarray:
             for step in range(0, len(b), STEPS_AT_ONCE):
                 some = b[step : step + STEPS_AT_ONCE]
                 panels = _panels(some.ctypes.data, width * size, whole, size)
-                _run(a[:, step : step + STEPS_AT_ONCE], some.strides[0], tiles, panels, c, further=step > 0)
+                last = activation if step + STEPS_AT_ONCE >= len(b) else None
+                _run(a[:, step : step + STEPS_AT_ONCE], some.strides[0], tiles, panels, c, more or step > 0, last)
         first = whole if in_place else 0
         if first < columns:
             rest = b[:, first:]
             packed = _packed(rest)
             panels = _panels(packed.ctypes.data, packed[0].nbytes, columns - first, size)
             panels[:, WRITE_MORE] += first * size
-            _run(a, width * size, tiles, panels, c)
+            _run(a, width * size, tiles, panels, c, more, activation)
     return c
 
 
-def linear(x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None) -> np.ndarray:
-    """x (M, in) times the weight (out, in), turned, plus the bias (out,): (M, out)."""
+def linear(x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None, activation: str | None = None) -> np.ndarray:
+    """x (M, in) times the weight (out, in), turned, plus the bias (out,), behind a "relu" or "silu": (M, out)."""
     if len(x) > FEW_ROWS:
-        y = product(x, weight.T)
-    else:  # y^T = W x^T: then it is x that is packed
-        y = memory.empty((len(x), len(weight)), x.dtype)
-        y[...] = product(weight, x.T).T
-    if bias is not None:
-        y += bias
+        return product(x, weight.T, bias, activation)
+    y = memory.empty((len(x), len(weight)), x.dtype)  # y^T = W x^T: then it is x that is packed
+    y[...] = product(weight, x.T, None if bias is None else bias[:, None], activation).T
     return y
 
 
@@ -96,9 +113,15 @@ def _panels(address: int, step: int, columns: int, size: int) -> np.ndarray:
 
 
 def _run(
-    a: np.ndarray, b_step: int, tiles: np.ndarray, panels: np.ndarray, c: np.ndarray, further: bool = False
+    a: np.ndarray,
+    b_step: int,
+    tiles: np.ndarray,
+    panels: np.ndarray,
+    c: np.ndarray,
+    further: bool,
+    activation: str | None,
 ) -> None:
-    """Write the product into c; ``further``: add it to what is there."""
+    """Write the product into c; ``further``: add it to what is there. Then the activation."""
     size = a.itemsize
     numbers = Product(
         function=tile_function(a.dtype),
@@ -110,7 +133,8 @@ def _run(
         b_segment=0,
         y_row=c.strides[0],
         start=zeros(size),
-        floor=floor(a.dtype, relu=False),
+        floor=floor(a.dtype, activation),
+        silu=silu_function(a.dtype, activation),
     )
     workers, few = threads(), len(panels) >= threads() and len(tiles) < 4 * threads()
     parts = 1 if few else min(len(tiles), -(-max(workers, a.nbytes // PART_BYTES) // workers) * workers)

@@ -9,13 +9,13 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import types
-from numba.extending import overload
 
 from . import memory
 from .inputs import channels_last, copied, floats, pixels
 from .layout import empty_images, empty_like_pixels, pixel_step
+from .microkernel import address_of
 from .sharing import Task, jobs, task
+from .silu import sigmoid_numbers, silu_numbers, silu_slopes
 
 
 def relu(x: np.ndarray) -> np.ndarray:
@@ -247,51 +247,10 @@ def _add_into(job, jobs, _, other, total):
         out[k] += more[k]
 
 
-def _exp(x):
-    """exp(x) for x <= 0, in compiled code."""
-    raise NotImplementedError
-
-
-@overload(_exp, inline="always")
-def _exp_of(x):
-    """float64: the C library's. float32: arithmetic that fits in vectors, which a call to the library does not.
-
-    exp(x) = 2^n * exp(r) with n = x / ln 2 rounded, so that |r| <= ln 2 / 2. There the polynomial of degree 7 with the
-    coefficients of Cephes' ``expf`` [Moshier, 1989] is off by less than 2 units in the last place. 2^n is put together
-    from its bits, in two factors: so that results below 2^-126 come out right too, down to 0.
-    """
-    if not isinstance(x, types.Float) or x.bitwidth == 64:
-        return lambda x: np.exp(x)
-    return _exp_32
-
-
-def _exp_32(x):
-    held = np.float32(-110) if x < np.float32(-110) else x
-    n = np.floor(held * np.float32(1.44269504) + np.float32(0.5))
-    r = held - n * np.float32(0.693359375)  # ln 2 in two parts, of which the first times n is exact
-    r = r - n * np.float32(-2.12194440e-4)
-    p = np.float32(1.9875691500e-4)
-    p = p * r + np.float32(1.3981999507e-3)
-    p = p * r + np.float32(8.3334519073e-3)
-    p = p * r + np.float32(4.1665795894e-2)
-    p = p * r + np.float32(1.6666665459e-1)
-    p = p * r + np.float32(5.0000001201e-1)
-    p = p * (r * r) + r + np.float32(1)
-    whole = np.int32(n if n == n else np.float32(0))  # NaN is no integer; p is NaN
-    half = whole >> np.int32(1)
-    one = np.int32((half + np.int32(127)) << np.int32(23)).view(np.float32)
-    other = np.int32((whole - half + np.int32(127)) << np.int32(23)).view(np.float32)
-    return p * one * other
-
-
 @task(FLAT)
 def _sigmoid(job, jobs, x, _, y):
     first, last = job * x.size // jobs, (job + 1) * x.size // jobs
-    some, out = x[first:last], y[first:last]
-    one = x.dtype.type(1)
-    for k in range(some.size):
-        small = _exp(-abs(some[k]))
-        out[k] = (small if some[k] < 0 else one) / (one + small)
+    sigmoid_numbers(address_of(y[first:]), address_of(x[first:]), last - first, x.dtype.type(0))
 
 
 @task(FLAT)
@@ -306,22 +265,13 @@ def _sigmoid_grad(job, jobs, dy, y, dx):
 @task(FLAT)
 def _silu(job, jobs, x, _, y):
     first, last = job * x.size // jobs, (job + 1) * x.size // jobs
-    some, out = x[first:last], y[first:last]
-    one = x.dtype.type(1)
-    for k in range(some.size):
-        small = _exp(-abs(some[k]))
-        out[k] = some[k] * ((small if some[k] < 0 else one) / (one + small))
+    silu_numbers(address_of(y[first:]), address_of(x[first:]), last - first, x.dtype.type(0))
 
 
 @task(FLAT)
 def _silu_grad(job, jobs, dy, x, dx):
     first, last = job * x.size // jobs, (job + 1) * x.size // jobs
-    cotangent, value, out = dy[first:last], x[first:last], dx[first:last]
-    one = x.dtype.type(1)
-    for k in range(out.size):
-        small = _exp(-abs(value[k]))
-        s = (small if value[k] < 0 else one) / (one + small)
-        out[k] = cotangent[k] * s * (one + value[k] * (one - s))
+    silu_slopes(address_of(dx[first:]), address_of(dy[first:]), address_of(x[first:]), last - first, x.dtype.type(0))
 
 
 @task("T[:,:,::1], T[:,::1], T[:,:,::1]")

@@ -23,6 +23,7 @@ from .compiling import LOCK, intrinsic, shared_out
 
 # Multiply-adds may be fused, but ``(x - shift) + y`` never becomes ``x - (shift - y)``.
 ARITHMETIC = {"contract"}
+EXACT: set[str] = set()  # every operation is rounded by itself, as NumPy rounds
 
 SERIAL = 1 << 15  # numbers; waking a thread takes longer than going through so few
 MOST_JOBS = 32
@@ -31,8 +32,9 @@ MOST_JOBS = 32
 class Task:
     """A function to be done in parts. It is compiled at its first use, for each dtype."""
 
-    def __init__(self, function: Callable[..., None], signature: str) -> None:
+    def __init__(self, function: Callable[..., None], signature: str, arithmetic: set[str] = ARITHMETIC) -> None:
         self.function, self.signature, self.__doc__ = function, signature, function.__doc__
+        self.arithmetic = arithmetic
         self.compiled: dict[np.dtype, tuple[Any, list[Any]]] = {}
 
     def __call__(self, dtype: np.dtype, jobs: int, *args: Any) -> None:
@@ -62,7 +64,7 @@ class Task:
             (numpy_support.as_dtype(kind.dtype), kind.ndim) if isinstance(kind, types.Array) else None
             for kind in signature[0][2:]
         ]
-        options: Any = {"cache": True, "nogil": True, "error_model": "numpy", "fastmath": ARITHMETIC}
+        options: Any = {"cache": True, "nogil": True, "error_model": "numpy", "fastmath": self.arithmetic}
         compiled = numba.cfunc(types.void(*signature[0]), **options)(self.function)
         self.compiled[dtype] = compiled, kinds
         return self.compiled[dtype]
@@ -76,9 +78,9 @@ def _is(value: Any, kind: tuple[np.dtype, int] | None) -> bool:
     return value.dtype == kind[0] and value.ndim == kind[1] and flags.c_contiguous and flags.aligned and flags.writeable
 
 
-def task(signature: str) -> Callable[[Callable[..., None]], Task]:
+def task(signature: str, arithmetic: set[str] = ARITHMETIC) -> Callable[[Callable[..., None]], Task]:
     """Make a ``Task`` of a function; ``signature`` are the types of its arguments after ``job`` and ``jobs``."""
-    return lambda function: Task(function, signature)
+    return lambda function: Task(function, signature, arithmetic)
 
 
 def jobs(numbers: int) -> int:

@@ -15,6 +15,7 @@ from numba import prange
 
 from .compiling import kernel, shared_out
 from .microkernel import VECTORS, call_tile
+from .silu import call_rows, rows_function
 from .target import target
 
 # Columns of a table of tiles, offsets in bytes.
@@ -82,6 +83,7 @@ class Product(NamedTuple):
     y_row: int
     start: np.ndarray  # where the sums start: zeros, or the bias; two vectors, or two for each panel
     floor: np.ndarray  # (1,) no result is less: 0 for a ReLU, else minus infinity
+    silu: int = 0  # from ``silu.rows_function``: applied to the results of each tile, while they are in the cache
 
     def numbers(self) -> np.ndarray:
         """For the compiled loop. The arrays must outlive it."""
@@ -89,6 +91,7 @@ class Product(NamedTuple):
             [
                 self.function, self.a_row, self.a_step, self.segments.ctypes.data, len(self.segments), self.length,
                 self.b_step, self.b_segment, self.y_row, self.start.ctypes.data, self.floor.ctypes.data,
+                self.silu,
             ],
             np.int64,
         )  # fmt: skip
@@ -98,7 +101,7 @@ class Product(NamedTuple):
 def run_tiles(product, tiles, panels, x, y, residual):
     """Every tile with every panel. ``residual`` is an address like ``y``, or 0."""
     function, a_row, a_step, segments, count, length = product[:6]
-    b_step, b_segment, y_row, start, floor = product[6:11]
+    b_step, b_segment, y_row, start, floor, silu = product[6:12]
     for number in range(len(panels)):
         panel = panels[number]
         for index in range(len(tiles)):
@@ -112,6 +115,8 @@ def run_tiles(product, tiles, panels, x, y, residual):
                 length, panel[WEIGHTS], b_step, b_segment, start + panel[START], y + write, y_row, panel[LANES],
                 residual + write if residual != 0 else 0, floor, ahead,
             )  # fmt: skip
+            if silu != 0:
+                call_rows(silu, y + write, y_row, tile[ROWS], panel[LANES])
 
 
 @shared_out()
@@ -140,6 +145,11 @@ def zeros(itemsize: int) -> np.ndarray:
     return np.zeros(VECTORS * target().lanes(itemsize), f"f{itemsize}")
 
 
-def floor(dtype: np.dtype, relu: bool) -> np.ndarray:
+def floor(dtype: np.dtype, activation: str | None = None) -> np.ndarray:
     """The least result: 0 behind a ReLU."""
-    return np.array([0.0 if relu else -np.inf], dtype)
+    return np.array([0.0 if activation == "relu" else -np.inf], dtype)
+
+
+def silu_function(dtype: np.dtype, activation: str | None) -> int:
+    """What ``Product`` takes for an activation."""
+    return rows_function(dtype) if activation == "silu" else 0

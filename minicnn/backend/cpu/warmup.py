@@ -18,6 +18,7 @@ from ..base import Window
 from . import compiling, conv, deformable, joining, matmul, norm, optimizer, pointwise, pooling, roofline, weight_grad
 from .layout import channels_last, empty_images
 from .microkernel import tile_function
+from .silu import rows_function
 
 POINT, SQUARE = Window((1, 1)), Window((3, 3), padding=((1, 1), (1, 1)))
 STRIDED = Window((3, 3), (2, 2), ((1, 1), (1, 1)))
@@ -43,6 +44,7 @@ def _layout(dtype: np.dtype) -> None:
 
 
 def _products(dtype: np.dtype) -> None:
+    rows_function(dtype)
     matmul.product(np.ones((8, 4), dtype), np.ones((4, 40), dtype))
     matmul.linear(np.ones((8, 4), dtype), np.ones((5, 4), dtype), np.ones(5, dtype))
 
@@ -127,8 +129,8 @@ def _joining(dtype: np.dtype) -> None:
 
 def _optimizers(dtype: np.dtype) -> None:
     param, grad, first, second = np.ones((4, 16), dtype)
-    optimizer.sgd_step(param, grad, first, lr=0.1, momentum=0.9)
-    optimizer.adam_step(param, grad, first, second, step=1, lr=0.1)
+    optimizer.sgd_step([param], [grad], [first], lr=0.1, momentum=0.9)
+    optimizer.adam_step([param], [grad], [first], [second], steps=[1], lr=0.1)
 
 
 def _deformable(dtype: np.dtype) -> None:

@@ -19,7 +19,7 @@ from numba import get_thread_id, prange
 from ..base import Window
 from . import depthwise, memory, winograd_weight
 from .compiling import LOCK, kernel, shared_out, threads
-from .layout import channels_last
+from .layout import even_pixels, pixel_bytes
 from .microkernel import VECTORS, address_of, call_tile, clear_bytes, tile_function
 from .packing import FEW_CHANNELS, copy_strips, unpack
 from .sweep import Sweep, forward_sweep, pointwise_sweep
@@ -49,7 +49,7 @@ def conv2d_weight_grad(
         return gradient
     filters, channels = weight_shape[:2]
     with LOCK:
-        pixels, cotangents = channels_last(x), channels_last(dy)
+        pixels, cotangents = even_pixels(x), even_pixels(dy)
         if channels == 1 and filters == groups > 1:
             return depthwise.weight_grad(cotangents, pixels, weight_shape, sweep)
         if winograd_weight.suits(sweep, pixels.shape, filters, groups, x.dtype):
@@ -154,12 +154,12 @@ def _group(
     panels = -(-filters // (VECTORS * lanes))
     steps = plan(sweep, len(x), channels, panels, size, threads())
     sums = memory.empty((len(sweep.taps) * channels, panels * VECTORS * lanes), x.dtype)
-    n, height, width, all_channels = x.shape
-    start, least = zeros(size), floor(x.dtype, relu=False)
+    n, height, width, _ = x.shape
+    start, least = zeros(size), floor(x.dtype)
     numbers = np.array(
         [
             tile_function(x.dtype), start.ctypes.data, least.ctypes.data, size, lanes, filters * size,
-            n, height, width, all_channels * size, dy.shape[3] * size, sweep.seen[1],
+            n, height, width, pixel_bytes(x), pixel_bytes(dy), sweep.seen[1],
             *sweep.margins(width), sweep.first[0], sweep.stride[0], sweep.stride[1], sweep.span[0],
             sweep.count[0], sweep.count[1], steps.images, steps.rows, steps.x_panels,
         ],

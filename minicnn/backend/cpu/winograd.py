@@ -35,10 +35,12 @@ from numba import get_thread_id, prange
 from .. import cpu
 from . import memory
 from .compiling import kernel, shared_out, threads
+from .layout import pixel_bytes
 from .microkernel import address_of, call_tile, tile_function
+from .silu import call_rows
 from .sweep import Sweep
 from .target import target
-from .tiles import floor, rows_table, zeros
+from .tiles import floor, rows_table, silu_function, zeros
 from .winograd_transforms import corner, find_pixels, transform_patch, transform_products, transform_taps
 
 PLACES = 16  # of a 4x4 patch
@@ -129,13 +131,13 @@ def run_sweep(
     y: np.ndarray,
     bias: np.ndarray | None = None,
     residual: np.ndarray | None = None,
-    relu: bool = False,
+    activation: str | None = None,
 ) -> None:
     """As ``conv.run_sweep``, with filters from ``transform_filters``."""
     n, height, width, channels = x.shape
     filters = y.shape[3]
     steps = plan(sweep, n, channels, filters, threads())
-    start, least, no_least = zeros(4), floor(x.dtype, relu), floor(x.dtype, relu=False)
+    start, least, no_least = zeros(4), floor(x.dtype, activation), floor(x.dtype)
     nothing = np.zeros(max(channels, transformed.shape[1] * transformed.shape[3]), np.float32)
     numbers = np.array(
         [
@@ -144,6 +146,7 @@ def run_sweep(
             x.ctypes.data, n, height, width, channels * 4, sweep.first[0], sweep.first[1],
             y.ctypes.data, y.shape[1], y.shape[2], filters * 4, 0 if residual is None else residual.ctypes.data,
             steps.rows, steps.columns, steps.patches, no_least.ctypes.data,
+            pixel_bytes(x), pixel_bytes(y), silu_function(x.dtype, activation),
         ],
         np.int64,
     )  # fmt: skip
@@ -156,7 +159,7 @@ def _block(numbers, tiles, filters, scratch, block, pixels, outputs, residuals):
     """The patches of one block: transform, multiply, transform back."""
     # ``nothing`` is zeros: pixels outside the image, and the offset of the one segment of the reduction.
     function, start, floor, nothing, bias = numbers[:5]
-    no_floor = numbers[20]
+    no_floor, x_step, y_step, silu = numbers[20:24]
     x, images, height, width, pixel, top, left = numbers[5:12]
     y, out_height, out_width, out_pixel, residual, rows, columns, patches = numbers[12:20]
     first = block * patches
@@ -167,7 +170,7 @@ def _block(numbers, tiles, filters, scratch, block, pixels, outputs, residuals):
     for number in range(count):
         patch = first + number
         image, row, column = corner(patch, rows, columns)
-        table = find_pixels(pixels, 4, x, image, row + top, column + left, height, width, pixel, nothing)
+        table = find_pixels(pixels, 4, x, image, row + top, column + left, height, width, x_step, nothing)
         transform_patch(table, pixel, scratch + number * pixel, step)
     lanes = filters.shape[3] // 2
     length = filters.shape[2]
@@ -190,11 +193,14 @@ def _block(numbers, tiles, filters, scratch, block, pixels, outputs, residuals):
     for number in range(count):
         patch = first + number
         image, row, column = corner(patch, rows, columns)
-        to = find_pixels(outputs, 2, y, image, row, column, out_height, out_width, out_pixel, beside)
+        to = find_pixels(outputs, 2, y, image, row, column, out_height, out_width, y_step, beside)
         more = 0
         if residual != 0:
-            more = find_pixels(residuals, 2, residual, image, row, column, out_height, out_width, out_pixel, nothing)
+            more = find_pixels(residuals, 2, residual, image, row, column, out_height, out_width, y_step, nothing)
         transform_products(products + number * out_pixel, out_step, out_pixel, to, bias, more, floor)
+        if silu != 0:
+            for output in outputs:
+                call_rows(silu, output, 0, 1, out_pixel // 4)
 
 
 @shared_out()

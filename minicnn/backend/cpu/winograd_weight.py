@@ -17,6 +17,7 @@ from numba import prange
 
 from . import memory, winograd
 from .compiling import kernel, shared_out
+from .layout import pixel_bytes
 from .microkernel import address_of, call_tile, tile_function
 from .sweep import Sweep
 from .target import target
@@ -38,8 +39,8 @@ def sums(sweep: Sweep, x: np.ndarray, dy: np.ndarray) -> np.ndarray:
     """The sums over all images and positions, (9 * C, K), for ``packing.unpack``.
 
     Args:
-        x: (N, H, W, C), the images that the sweep runs over.
-        dy: (N, oH, oW, K), the cotangents of its positions.
+        x: (N, H, W, C), the images that the sweep runs over, from ``even_pixels``.
+        dy: (N, oH, oW, K), the cotangents of its positions, likewise.
     """
     n, height, width, channels = x.shape
     filters = dy.shape[3]
@@ -48,7 +49,7 @@ def sums(sweep: Sweep, x: np.ndarray, dy: np.ndarray) -> np.ndarray:
     most = max(LEAST_PATCHES, BLOCK_BYTES // ((channels + filters) * PLACES * 4))
     patches = -(-total // -(-total // most))
     tiles = _tiles(channels, filters)
-    start, least = zeros(4), floor(x.dtype, relu=False)
+    start, least = zeros(4), floor(x.dtype)
     nothing = np.zeros(max(channels, filters), np.float32)
     scratch = memory.empty((patches * PLACES * (channels + filters) * 4,), np.uint8)
     products = memory.empty((PLACES, channels, filters), np.float32)
@@ -59,6 +60,7 @@ def sums(sweep: Sweep, x: np.ndarray, dy: np.ndarray) -> np.ndarray:
             x.ctypes.data, height, width, channels * 4, sweep.first[0], sweep.first[1],
             dy.ctypes.data, dy.shape[1], dy.shape[2], filters * 4, rows, columns, patches,
             scratch.ctypes.data, scratch.ctypes.data + patches * PLACES * channels * 4, products.ctypes.data,
+            pixel_bytes(x), pixel_bytes(dy),
         ],
         np.int64,
     )  # fmt: skip
@@ -84,12 +86,13 @@ def _transform(numbers, first, count, pixels, cotangents):
     """Some patches of a block, from number ``first`` of the block's own ``count[1]`` on."""
     nothing, x, height, width, pixel, top, left, dy, out_height, out_width, out_pixel = numbers[3:14]
     rows, columns, patches, patch_sums, cotangent_sums = numbers[14:19]
+    x_step, dy_step = numbers[20:22]
     for number in range(first, first + count[0]):
         patch = count[1] + number
         image, row, column = corner(patch, rows, columns)
-        table = find_pixels(pixels, 4, x, image, row + top, column + left, height, width, pixel, nothing)
+        table = find_pixels(pixels, 4, x, image, row + top, column + left, height, width, x_step, nothing)
         transform_patch(table, pixel, patch_sums + number * pixel, patches * pixel)
-        table = find_pixels(cotangents, 2, dy, image, row, column, out_height, out_width, out_pixel, nothing)
+        table = find_pixels(cotangents, 2, dy, image, row, column, out_height, out_width, dy_step, nothing)
         transform_cotangent(table, out_pixel, cotangent_sums + number * out_pixel, patches * out_pixel)
 
 

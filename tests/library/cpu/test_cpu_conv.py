@@ -68,16 +68,21 @@ def test_convolution_and_both_gradients(problem: Any) -> None:
         )
 
 
-@given(problems(), st.booleans(), st.booleans(), st.booleans())
-def test_bias_residual_and_relu_on_the_way_out(problem: Any, with_bias: bool, residual: bool, relu: bool) -> None:
+ACTIVATIONS = {None: lambda x: x, "relu": lambda x: np.maximum(x, 0), "silu": lambda x: x / (1 + np.exp(-x))}
+
+
+@given(problems(), st.booleans(), st.booleans(), st.sampled_from(tuple(ACTIVATIONS)))
+def test_bias_residual_and_activation_on_the_way_out(
+    problem: Any, with_bias: bool, residual: bool, activation: str | None
+) -> None:
     x, weight, window, groups = problem
     expected = reference.conv2d(x, weight, window, groups)
     bias = strategies.normal((len(weight),), 3).astype(x.dtype) if with_bias else None
     other = strategies.normal(expected.shape, 4).astype(x.dtype) if residual else None
     with memory.guarded():
-        result = conv.conv2d(x, weight, window, groups, bias, other, relu)
+        result = conv.Packed(weight, window, groups, bias)(x, other, activation=activation)
     expected = expected + (0 if bias is None else bias[:, None, None]) + (0 if other is None else other)
-    agree(result, (np.maximum(expected, 0) if relu else expected).astype(x.dtype))
+    agree(result, ACTIVATIONS[activation](expected).astype(x.dtype))
 
 
 def _laid_out(x: np.ndarray, layout: str) -> np.ndarray:
@@ -263,3 +268,9 @@ def test_the_gradients_sweeps_meet_each_pixel_through_each_tap_once(data: Any) -
         if 0 <= (p := m + row) < out_h and 0 <= (q := n + column) < out_w
     )
     assert found == expected
+
+
+def test_an_activation_that_is_none() -> None:
+    packed = conv.Packed(np.ones((4, 3, 1, 1), np.float32), Window((1, 1)))
+    with pytest.raises(ValueError, match="expected one of the activations"):
+        packed(np.ones((2, 3, 5, 5), np.float32), activation="tanh")

@@ -150,8 +150,11 @@ def test_matrix_products(m: int, r: int, n: int, order_a: str, order_b: str, dty
     weight, bias = np.ascontiguousarray(b.T), strategies.normal((n,), 2).astype(dtype)
     with memory.guarded():
         product, linear = matmul.product(a, b), matmul.linear(a, weight, bias)
+        relu, silu = (matmul.linear(a, weight, bias, activation) for activation in ("relu", "silu"))
     np.testing.assert_allclose(product, a @ b, rtol=0, atol=DTYPES[dtype] * r)
     np.testing.assert_allclose(linear, a @ b + bias, rtol=0, atol=DTYPES[dtype] * r)
+    np.testing.assert_allclose(relu, np.maximum(a @ b + bias, 0), rtol=0, atol=DTYPES[dtype] * r)
+    np.testing.assert_allclose(silu, linear / (1 + np.exp(-linear)), rtol=0, atol=DTYPES[dtype] * r)
 
 
 def test_batches_of_matrices_and_integers_go_to_numpy() -> None:
@@ -203,7 +206,4 @@ def test_the_code_for_arm_keeps_its_sums_in_registers() -> None:
 def test_where_sums_start_and_end() -> None:
     """``floor`` and ``zeros`` are what tiles read whole vectors of."""
     assert tiles.zeros(4).size == VECTORS * target().lanes(4)
-    assert (
-        tiles.floor(np.dtype("float32"), relu=True)[0] == 0
-        and tiles.floor(np.dtype("float64"), relu=False)[0] == -np.inf
-    )
+    assert tiles.floor(np.dtype("float32"), "relu")[0] == 0 and tiles.floor(np.dtype("float64"))[0] == -np.inf

@@ -16,6 +16,7 @@ from minicnn.backend.cpu.sweep import forward_sweep, input_grad_sweeps
 from minicnn.backend.cpu.target import target
 from minicnn.backend.reference import conv as reference
 from tests.library import strategies
+from tests.library.cpu.test_cpu_conv import ACTIVATIONS
 
 pytestmark = pytest.mark.skipif(not target().fma, reason="not used without fused multiply-adds")
 LANES = target().lanes(4)
@@ -75,16 +76,16 @@ def test_forward_and_gradients(
 
 
 @pytest.mark.parametrize("residual", [False, True])
-@pytest.mark.parametrize("relu", [False, True])
-def test_bias_residual_and_relu(small_problems: list[str], residual: bool, relu: bool) -> None:
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_bias_residual_and_activation(small_problems: list[str], residual: bool, activation: str | None) -> None:
     x = strategies.normal((2, 2 * LANES, 7, 9), 0).astype("f")
     weight, bias = strategies.normal((3 * LANES, 2 * LANES, 3, 3), 1).astype("f"), strategies.normal((3 * LANES,), 2)
     other = strategies.normal((2, 3 * LANES, 7, 9), 3).astype("f") if residual else None
     with memory.guarded():
-        result = conv.conv2d(x, weight, PADDED, 1, bias.astype("f"), other, relu)
+        result = conv.Packed(weight, PADDED, 1, bias.astype("f"))(x, other, activation=activation)
     expected = reference.conv2d(x.astype("d"), weight.astype("d"), PADDED) + bias[:, None, None]
     expected = expected + (0 if other is None else other)
-    agree(result, np.maximum(expected, 0) if relu else expected)
+    agree(result, ACTIVATIONS[activation](expected))
     assert small_problems == ["run_sweep"]
 
 
