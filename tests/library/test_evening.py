@@ -12,7 +12,6 @@ import pytest
 
 import minicnn
 
-
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "evening.md"
 MOST_LINES = 1500
@@ -85,10 +84,20 @@ def test_it_is_not_more_than_an_evening_can_hold() -> None:
 
 def test_lines_are_counted_without_what_is_not_code(tmp_path: Path) -> None:
     file = tmp_path / "module.py"
-    file.write_text(
-        '"""Doc."""\n\n# why\nx = (1,\n     2)  # and why\n\ndef f():\n    """Doc\n\n    more."""\n    return """a\nb"""\n'
-    )
-    assert lines_of_code(file) == {4, 5, 7, 11, 12}
+    code = [
+        '"""Doc."""',
+        "",
+        "# why",
+        "x = (1,",
+        "     2)  # and why",
+        "def f():",
+        '    """Doc',
+        "",
+        '    more."""',
+        '    return """a',
+    ]
+    file.write_text("\n".join([*code, 'b"""', ""]))
+    assert lines_of_code(file) == {4, 5, 6, 10, 11}
 
 
 # ---- nothing is missing --------------------------------------------------------------------------------------
