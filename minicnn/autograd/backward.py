@@ -99,20 +99,21 @@ def _run(
             if targets is None:
                 node.accumulate(gradients[0], fresh=not changed and sums.was_fresh)
         elif isinstance(node, Function) and node not in last:
-            yield from _gradients_along_edges(node, gradients)
-            if not retain_graph:
-                node.release()
+            yield from _gradients_along_edges(node, gradients, retain_graph)
 
     with no_grad(), np.errstate(all="ignore"):
         walk(order, sums, run)
     return [captured.get(gradient_edge(tensor)) for tensor in wanted or ()]
 
 
-def _gradients_along_edges(node: Function, cotangents: list[Any]) -> Iterator[tuple[Edge, Any, bool]]:
+def _gradients_along_edges(
+    node: Function, cotangents: list[Any], retain_graph: bool
+) -> Iterator[tuple[Edge, Any, bool]]:
     """Run ``node`` backwards: (edge, gradient, whether nobody else holds the gradient's memory) for each edge."""
-    results = node.run_backward(cotangents)
+    others = [*cotangents, *node._saved]
+    results = node.run_backward(cotangents, retain_graph)
+    held = {id(owner(array)) for array in others if array is not None}
     memories = [id(owner(array)) for array in results if array is not None]
-    held = {id(owner(array)) for array in (*cotangents, *node._saved) if array is not None}
     held |= {memory for memory in memories if memories.count(memory) > 1}  # one array for several inputs
     for edge, gradient in zip(node.edges, results, strict=True):
         if edge is not None and gradient is not None:

@@ -222,14 +222,19 @@ class Function(Node):
 
     # ---- going back ------------------------------------------------------------------------------------------
 
-    def run_backward(self, cotangents: list[Any]) -> tuple[Any, ...]:
-        """Call ``backward`` with the cotangents of all outputs; one gradient for each argument of ``forward``."""
+    def run_backward(self, cotangents: list[Any], retain_graph: bool = False) -> tuple[Any, ...]:
+        """Call ``backward`` with the cotangents of all outputs; one gradient for each argument of ``forward``.
+
+        What forward saved is freed, unless ``retain_graph``.
+        """
         xp = self.backend.xp
         filled = [
             xp.broadcast_to(xp.zeros((), dtype), shape) if cotangent is None else cotangent
             for cotangent, (shape, dtype) in zip(cotangents, self.output_specs, strict=True)
         ]
         result = self.backward(self, *filled)
+        if not retain_graph:
+            self.release()
         gradients = tuple(result) if isinstance(result, (tuple, list)) else (result,)
         if len(gradients) != len(self.edges):
             raise messages.gradient_count(self, len(gradients))
