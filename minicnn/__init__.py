@@ -1,6 +1,6 @@
 """minicnn: convolutional networks from scratch on NumPy, spelled like PyTorch.
 
-``import minicnn as torch`` runs the lecture's own code. Start reading at ``tensor.py``, ``autograd.py`` and ``ops/``.
+``import minicnn as torch`` runs the lecture's own code. To read this package, begin with ``docs/evening.md``.
 """
 
 from __future__ import annotations
