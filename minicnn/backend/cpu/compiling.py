@@ -28,8 +28,8 @@ from numba.core.compiler_lock import global_compiler_lock  # noqa: E402
 from . import memory  # noqa: E402
 from .forking import survive_forks  # noqa: E402
 from .keeping import cache_folder as cache_folder  # noqa: E402
+from .keeping import described_cache  # noqa: E402
 from .keeping import fingerprint as fingerprint  # noqa: E402
-from .keeping import told  # noqa: E402
 
 # Sums may be taken in another order and multiply-adds fused, but NaN and infinity stay what they are.
 ARITHMETIC = {"contract", "reassoc", "nsz", "arcp"}
@@ -51,7 +51,7 @@ class _Announcer(event.Listener):
         type(self).said = True
         if not os.environ.get("MINICNN_QUIET") and "--quiet" not in sys.argv:
             print(
-                f"minicnn: compiling kernels, {told()} (minicnn warmup does it ahead of time)",
+                f"minicnn: compiling kernels, {described_cache()} (minicnn warmup does it ahead of time)",
                 file=sys.stderr,
                 flush=True,
             )

@@ -47,15 +47,13 @@ class Task:
             compiled, expected = self.compiled.get(dtype) or self._compile(dtype)
             if len(args) != len(expected) or not all(map(_is, args, expected)):
                 raise TypeError(f"{self.function.__name__} takes ({self.signature}) with T = {dtype}")
-            if jobs > 1:
-                _share(compiled.address, jobs, *args)
-                return
-            threads = numba.get_num_threads()
-            numba.set_num_threads(1)
-            try:
-                _share(compiled.address, jobs, *args)
-            finally:
-                numba.set_num_threads(threads)
+            _share(compiled.address, jobs, *args)
+
+    def unchecked(self, dtype: np.dtype, jobs: int, *args: Any) -> None:
+        """The same for arguments that are known to be of the right types, which a check takes longer than the call."""
+        with LOCK:
+            compiled, _ = self.compiled.get(dtype) or self._compile(dtype)
+            _share(compiled.address, jobs, *args)
 
     def _compile(self, dtype: np.dtype) -> tuple[Any, list[Any]]:
         text = self.signature.replace("T", dtype.name)
@@ -106,5 +104,8 @@ def _call(typing_context, address, job, jobs, args):
 
 @shared_out()
 def _share(address, jobs, *args):
-    for job in prange(jobs):
-        _call(address, job, jobs, args)
+    if jobs == 1:
+        _call(address, 0, 1, args)
+    else:
+        for job in prange(jobs):
+            _call(address, job, jobs, args)

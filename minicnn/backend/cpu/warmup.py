@@ -15,7 +15,20 @@ import numpy as np
 from numba.core import event
 
 from ..base import Window
-from . import compiling, conv, deformable, joining, matmul, norm, optimizer, pointwise, pooling, roofline, weight_grad
+from . import (
+    compiling,
+    conv,
+    deformable,
+    fused,
+    joining,
+    matmul,
+    norm,
+    optimizer,
+    pointwise,
+    pooling,
+    roofline,
+    weight_grad,
+)
 from .layout import channels_last, empty_images
 from .microkernel import tile_function
 from .silu import rows_function
@@ -76,6 +89,12 @@ def _norm(dtype: np.dtype) -> None:
     x, weight = _images(dtype, 4, 8), np.ones(4, dtype)
     y, mean, _, inv_std = norm.batch_norm(x, weight, weight, 1e-5)
     norm.batch_norm_fused_grad(y, x, weight, mean, inv_std, y, residual=True)
+
+
+def _fused(dtype: np.dtype) -> None:
+    x, weight = _images(dtype, 4, 8), np.ones(4, dtype)
+    y, mean, _, inv_std, _ = fused.norm(x, weight, weight, 1e-5)
+    fused.norm_grad(y, x, weight, weight, mean, inv_std)
 
 
 def _max_pooling(dtype: np.dtype) -> None:
@@ -154,6 +173,7 @@ STEPS: dict[str, Callable[[np.dtype], None]] = {
     "depthwise convolution": _depthwise,
     "depthwise convolution's gradient at the weight": _depthwise_weight_gradient,
     "batch norm and its gradient": _norm,
+    "batch norm joined with its neighbours": _fused,
     "max pooling and its gradient": _max_pooling,
     "max pooling over large windows": _large_max_pooling,
     "average pooling and its gradient": _average_pooling,

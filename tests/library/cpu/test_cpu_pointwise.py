@@ -113,7 +113,7 @@ def test_layouts_are_kept():
         x, y = (laid_out(normal((2, 3, 4, 5), seed), layout) for seed in range(2))
         with memory.guarded() as pool:
             assert pointwise.add(x, y).strides == x.strides
-        assert len(pool.lent) == 1
+        assert len(pool.arrays) == 1
     with memory.guarded():
         mixed = pointwise.add(laid_out(x, "C"), laid_out(y, "channels last"))
     assert is_channels_last(mixed)

@@ -1,0 +1,157 @@
+"""Operations joined with their neighbours, in plain NumPy: what the fused kernels of a backend have to compute."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from .norm import batch_norm, batch_norm_grad, per_channel
+
+
+class Normed(NamedTuple):
+    """What ``norm`` returns."""
+
+    y: np.ndarray
+    mean: np.ndarray  # (C,)
+    variance: np.ndarray  # (C,), over all m values of a channel, not m - 1
+    inv_std: np.ndarray  # (C,)
+    plane_means: np.ndarray | None  # (N, C, 1, 1), of y
+
+
+class NormGrads(NamedTuple):
+    """What ``norm_grad`` returns."""
+
+    x: np.ndarray
+    weight: np.ndarray  # (C,)
+    bias: np.ndarray  # (C,)
+    residual: np.ndarray | None
+
+
+def activate(x: np.ndarray, activation: str | None) -> np.ndarray:
+    """x, max(x, 0) or x * sigmoid(x), for ``None``, "relu" and "silu"."""
+    if activation == "silu":
+        return x * _sigmoid(x)
+    return np.maximum(x, 0) if activation == "relu" else x
+
+
+def activation_grad(dy: np.ndarray, x: np.ndarray, activation: str | None) -> np.ndarray:
+    """The cotangent of the activation's input x, for that of its output."""
+    if activation == "silu":
+        s = _sigmoid(x)
+        return dy * s * (1 + x * (1 - s))
+    return np.where(x <= 0, 0, dy) if activation == "relu" else dy
+
+
+def norm(
+    x: np.ndarray,
+    weight: np.ndarray | None,
+    bias: np.ndarray | None,
+    eps: float,
+    residual: np.ndarray | None = None,
+    activation: str | None = None,
+    plane_means: bool = False,
+) -> Normed:
+    """``activation(batch_norm(x) + residual)``, and the means of its planes where they are wanted.
+
+    Args:
+        x: (N, C, ...); see ``norm.batch_norm``.
+        residual: like x.
+    """
+    _, mean, variance, inv_std = batch_norm(x, weight, bias, eps)
+    y = fixed_norm(x, weight, bias, mean, inv_std, residual, activation)
+    return Normed(y, mean, variance, inv_std, y.mean(axis=(2, 3), keepdims=True) if plane_means else None)
+
+
+def norm_grad(
+    dy: np.ndarray,
+    x: np.ndarray,
+    weight: np.ndarray | None,
+    bias: np.ndarray | None,
+    mean: np.ndarray,
+    inv_std: np.ndarray,
+    residual: np.ndarray | None = None,
+    activation: str | None = None,
+    gate: np.ndarray | None = None,
+    plane_means_grad: np.ndarray | None = None,
+) -> NormGrads:
+    """The gradients of ``norm``, through the statistics too.
+
+    Args:
+        dy: cotangent of y, like x.
+        x, weight, bias, residual, activation: as they were given to ``norm``.
+        mean, inv_std: what it returned.
+        gate: (N, C, 1, 1), by which y was multiplied afterwards: dy is then the cotangent of that product.
+        plane_means_grad: (N, C, 1, 1), the cotangent of the means of y's planes.
+    """
+    g = _behind(dy, x, weight, bias, mean, inv_std, residual, activation, gate, plane_means_grad)
+    return NormGrads(*batch_norm_grad(g, x, weight, mean, inv_std), None if residual is None else g)
+
+
+def fixed_norm(
+    x: np.ndarray,
+    weight: np.ndarray | None,
+    bias: np.ndarray | None,
+    mean: np.ndarray,
+    inv_std: np.ndarray,
+    residual: np.ndarray | None = None,
+    activation: str | None = None,
+) -> np.ndarray:
+    """As ``norm``, with given statistics (C,)."""
+    scale = inv_std if weight is None else weight * inv_std
+    y = (x - per_channel(mean, x)) * per_channel(scale, x)
+    if bias is not None:
+        y += per_channel(bias, x)
+    if residual is not None:
+        y += residual
+    return activate(y, activation)
+
+
+def fixed_norm_grad(
+    dy: np.ndarray,
+    x: np.ndarray,
+    weight: np.ndarray | None,
+    bias: np.ndarray | None,
+    mean: np.ndarray,
+    inv_std: np.ndarray,
+    residual: np.ndarray | None = None,
+    activation: str | None = None,
+) -> NormGrads:
+    """The gradients of ``fixed_norm``: the statistics do not move."""
+    g = _behind(dy, x, weight, bias, mean, inv_std, residual, activation)
+    axes = (0, *range(2, x.ndim))
+    scale = inv_std if weight is None else weight * inv_std
+    d_weight = (g * (x - per_channel(mean, x))).sum(axis=axes) * inv_std
+    return NormGrads(g * per_channel(scale, x), d_weight, g.sum(axis=axes), None if residual is None else g)
+
+
+def _behind(
+    dy: np.ndarray,
+    x: np.ndarray,
+    weight: np.ndarray | None,
+    bias: np.ndarray | None,
+    mean: np.ndarray,
+    inv_std: np.ndarray,
+    residual: np.ndarray | None,
+    activation: str | None,
+    gate: np.ndarray | None = None,
+    plane_means_grad: np.ndarray | None = None,
+) -> np.ndarray:
+    """The cotangent behind the activation, of the normalised x plus the residual."""
+    if gate is not None:
+        dy = dy * gate
+    if plane_means_grad is not None:
+        dy = dy + plane_means_grad / (x.shape[2] * x.shape[3])
+    return activation_grad(dy, fixed_norm(x, weight, bias, mean, inv_std, residual), activation)
+
+
+def relu_bias_grad(dy: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Behind ``y = max(x + bias, 0)``: dy, but 0 where y is not positive, and its sums over each channel (C,)."""
+    dx = np.where(y <= 0, 0, dy)
+    return dx, dx.sum(axis=(0, *range(2, dx.ndim)))
+
+
+def _sigmoid(x: np.ndarray) -> np.ndarray:
+    small = np.exp(-abs(x))
+    sigmoid: np.ndarray = np.where(x >= 0, 1, small) / (1 + small)
+    return sigmoid
