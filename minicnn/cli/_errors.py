@@ -39,7 +39,7 @@ class Parser(argparse.ArgumentParser):
 def misuse(
     option: str = "", errors: tuple[type[Exception], ...] = (ValueError, OSError, DeviceError)
 ) -> Iterator[None]:
-    """What goes wrong in this block, while the arguments are being looked at, is the fault of one of them."""
+    """Report the errors of a block that checks arguments as misuse: of ``option``, where one is named."""
     try:
         yield
     except errors as error:

@@ -185,7 +185,7 @@ class Trainer:
             raise TrainingDiverged(self.explain_divergence(str(error))) from None
 
     def explain_divergence(self, seen: str) -> str:
-        """What a reader can do about a number that is none."""
+        """What a reader can do about a loss or a state that is NaN or infinite."""
         rate = self.optimizer.param_groups[0]["lr"]
         return (
             f"{seen} in epoch {self.epoch + 1} at learning rate {rate:.3g}: lower the learning rate (--lr), or let "

@@ -122,7 +122,7 @@ class CpuBackend(ReferenceBackend):
 
 
 def worth_it(work: int, args: tuple[Any, ...]) -> bool:
-    """Whether compiled code is to do this work: enough of it, on float32 or on float64 and not on both."""
+    """Whether to use compiled code: only for enough work, all in float32 or all in float64."""
     if work < SMALL:
         return False
     arrays = chain.from_iterable(value if isinstance(value, list) else (value,) for value in args)
@@ -169,7 +169,7 @@ for _name, (_module, _work) in COMPILED.items():
 
 @contextmanager
 def plain() -> Iterator[None]:
-    """Inside, the functions of ``reference`` compute, for whoever has written them anew."""
+    """Inside, the functions of ``reference`` compute: for students' own versions of them."""
     before, _modes.plain = _modes.plain, True
     try:
         yield

@@ -29,7 +29,7 @@ def chunk_width(itemsize: int) -> int:
 
 
 def pack_taps(weight: np.ndarray, taps: list) -> np.ndarray:
-    """(chunks, T, width) from the weight (C, 1, kH, kW): the taps in this order, zeros for channels there are not."""
+    """(chunks, T, width) from the weight (C, 1, kH, kW): the taps in this order, zeros for missing channels."""
     channels = weight.shape[0]
     width = chunk_width(weight.itemsize)
     chunks = -(-channels // width)
