@@ -18,7 +18,7 @@ from numba import get_thread_id
 from ..base import Window
 from . import depthwise, memory, winograd
 from .compiling import LOCK, kernel, threads
-from .layout import empty_images, even_pixels, pixel_bytes, pixel_step
+from .layout import even_pixels, images_for, pixel_bytes
 from .microkernel import VECTORS, address_of, clear_bytes, copy_bytes, tile_function
 from .packing import pack
 from .sharing import share_out
@@ -148,22 +148,6 @@ def conv2d_input_grad(
             else:
                 run_sweep(sweep, source, panels, groups, result)
     return dx
-
-
-def images_for(shape: tuple[int, ...], dtype: Any, out: np.ndarray | None) -> np.ndarray:
-    """``out``, if images of this shape can be written there; new ones if it is ``None``.
-
-    Raises:
-        ValueError: if ``out`` has another shape or dtype, is read-only, or its pixels do not lie at even distances.
-    """
-    if out is None:
-        n, channels, height, width = shape
-        return empty_images(n, channels, height, width, dtype)
-    if out.shape != shape or out.dtype != dtype:
-        raise ValueError(f"expected out to be {shape} of {np.dtype(dtype)}, got {out.shape} of {out.dtype}")
-    if out.size and not (pixel_step(out) and out.flags.writeable):
-        raise ValueError("expected out to be images, or channels of images, that lie channels last and can be written")
-    return out
 
 
 def in_step(residual: np.ndarray, y: np.ndarray) -> np.ndarray:
