@@ -1,7 +1,6 @@
 """How the kernels of this package are compiled, and where the machine code is kept.
 
-``kernel`` compiles a function that works on one thread. ``shared_out`` compiles one whose ``prange`` loop is shared
-among the threads; the loop should do little more than call a kernel, because Numba compiles such loops slowly.
+``kernel`` compiles a function that works on one thread; ``sharing.py`` shares work among the threads.
 
 Machine code is kept on disk (``keeping.py``), in a folder that belongs to this version of the sources, of Numba and of
 the processor. So code that was compiled from other sources is never used. ``NUMBA_CACHE_DIR`` moves the folder.
@@ -64,7 +63,6 @@ event.register("numba:compile", _Announcer())
 
 intrinsic: Any = extending.intrinsic  # a function that stands for LLVM code; untyped, as its calls are not Python's
 kernel: Any = partial(numba.njit, cache=True, nogil=True, error_model="numpy", fastmath=ARITHMETIC)
-shared_out: Any = partial(numba.njit, cache=True, nogil=True, error_model="numpy", fastmath=ARITHMETIC, parallel=True)
 
 
 def threads() -> int:

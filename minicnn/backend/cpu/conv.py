@@ -13,14 +13,15 @@ from functools import cached_property, lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import get_thread_id, prange
+from numba import get_thread_id
 
 from ..base import Window
 from . import depthwise, memory, winograd
-from .compiling import LOCK, kernel, shared_out, threads
-from .layout import empty_images, even_pixels, pixel_bytes, pixel_step
+from .compiling import LOCK, kernel, threads
+from .layout import even_pixels, images_for, pixel_bytes
 from .microkernel import VECTORS, address_of, clear_bytes, copy_bytes, tile_function
 from .packing import pack
+from .sharing import share_out
 from .sweep import Sweep, forward_sweep, input_grad_sweeps
 from .target import target
 from .tiles import (
@@ -147,22 +148,6 @@ def conv2d_input_grad(
             else:
                 run_sweep(sweep, source, panels, groups, result)
     return dx
-
-
-def images_for(shape: tuple[int, ...], dtype: Any, out: np.ndarray | None) -> np.ndarray:
-    """``out``, if images of this shape can be written there; new ones if it is ``None``.
-
-    Raises:
-        ValueError: if ``out`` has another shape or dtype, is read-only, or its pixels do not lie at even distances.
-    """
-    if out is None:
-        n, channels, height, width = shape
-        return empty_images(n, channels, height, width, dtype)
-    if out.shape != shape or out.dtype != dtype:
-        raise ValueError(f"expected out to be {shape} of {np.dtype(dtype)}, got {out.shape} of {out.dtype}")
-    if out.size and not (pixel_step(out) and out.flags.writeable):
-        raise ValueError("expected out to be images, or channels of images, that lie channels last and can be written")
-    return out
 
 
 def in_step(residual: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -468,21 +453,29 @@ def _block(numbers, tiles, panels, blocks, scratch, x, y, residual, job):
     )
 
 
-@shared_out()
+@kernel()
+def _one_block(job, numbers, tiles, panels, blocks, scratch, x, y, residual):
+    own = address_of(scratch[get_thread_id()])
+    _block(numbers, tiles, panels, blocks, own, x, y, residual, job)
+
+
+@kernel()
 def _share_blocks(numbers, tiles, panels, blocks, scratch, x, y, residual):
-    for job in prange(blocks[0] * blocks[13]):
-        own = address_of(scratch[get_thread_id()])
-        _block(numbers, tiles, panels, blocks, own, x, y, residual, job)
+    share_out(blocks[0] * blocks[13], _one_block, (numbers, tiles, panels, blocks, scratch, x, y, residual))
 
 
-@shared_out()
-def _share_padding(x, geometry, padded):
+@kernel()
+def _pad_row(job, x, geometry, padded):
     height, width, x_pixel, pixel, top, before, skipped, copied = geometry[:8]
-    images, rows, columns = padded.shape[0], padded.shape[1], padded.shape[2]
-    for job in prange(images * rows):
-        image, row = job // rows, job % rows + top
-        source = x + (image * height + row) * width * x_pixel if 0 <= row < height else 0
-        copy_padded_row(
-            source, address_of(padded[image, job % rows]), columns * pixel, before * pixel, skipped * x_pixel,
-            copied * pixel, x_pixel, pixel,
-        )  # fmt: skip
+    rows, columns = padded.shape[1], padded.shape[2]
+    image, row = job // rows, job % rows + top
+    source = x + (image * height + row) * width * x_pixel if 0 <= row < height else 0
+    copy_padded_row(
+        source, address_of(padded[image, job % rows]), columns * pixel, before * pixel, skipped * x_pixel,
+        copied * pixel, x_pixel, pixel,
+    )  # fmt: skip
+
+
+@kernel()
+def _share_padding(x, geometry, padded):
+    share_out(padded.shape[0] * padded.shape[1], _pad_row, (x, geometry, padded))

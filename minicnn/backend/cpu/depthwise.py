@@ -8,14 +8,14 @@ into a thread's own scratch, where a pixel is as wide as the chunk; from there e
 from __future__ import annotations
 
 import numpy as np
-from numba import get_thread_id, prange
+from numba import get_thread_id
 
 from . import memory
-from .compiling import kernel, shared_out, threads
+from .compiling import kernel, threads
 from .layout import pixel_bytes
 from .microkernel import VECTORS, address_of, call_tile, clear_bytes, tile_function
 from .packing import copy_strips
-from .sharing import MOST_JOBS
+from .sharing import MOST_JOBS, share_out
 from .sweep import Sweep
 from .target import target
 from .tiles import Product, floor, repeated, rows_table, run_tiles, silu_function, split, zeros
@@ -207,10 +207,15 @@ def _sweep_job(numbers, tiles, panels, images, scratch, places, residual, job):
     run_tiles(numbers, tiles[: count * tiles_per_row], panels[chunk : chunk + 1], scratch, y + moved, other)
 
 
-@shared_out()
+@kernel()
+def _one_sweep_job(job, numbers, tiles, panels, images, scratch, places, residual):
+    _sweep_job(numbers, tiles, panels, images, address_of(scratch[get_thread_id()]), places, residual, job)
+
+
+@kernel()
 def _share_sweep(numbers, tiles, panels, images, scratch, places, residual):
-    for job in prange(images[1] * images[15] * len(panels)):
-        _sweep_job(numbers, tiles, panels, images, address_of(scratch[get_thread_id()]), places, residual, job)
+    jobs = images[1] * images[15] * len(panels)
+    share_out(jobs, _one_sweep_job, (numbers, tiles, panels, images, scratch, places, residual))
 
 
 @kernel()
@@ -239,7 +244,12 @@ def _weight_job(product, taps, images, scratch, seen, dy, dy_pixel, sums, job):
                 )  # fmt: skip
 
 
-@shared_out()
+@kernel()
+def _one_weight_job(job, product, taps, images, scratch, seen, dy, dy_pixel, sums):
+    _weight_job(product, taps, images, address_of(scratch[get_thread_id()]), seen, dy, dy_pixel, sums, job)
+
+
+@kernel()
 def _share_weight_grad(product, taps, images, scratch, seen, dy, dy_pixel, sums):
-    for job in prange(sums.shape[0] * sums.shape[1]):
-        _weight_job(product, taps, images, address_of(scratch[get_thread_id()]), seen, dy, dy_pixel, sums, job)
+    arguments = (product, taps, images, scratch, seen, dy, dy_pixel, sums)
+    share_out(sums.shape[0] * sums.shape[1], _one_weight_job, arguments)

@@ -32,6 +32,18 @@ def channels_last(x: np.ndarray) -> np.ndarray:
     return images if images.flags.writeable else copied(images)
 
 
+def spread_pixels(x: np.ndarray) -> np.ndarray:
+    """The images (N, C, H, W) as a C-contiguous, writable (N, H, W, C or more): with what lies between one pixel's
+    channels and the next's, where they are channels ``big[:, a:b]`` of larger images. Only the first C are x's.
+    """
+    step = layout.pixel_step(x) if x.flags.writeable else None
+    if step is None or step == x.shape[1] * x.itemsize:
+        return channels_last(x)
+    _, _, height, width = x.shape
+    shape = x.shape[0], height, width, step // x.itemsize
+    return np.lib.stride_tricks.as_strided(x, shape, (height * width * step, width * step, step, x.itemsize))
+
+
 def copied(x: np.ndarray) -> np.ndarray:
     """A C-contiguous copy."""
     copy = memory.empty(x.shape, x.dtype)

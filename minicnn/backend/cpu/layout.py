@@ -11,19 +11,36 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numba import prange
 
 from . import memory
-from .compiling import LOCK, kernel, shared_out
+from .compiling import LOCK, kernel
 from .microkernel import copy_bytes
+from .sharing import share_out
 
 LARGE = 1 << 16  # numbers, to copy with all threads
 JOBS = 16
+BLOCKS = 8  # of an image
 
 
 def empty_images(n: int, channels: int, height: int, width: int, dtype: Any) -> np.ndarray:
     """New images (N, C, H, W), channels last in memory, of any content."""
     return memory.empty((n, height, width, channels), dtype).transpose(0, 3, 1, 2)
+
+
+def images_for(shape: tuple[int, ...], dtype: Any, out: np.ndarray | None) -> np.ndarray:
+    """``out``, if images of this shape can be written there; new ones if it is ``None``.
+
+    Raises:
+        ValueError: if ``out`` has another shape or dtype, is read-only, or its pixels do not lie at even distances.
+    """
+    if out is None:
+        n, channels, height, width = shape
+        return empty_images(n, channels, height, width, dtype)
+    if out.shape != shape or out.dtype != dtype:
+        raise ValueError(f"expected out to be {shape} of {np.dtype(dtype)}, got {out.shape} of {out.dtype}")
+    if out.size and not (pixel_step(out) and out.flags.writeable):
+        raise ValueError("expected out to be images, or channels of images, that lie channels last and can be written")
+    return out
 
 
 def channels_last(x: np.ndarray) -> np.ndarray:
@@ -115,16 +132,22 @@ def _copy_some_pixels(table, step, first, last):
             copy_bytes(to + p * step, source + p * source_step, size)
 
 
-@shared_out()
+@kernel()
+def _copy_part(job, table, step, count):
+    _copy_some_pixels(table, step, job * count // JOBS, (job + 1) * count // JOBS)
+
+
+@kernel()
 def _copy_pixels(table, step, count):
-    for job in prange(JOBS):
-        _copy_some_pixels(table, step, job * count // JOBS, (job + 1) * count // JOBS)
+    share_out(JOBS, _copy_part, (table, step, count))
 
 
-@shared_out()
+@kernel()
+def _interleave_part(job, planes, out):
+    n, block, size = job // BLOCKS, job % BLOCKS, planes.shape[2]
+    _interleave_block(planes[n], block * size // BLOCKS, (block + 1) * size // BLOCKS, out[n])
+
+
+@kernel()
 def _interleave(planes, out):
-    blocks = 8
-    for job in prange(planes.shape[0] * blocks):
-        n, block = job // blocks, job % blocks
-        size = planes.shape[2]
-        _interleave_block(planes[n], block * size // blocks, (block + 1) * size // blocks, out[n])
+    share_out(planes.shape[0] * BLOCKS, _interleave_part, (planes, out))

@@ -11,10 +11,10 @@ from functools import cache
 from typing import NamedTuple
 
 import numpy as np
-from numba import prange
 
-from .compiling import kernel, shared_out
+from .compiling import kernel
 from .microkernel import VECTORS, call_tile
+from .sharing import share_out
 from .silu import call_rows, rows_function
 from .target import target
 
@@ -119,20 +119,25 @@ def run_tiles(product, tiles, panels, x, y, residual):
                 call_rows(silu, y + write, y_row, tile[ROWS], panel[LANES])
 
 
-@shared_out()
+@kernel()
+def _run_part(job, product, tiles, panels, x, y, residual, tile_cuts, panel_cuts):
+    parts = tile_cuts.size - 1
+    part, block = job % parts, job // parts
+    run_tiles(
+        product,
+        tiles[tile_cuts[part] : tile_cuts[part + 1]],
+        panels[panel_cuts[block] : panel_cuts[block + 1]],
+        x,
+        y,
+        residual,
+    )
+
+
+@kernel()
 def share_tiles(product, tiles, panels, x, y, residual, tile_cuts, panel_cuts):
     """``run_tiles`` for each part of the tiles and each block of panels, on all threads."""
-    parts = tile_cuts.size - 1
-    for job in prange(parts * (panel_cuts.size - 1)):
-        part, block = job % parts, job // parts
-        run_tiles(
-            product,
-            tiles[tile_cuts[part] : tile_cuts[part + 1]],
-            panels[panel_cuts[block] : panel_cuts[block + 1]],
-            x,
-            y,
-            residual,
-        )
+    jobs = (tile_cuts.size - 1) * (panel_cuts.size - 1)
+    share_out(jobs, _run_part, (product, tiles, panels, x, y, residual, tile_cuts, panel_cuts))
 
 
 def cuts(count: int, parts: int) -> np.ndarray:

@@ -14,14 +14,15 @@ from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
-from numba import get_thread_id, prange
+from numba import get_thread_id
 
 from ..base import Window
 from . import depthwise, memory, winograd_weight
-from .compiling import LOCK, kernel, shared_out, threads
+from .compiling import LOCK, kernel, threads
 from .layout import even_pixels, pixel_bytes
 from .microkernel import VECTORS, address_of, call_tile, clear_bytes, tile_function
 from .packing import FEW_CHANNELS, copy_strips, unpack
+from .sharing import share_out
 from .sweep import Sweep, forward_sweep, pointwise_sweep
 from .target import target
 from .tiles import cuts, floor, split, zeros
@@ -240,14 +241,19 @@ def _work(numbers, strips, tiles, segments, scratch, x, dy, sums, first_panel, l
                     )  # fmt: skip
 
 
-@shared_out()
-def _share(numbers, strips, tiles, segments, scratch, x, dy, sums, tile_cuts, panel_cuts):
+@kernel()
+def _job(job, numbers, strips, tiles, segments, scratch, x, dy, sums, tile_cuts, panel_cuts):
     parts = tile_cuts.size - 1
-    for job in prange(parts * (panel_cuts.size - 1)):
-        part, block = job % parts, job // parts
-        own = tiles[tile_cuts[part] : tile_cuts[part + 1]]
-        if len(own):
-            _work(
-                numbers, strips, own, segments, address_of(scratch[get_thread_id()]), x, dy, sums,
-                panel_cuts[block], panel_cuts[block + 1],
-            )  # fmt: skip
+    part, block = job % parts, job // parts
+    own = tiles[tile_cuts[part] : tile_cuts[part + 1]]
+    if len(own):
+        _work(
+            numbers, strips, own, segments, address_of(scratch[get_thread_id()]), x, dy, sums,
+            panel_cuts[block], panel_cuts[block + 1],
+        )  # fmt: skip
+
+
+@kernel()
+def _share(numbers, strips, tiles, segments, scratch, x, dy, sums, tile_cuts, panel_cuts):
+    jobs = (tile_cuts.size - 1) * (panel_cuts.size - 1)
+    share_out(jobs, _job, (numbers, strips, tiles, segments, scratch, x, dy, sums, tile_cuts, panel_cuts))

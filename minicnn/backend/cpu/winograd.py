@@ -30,13 +30,14 @@ from math import ceil
 from typing import NamedTuple
 
 import numpy as np
-from numba import get_thread_id, prange
+from numba import get_thread_id
 
 from .. import cpu
 from . import memory
-from .compiling import kernel, shared_out, threads
+from .compiling import kernel, threads
 from .layout import pixel_bytes
 from .microkernel import address_of, call_tile, tile_function
+from .sharing import share_out
 from .silu import call_rows
 from .sweep import Sweep
 from .target import target
@@ -88,13 +89,15 @@ def _transform_panel(taps, places, size, step):
     transform_taps(taps, size, size, places, step)
 
 
-@shared_out()
+@kernel()
+def _transform_one(panel, panels, transformed):
+    size = panels.shape[1] // 9 * panels.shape[2]
+    _transform_panel(address_of(panels[panel]), address_of(transformed[0, panel]), size, size * transformed.shape[1])
+
+
+@kernel()
 def _share_filters(panels, transformed):
-    for panel in prange(panels.shape[0]):
-        size = panels.shape[1] // 9 * panels.shape[2]
-        _transform_panel(
-            address_of(panels[panel]), address_of(transformed[0, panel]), size, size * transformed.shape[1]
-        )
+    share_out(panels.shape[0], _transform_one, (panels, transformed))
 
 
 # ---- the convolution -------------------------------------------------------------------------------------------------
@@ -203,9 +206,12 @@ def _block(numbers, tiles, filters, scratch, block, pixels, outputs, residuals):
                 call_rows(silu, output, 0, 1, out_pixel // 4)
 
 
-@shared_out()
+@kernel()
+def _one_block(block, numbers, tiles, filters, scratch):
+    pixels, outputs, residuals = np.empty(16, np.int64), np.empty(4, np.int64), np.empty(4, np.int64)
+    _block(numbers, tiles, filters, address_of(scratch[get_thread_id()]), block, pixels, outputs, residuals)
+
+
+@kernel()
 def _share(numbers, tiles, filters, scratch, blocks):
-    for block in prange(blocks):
-        pixels, outputs = np.empty(16, np.int64), np.empty(4, np.int64)
-        residuals = np.empty(4, np.int64)
-        _block(numbers, tiles, filters, address_of(scratch[get_thread_id()]), block, pixels, outputs, residuals)
+    share_out(blocks, _one_block, (numbers, tiles, filters, scratch))
