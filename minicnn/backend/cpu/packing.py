@@ -20,6 +20,7 @@ from .compiling import intrinsic, kernel, shared_out
 from .microkernel import INT32, INT64, VECTORS, address_of, clear_bytes
 from .target import target
 
+SERIAL = 1 << 15  # bytes: one thread is done with so few before another has woken up
 FEW_CHANNELS = 8  # with fewer, the gradient at the weight takes the taps of a kernel's row together
 
 
@@ -102,8 +103,12 @@ def pack_panel(numbers, loads, stores, panel, address):
 @shared_out()
 def share_packing(numbers, loads, stores, packed):
     """All panels."""
-    for panel in prange(packed.shape[0]):
-        pack_panel(numbers, loads, stores, panel, address_of(packed[panel]))
+    if packed.size <= SERIAL:
+        for panel in range(packed.shape[0]):
+            pack_panel(numbers, loads, stores, panel, address_of(packed[panel]))
+    else:
+        for panel in prange(packed.shape[0]):
+            pack_panel(numbers, loads, stores, panel, address_of(packed[panel]))
 
 
 def unpack(sums: np.ndarray, channels: int, filters: np.ndarray) -> None:
@@ -143,8 +148,13 @@ def _unpack_filters(numbers, loads, stores, block):
 
 @shared_out()
 def _share_unpacking(numbers, loads, stores):
-    for block in prange((numbers[2] + stores.size - 1) // stores.size):
-        _unpack_filters(numbers, loads, stores, block)
+    blocks = (numbers[2] + stores.size - 1) // stores.size
+    if loads.size * numbers[2] * numbers[3] <= SERIAL:
+        for block in range(blocks):
+            _unpack_filters(numbers, loads, stores, block)
+    else:
+        for block in prange(blocks):
+            _unpack_filters(numbers, loads, stores, block)
 
 
 def _define_turn(bits: int) -> Any:

@@ -28,6 +28,7 @@ from .tiles import cuts, floor, split, zeros
 
 PIXELS = 128, 400  # positions in a block, at least and at most
 BLOCK_BYTES = 1 << 20  # of the panels of a block, together
+SERIAL = 1 << 18  # multiply-adds: one thread is done with so few before another has woken up
 AT_ONCE = 32  # pixels of which all strips are copied in turn: then memory is read in the order in which it lies
 
 # Columns of the table of strips: from which byte of a pixel, how many bytes, where the panel begins.
@@ -152,7 +153,8 @@ def _group(
     size, filters = x.itemsize, len(own)
     lanes = target().lanes(size)
     panels = -(-filters // (VECTORS * lanes))
-    steps = plan(sweep, len(x), channels, panels, size, threads())
+    work = len(x) * sweep.count[0] * sweep.count[1] * len(sweep.taps) * channels * filters
+    steps = plan(sweep, len(x), channels, panels, size, threads() if work > SERIAL else 1)
     sums = memory.empty((len(sweep.taps) * channels, panels * VECTORS * lanes), x.dtype)
     n, height, width, _ = x.shape
     start, least = zeros(size), floor(x.dtype)
@@ -243,7 +245,13 @@ def _work(numbers, strips, tiles, segments, scratch, x, dy, sums, first_panel, l
 @shared_out()
 def _share(numbers, strips, tiles, segments, scratch, x, dy, sums, tile_cuts, panel_cuts):
     parts = tile_cuts.size - 1
-    for job in prange(parts * (panel_cuts.size - 1)):
+    jobs = parts * (panel_cuts.size - 1)
+    if jobs == 1:
+        _work(
+            numbers, strips, tiles, segments, address_of(scratch[0]), x, dy, sums, panel_cuts[0], panel_cuts[1],
+        )  # fmt: skip
+        return
+    for job in prange(jobs):
         part, block = job % parts, job // parts
         own = tiles[tile_cuts[part] : tile_cuts[part + 1]]
         if len(own):
