@@ -15,9 +15,15 @@ from . import FLOATS, layout, memory
 
 def floats(*arrays: Any) -> bool:
     """Whether all of them (``None`` aside) are float32, or all float64, and none is empty."""
-    there = [array for array in arrays if array is not None]
-    dtype = there[0].dtype
-    return dtype in FLOATS and all(array.dtype == dtype and array.size for array in there)
+    dtype = None
+    for array in arrays:
+        if array is None:
+            continue
+        if dtype is None:
+            dtype = array.dtype
+        if array.dtype != dtype or not array.size:
+            return False
+    return dtype in FLOATS
 
 
 def pixels(x: np.ndarray) -> np.ndarray:

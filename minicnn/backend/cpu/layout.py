@@ -64,7 +64,10 @@ def even_pixels(x: np.ndarray) -> np.ndarray:
     """The images (N, C, H, W) as an array (N, H, W, C) whose pixels lie at even distances: a view where they do, as
     channels ``big[:, a:b]`` of larger images, else a copy. ``pixel_bytes`` has the distance.
     """
-    return x.transpose(0, 2, 3, 1) if pixel_step(x) else channels_last(x)
+    view = x.transpose(0, 2, 3, 1)
+    if view.flags.c_contiguous and view.flags.aligned:
+        return view
+    return view if pixel_step(x) else channels_last(x)
 
 
 def pixel_bytes(images: np.ndarray) -> int:
@@ -110,6 +113,8 @@ def pixels(x: np.ndarray) -> np.ndarray:
 
 def empty_like_pixels(x: np.ndarray) -> np.ndarray:
     """New memory with the shape of x (N, C, ...), its channels last, of any content."""
+    if x.ndim == 4:
+        return empty_images(*x.shape, x.dtype)
     return np.moveaxis(memory.empty((x.shape[0], *x.shape[2:], x.shape[1]), x.dtype), -1, 1)
 
 

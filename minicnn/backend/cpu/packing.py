@@ -21,6 +21,7 @@ from .microkernel import INT32, INT64, VECTORS, address_of, clear_bytes
 from .sharing import share_out
 from .target import target
 
+SERIAL = 1 << 15  # bytes: one thread is done with so few before another has woken up
 FEW_CHANNELS = 8  # with fewer, the gradient at the weight takes the taps of a kernel's row together
 
 
@@ -108,7 +109,11 @@ def _pack_one(panel, numbers, loads, stores, packed):
 @kernel()
 def share_packing(numbers, loads, stores, packed):
     """All panels."""
-    share_out(packed.shape[0], _pack_one, (numbers, loads, stores, packed))
+    if packed.size <= SERIAL:
+        for panel in range(packed.shape[0]):
+            _pack_one(panel, numbers, loads, stores, packed)
+    else:
+        share_out(packed.shape[0], _pack_one, (numbers, loads, stores, packed))
 
 
 def unpack(sums: np.ndarray, channels: int, filters: np.ndarray) -> None:
@@ -148,7 +153,12 @@ def _unpack_filters(block, numbers, loads, stores):
 
 @kernel()
 def _share_unpacking(numbers, loads, stores):
-    share_out((numbers[2] + stores.size - 1) // stores.size, _unpack_filters, (numbers, loads, stores))
+    blocks = (numbers[2] + stores.size - 1) // stores.size
+    if loads.size * numbers[2] * numbers[3] <= SERIAL:
+        for block in range(blocks):
+            _unpack_filters(block, numbers, loads, stores)
+    else:
+        share_out(blocks, _unpack_filters, (numbers, loads, stores))
 
 
 def _define_turn(bits: int) -> Any:

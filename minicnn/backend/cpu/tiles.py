@@ -20,7 +20,7 @@ from .target import target
 
 # Columns of a table of tiles, offsets in bytes.
 READ, WRITE, ROWS = range(3)
-# Columns of a table of panels; the first three are addresses and offsets in bytes.
+# Columns of a table of panels; the first three and the last are addresses and offsets in bytes.
 WEIGHTS, READ_MORE, WRITE_MORE, WIDTH, LANES, START = range(6)
 
 
@@ -81,7 +81,7 @@ class Product(NamedTuple):
     b_step: int
     b_segment: int
     y_row: int
-    start: np.ndarray  # where the sums start: zeros, or the bias; two vectors, or two for each panel
+    start: np.ndarray | None  # where the sums start: two vectors; ``None`` if the table of panels has the addresses
     floor: np.ndarray  # (1,) no result is less: 0 for a ReLU, else minus infinity
     silu: int = 0  # from ``silu.rows_function``: applied to the results of each tile, while they are in the cache
 
@@ -90,7 +90,8 @@ class Product(NamedTuple):
         return np.array(
             [
                 self.function, self.a_row, self.a_step, self.segments.ctypes.data, len(self.segments), self.length,
-                self.b_step, self.b_segment, self.y_row, self.start.ctypes.data, self.floor.ctypes.data,
+                self.b_step, self.b_segment, self.y_row, 0 if self.start is None else self.start.ctypes.data,
+                self.floor.ctypes.data,
                 self.silu,
             ],
             np.int64,

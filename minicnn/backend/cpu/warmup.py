@@ -138,6 +138,7 @@ def _sums(dtype: np.dtype) -> None:
 def _scaled_channels(dtype: np.dtype) -> None:
     x, gate = _images(dtype, 4, 8), _images(dtype, 4, 1)
     pointwise.scale_channels_grad(pointwise.scale_channels(x, gate), x, gate)
+    pointwise.plane_products(x, x)
 
 
 def _joining(dtype: np.dtype) -> None:

@@ -137,24 +137,58 @@ def run_sweep(
     activation: str | None = None,
 ) -> None:
     """As ``conv.run_sweep``, with filters from ``transform_filters``."""
-    n, height, width, channels = x.shape
-    filters = y.shape[3]
-    steps = plan(sweep, n, channels, filters, threads())
-    start, least, no_least = zeros(4), floor(x.dtype, activation), floor(x.dtype)
-    nothing = np.zeros(max(channels, transformed.shape[1] * transformed.shape[3]), np.float32)
+    run = _prepared(sweep, x.shape, y.shape, activation, threads(), pixel_bytes(x), pixel_bytes(y))
+    numbers = run.numbers  # one primitive at a time: what belongs to this call can be written into them
+    if bias is not None:
+        numbers[BIAS] = bias.ctypes.data
+    numbers[X], numbers[Y] = x.ctypes.data, y.ctypes.data
+    numbers[OTHER] = 0 if residual is None else residual.ctypes.data
+    scratch = memory.empty(run.scratch, np.uint8)
+    _share(numbers, run.steps.tiles, transformed, scratch, run.steps.blocks)
+    numbers[BIAS] = run.nothing.ctypes.data
+
+
+BIAS, X, Y, OTHER = 4, 5, 12, 16  # places of addresses among the numbers of ``_block``
+
+
+class _Prepared(NamedTuple):
+    """What ``_share`` takes, as far as it does not depend on where the arrays lie."""
+
+    numbers: np.ndarray
+    steps: Plan
+    scratch: tuple[int, int]
+    nothing: np.ndarray
+    kept: tuple[np.ndarray, ...]  # whose addresses are among the numbers
+
+
+@lru_cache(maxsize=512)
+def _prepared(
+    sweep: Sweep,
+    x_shape: tuple[int, ...],
+    y_shape: tuple[int, ...],
+    activation: str | None,
+    workers: int,
+    x_pixel: int,
+    y_pixel: int,
+) -> _Prepared:
+    n, height, width, channels = x_shape
+    _, out_height, out_width, filters = y_shape
+    dtype = np.dtype(np.float32)
+    steps = plan(sweep, n, channels, filters, workers)
+    start, least, no_least = zeros(4), floor(dtype, activation), floor(dtype)
+    nothing = np.zeros(max(channels, filters), np.float32)
     numbers = np.array(
         [
-            tile_function(x.dtype), start.ctypes.data, least.ctypes.data, nothing.ctypes.data,
-            nothing.ctypes.data if bias is None else bias.ctypes.data,
-            x.ctypes.data, n, height, width, channels * 4, sweep.first[0], sweep.first[1],
-            y.ctypes.data, y.shape[1], y.shape[2], filters * 4, 0 if residual is None else residual.ctypes.data,
+            tile_function(dtype), start.ctypes.data, least.ctypes.data, nothing.ctypes.data, nothing.ctypes.data,
+            0, n, height, width, channels * 4, sweep.first[0], sweep.first[1],
+            0, out_height, out_width, filters * 4, 0,
             steps.rows, steps.columns, steps.patches, no_least.ctypes.data,
-            pixel_bytes(x), pixel_bytes(y), silu_function(x.dtype, activation),
+            x_pixel, y_pixel, silu_function(dtype, activation),
         ],
         np.int64,
     )  # fmt: skip
-    scratch = memory.empty((threads(), steps.patches * PLACES * (channels + filters) * 4 + filters * 4), np.uint8)
-    _share(numbers, steps.tiles, transformed, scratch, steps.blocks)
+    scratch = workers, steps.patches * PLACES * (channels + filters) * 4 + filters * 4
+    return _Prepared(numbers, steps, scratch, nothing, (start, least, no_least))
 
 
 @kernel()
