@@ -84,17 +84,17 @@ class CotangentSums:
         return [sums.get(index) for index in range(len(getattr(node, "output_specs", (0,))))]
 
 
-def walk(order: Sequence[Node], sums: CotangentSums, run: Run) -> None:
+def walk(order: Sequence[Node], arriving: CotangentSums, run: Run) -> None:
     """Run the nodes in turn, each once, with all that has arrived at it, and carry on what it passes on.
 
     Args:
         order: the nodes, each one after all nodes that use its outputs. It is not changed.
-        sums: holds the cotangents that the walk begins with, and collects those that the nodes pass on.
+        arriving: holds the cotangents that the walk begins with, and collects those that the nodes pass on.
         run: what happens at a node. A node that nothing has arrived at is not run.
     """
     for node in order:
-        cotangents = sums.take(node)
+        cotangents = arriving.take(node)
         if cotangents is None:
             continue  # nothing that was differentiated reaches it
         for (below, index), gradient, fresh in run(node, cotangents):
-            sums.add(below, index, gradient, fresh)
+            arriving.add(below, index, gradient, fresh)
