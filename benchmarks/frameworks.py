@@ -7,8 +7,10 @@ frameworks get the network that ``prepare`` wrote, with its weights, and do the 
 from __future__ import annotations
 
 import importlib.util
+import inspect
 import multiprocessing
 import os
+import sys
 import time
 import warnings
 from collections.abc import Callable
@@ -34,6 +36,7 @@ class Work(NamedTuple):
     training: bool
     threads: int
     weights: str | None = None  # a .pth, with an .onnx beside it for inference; None: random ones
+    before: str | None = None  # another checkout of minicnn to compare with
 
     @property
     def name(self) -> str:
@@ -57,8 +60,8 @@ class Side(NamedTuple):
 # ---- minicnn -----------------------------------------------------------------------------------------------------
 
 
-def minicnn_side(work: Work) -> Side:
-    """minicnn on its CPU backend."""
+def minicnn_side(work: Work, compiled: bool = True) -> Side:
+    """minicnn on its CPU backend. ``compiled``: by ``minicnn.compile`` in training; inference always is."""
     import minicnn
     from minicnn.bench.networks import inference, training
     from minicnn.models import create_model
@@ -74,14 +77,31 @@ def minicnn_side(work: Work) -> Side:
         return result
 
     if work.training:
-        return Side(logits, training(model, images, labels))
+        return Side(logits, training(model, images, labels, **({"compiled": True} if compiled else {})))
     infer = inference(model, images)
     return Side(infer, infer)
 
 
+def minicnn_eager(work: Work) -> Side:
+    """minicnn without its compiler."""
+    return minicnn_side(work, compiled=False)
+
+
+def minicnn_before(work: Work) -> Side:
+    """The minicnn of another checkout; its training is compiled if its benchmark knows how."""
+    assert work.before is not None
+    sys.path.insert(0, work.before)
+    import minicnn
+    from minicnn.bench.networks import training
+
+    if not Path(minicnn.__file__).resolve().is_relative_to(work.before):
+        raise ImportError(f"there is no minicnn in {work.before}: this is {minicnn.__file__}")
+    return minicnn_side(work, compiled="compiled" in inspect.signature(training).parameters)
+
+
 def rehearse(work: Work) -> None:
     """Let minicnn compile what it needs: a process that finds it on disk does not carry the compiler's memory."""
-    side = minicnn_side(work)
+    side = minicnn_before(work) if work.before else minicnn_eager(work)
     side.logits()
     side.step()
 
@@ -161,8 +181,10 @@ def cifar_resnet20() -> Any:
     return CifarResNet()
 
 
-def torch_side(work: Work, channels_last: bool = False, frozen: bool = False) -> Side:
-    """PyTorch eager in one of its two layouts, or scripted and frozen."""
+def torch_side(work: Work, channels_last: bool = False, frozen: bool = False, compiled: bool = False) -> Side:
+    """PyTorch eager in one of its two layouts, scripted and frozen, or compiled by ``torch.compile``."""
+    if compiled:
+        os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")  # or processes that compile stay, and wait for more
     import torch
 
     torch.set_num_threads(work.threads)
@@ -185,19 +207,21 @@ def torch_side(work: Work, channels_last: bool = False, frozen: bool = False) ->
             warnings.simplefilter("ignore")  # torch.jit's, about itself
             with torch.no_grad():
                 network = torch.jit.optimize_for_inference(torch.jit.trace(network, images))
+        run = torch.compile(network, options={"freezing": True}) if compiled else network
 
         def infer() -> np.ndarray:
             with torch.no_grad():
-                return network(images).numpy()
+                return run(images).numpy()
 
         return Side(infer, infer)
 
     optimizer = torch.optim.SGD(network.parameters(), **OPTIMISER)
     cross_entropy = torch.nn.functional.cross_entropy
+    run = torch.compile(network) if compiled else network
 
     def step() -> float:
         optimizer.zero_grad()
-        outputs = network(images)
+        outputs = run(images)
         main, *others = outputs if isinstance(outputs, tuple) else (outputs,)
         loss = cross_entropy(main, labels)
         for other in others:
@@ -212,6 +236,11 @@ def torch_side(work: Work, channels_last: bool = False, frozen: bool = False) ->
 def torch_channels_last(work: Work) -> Side:
     """PyTorch eager, channels last."""
     return torch_side(work, channels_last=True)
+
+
+def torch_compiled(work: Work) -> Side:
+    """``torch.compile``, channels last: TorchInductor, which needs a C++ compiler."""
+    return torch_side(work, channels_last=True, compiled=True)
 
 
 def torch_frozen(work: Work) -> Side:
@@ -287,16 +316,21 @@ class Framework(NamedTuple):
     title: str
     build: Callable[[Work], Side]
     needs: tuple[str, ...]
-    trains: bool
+    does: tuple[str, ...] = ("training", "inference")
 
 
+TORCH = ("torch", "torchvision")
 FRAMEWORKS = {
-    "minicnn": Framework("minicnn", minicnn_side, ("minicnn",), True),
-    "torch": Framework("PyTorch", torch_side, ("torch", "torchvision"), True),
-    "torch-cl": Framework("PyTorch c.l.", torch_channels_last, ("torch", "torchvision"), True),
-    "torch-jit": Framework("torch.jit", torch_frozen, ("torch", "torchvision"), False),
-    "onnxruntime": Framework("ONNX Rt.", onnxruntime_side, ("torch", "torchvision", "onnx", "onnxruntime"), False),
+    "minicnn": Framework("minicnn", minicnn_side, ("minicnn",)),
+    "minicnn-eager": Framework("eager", minicnn_eager, ("minicnn",), ("training",)),
+    "before": Framework("before", minicnn_before, ("minicnn",)),
+    "torch": Framework("PyTorch", torch_side, TORCH),
+    "torch-cl": Framework("PyTorch c.l.", torch_channels_last, TORCH),
+    "torch-compile": Framework("t.compile", torch_compiled, TORCH),
+    "torch-jit": Framework("torch.jit", torch_frozen, TORCH, ("inference",)),
+    "onnxruntime": Framework("ONNX Rt.", onnxruntime_side, (*TORCH, "onnx", "onnxruntime"), ("inference",)),
 }
+OURS = ("minicnn", "minicnn-eager", "before")
 
 
 def installed(*modules: str) -> bool:
@@ -306,10 +340,12 @@ def installed(*modules: str) -> bool:
 
 def taking_part(work: Work) -> list[str]:
     """The frameworks that are installed here and can do this work, minicnn first."""
-    able = {name: f for name, f in FRAMEWORKS.items() if installed(*f.needs) and (f.trains or not work.training)}
+    able = [name for name, f in FRAMEWORKS.items() if installed(*f.needs) and work.name in f.does]
+    if work.before is None:
+        able.remove("before")
     if work.model.startswith("seresnet") and not installed("timm"):  # the others have no such network
-        return ["minicnn"]
-    return list(able)
+        return [name for name in able if name in OURS]
+    return able
 
 
 class WorkerError(Exception):
@@ -373,7 +409,7 @@ def serve(build: Callable[[Work], Side], work: Work, line: Connection) -> None:
     except EOFError:
         pass
     except Exception as error:  # to be told by the parent in one line
-        line.send((False, f"{type(error).__name__}: {error}"))
+        line.send((False, f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"))
 
 
 def answer(side: Side, request: str, repeats: int = 1) -> Any:

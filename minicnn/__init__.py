@@ -1,6 +1,6 @@
 """minicnn: convolutional networks from scratch on NumPy, spelled like PyTorch.
 
-``import minicnn as torch`` runs the lecture's own code. Start reading at ``tensor.py``, ``autograd.py`` and ``ops/``.
+``import minicnn as torch`` runs the lecture's own code. To read this package, begin with ``docs/evening.md``.
 """
 
 from __future__ import annotations
@@ -40,22 +40,11 @@ from .creation import (
     zeros_like,
 )
 from .device import device
+from .dtypes import bool_ as bool
+from .dtypes import float16, float32, float64, get_default_dtype, int8, int16, int32, int64, set_default_dtype, uint8
 from .ops import *  # noqa: F403  (the functional form of every Tensor method; ops/__init__.py lists them)
 from .random import Generator, manual_seed
-from .tensor import (
-    Tensor,
-    float16,
-    float32,
-    float64,
-    get_default_dtype,
-    int8,
-    int16,
-    int32,
-    int64,
-    set_default_dtype,
-    uint8,
-)
-from .tensor import bool_ as bool
+from .tensor import Tensor
 
 if TYPE_CHECKING:
     from . import cuda, data, jit, models, optim, utils

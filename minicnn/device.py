@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 DEVICE_TYPES = ("cpu", "cuda")
 
@@ -50,3 +51,11 @@ class device:  # noqa: N801  (PyTorch's name)
 
 
 CPU = device("cpu")
+
+
+def as_device(value: Any) -> device:
+    """``value`` as a ``device``; the CPU is always the same object, and a GPU always has its number."""
+    place = value if isinstance(value, device) else device(value)
+    if place.type == "cpu":
+        return CPU
+    return device(place.type, 0) if place.index is None else place

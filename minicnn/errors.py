@@ -26,7 +26,7 @@ class AutogradError(RuntimeError):
 
 
 class GradientShapeError(AutogradError):
-    """A backward returned a gradient that has not its argument's shape; carries what ``gradcheck`` explains."""
+    """A backward returned a gradient whose shape is not its argument's; carries what ``gradcheck`` explains."""
 
     def __init__(self, message: str, node: Any, argument: int, gradient: Any) -> None:
         super().__init__(message)

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 import numpy as np
 
 from minicnn import Tensor
-from minicnn.backprop import Arriving, topological_order, walk
+from minicnn.autograd import AccumulateGrad, Function, Node, gradient_edge
+from minicnn.autograd.backprop import CotangentSums, topological_order, walk
 from minicnn.course.checks import Draw, points
 from minicnn.course.drivers import Unusable, gradients, raises, tensor
-from minicnn.graph import AccumulateGrad, Function, Node, gradient_edge
 
 # ---- hw1.1: unbroadcast --------------------------------------------------------------------------------------------
 
@@ -435,7 +435,7 @@ def runner(visited: list) -> object:
     return run
 
 
-def started(order, *roots: Tensor, arriving=Arriving) -> Arriving:
+def started(order, *roots: Tensor, arriving=CotangentSums) -> CotangentSums:
     """Cotangents of ones for the roots."""
     start = arriving(order)
     for root in roots:
@@ -557,12 +557,12 @@ def three_nodes() -> list:
 @points("hw1.8", 3, "the sum of what arrives at a node", cases=arrivals, count=4)
 def test_arriving_sum(backprop, first, second, third):
     one, other, _ = order = three_nodes()
-    arriving = backprop.Arriving(order)
+    arriving = backprop.CotangentSums(order)
     arriving.add(one, 0, first, False)
     arriving.add(other, 0, second, False)
     arriving.add(one, 0, second, False)
     arriving.add(one, 0, third, False)
-    twice = backprop.Arriving(order)
+    twice = backprop.CotangentSums(order)
     twice.add(one, 0, first, False)
     twice.add(one, 0, first, False)  # x + x passes on one array to x and to x
     twice.add(other, 0, np.zeros_like(first), False)
@@ -577,7 +577,7 @@ def test_arriving_sum(backprop, first, second, third):
 @points("hw1.8", 2, "the sums at a node with two outputs", cases=arrivals, count=4)
 def test_arriving_outputs(backprop, first, second, third):
     *_, pair = order = three_nodes()
-    arriving, half = backprop.Arriving(order), backprop.Arriving(order)
+    arriving, half = backprop.CotangentSums(order), backprop.CotangentSums(order)
     arriving.add(pair, 1, first, False)
     arriving.add(pair, 0, second, False)
     arriving.add(pair, 1, third, False)
@@ -588,7 +588,7 @@ def test_arriving_outputs(backprop, first, second, third):
 @points("hw1.8", 1, "that only fresh arrays are written into, if any", cases=arrivals, count=4)
 def test_arriving_shared(backprop, first, second, third):
     one, other, pair = order = three_nodes()
-    arriving, more = backprop.Arriving(order), backprop.Arriving(order)
+    arriving, more = backprop.CotangentSums(order), backprop.CotangentSums(order)
     arriving.add(one, 0, first.copy(), True)
     arriving.add(one, 0, second.copy(), True)
     arriving.add(one, 0, third, False)
@@ -616,7 +616,7 @@ def test_arriving_shared(backprop, first, second, third):
         cases=arrivals_of_one_row, count=3)  # fmt: skip
 def test_arriving_views(backprop, first, second, third, kind):
     one, other, pair = order = three_nodes()
-    arriving = backprop.Arriving(order)
+    arriving = backprop.CotangentSums(order)
     arriving.add(pair, 0, third, False)
     arriving.add(pair, 0, row_shown(first[:1], first.shape, kind), True)
     arriving.add(one, 0, row_shown(first[:1], first.shape, kind), True)
@@ -633,7 +633,7 @@ def test_arriving_views(backprop, first, second, third, kind):
 @points("hw1.8", 1, "that a node outside the order is passed over", cases=arrivals, count=2)
 def test_arriving_elsewhere(backprop, first, second, third):
     one, other, stranger = three_nodes()
-    arriving = backprop.Arriving([one, other])
+    arriving = backprop.CotangentSums([one, other])
     arriving.add(one, 0, first, False)
     arriving.add(stranger, 0, second, False)
     arriving.add(stranger, 0, third, False)

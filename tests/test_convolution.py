@@ -427,8 +427,8 @@ def running_case(draw: Draw) -> dict:
 @points("hw2.9", 3, "the running mean and variance", cases=running_case, count=5)
 def test_running_statistics(running, mean, batch_mean, variance, batch_variance, count, momentum):
     return {
-        "running mean": running.moved(mean, batch_mean, momentum),
-        "running variance": running.moved_variance(variance, batch_variance, count, momentum),
+        "running mean": running.updated_mean(mean, batch_mean, momentum),
+        "running variance": running.updated_variance(variance, batch_variance, count, momentum),
     }
 
 

@@ -1,7 +1,7 @@
 """Backpropagation: in which order the nodes of the tape are visited, and what is carried from one to the next.
 
 The page ``docs/autograd.md`` walks through one example, and through what goes wrong in another order (lecture lines
-L1.2.1, L2.2.4). ``autograd.py`` says what happens at a node.
+L1.2.1, L2.2.4). ``backward.py`` says what happens at a node.
 """
 
 from __future__ import annotations
@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from minicnn.graph import Edge, Node, is_writable
+from minicnn.autograd.function import Edge, Node
+from minicnn.autograd.memory import is_writable
 
 #: What happens at a node: from the node and the cotangents of its outputs to (edge, gradient, fresh), for each edge
-#: along which there is a gradient to pass on. ``fresh`` is as in ``Arriving.add``.
+#: along which a gradient is passed on. ``fresh`` is as in ``CotangentSums.add``.
 Run = Callable[[Node, list[Any]], Iterable[tuple[Edge, Any, bool]]]
 
 
@@ -34,8 +35,8 @@ def topological_order(roots: Iterable[Node]) -> list[Node]:
     raise NotImplementedError("hw1.7 topological_order: not written yet, see assignments/hw1_autograd/README.md")
 
 
-class Arriving:
-    """The cotangents on their way: summed per node and output until the node's turn comes."""
+class CotangentSums:
+    """The cotangents that have arrived so far, summed per node and output until the node's turn comes."""
 
     def __init__(self, order: Sequence[Node]) -> None:
         self._sums: dict[Node, dict[int, Any]] = {node: {} for node in order}
@@ -53,27 +54,7 @@ class Arriving:
         """
         # self._sums[node][index] is the sum so far, if there is one; take() below shows how it is read.
         # An array that is not fresh is somebody else's: add into a new one.
-        raise NotImplementedError("hw1.8 Arriving.add: not written yet, see assignments/hw1_autograd/README.md")
-
-    def combine(self, node: Node, index: int, gradient: Any, total: Callable[[Any, Any, bool], Any]) -> bool:
-        """Do what ``add`` does by a faster sum: ``total(sum so far, gradient, whether it may write into the first)``.
-
-        Returns:
-            whether it was done; if not, nothing has arrived yet or ``total`` answered ``NotImplemented``.
-        """
-        sums = self._sums.get(node) or {}
-        if index not in sums:
-            return False
-        result = total(sums[index], gradient, (node, index) in self._fresh)
-        if result is NotImplemented:
-            return False
-        sums[index] = result
-        self._fresh.add((node, index))
-        return True
-
-    def only_waits_for(self, node: Node) -> bool:
-        """Whether ``node`` is still to come and nothing has arrived there."""
-        return self._sums.get(node) == {}
+        raise NotImplementedError("hw1.8 CotangentSums.add: not written yet, see assignments/hw1_autograd/README.md")
 
     def take(self, node: Node) -> list[Any] | None:
         """The cotangents of all outputs of ``node`` (``None`` where nothing came), or ``None`` for none at all."""
@@ -84,7 +65,7 @@ class Arriving:
         return [sums.get(index) for index in range(len(getattr(node, "output_specs", (0,))))]
 
 
-def walk(order: Sequence[Node], arriving: Arriving, run: Run) -> None:
+def walk(order: Sequence[Node], arriving: CotangentSums, run: Run) -> None:
     """Run the nodes in turn, each once, with all that has arrived at it, and carry on what it passes on.
 
     Args:

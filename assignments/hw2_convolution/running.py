@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 
-def moved(running: Any, batch: Any, momentum: float) -> Any:
+def updated_mean(running: Any, batch: Any, momentum: float) -> Any:
     """A running statistic after one more batch; for the mean that is all.
 
     Args:
@@ -21,10 +21,10 @@ def moved(running: Any, batch: Any, momentum: float) -> Any:
     Returns:
         (C,), dtype of running.
     """
-    raise NotImplementedError("hw2.9 moved: not written yet, see assignments/hw2_convolution/README.md")
+    raise NotImplementedError("hw2.9 updated_mean: not written yet, see assignments/hw2_convolution/README.md")
 
 
-def moved_variance(running: Any, variance: Any, count: int, momentum: float) -> Any:
+def updated_variance(running: Any, variance: Any, count: int, momentum: float) -> Any:
     """The running variance after one more batch.
 
     A batch is normalised by its biased variance, an average over its ``count`` values. What is remembered is to hold
@@ -39,4 +39,4 @@ def moved_variance(running: Any, variance: Any, count: int, momentum: float) -> 
     Returns:
         (C,), dtype of running.
     """
-    raise NotImplementedError("hw2.9 moved_variance: not written yet, see assignments/hw2_convolution/README.md")
+    raise NotImplementedError("hw2.9 updated_variance: not written yet, see assignments/hw2_convolution/README.md")

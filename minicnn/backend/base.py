@@ -38,14 +38,10 @@ class Backend(Protocol):
 
     name: str
     device_type: str
-    xp: Any
 
     @property
-    def operations(self) -> Mapping[str, Any]:
-        """Versions of whole operations, by the name of their class in ``minicnn.ops``: objects with ``forward`` and
-        ``backward`` like theirs, that compute the same faster. A forward may answer ``NotImplemented``. So may
-        ``operations["total"](sum, gradient, in_place)``, which adds two gradients that meet.
-        """
+    def xp(self) -> Any:
+        """The array module."""
 
     @property
     def fused(self) -> Mapping[str, Any]:
@@ -121,38 +117,8 @@ class Backend(Protocol):
     ) -> tuple[Array, Array, Array]:
         """Gradients at the input, the weight and the bias, through the statistics."""
 
-    # the same in pieces that are joined with a residual sum and a ReLU: see ``deferral.py``
-
-    def batch_norm_statistics(
-        self, x: Array, weight: Array | None, bias: Array | None, eps: float
-    ) -> tuple[Array, Array, Array, Array, Array | None]:
-        """Mean, biased variance and 1 / sqrt(variance + eps); weight times that, and a copy of the bias."""
-
-    def batch_norm_apply(
-        self,
-        x: Array,
-        mean: Array | None,
-        scale: Array,
-        shift: Array | None,
-        residual: Array | None = None,
-        relu: bool = False,
-    ) -> Array:
-        """``(x - mean) * scale + shift``, plus ``residual``, and then max(that, 0): what is wanted of it."""
-
-    def batch_norm_fused_grad(
-        self,
-        dy: Array,
-        x: Array,
-        weight: Array | None,
-        mean: Array,
-        inv_std: Array,
-        y: Array | None = None,
-        residual: bool = False,
-    ) -> tuple[Array, Array, Array, Array | None]:
-        """Gradients at the input, the weight and the bias, through the statistics, and at the ``residual``.
-
-        With ``y``, behind a ReLU: ``dy`` counts where its output y was positive.
-        """
+    def scale_and_shift(self, x: Array, scale: Array, shift: Array) -> Array:
+        """``scale * x + shift``, (C,) each: normalisation with given statistics."""
 
     # losses, indices, random numbers
 
@@ -165,7 +131,7 @@ class Backend(Protocol):
     def dropout_mask(self, shape: tuple[int, ...], p: float, dtype: Any, generator: Any) -> Array:
         """0 with probability ``p``, else 1 / (1 - p)."""
 
-    # one update of one parameter, in place: see ``reference/optimizer.py`` for the equations
+    # one update of a list of parameters of one dtype, in place: see ``reference/optimizer.py`` for the equations
 
     sgd_step: Any
     adam_step: Any

@@ -8,14 +8,14 @@ first layer needs no gradient at its input, and auxiliary classifiers are not co
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 import minicnn
 
+from ..autograd import no_grad
 from ..creation import tensor
-from ..grad_mode import no_grad
 from ..models import create_model, model_entry
 from ..models.googlenet import auxiliary_loss
 from ..nn import Module
@@ -70,13 +70,17 @@ def inference(model: Module, images: Tensor) -> Callable[[], np.ndarray]:
     return infer
 
 
-def training(model: Module, images: Tensor, labels: Tensor) -> Callable[[], float]:
-    """A function that makes one step of training (SGD with momentum and weight decay) and returns the loss."""
+def training(model: Module, images: Tensor, labels: Tensor, compiled: bool = False) -> Callable[[], float]:
+    """A function that makes one step of training (SGD with momentum and weight decay) and returns the loss.
+
+    ``compiled``: the forward runs by ``minicnn.compile``.
+    """
     optimizer = SGD(model.train().parameters(), lr=1e-4, momentum=0.9, weight_decay=1e-4)
+    run: Callable[[Tensor], Any] = minicnn.compile(model) if compiled else model
 
     def step() -> float:
         optimizer.zero_grad()
-        loss = auxiliary_loss(model(images), labels)
+        loss = auxiliary_loss(run(images), labels)
         loss.backward()
         optimizer.step()
         return loss.item()

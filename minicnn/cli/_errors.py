@@ -39,14 +39,14 @@ class Parser(argparse.ArgumentParser):
 def misuse(
     option: str = "", errors: tuple[type[Exception], ...] = (ValueError, OSError, DeviceError)
 ) -> Iterator[None]:
-    """What goes wrong in this block, while the arguments are being looked at, is the fault of one of them."""
+    """Report the errors of a block that checks arguments as misuse: of ``option``, where one is named."""
     try:
         yield
     except errors as error:
-        raise UsageError(f"{option}: {told(error)}" if option else told(error)) from error
+        raise UsageError(f"{option}: {describe(error)}" if option else describe(error)) from error
 
 
-def told(error: BaseException) -> str:
+def describe(error: BaseException) -> str:
     """The message of an error without Python's decoration."""
     if isinstance(error, OSError) and error.strerror:
         return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
@@ -68,7 +68,7 @@ def one_line(error: BaseException) -> str:
         return printable(error) or "stopped"
     if isinstance(error, MemoryError):
         return f"error: out of memory. {error}".rstrip()
-    lines = list(map(printable, told(error).strip().splitlines())) or ["(no message)"]
+    lines = list(map(printable, describe(error).strip().splitlines())) or ["(no message)"]
     more = f" ... ({len(lines) - 1} more lines with --debug)" if len(lines) > 1 else ""
     # NotImplementedError and RecursionError are RuntimeErrors too: only a plain or a named one speaks for itself.
     if isinstance(error, _EXPECTED) or type(error).__module__.startswith("minicnn."):

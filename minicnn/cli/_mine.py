@@ -43,11 +43,9 @@ def run_with(args: argparse.Namespace, argv: Sequence[str]) -> int:
     finder = install(files, witness)
     try:
         import_all(files)
-        deferral, cpu, cli = map(importlib.import_module, ("minicnn.deferral", "minicnn.backend.cpu", "minicnn.cli"))
+        cpu, cli = map(importlib.import_module, ("minicnn.backend.cpu", "minicnn.cli"))
         with ExitStack() as stack:
-            # Fused operations would go around your operations, compiled primitives around the reference's.
-            if any(name.startswith(("minicnn.backend.", "minicnn.backprop", "minicnn.ops.")) for name in files):
-                stack.enter_context(deferral.no_deferral())
+            # Compiled primitives would go around your versions of the reference's.
             if any(name.startswith("minicnn.backend.reference.") for name in files):
                 stack.enter_context(cpu.plain())
             status = cli.main(argv, witness)

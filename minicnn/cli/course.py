@@ -69,8 +69,8 @@ def _proof(root: Path, chosen: Sequence[Homework], write: bool) -> int:
             print(line)
         for finding in [*found, *(cheat for cheat in cheats if not cheat.caught_by)]:
             word = "named" if finding.named else "not named"
-            told = f"{word:<10}{', '.join(finding.caught_by)}" if finding.caught_by else "NOT CAUGHT"
-            print(f"{finding.task:<7} {finding.what:<44} {told}")
+            summary = f"{word:<10}{', '.join(finding.caught_by)}" if finding.caught_by else "NOT CAUGHT"
+            print(f"{finding.task:<7} {finding.what:<44} {summary}")
         missed = sum(not finding.caught_by for finding in [*found, *cheats])
         problems += missed + len(stubs)
         named = sum(finding.named for finding in found)

@@ -92,8 +92,8 @@ def _status(chosen: list[Homework], args: argparse.Namespace) -> int:
         outcome = json.loads(result.read_text(encoding="utf-8"))
     for owner in outcome["homework"]:
         states = [task["state"] for task in owner["tasks"]]
-        told = ", ".join(f"{states.count(state)} {state.lower()}" for state in dict.fromkeys(states))
-        print(f"{owner['id']}  {owner['points']:>3}/{owner['max_points']}  {owner['title']:<34}  {told}")
+        summary = ", ".join(f"{states.count(state)} {state.lower()}" for state in dict.fromkeys(states))
+        print(f"{owner['id']}  {owner['points']:>3}/{owner['max_points']}  {owner['title']:<34}  {summary}")
     return 0
 
 

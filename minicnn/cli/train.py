@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import _mine
 from ._arguments import LARGEST, device, number, seed, whole
-from ._errors import RunStopped, Stopped, UsageError, misuse, printable, told
+from ._errors import RunStopped, Stopped, UsageError, describe, misuse, printable
 
 if TYPE_CHECKING:
     from ..training import Config, Job, RunFolder
@@ -95,8 +95,8 @@ def _telling_how_to_go_on(folder: RunFolder) -> Iterator[None]:
         raise Stopped(f"stopped; {go_on}") from None
     except OSError as error:
         if not folder.config.exists():
-            raise RunStopped(f"{told(error)}; {folder} is no run's folder any more: start the run again") from error
-        raise RunStopped(f"{told(error)}; when that is mended, {go_on}") from error
+            raise RunStopped(f"{describe(error)}; {folder} is no run's folder any more: start the run again") from error
+        raise RunStopped(f"{describe(error)}; when that is mended, {go_on}") from error
 
 
 # The options that belong to a run's configuration.

@@ -15,14 +15,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Compile what is missing, and say what is being compiled, how long it takes and where it is kept."""
-    from ..backend.cpu.keeping import cache_folder, told
+    from ..backend.cpu.keeping import cache_folder, described_cache
     from ..backend.cpu.warmup import Work, warm_up
 
     begun: list[Work] = []
 
     def begin(work: Work) -> None:
         if not begun:
-            print(f"compiling kernels, {told()}")
+            print(f"compiling kernels, {described_cache()}")
         begun.append(work)
         print(f"{work.number:>4} of {work.steps}  {work.name} ...", end="", flush=True)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..ops.normalization import update_running_statistics
+from ..ops.running import updated_mean, updated_variance
 
 
 class FusedNorm:
@@ -26,7 +26,10 @@ class FusedNorm:
         y, mean, variance, inv_std, _ = ctx.kernels["norm"](x, weight, bias, eps, residual, ctx.activation)
         # Of the bias nobody knows that it is read again.
         ctx.save_for_backward(x, weight, None if bias is None else bias.copy(), mean, inv_std, residual)
-        update_running_statistics(ctx, running_mean, running_var, mean, variance, x.size // x.shape[1], momentum)
+        if running_mean is not None:
+            running_mean[...] = updated_mean(running_mean, mean, momentum)
+        if running_var is not None:
+            running_var[...] = updated_variance(running_var, variance, x.size // x.shape[1], momentum)
         return y
 
     @staticmethod

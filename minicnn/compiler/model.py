@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from .. import backend
-from ..grad_mode import SWITCHES
+from ..autograd.modes import SWITCHES
 from ..nn import Module
 from ..tensor import Tensor
 from .plan import Plan
@@ -61,9 +61,9 @@ class CompiledModel:
         if state.hooked or not _compilable(inputs):
             return self.model(*inputs)
         key = _key(inputs, state)
-        rest = self._rests.get(key)
-        if rest is not None and rest.goes_on():
-            return self.model(*inputs)
+        for rest in (self._rests.get(key), self._rests.get(key[:-1])):
+            if rest is not None and rest.goes_on():
+                return self.model(*inputs)
         plan = self._plans.get(key)
         if plan is None or not plan.holds():
             return self._prepare(key, inputs, state)
@@ -78,14 +78,15 @@ class CompiledModel:
             plan = self._plans.get(key)
             if plan is not None and plan.holds():  # another thread has been here
                 return plan(inputs)
-            arrays = [x._array for x in inputs]
+            arrays = [x.array for x in inputs]
             returned, graph, reason = record(lambda: self.model(*inputs), inputs, state.tensors)
             if state_of(self.model).marks != state.marks:
-                self._changing[key] = self._changing.get(key, 0) + 1
-                if self._changing[key] < 2:  # perhaps only at its first call
+                kind = key[:-1]  # for the state is another one each time
+                self._changing[kind] = self._changing.get(kind, 0) + 1
+                if self._changing[kind] < 2:  # perhaps only at its first call
                     return returned
-                graph, reason = None, reason or "its forward changes the model"
-            elif any(tensor._array is array for tensor in state.tensors for array in arrays):
+                key, graph, reason = kind, None, "its forward changes the model"
+            elif any(tensor.array is array for tensor in state.tensors for array in arrays):
                 graph, reason = None, "its input is one of its own tensors"
             elif len({id(array) for array in arrays}) < len(arrays):
                 graph, reason = None, "two of its inputs are the same"
@@ -145,13 +146,13 @@ def compile(model: Module) -> CompiledModel:
 
 def _key(inputs: tuple[Tensor, ...], state: State) -> Key:
     """What a plan depends on."""
-    kinds = tuple((x._array.shape, x._array.dtype, x._requires_grad, x._device) for x in inputs)
+    kinds = tuple((x.array.shape, x.array.dtype, x._requires_grad, x._device) for x in inputs)
     return kinds, backend.get(inputs[0]._device).name, SWITCHES.grad_enabled, tuple(state.marks)
 
 
 def _compilable(inputs: tuple[Any, ...]) -> bool:
     """Whether these are ordinary tensors, and nobody has asked to see the operations one by one."""
-    if not inputs or SWITCHES.anomaly or SWITCHES.recorder is not None or not SWITCHES.deferral:
+    if not inputs or SWITCHES.anomaly or SWITCHES.recorder is not None:
         return False
     if not all(isinstance(x, Tensor) and x.numel() and x.is_floating_point() for x in inputs):
         return False
@@ -159,4 +160,4 @@ def _compilable(inputs: tuple[Any, ...]) -> bool:
     primitives: Any = backend.get(place)
     if getattr(primitives, "plain", False) or any(x._device != place for x in inputs):
         return False
-    return place.type == "cuda" or all(type(x.read()) is np.ndarray for x in inputs)
+    return place.type == "cuda" or all(type(x.array) is np.ndarray for x in inputs)

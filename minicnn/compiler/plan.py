@@ -14,9 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from ..deferral import no_deferral
 from ..tensor import Tensor
-from .record import Call, Graph, Input, Leaf, Returned, Value, mapped
+from .record import Call, Graph, Input, Leaf, Returned, Value, mapped, stamp
 from .run import Compiled, Context
 from .rules import from_leaves, fuse
 
@@ -96,7 +95,7 @@ class Plan:
 
     def holds(self) -> bool:
         """Whether the numbers that the forward has looked at are the same still."""
-        return all(tensor.version.writes == writes for tensor, writes in self.watched)
+        return all(stamp(tensor) == known for tensor, known in self.watched)
 
     # ---- running -------------------------------------------------------------------------------------------------
 
@@ -107,7 +106,7 @@ class Plan:
             results = Compiled.apply(self, *tensors)
         else:
             with np.errstate(all="ignore"):  # as in ``Function.apply``
-                arrays = self.run([tensor.read() for tensor in tensors], None)
+                arrays = self.run([tensor.array for tensor in tensors], None)
             place = inputs[0]._device
             results = tuple(Tensor.wrap(array, place) for array in arrays)
         for tensor in self.dirty:
@@ -127,9 +126,8 @@ class Plan:
         slots = self.template[:]
         slots[: len(arrays)] = arrays
         self.preparation.enter(slots)
-        with no_deferral():
-            for step in self.steps:
-                step.run(slots, contexts)
+        for step in self.steps:
+            step.run(slots, contexts)
         return [slots[place] for place in self.output_slots]
 
     def __str__(self) -> str:
@@ -147,7 +145,7 @@ class Preparation:
         self.known = known
         self.parts: list[tuple[Step, tuple[Any, ...], list[Leaf]]] = []
         self.values: list[tuple[int, Any]] = []
-        self.seen: list[tuple[Leaf, Any, Any, int]] | None = None
+        self.seen: list[tuple[Leaf, Any]] | None = None
         sources: dict[Value, tuple[Any, list[Leaf]]] = {leaf: (id(leaf.tensor), [leaf]) for leaf in plan.leaves}
         for call in plan.prepares:
             key = (call.operation, *(sources[a][0] if isinstance(a, Value) else _hashable(a) for a in call.args))
@@ -158,31 +156,25 @@ class Preparation:
 
     def enter(self, slots: list[Any]) -> None:
         """Put what was made into ``slots``."""
-        if self.seen is None or any(_stamp(leaf) != stamp for leaf, *stamp in self.seen):
+        if self.seen is None or any(stamp(leaf.tensor) != known for leaf, known in self.seen):
             self._make(slots)
         for place, value in self.values:
             slots[place] = value
 
     def _make(self, slots: list[Any]) -> None:
         values = []
-        seen = [(leaf, *_stamp(leaf)) for leaf in self.leaves]
+        seen = [(leaf, stamp(leaf.tensor)) for leaf in self.leaves]
         for step, key, leaves in self.parts:
-            stamps = [_stamp(leaf) for leaf in leaves]
+            stamps = [stamp(leaf.tensor) for leaf in leaves]
             if key not in self.known or self.known[key][0] != stamps:
                 step.run(slots, None)
-                kept = [(leaf.tensor, leaf.tensor._array) for leaf in leaves]  # so that no id is given twice
+                kept = [(leaf.tensor, leaf.tensor.array, leaf.tensor.memory) for leaf in leaves]  # so that no id is given twice
                 self.known[key] = stamps, [slots[place] for place in step.outputs], kept
             made = list(zip(step.outputs, self.known[key][1], strict=True))
             for place, value in made:
                 slots[place] = value
             values += made
         self.values, self.seen = values, seen
-
-
-def _stamp(leaf: Leaf) -> list[Any]:
-    """What changes when the tensor's numbers do."""
-    tensor = leaf.tensor
-    return [id(tensor._array), id(tensor.version), tensor.version.writes]
 
 
 def _hashable(arg: Any) -> Any:

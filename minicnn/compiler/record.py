@@ -23,14 +23,19 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from .. import random, scope
-from ..deferral import no_deferral, owner
-from ..grad_mode import SWITCHES
-from ..graph import Function
+import numpy as np
+
+from .. import random
+from ..autograd import scope
+from ..autograd.memory import memory_of, owner
+from ..autograd.modes import SWITCHES
+from ..device import device
+from ..ops.inplace import Overwrite
 from ..tensor import Tensor
 
-# Where the tape reads a tensor's array for its own purposes.
-TAPE = frozenset({"minicnn.graph", "minicnn.ops.inplace"})
+# Who reads a tensor's array without looking at its numbers: modules, and functions of others.
+TAPE = frozenset({"minicnn.tensor", "minicnn.autograd.function", "minicnn.autograd.memory", "minicnn.autograd.methods"})
+SHAPES = frozenset({"dim", "size", "numel", "is_contiguous", "stride", "__len__"})  # of minicnn.ops.conversion
 
 
 @dataclass(eq=False)
@@ -105,14 +110,14 @@ class Graph:
 
     Attributes:
         result: what the forward returned, with a ``Returned`` in the place of each tensor.
-        watched: leaves whose numbers the forward has looked at, and how often they had been written then.
+        watched: leaves whose numbers the forward has looked at, and their stamps.
     """
 
     inputs: list[Input]
     leaves: list[Leaf]
     calls: list[Call]
     result: Any
-    watched: list[tuple[Tensor, int]] = field(default_factory=list)
+    watched: list[tuple[Tensor, Any]] = field(default_factory=list)
 
     @property
     def returned(self) -> list[Returned]:
@@ -143,8 +148,8 @@ class Recorder:
         self.reason: str | None = None
         self.calls: list[Call] = []
         self.leaves: dict[int, Leaf] = {}  # by the id of the array
-        self._own = {id(tensor): tensor.version.writes for tensor in own}
-        self._owners = {id(tensor._array): tensor for tensor in own}
+        self._own = {id(tensor): writes_into(tensor) for tensor in own}
+        self._owners = {id(tensor.array): tensor for tensor in own}
         self._tensors: dict[int, Value] = {}  # by the id of the tensor
         self._arrays: dict[int, Value] = {}  # by the id of the array, for what shows the same array
         self._sharing: dict[int, set[int]] = {}  # ids of arrays by the id of the array that owns their memory
@@ -155,7 +160,7 @@ class Recorder:
         self._randomness = _state_of_randomness()
         self._grad_enabled = SWITCHES.grad_enabled
         self.place = inputs[0]._device
-        self.inputs = [Input(x.shape, x.dtype, id(owner(x._array))) for x in inputs]
+        self.inputs = [Input(x.shape, x.dtype, id(owner(x.array))) for x in inputs]
         for tensor, value in zip(inputs, self.inputs, strict=True):
             self._know(tensor, value)
 
@@ -166,13 +171,16 @@ class Recorder:
         if self.reason is not None:
             return
         operation = type(ctx)
+        if operation is Overwrite:
+            self._overwrite(args[0], args[1], outputs[0])
+            return
         tensors = [arg for arg in args if isinstance(arg, Tensor)]
         self._check_call(operation, args, options, (*tensors, *outputs))
         taken = tuple(self.value(arg) if isinstance(arg, Tensor) else arg for arg in args)
         leaves = dict.fromkeys(arg for arg in taken if isinstance(arg, Leaf))
         writes = tuple(leaf for leaf in leaves if self._has_written(leaf))
         differentiable = tuple(out.grad_fn is ctx for out in outputs)
-        made = tuple(Value(out.shape, out.dtype, id(owner(out._array))) for out in outputs)
+        made = tuple(Value(out.shape, out.dtype, id(owner(out.array))) for out in outputs)
         for out, value in zip(outputs, made, strict=True):
             self._know(out, value)
         saves = frozenset(id(owner(array)) for array in ctx._saved if hasattr(array, "dtype"))
@@ -186,7 +194,7 @@ class Recorder:
         if SWITCHES.grad_enabled and not self._grad_enabled:
             self.give_up("its forward switches gradients on")
         if any(_hides_tensor(arg) for arg in (*args, *options.values()) if not isinstance(arg, Tensor)):
-            self.give_up(f"{operation.__name__} is given tensors or functions inside other arguments")
+            self.give_up(f"{operation.__name__} is given something that may hold tensors")
         if any(tensor._device != self.place for tensor in tensors):
             self.give_up("its forward moves tensors to another device")
         if (now := _state_of_randomness()) != self._randomness:
@@ -195,51 +203,42 @@ class Recorder:
                 self.give_up("its forward draws random numbers outside the operations that it records")
 
     def _has_written(self, leaf: Leaf) -> bool:
-        before, leaf.writes = leaf.writes, leaf.tensor.version.writes
+        before, leaf.writes = leaf.writes, writes_into(leaf.tensor)
         if leaf.writes != before:
             leaf.dirty = True
             if id(leaf.tensor) not in self._own:
                 self.give_up("it writes into tensors that are not the model's own")
         return leaf.writes != before
 
-    def stands_for(self, stand_in: Tensor, target: Tensor) -> None:
-        """``stand_in`` has the numbers that ``target`` had before they are overwritten."""
-        if stand_in._array is not target._array:
-            self._know(stand_in, self.value(target))
-
-    def overwrite(self, target: Tensor, old: Tensor, result: Tensor) -> None:
-        """The numbers of ``result`` are about to be written over those of ``target``."""
-        if self.reason is not None:
-            return
-        before, after = self.value(target), self.value(result)
-        array = target._array
+    def _overwrite(self, target: Tensor, result: Tensor, written: Tensor) -> None:
+        """The numbers of ``result`` have been written over those of ``target``; ``written`` is the same array."""
+        before, after, array = self.value(target), self.value(result), target.array
         sharing = self._sharing.get(id(owner(array)), set())
-        if isinstance(before, Leaf) and id(before.tensor) in self._own and before.tensor._array is array:
+        if isinstance(before, Leaf) and self._has_written(before):
             self.calls.append(
                 Call(Write, (before, after), {}, (), (False, False), (), (before,), lines=((scope.path(), "Write"),))
             )
-            before.dirty, before.writes = True, before.writes + 1
-            if target.requires_grad or result.requires_grad:
+            if written.requires_grad:
                 self.give_up("it writes on the tape into its own state")
             return
-        if isinstance(before, (Input, Leaf)) or any(isinstance(self._arrays[s], (Input, Leaf)) for s in sharing):
+        if any(isinstance(self._arrays[other], (Input, Leaf)) for other in sharing):
             self.give_up("it writes into its input or into tensors that are not its own")
         elif result.dtype != target.dtype:
             self.give_up("it converts numbers by writing them into a tensor of another dtype")
-        elif target.requires_grad and not result.requires_grad:
+        elif target.requires_grad and not SWITCHES.grad_enabled:
             self.give_up("it writes, beside the tape, into a tensor that requires grad")
         self._stale.update(other for other in sharing if other != id(array))
-        for tensor in self._tensors_on.get(id(array), ()):
+        self._know(written, after)
+        for tensor in self._tensors_on[id(array)]:
             self._tensors[tensor] = after
-        self._arrays[id(array)] = after
 
     def seen(self, tensor: Tensor) -> None:
         """The numbers of ``tensor`` are given to somebody outside."""
-        value = self._tensors.get(id(tensor)) or self._arrays.get(id(tensor._array))
+        value = self._tensors.get(id(tensor)) or self._arrays.get(id(tensor.array))
         if value is None or isinstance(value, Leaf):
             if value is not None and value.dirty:
                 self.give_up("its forward looks at numbers that it changes")
-            self._watched[id(tensor)] = tensor, tensor.version.writes
+            self._watched[id(tensor)] = tensor, writes_into(tensor)
         else:
             self.give_up("its forward looks at the numbers that it computes")
 
@@ -251,20 +250,20 @@ class Recorder:
 
     def value(self, tensor: Tensor) -> Value:
         """What ``tensor`` holds now: known, or a leaf."""
-        array = tensor._array
+        array = tensor.array
         if id(array) in self._stale:
             self.give_up("it reads a view of a tensor that was written in place after the view was taken")
         value = self._tensors.get(id(tensor)) or self._arrays.get(id(array))
         if value is None:
             tensor = self._owners.get(id(array), tensor)
-            writes = self._own.get(id(tensor), tensor.version.writes)
+            writes = self._own.get(id(tensor), writes_into(tensor))
             leaf = Leaf(tensor.shape, tensor.dtype, id(owner(array)), tensor, writes)
             self.leaves[id(array)] = value = leaf
             self._know(tensor, leaf)
         return value
 
     def _know(self, tensor: Tensor, value: Value) -> None:
-        array = tensor._array
+        array = tensor.array
         self._kept += (tensor, array)
         self._tensors[id(tensor)] = self._arrays[id(array)] = value
         self._tensors_on.setdefault(id(array), []).append(id(tensor))
@@ -277,11 +276,11 @@ class Recorder:
         except TypeError as error:
             self.give_up(str(error))
             result = None
-        if any(leaf.tensor.version.writes != leaf.writes for leaf in self.leaves.values()):
+        if any(writes_into(leaf.tensor) != leaf.writes for leaf in self.leaves.values()):
             self.give_up("it writes into tensors that it has used before")
-        watched = list(self._watched.values())
-        if any(tensor.version.writes != writes for tensor, writes in watched):
+        if any(writes_into(tensor) != writes for tensor, writes in self._watched.values()):
             self.give_up("it looks at numbers that it changes")
+        watched = [(tensor, stamp(tensor)) for tensor, _ in self._watched.values()]
         if _state_of_randomness() != self._randomness:
             self.give_up("its forward draws random numbers outside the operations that it records")
         graph = Graph(self.inputs, list(self.leaves.values()), self.calls, result, watched)
@@ -313,7 +312,7 @@ def record(run: Callable[[], Any], inputs: Sequence[Tensor], own: Sequence[Tenso
     recorder = Recorder(inputs, own)
     SWITCHES.recorder = recorder
     try:
-        with no_deferral(), _watching():
+        with _watching():
             returned = run()
         return returned, recorder.graph(returned), recorder.reason or ""
     finally:
@@ -324,38 +323,52 @@ def record(run: Callable[[], Any], inputs: Sequence[Tensor], own: Sequence[Tenso
 
 _lock = threading.Lock()
 _recordings = 0
-_ARRAY, _SEEN = Tensor.array, Tensor._seen
 
 
-def _array(self: Tensor) -> Any:
-    """``Tensor.array`` while something is being recorded: a thread that records reports who reads it."""
-    if SWITCHES.recorder is not None and sys._getframe(1).f_globals.get("__name__") not in TAPE:
-        SWITCHES.recorder.seen(self)
-    return _ARRAY.fget(self)  # type: ignore[attr-defined]
-
-
-def _seen(self: Tensor) -> Any:
+def _array(tensor: Tensor) -> Any:
+    """``tensor.array`` while something is being recorded: a thread that records reports who reads the numbers."""
     if SWITCHES.recorder is not None:
-        SWITCHES.recorder.seen(self)
-    return _SEEN(self)
+        caller = sys._getframe(1)
+        module, name = caller.f_globals.get("__name__"), caller.f_code.co_name
+        if (module not in TAPE or name == "exposed_array") and not (
+            module == __name__ or (module == "minicnn.ops.conversion" and name in SHAPES)
+        ):
+            SWITCHES.recorder.seen(tensor)
+    return tensor.__dict__["array"]
+
+
+def _set_array(tensor: Tensor, array: Any) -> None:
+    tensor.__dict__["array"] = array
 
 
 @contextmanager
 def _watching() -> Iterator[None]:
-    """Exchange ``Tensor.array``, through which all numbers leave the tensors, until the last recording has ended."""
+    """Let ``Tensor.array``, through which all numbers leave the tensors, report until the last recording has ended."""
     global _recordings
     with _lock:
         _recordings += 1
-        Tensor.array = property(_array, _ARRAY.fset)  # type: ignore
-        Tensor._seen = _seen  # type: ignore[method-assign]
+        Tensor.array = property(_array, _set_array)  # type: ignore[assignment]
     try:
         yield
     finally:
         with _lock:
             _recordings -= 1
             if not _recordings:
-                Tensor.array = _ARRAY  # type: ignore
-                Tensor._seen = _SEEN  # type: ignore[method-assign]
+                del Tensor.array
+
+
+def stamp(tensor: Tensor) -> tuple[int, int, int, int]:
+    """What changes when the numbers of ``tensor`` do, or when its raw array is given to somebody who may change them.
+
+    It is true as long as somebody keeps its array and its memory.
+    """
+    memory = memory_of(tensor)
+    return id(tensor.array), id(memory), memory.writes, memory.exposed
+
+
+def writes_into(tensor: Tensor) -> int:
+    """How often the memory of ``tensor`` has been written into."""
+    return memory_of(tensor).writes
 
 
 def mapped(function: Callable[[Any], Any], structure: Any, kind: type) -> Any:
@@ -383,12 +396,17 @@ def _share_memory(returned: list[Returned]) -> bool:
     return len(set(different.values())) < len(different)
 
 
+PLAIN = (bool, int, float, complex, str, bytes, slice, type(None), type(...), type, np.dtype, np.generic, np.ndarray,
+         device, np.random.Generator)  # fmt: skip
+
+
 def _hides_tensor(argument: Any) -> bool:
+    """Whether it is, or may hold, a tensor or something else that changes what an operation computes."""
     if isinstance(argument, dict):
         argument = tuple(argument.values())
     if isinstance(argument, (tuple, list, set)):
-        return any(_hides_tensor(item) for item in argument)
-    return isinstance(argument, Tensor) or (callable(argument) and not isinstance(argument, type))
+        return any(map(_hides_tensor, argument))
+    return not isinstance(argument, PLAIN) and not hasattr(argument, "__cuda_array_interface__")
 
 
 def _state_of_randomness() -> Any:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ..ops.activation import ReLU, SiLU
@@ -26,6 +26,7 @@ from ..ops.matrix import Linear
 from ..ops.normalization import BatchNorm, FixedNorm
 from ..ops.pooling import MaxPool2d
 from ..ops.products import Mul
+from ..ops.shape import Clone
 from . import fused
 from .record import Call, Graph, Leaf, Value, Write
 
@@ -123,8 +124,8 @@ def _same_shapes(calls: Sequence[Call], backend: Any) -> bool:
 
 
 def _counts(calls: Sequence[Call], backend: Any) -> bool:
-    add, write = calls
-    return write.args[0] is add.args[0] and isinstance(add.args[0], Leaf) and add.args[0].dtype == add.outputs[0].dtype
+    counter = calls[0].args[0]
+    return isinstance(counter, Leaf) and calls[-1].args[0] is counter and calls[-2].outputs[0].dtype == counter.dtype
 
 
 def _numbers(value: Value) -> int:
@@ -162,6 +163,7 @@ RULES: tuple[Rule, ...] = (
     Rule((ReLU,), fused.PointwiseReLU, ("relu", "relu_grad"), _same_shapes),
     Rule((SiLU,), fused.PointwiseSiLU, ("silu", "silu_grad"), _same_shapes),
     Rule((Add,), fused.PointwiseAdd, ("add",), _same_shapes),
+    Rule((Clone, Add, Write), fused.Count, (), _counts),
     Rule((Add, Write), fused.Count, (), _counts),
 )
 
@@ -171,7 +173,7 @@ RULES: tuple[Rule, ...] = (
 
 def fuse(graph: Graph, backend: Any, differentiable: bool) -> list[Call]:
     """The calls that compute what ``graph`` returns and do what it does, joined where a rule holds."""
-    calls = wanted(graph)
+    calls = without_copies(graph, wanted(graph))
     fusion = _Fusion(graph, calls, backend, differentiable)
     at: dict[int, list[Call]] = {}  # by the place of the last of the calls that they stand for
     gone: set[Call] = set()
@@ -194,7 +196,31 @@ def wanted(graph: Graph) -> list[Call]:
     return found[::-1]
 
 
+def without_copies(graph: Graph, calls: Sequence[Call]) -> list[Call]:
+    """The calls without the copies that eager makes before it writes in place: in a plan nothing is overwritten."""
+    returned = {r.value for r in graph.returned}
+    same: dict[Value, Value] = {}
+    found = []
+    for call in calls:
+        args = tuple(same.get(arg, arg) if isinstance(arg, Value) else arg for arg in call.args)
+        if args != call.args:
+            memories = {copy.memory: original.memory for copy, original in same.items()}
+            call = replace(call, args=args, saves=frozenset(memories.get(memory, memory) for memory in call.saves))
+        if (
+            call.operation is Clone
+            and not isinstance(args[0], Leaf)
+            and call.outputs[0] not in returned
+            and call.needs_input_grad == call.differentiable
+        ):
+            same[call.outputs[0]] = args[0]
+        else:
+            found.append(call)
+    return found
+
+
 class _Fusion:
+    """The recorded calls, who uses what of them, and which may be joined."""
+
     def __init__(self, graph: Graph, calls: list[Call], backend: Any, differentiable: bool) -> None:
         self.calls, self.backend, self.differentiable = calls, backend, differentiable
         self.place = {call: place for place, call in enumerate(calls)}
@@ -273,7 +299,7 @@ class _Fusion:
         if rule.activation is not None:
             operation = type(operation.__name__, (operation,), {"activation": rule.activation})
         lines = tuple(line for call in chain for line in call.lines)
-        saves = frozenset().union(*(call.saves for call in chain), {value.memory for value in residuals})
+        saves = frozenset().union(*(call.saves for call in chain), {v.memory for v in residuals if isinstance(v, Value)})
         last = chain[-1]
         made = []
         if rule.folds:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..errors import AutogradError
-from ..grad_mode import SWITCHES
-from ..graph import Function
+from ..autograd import Function, messages
+from ..autograd.memory import owner
 from .record import Call
 
 
@@ -63,22 +62,25 @@ class Compiled(Function):
         ctx.save_for_backward(*(arrays[i] for i in plan.saved_leaves), *(results[i] for i in plan.saved_outputs))
         return results
 
-    def run_backward(self, cotangents: list[Any]) -> tuple[Any, ...]:
+    def run_backward(self, cotangents: list[Any], retain_graph: bool = False) -> tuple[Any, ...]:
         """The gradients of inputs and leaves; None where none of the cotangents comes from them."""
         self.saved_tensors  # noqa: B018  (raises if they have been overwritten)
         if self.contexts is None:
-            raise AutogradError(self.freed_message())
-        plan, keep = self.plan, SWITCHES.keep_graph
-        contexts = self.contexts
-        if not keep:
-            self.contexts = None
+            raise messages.freed(self)
+        plan, contexts = self.plan, self.contexts
+        if not retain_graph:
+            self.release()
         gradients = [None] * len(plan.slot)
         for place, cotangent in zip(plan.output_slots, cotangents, strict=True):
             if cotangent is not None:
                 gradients[place] = cotangent if gradients[place] is None else gradients[place] + cotangent
         for step in plan.backward_steps:
-            step.run(contexts, gradients, keep)
-        return self.checked((None, *gradients[: len(self.edges) - 1]))
+            step.run(contexts, gradients, retain_graph)
+        found = [None, *gradients[: len(self.edges) - 1]]
+        if retain_graph:  # what is kept for another backward is nobody's to write into
+            kept = {id(owner(array)) for ctx in contexts if ctx is not None for array in ctx._saved}
+            found = [g.copy() if g is not None and id(owner(g)) in kept else g for g in found]
+        return tuple(map(self._check_gradient, found, self.input_specs, range(len(found))))
 
     def release(self) -> None:
         """Free what forward saved."""

@@ -61,6 +61,6 @@ def state_of(model: Module) -> State:
     tensors = [tensor for tensor in tensors if tensor is not None]
     kept += tensors
     for tensor in tensors:
-        array = tensor._array
+        array = tensor.array
         marks += (id(tensor), tensor._requires_grad, array.shape, array.dtype)
     return State(marks, hooked, kept, tensors)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from minicnn import Tensor
-from minicnn.diagnosis import diagnose
+from minicnn.autograd.diagnosis import diagnose
 
 # An array keeps its dtype, which is compared. A number is a number, whether it is Python's or NumPy's.
 Answer = np.ndarray | int | float | tuple[int | float, ...] | str | None

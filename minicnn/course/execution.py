@@ -105,7 +105,7 @@ def execute(check: Check, modules: Modules, case: Case) -> Outcome:
 def failure(error: BaseException, needed: Modules) -> Failure:
     """What an exception says, with those of its frames that lie beside the modules under test.
 
-    Without any, the code under test has returned, and what it gave was of no use to the driver: that is a wrong answer.
+    Without any, the code under test has returned, and the driver could not use its result: that is a wrong answer.
     """
     text, kind = _text(error), type(error).__name__
     if isinstance(error, Unusable):

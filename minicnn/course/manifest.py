@@ -128,7 +128,7 @@ def homework(name: str) -> Homework:
     """The homework called ``name``.
 
     Raises:
-        ValueError: for a name that is none, with the nearest one.
+        ValueError: for an unknown name, with the nearest one.
         ManifestError: for a manifest that does not fit together.
     """
     if name not in homework_ids():
@@ -144,7 +144,7 @@ def homework(name: str) -> Homework:
 
 
 def find_task(name: str) -> tuple[Homework, Task]:
-    """The task called ``name``, e.g. ``"hw4.2"``, and its homework. Raises ValueError for a name that is none."""
+    """The task called ``name``, e.g. ``"hw4.2"``, and its homework. Raises ValueError for an unknown name."""
     where = homework(name.partition(".")[0])
     return where, where.task(name)
 

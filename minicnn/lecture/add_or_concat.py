@@ -141,7 +141,7 @@ def training_memory(kind: str, depth: int, batch_size: int = 8) -> float:
     else:
         stage = DenseBlock(depth, channels, GROWTH, drop_rate=0.0, memory_efficient=kind == STAGES[2])
     x = randn(batch_size, channels, 8, 8, requires_grad=True)
-    stage(x).sum().backward()  # gradients of weights are there from now on: they are no matter of activations
+    stage(x).sum().backward()  # gradients of weights are there from now on: they do not count as activations
     tracemalloc.start()
     try:
         stage(x).sum().backward()

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from .. import nn
-from ..grad_mode import no_grad
+from ..autograd import no_grad
 from ..models.cifar_resnet import CifarResNet
 from ..models.senet import SEBasicBlock, SqueezeExcitation
 from ..nn.summary import evaluating

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from ..grad_mode import no_grad
+from ..autograd import no_grad
 from ..models import create_model
 from ..models.backbone import FeatureExtractor, features
 from ..random import manual_seed

@@ -19,9 +19,9 @@ from typing import Any
 import numpy as np
 
 from .. import nn
+from ..autograd import no_grad
 from ..backend.cpu import memory
 from ..creation import randn
-from ..grad_mode import no_grad
 from ..models import create_model
 from ..nn.summary import FLOAT32_BYTES
 from ..random import manual_seed

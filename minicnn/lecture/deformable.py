@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 
 from .. import nn, optim
+from ..autograd import no_grad
 from ..data import digits
-from ..grad_mode import no_grad
 from ..models.deformable import OffsetConv2d
 from ..random import manual_seed
 from ..tensor import Tensor

@@ -18,10 +18,9 @@ from typing import Any
 import numpy as np
 
 from .. import backend, nn
-from ..autograd import topological_order
+from ..autograd import enable_grad, no_grad, topological_order
 from ..backend.shapes import shape_array
 from ..data.transforms.presets import IMAGENET_MEAN, IMAGENET_STD
-from ..grad_mode import enable_grad, no_grad
 from ..models import create_model
 from ..models.backbone import features
 from ..nn.summary import Row, evaluating, summary
@@ -104,7 +103,7 @@ def photographs(size: Size) -> Tensor:
     return Tensor(np.stack(middles).transpose(0, 3, 1, 2).astype(np.float32))
 
 
-def settle(model: nn.Module, images: Tensor) -> None:
+def update_statistics(model: nn.Module, images: Tensor) -> None:
     """Evaluation mode, with the images' own statistics in every batch norm."""
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):
@@ -130,7 +129,7 @@ def compute(settings: Settings) -> Depth:
         fields[i, : len(rows)] = [row.receptive_field[0] for row in rows if row.receptive_field is not None]
         manual_seed(settings.seed)
         model = create_model(name).to(settings.device).requires_grad_(False)
-        settle(model, images)
+        update_statistics(model, images)
         for stage, layer in enumerate(features(model).channels):
             settings.progress(f"{name}: effective receptive field of {layer}")
             inside = _up_to(layer, summary(model).rows)

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from minicnn import nn
-from minicnn.grad_mode import no_grad
+from minicnn.autograd import no_grad
 from minicnn.lecture.blocks import is_residual, replaced, shortcut
 from minicnn.nn.summary import evaluating
 from minicnn.tensor import Tensor

@@ -109,11 +109,11 @@ class Paths:
 def trained(model: nn.Module, data: Images, size: Size, settings: Settings, name: str) -> nn.Module:
     """``model`` after ``size.epochs`` on the digits, in evaluation mode."""
 
-    def told(epoch: int, loss: float, error: float) -> None:
+    def report(epoch: int, loss: float, error: float) -> None:
         settings.progress(f"{name}: epoch {epoch} of {size.epochs}, training error {error:.1f} %")
 
     model.to(settings.device)
-    fit(model, data, size.epochs, np.random.default_rng(settings.seed), lr=0.003, on_epoch=told)
+    fit(model, data, size.epochs, np.random.default_rng(settings.seed), lr=0.003, on_epoch=report)
     return model.eval()
 
 

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from .. import nn
-from ..grad_mode import no_grad
+from ..autograd import no_grad
 from ..models import create_model
 from ..models.efficientnet import ERRORS, SCALING, compound_scaling
 from ..models.resnet import BasicBlock, conv1x1, conv3x3

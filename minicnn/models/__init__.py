@@ -12,12 +12,12 @@ from typing import Any
 
 from .backbone import features
 from .card import Card
+from .hub import create_model
 from .prediction import Classifier, Guess, Prediction, load_classifier, predict
 from .preprocessing import preprocessing
 from .registry import (
     ModelEntry,
     Paper,
-    create_model,
     list_models,
     model_entry,
     register,

@@ -15,8 +15,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from .. import backend, nn
+from ..autograd import enable_grad
 from ..backend.shapes import shape_array
-from ..grad_mode import enable_grad
 from ..nn.summary import Row, evaluating, follow_windows
 from ..tensor import Tensor
 

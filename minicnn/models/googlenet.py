@@ -7,7 +7,7 @@ Lecture  L2.1.1 the module, L2.1.2 naive against reduced, L2.1.3 the 1x1 convolu
 
 Idea. Things in an image are of any size: an inception module runs 1x1, 3x3 and 5x5 convolutions and a max pooling on
 the same input and concatenates what they find. Done naively that grows without end, since pooling passes all its
-channels on, and 5x5 convolutions on hundreds of channels are dear. So a 1x1 convolution, one linear map over the
+channels on, and 5x5 convolutions on hundreds of channels are expensive. So a 1x1 convolution, one linear map over the
 channels at every pixel, first reduces them. Nine modules, a global average pool instead of wide linear layers: twelve
 times fewer weights than AlexNet. Two auxiliary classifiers on inner modules bring the gradient in half-way, in
 training only.

@@ -18,18 +18,19 @@ from typing import Any
 import numpy as np
 
 from .. import nn
+from ..autograd import no_grad
+from ..compiler import compile
 from ..data import DataError, DataLoader, imagenet_labels, load_image
 from ..data.cifar import CIFAR10_LAYOUT
 from ..data.collate import collate
 from ..data.transforms import ImageClassification
-from ..grad_mode import no_grad
-from ..compiler import compile
 from ..nn.summary import evaluating
 from ..serialization import load_state_dict
 from ..tensor import Tensor
 from .card import Card
+from .hub import create_model
 from .preprocessing import preprocessing
-from .registry import create_model, model_entry, suggestion
+from .registry import model_entry, suggestion
 
 TOP, BATCH_SIZE = 5, 16
 

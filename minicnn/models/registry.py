@@ -1,4 +1,4 @@
-"""The list of models: what each is called, who published it, what it scored, and how to build it by name.
+"""The list of models: what each is called, who published it, what it scored, and which function builds it.
 
 A model file registers its own builders, and that is all a new architecture needs::
 
@@ -15,20 +15,13 @@ from __future__ import annotations
 
 import difflib
 import inspect
-import operator
 import os
 import re
-import warnings
 from collections.abc import Callable, Mapping
-from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from .. import nn
-from ..nn.state import StateMismatch
-from ..serialization import load_state_dict
-from .card import Card
-from .misfit import misfit
+from ..nn.module import Module
 
 
 @dataclass(frozen=True)
@@ -59,7 +52,7 @@ class ModelEntry:
     """
 
     name: str
-    builder: Callable[..., nn.Module]
+    builder: Callable[..., Module]
     paper: Paper
     score: Score
     variants: tuple[str, ...]
@@ -90,7 +83,7 @@ class ModelEntry:
 
 _ENTRIES: dict[str, ModelEntry] = {}
 
-Builder = TypeVar("Builder", bound=Callable[..., nn.Module])
+Builder = TypeVar("Builder", bound=Callable[..., Module])
 
 
 def register(
@@ -155,79 +148,3 @@ def model_entry(name: str) -> ModelEntry:
     if not isinstance(name, str) or name not in _ENTRIES:
         raise ValueError(f"no model is called {name!r}{suggestion(str(name))} (list_models() names them all)")
     return _ENTRIES[name]
-
-
-def _positive(argument: str, value: Any) -> int:
-    """``value`` as a positive int. Raises ValueError naming the argument and what came."""
-    try:
-        number = 0 if isinstance(value, bool) else operator.index(value)
-    except TypeError:
-        number = 0
-    if number < 1:
-        raise ValueError(f"{argument} (={value!r}) must be a positive integer")
-    return number
-
-
-def create_model(
-    name: str,
-    num_classes: int | None = None,
-    variant: str | None = None,
-    in_channels: int = 3,
-    weights: str | os.PathLike[str] | None = None,
-    init: bool = True,
-    **options: Any,
-) -> nn.Module:
-    """Build a model by name.
-
-    Args:
-        name: one of ``list_models()``.
-        num_classes: width of the last layer. None: the paper's, 1000 for ImageNet networks, 10 for CIFAR's.
-        variant: ``"paper"``, or ``"torchvision"`` for the network that published weights were trained in; both
-            are the same where the two do not differ.
-            None: the paper's; with ``weights``, the one that the file was trained in, if it comes from
-            ``minicnn train`` and says so, or else the published one. The two can have equal keys and shapes
-            (ResNet-50), and the wrong one would be silently wrong.
-        in_channels: channels of the image, 1 for grey.
-        weights: a file that ``minicnn.load`` reads, whose keys and shapes must be the model's.
-        init: False leaves the parameters undrawn, for when the caller loads all of them.
-        options: passed on to the architecture, e.g. ``zero_init_residual=True``.
-
-    Raises ValueError for an unknown name (with the nearest one), a variant that the model does not have, a
-    ``num_classes`` or ``in_channels`` that is no positive integer, and weights that do not fit; and
-    ``minicnn.load``'s errors for a file that it cannot read. Warns when ``variant`` is not the weights' own.
-    """
-    entry = model_entry(name)
-    if num_classes is not None:
-        num_classes = _positive("num_classes", num_classes)
-    weights_variant = entry.variants[0] if weights is None else _variant_of(weights, entry)
-    variant = entry.variant_called(variant or weights_variant)
-    if len(entry.variants) > 1:
-        options["variant"] = variant
-    arguments = {
-        "num_classes": entry.num_classes if num_classes is None else num_classes,
-        "in_channels": _positive("in_channels", in_channels),
-        **options,
-    }
-    if weights is None:
-        with nullcontext() if init else nn.init.skip():
-            return entry.builder(**arguments)
-    if variant != weights_variant:
-        warnings.warn(
-            f"{os.fspath(weights)!r} goes into the {variant!r} variant of {name}, but holds weights of the "
-            f"{weights_variant!r} variant: the results will be silently wrong",
-            stacklevel=2,
-        )
-    state = load_state_dict(weights)
-    with nn.init.skip():
-        model = entry.builder(**arguments)
-    try:
-        model.load_state_dict(state)
-    except StateMismatch as error:
-        reason = misfit(error, arguments["num_classes"], arguments["in_channels"])
-        raise ValueError(f"the weights in {os.fspath(weights)!r} do not fit {name}: {reason}\n{error}") from error
-    return model
-
-
-def _variant_of(weights: str | os.PathLike[str], entry: ModelEntry) -> str:
-    """The variant that a weights file belongs to: what the card of a training run says, or else the published one."""
-    return Card.read(weights).variant or entry.public_variant

@@ -23,7 +23,7 @@ Choices, and where they deviate from the paper
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from minicnn import nn
@@ -31,14 +31,10 @@ from minicnn.models.registry import Paper, Score, register
 from minicnn.ops import residual_add
 from minicnn.tensor import Tensor
 
-PAPER = Paper(
-    title="Deep Residual Learning for Image Recognition",
-    authors="He, Zhang, Ren, Sun",
-    year=2015,
-    url="https://arxiv.org/abs/1512.03385",
-    lecture="L2.2",
-)
+TITLE = "Deep Residual Learning for Image Recognition"
+PAPER = Paper(TITLE, "He, Zhang, Ren, Sun", 2015, "https://arxiv.org/abs/1512.03385", lecture="L2.2")
 VARIANTS = ("paper", "torchvision")
+Norm = Callable[[int], nn.Module]  # makes what follows a convolution from its number of channels
 
 # fmt: off
 # Table 1: the side of each output for a 224 x 224 image, and the (kernel, filters) of each block there.
@@ -65,62 +61,33 @@ def conv1x1(in_planes: int, out_planes: int, stride: int = 1) -> nn.Conv2d:
     return nn.Conv2d(in_planes, out_planes, 1, stride, bias=False)
 
 
-def projection(
-    in_planes: int, out_planes: int, stride: int = 1, norm_layer: Callable[[int], nn.Module] = nn.BatchNorm2d
-) -> nn.Sequential:
-    """Option B, the shortcut with weights: a 1x1 convolution W_s and its norm (equation 2; L2.2.6).
+def projection(in_planes: int, out_planes: int, stride: int = 1, norm_layer: Norm = nn.BatchNorm2d) -> nn.Sequential:
+    """Option B, the shortcut with weights (equation 2): a 1x1 convolution W_s without a bias, and its norm.
 
     (N, in_planes, H, W) -> (N, out_planes, H/stride, W/stride)
-
-    Args:
-        stride: the block's, so that branch and shortcut have one size.
-        norm_layer: builds, from the number of channels, what stands in for batch norm.
-
-    Returns:
-        An ``nn.Sequential`` of the convolution, without a bias, and the norm.
     """
     return nn.Sequential(conv1x1(in_planes, out_planes, stride), norm_layer(out_planes))
 
 
 class BasicBlock(nn.Module):
-    """Two 3x3 convolutions of K = ``planes`` filters, the first with stride s; a shortcut (Figure 5, left).
+    """Two 3x3 convolutions of K = ``planes`` filters, the first with ``stride`` s; a shortcut (Figure 5, left).
 
     (N, C, H, W) -> (N, K, H/s, W/s): ReLU(F(x) + x), where F is conv1, bn1, ReLU, conv2, bn2.
 
-    Args:
-        inplanes: C, the channels of the input.
-        planes: K.
-        stride: s, of the first convolution alone.
-        downsample: the module in the shortcut, where the shape changes; None for the identity.
-        groups, base_width, dilation: other values than 1, 64 and 1 are for ``Bottleneck`` only.
-        norm_layer: builds, from the number of channels, what follows each convolution; None for ``nn.BatchNorm2d``.
-        variant: accepted and not used, for both variants are the same here.
-
-    The parts are ``conv1``, ``bn1``, ``relu``, ``conv2``, ``bn2`` and ``downsample``, and the number ``stride``. The
-    convolutions are padded and have no bias. Raises ValueError for groups, base_width or dilation that it cannot do.
+    ``downsample`` is the module in the shortcut, None for the identity; ``norm_layer`` is batch norm unless given. The
+    other arguments are ``Bottleneck``'s: groups, base_width or dilation here is a ValueError.
     """
 
     expansion = 1
     last_norm = "bn2"
 
     def __init__(
-        self,
-        inplanes: int,
-        planes: int,
-        stride: int = 1,
-        downsample: nn.Module | None = None,
-        groups: int = 1,
-        base_width: int = 64,
-        dilation: int = 1,
-        norm_layer: Callable[[int], nn.Module] | None = None,
-        variant: str = "paper",
-    ) -> None:
+        self, inplanes: int, planes: int, stride: int = 1, downsample: nn.Module | None = None, groups: int = 1,
+        base_width: int = 64, dilation: int = 1, norm_layer: Norm | None = None, variant: str = "paper",
+    ) -> None:  # fmt: skip
         super().__init__()
         if (groups, base_width, dilation) != (1, 64, 1):
-            raise ValueError(
-                f"{type(self).__name__} takes groups=1, base_width=64 and dilation=1 only, "
-                f"got groups={groups}, base_width={base_width}, dilation={dilation}"
-            )
+            raise ValueError(f"BasicBlock has no groups={groups}, base_width={base_width}, dilation={dilation}")
         norm_layer = norm_layer or nn.BatchNorm2d
         self.conv1 = conv3x3(inplanes, planes, stride)
         self.bn1 = norm_layer(planes)
@@ -153,38 +120,17 @@ class Bottleneck(nn.Module):
 
     (N, C, H, W) -> (N, 4K, H/s, W/s): ReLU(F(x) + x), where F is conv1, bn1, ReLU, conv2, bn2, ReLU, conv3, bn3.
 
-    w = floor(K * base_width / 64) * groups, which is K = ``planes`` in a ResNet. The paper's variant has stride s
-    in the first 1x1, which therefore looks at one pixel in s x s; torchvision's has it in the 3x3.
-
-    Args:
-        inplanes: C, the channels of the input.
-        planes: K.
-        stride: s.
-        downsample: the module in the shortcut, where the shape changes; None for the identity.
-        groups, dilation: of the 3x3 convolution.
-        base_width: see w.
-        norm_layer: builds, from the number of channels, what follows each convolution; None for ``nn.BatchNorm2d``.
-        variant: ``"paper"`` or ``"torchvision"``.
-
-    The parts are ``conv1`` to ``conv3``, ``bn1`` to ``bn3``, ``relu`` and ``downsample``, and the number ``stride``.
-    The convolutions have no bias.
+    w = floor(K * base_width / 64) * groups, which is K = ``planes`` in a ResNet. Groups and dilation are the 3x3's. The
+    paper's variant has the stride s in the first 1x1, which so reads one pixel in s x s; torchvision's in the 3x3.
     """
 
     expansion = 4
     last_norm = "bn3"
 
     def __init__(
-        self,
-        inplanes: int,
-        planes: int,
-        stride: int = 1,
-        downsample: nn.Module | None = None,
-        groups: int = 1,
-        base_width: int = 64,
-        dilation: int = 1,
-        norm_layer: Callable[[int], nn.Module] | None = None,
-        variant: str = "paper",
-    ) -> None:
+        self, inplanes: int, planes: int, stride: int = 1, downsample: nn.Module | None = None, groups: int = 1,
+        base_width: int = 64, dilation: int = 1, norm_layer: Norm | None = None, variant: str = "paper",
+    ) -> None:  # fmt: skip
         super().__init__()
         norm_layer = norm_layer or nn.BatchNorm2d
         width = int(planes * (base_width / 64)) * groups
@@ -213,63 +159,43 @@ class Bottleneck(nn.Module):
 Block = type[BasicBlock] | type[Bottleneck]
 
 # fmt: off
-# Multiply-adds are those of Table 1: one a weight and output pixel, in all convolutions and the linear layer.
-CONFIGS: dict[str, tuple[Block, tuple[int, int, int, int], int, float]] = {
-    #             block       blocks a stage  parameters  multiply-adds
-    "resnet18":  (BasicBlock, (2, 2, 2, 2),   11_689_512,  1.8e9),
-    "resnet34":  (BasicBlock, (3, 4, 6, 3),   21_797_672,  3.6e9),
-    "resnet50":  (Bottleneck, (3, 4, 6, 3),   25_557_032,  3.8e9),
-    "resnet101": (Bottleneck, (3, 4, 23, 3),  44_549_160,  7.6e9),
-    "resnet152": (Bottleneck, (3, 8, 36, 3),  60_192_808, 11.3e9),
-    "plain18":   (PlainBlock, (2, 2, 2, 2),   11_515_688,  1.8e9),
-    "plain34":   (PlainBlock, (3, 4, 6, 3),   21_623_848,  3.6e9),
-}
-
-# Validation error in per cent.
-ERRORS: dict[str, Score] = {
-    #             top-1  top-5
-    "resnet18":  (27.88, None,  "Table 2: validation, 10 crops, option A"),
-    "resnet34":  (24.52, 7.46,  "Table 3: validation, 10 crops, option B"),
-    "resnet50":  (22.85, 6.71,  "Table 3: validation, 10 crops"),
-    "resnet101": (21.75, 6.05,  "Table 3: validation, 10 crops"),
-    "resnet152": (21.43, 5.71,  "Table 3: validation, 10 crops"),
-    "plain18":   (27.94, None,  "Table 2: validation, 10 crops"),
-    "plain34":   (28.54, 10.02, "Table 3: validation, 10 crops"),
+# Multiply-adds are those of Table 1: one per weight and output pixel, in all convolutions and the linear layer.
+# Errors are of the validation set, 10 crops, in per cent.
+CONFIGS: dict[str, tuple[Block, tuple[int, int, int, int], int, float, Score]] = {
+    #                         blocks                    multiply-  top-1  top-5
+    #             block       per stage     parameters  adds       error  error
+    "resnet18":  (BasicBlock, (2, 2, 2, 2),  11_689_512,  1.8e9,  (27.88, None, "Table 2, option A")),
+    "resnet34":  (BasicBlock, (3, 4, 6, 3),  21_797_672,  3.6e9,  (24.52, 7.46, "Table 3, option B")),
+    "resnet50":  (Bottleneck, (3, 4, 6, 3),  25_557_032,  3.8e9,  (22.85, 6.71, "Table 3")),
+    "resnet101": (Bottleneck, (3, 4, 23, 3), 44_549_160,  7.6e9,  (21.75, 6.05, "Table 3")),
+    "resnet152": (Bottleneck, (3, 8, 36, 3), 60_192_808, 11.3e9,  (21.43, 5.71, "Table 3")),
+    "plain18":   (PlainBlock, (2, 2, 2, 2),  11_515_688,  1.8e9,  (27.94, None, "Table 2")),
+    "plain34":   (PlainBlock, (3, 4, 6, 3),  21_623_848,  3.6e9,  (28.54, 10.02, "Table 3")),
 }
 # fmt: on
+ERRORS: dict[str, Score] = {
+    name: (top1, top5, f"{table}: validation, 10 crops") for name, (*_, (top1, top5, table)) in CONFIGS.items()
+}
 
 
 class ResNet(nn.Module):
     """Stem, four stages of blocks, average pool, linear layer: (N, in_channels, H, W) -> (N, num_classes).
 
     Args:
-        block: ``BasicBlock``, ``Bottleneck`` or ``PlainBlock``.
-        layers: the number of blocks in each of the four stages.
-        zero_init_residual: start each residual branch at zero, by a zero weight in its last norm
-            (Goyal et al. 2017, arXiv:1706.02677, section 5.1).
-        groups, width_per_group: of the 3x3 convolution in a bottleneck; 32 and 4 make ResNeXt-50 32x4d.
+        block, layers: the kind of block, and how many of them in each of the four stages.
+        zero_init_residual: start each branch at zero, by its last norm's weight (arXiv:1706.02677, section 5.1).
+        groups, width_per_group: of a bottleneck's 3x3; 32 and 4 make ResNeXt-50 32x4d.
         replace_stride_with_dilation: for layer2, layer3, layer4: keep the size and dilate instead?
         norm_layer: builds, from the number of channels, what stands in for batch norm.
-        in_channels: channels of the image.
-        variant: ``"paper"`` or ``"torchvision"``: where a bottleneck strides, see the top of this file.
 
-    Raises ValueError for an unknown variant, for other than three dilation flags, and where the block cannot
-    do what is asked of it.
+    Raises ValueError for an unknown variant, for other than three flags, and for what the block cannot do.
     """
 
     def __init__(
-        self,
-        block: Block,
-        layers: tuple[int, ...] | list[int],
-        num_classes: int = 1000,
-        zero_init_residual: bool = False,
-        groups: int = 1,
-        width_per_group: int = 64,
-        replace_stride_with_dilation: tuple[bool, ...] | list[bool] | None = None,
-        norm_layer: Callable[[int], nn.Module] | None = None,
-        in_channels: int = 3,
-        variant: str = "paper",
-    ) -> None:
+        self, block: Block, layers: Sequence[int], num_classes: int = 1000, zero_init_residual: bool = False,
+        groups: int = 1, width_per_group: int = 64, replace_stride_with_dilation: Sequence[bool] | None = None,
+        norm_layer: Norm | None = None, in_channels: int = 3, variant: str = "paper",
+    ) -> None:  # fmt: skip
         super().__init__()
         dilate = (False, False, False) if replace_stride_with_dilation is None else replace_stride_with_dilation
         if len(dilate) != 3:
@@ -305,18 +231,10 @@ class ResNet(nn.Module):
     def _make_layer(
         self, block: Block, planes: int, blocks: int, stride: int = 1, dilate: bool = False
     ) -> nn.Sequential:
-        """One stage. Only the first block changes the width and, by ``stride``, the size, and so projects.
+        """``blocks`` blocks in a row. Only the first changes the width and, by ``stride``, the size, and so projects.
 
-        Args:
-            planes: of each block; the stage puts out planes * expansion channels.
-            blocks: how many.
-            stride: of the first block.
-            dilate: keep the size: instead of by its stride, multiply ``self.dilation`` by ``stride``. The first block
-                still has the dilation of the stage before.
-
-        Every block gets ``self.groups`` and ``self.base_width``, ``self._norm_layer`` and ``self.variant``. The first
-        reads ``self.inplanes`` channels and, unless nothing changes or the block is a ``PlainBlock``, has a
-        ``projection`` for ``downsample``. Afterwards ``self.inplanes`` is what the stage puts out.
+        With ``dilate`` the size stays: ``self.dilation`` is multiplied by ``stride``, which becomes 1; the first block
+        still has the dilation before. At the end ``self.inplanes`` is what the stage puts out.
         """
         out_planes = planes * block.expansion
         previous_dilation = self.dilation
@@ -339,10 +257,7 @@ class ResNet(nn.Module):
         return nn.Sequential(*layers)
 
     def _forward_impl(self, x: Tensor) -> Tensor:
-        """The rows of Table 1 from top to bottom: (N, in_channels, H, W) -> (N, num_classes), the logits.
-
-        Stem (conv1, bn1, relu, maxpool), layer1 to layer4, head (avgpool, flatten, fc).
-        """
+        """The rows of Table 1 from top to bottom: (N, in_channels, H, W) -> (N, num_classes), the logits."""
         # Shapes for 224 x 224; e = 1 with basic blocks, 4 with bottlenecks.
         x = self.conv1(x)  # (N, 3, 224, 224) -> (N, 64, 112, 112)
         x = self.bn1(x)
@@ -364,10 +279,7 @@ class ResNet(nn.Module):
 
 
 def _build(name: str, num_classes: int, options: dict[str, Any]) -> ResNet:
-    """The network called ``name``, with the block and the number of blocks a stage that ``CONFIGS`` gives it.
-
-    ``options`` are further arguments of ``ResNet``, by name.
-    """
+    """The network that ``CONFIGS`` has under ``name``; ``options`` are further arguments of ``ResNet``, by name."""
     block, layers, *_ = CONFIGS[name]
     return ResNet(block, layers, num_classes, **options)
 

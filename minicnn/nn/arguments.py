@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ..ops.sizes import integer, pair
+from ..ops.geometry import convolution_padding, pair, pooling_window
+from ..ops.sizes import integer
 
 Pair = int | tuple[int, int]
 
@@ -29,4 +30,4 @@ def divisible(**named: int) -> None:
         raise ValueError(f"expected {name} (={number}) to be divisible by {divisor_name} (={divisor})")
 
 
-__all__ = ["Pair", "divisible", "integer", "pair", "probability"]
+__all__ = ["Pair", "convolution_padding", "divisible", "integer", "pair", "pooling_window", "probability"]

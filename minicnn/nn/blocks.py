@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from typing import TypeAlias
 
 import numpy as np
 
-Draw = Callable[[np.ndarray, np.random.Generator], object]
+Draw: TypeAlias = "Callable[[np.ndarray, np.random.Generator], object]"  # a string: numpy.random is imported when used
 
 BLOCK = 1 << 18  # numbers; a megabyte of float32, which stays in a core's cache while it is drawn and scaled
 

@@ -8,11 +8,9 @@ from .. import creation
 from ..tensor import Tensor
 from . import functional as F
 from . import init
-from .arguments import Pair, divisible, integer, pair
+from .arguments import Pair, convolution_padding, divisible, integer, pair
 from .module import Module
 from .parameter import Parameter
-
-PADDING_NAMES = ("same", "valid")
 
 
 class Conv2d(Module):
@@ -28,7 +26,8 @@ class Conv2d(Module):
         padding_mode: only ``"zeros"``.
 
     Raises:
-        ValueError: for arguments that do not fit together; the message quotes them.
+        TypeError: for a kernel_size, stride, padding or dilation that is no integer.
+        ValueError: for arguments that are too small or do not fit together; the message quotes them.
         ShapeError: when called on an input that is not (N, in_channels, H, W) or too small for the kernel.
     """
 
@@ -55,7 +54,7 @@ class Conv2d(Module):
         self.kernel_size = pair("kernel_size", kernel_size, 1)
         self.stride = pair("stride", stride, 1)
         self.dilation = pair("dilation", dilation, 1)
-        self.padding = self._checked_padding(padding)
+        self.padding = convolution_padding(padding, self.stride)
         if padding_mode != "zeros":
             raise ValueError(f"expected padding_mode 'zeros', the only one there is, got {padding_mode!r}")
         self.padding_mode = padding_mode
@@ -68,15 +67,6 @@ class Conv2d(Module):
         else:
             self.register_parameter("bias", None)
         self.reset_parameters()
-
-    def _checked_padding(self, padding: str | Pair) -> str | tuple[int, int]:
-        if not isinstance(padding, str):
-            return pair("padding", padding, 0)
-        if padding not in PADDING_NAMES:
-            raise ValueError(f"expected 'same', 'valid', an integer or a pair as padding, got {padding!r}")
-        if padding == "same" and self.stride != (1, 1):
-            raise ValueError(f"padding='same' needs stride 1: with stride={self.stride} the output shrinks")
-        return padding
 
     def reset_parameters(self) -> None:
         """Draw new weights: uniform in +-1 / sqrt(fan_in), fan_in = kH kW in_channels / groups."""

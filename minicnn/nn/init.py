@@ -16,7 +16,7 @@ from contextvars import ContextVar
 
 import numpy as np
 
-from ..grad_mode import no_grad
+from ..autograd import no_grad
 from ..random import Generator, resolve
 from ..tensor import Tensor
 from .blocks import Draw, draw_in_blocks

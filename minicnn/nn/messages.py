@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from .. import scope
+from ..autograd import scope
 from ..errors import ShapeError
 from ..tensor import Tensor
 

@@ -13,10 +13,11 @@ from weakref import ref
 
 import numpy as np
 
-from .. import scope
+from ..autograd import scope
 from ..errors import ShapeError
+from ..hooks import RemovableHandle
 from ..ops.shape import destination
-from ..tensor import RemovableHandle, Tensor
+from ..tensor import Tensor
 from . import state as state_loading
 from .messages import MissingAttributeError, locate, not_initialised, tree_text
 from .parameter import Parameter

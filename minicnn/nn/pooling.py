@@ -6,7 +6,7 @@ from typing import Any
 
 from ..tensor import Tensor
 from . import functional as F
-from .arguments import Pair, integer, pair
+from .arguments import Pair, pair, pooling_window
 from .module import Module
 
 OutputSize = int | None | tuple[int | None, int | None]
@@ -34,8 +34,7 @@ class MaxPool2d(Module):
         ceil_mode: bool = False,
     ) -> None:
         super().__init__()
-        self.kernel_size, self.stride, self.padding = _window(kernel_size, stride, padding)
-        self.dilation = _checked("dilation", dilation, 1)
+        self.kernel_size, self.stride, self.padding, self.dilation = _window(kernel_size, stride, padding, dilation)
         self.return_indices = return_indices
         self.ceil_mode = ceil_mode
 
@@ -77,7 +76,7 @@ class AvgPool2d(Module):
         divisor_override: int | None = None,
     ) -> None:
         super().__init__()
-        self.kernel_size, self.stride, self.padding = _window(kernel_size, stride, padding)
+        self.kernel_size, self.stride, self.padding, _ = _window(kernel_size, stride, padding)
         self.ceil_mode = ceil_mode
         self.count_include_pad = count_include_pad
         self.divisor_override = divisor_override
@@ -106,9 +105,8 @@ class AdaptiveAvgPool2d(Module):
 
     def __init__(self, output_size: OutputSize) -> None:
         super().__init__()
-        for length in output_size if isinstance(output_size, (tuple, list)) else (output_size,):
-            if length is not None:
-                integer("output_size", length, 0)
+        lengths = output_size if isinstance(output_size, (tuple, list)) else (output_size,)
+        pair("output_size", [1 if length is None else length for length in lengths], 1)
         self.output_size = output_size
 
     def forward(self, input: Tensor) -> Tensor:
@@ -118,13 +116,13 @@ class AdaptiveAvgPool2d(Module):
         return f"output_size={self.output_size}"
 
 
-def _window(kernel_size: Pair, stride: Pair | None, padding: Pair) -> tuple[Pair, Pair, Pair]:
-    """The three after a check, the stride filled in."""
-    stride = kernel_size if stride is None else stride
-    return _checked("kernel_size", kernel_size, 1), _checked("stride", stride, 1), _checked("padding", padding, 0)
+def _window(kernel_size: Pair, stride: Pair | None, padding: Pair, dilation: Pair = 1) -> tuple[Pair, ...]:
+    """The four after ``pooling_window``'s checks, the stride filled in, as they were given: so ``repr`` shows them."""
+    window = pooling_window(kernel_size, stride, padding, dilation)
+    above_left = window.padding[0][0], window.padding[1][0]
+    given = (kernel_size, kernel_size if stride is None else stride, padding, dilation)
+    return tuple(map(_as_given, given, (window.kernel_size, window.stride, above_left, window.dilation)))
 
 
-def _checked(name: str, value: Pair, minimum: int) -> Pair:
-    """One integer or a pair, as it was given (that is how ``repr`` shows it)."""
-    numbers = pair(name, value, minimum)
+def _as_given(value: Pair, numbers: tuple[int, int]) -> Pair:
     return numbers if isinstance(value, (tuple, list)) else numbers[0] if numbers[0] == numbers[1] else numbers

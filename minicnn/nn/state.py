@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from ..grad_mode import no_grad
+from ..autograd import no_grad
 from ..tensor import Tensor
 
 if TYPE_CHECKING:

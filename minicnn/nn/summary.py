@@ -19,10 +19,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .. import backend
-from ..autograd import Node, topological_order
+from ..autograd import Node, enable_grad, no_grad, topological_order
 from ..backend.base import Pair, Window
 from ..backend.shapes import ShapesBackend, shape_array
-from ..grad_mode import enable_grad, no_grad
 from ..tensor import Tensor
 from .module import Module
 

@@ -6,9 +6,10 @@ import math
 from collections.abc import Iterable
 
 from .. import backend
-from ..grad_mode import no_grad
+from ..autograd import no_grad
+from ..dtypes import get_default_dtype
 from ..ops import cat
-from ..tensor import Tensor, get_default_dtype
+from ..tensor import Tensor
 
 
 def clip_grad_norm_(

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from types import FunctionType
 
-from . import accelerated
 from .activation import (
     hardsigmoid,
     hardswish,
@@ -118,5 +117,19 @@ mm = bmm = matmul
 
 attach()
 
-_NOT_OPERATIONS = ("FunctionType", "annotations", "attach", "guard", "guards", "methods")
-__all__ = [name for name in dir() if not name.startswith("_") and name not in _NOT_OPERATIONS]
+# fmt: off
+__all__ = [  # the functions, not the modules that they are written in
+    "abs", "adaptive_avg_pool2d", "add", "all", "amax", "amin", "any", "argmax", "argmin", "argsort", "avg_pool2d",
+    "batch_norm", "bitwise_and", "bitwise_left_shift", "bitwise_not", "bitwise_or", "bitwise_right_shift",
+    "bitwise_xor", "bmm", "cat", "ceil", "chunk", "clamp", "conv2d", "cos", "cross_entropy", "cumsum", "deform_conv2d",
+    "div", "dropout", "dropout2d", "eq", "exp", "expand", "flatten", "flip", "floor", "floor_divide", "gather", "ge",
+    "group_norm", "gt", "hardsigmoid", "hardswish", "hardtanh", "index_select", "isfinite", "isinf", "isnan",
+    "l1_loss", "le", "leaky_relu", "linear", "local_response_norm", "log", "log_softmax", "logical_and", "logical_not",
+    "logical_or", "logsumexp", "lt", "masked_fill", "matmul", "max", "max_pool2d", "maximum", "mean", "min", "minimum",
+    "mm", "movedim", "mse_loss", "mul", "narrow", "ne", "neg", "nll_loss", "norm", "pad", "permute",
+    "pointwise_conv2d", "pow", "prod", "relu", "relu6", "remainder", "repeat", "reshape", "residual_add", "round",
+    "rsqrt", "sigmoid", "sign", "silu", "sin", "softmax", "sort", "split", "sqrt", "square", "squeeze", "stack", "std",
+    "stochastic_depth", "sub", "sum", "t", "tanh", "topk", "transpose", "unbind", "unflatten", "unsqueeze", "var",
+    "where",
+]
+# fmt: on

@@ -23,13 +23,6 @@ class ReLU(Function):
         (y,) = ctx.saved_tensors
         return ctx.backend.xp.where(y <= 0, 0, dy)
 
-    @staticmethod
-    def forward_pending(ctx: Any, x: Any) -> Any:
-        """The same for values that wait to be computed, in one pass with them."""
-        y = x.relu(ctx)
-        ctx.save_for_backward(y)
-        return y
-
 
 class LeakyReLU(Function):
     """y = x where x > 0, slope * x elsewhere. The gradient at 0 is slope times the cotangent; ``slope`` gets none."""

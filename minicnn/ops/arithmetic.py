@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 
 from ..autograd import Function
-from ..deferral import Pending
 from ..tensor import Tensor
 from .broadcast import operands, result_type, unbroadcast
 from .integers import check_bits
@@ -16,8 +15,6 @@ from .products import mul
 
 class Add(Function):
     """c = a + b: the cotangent goes to both, unchanged."""
-
-    extended = 0  # the operand that the sum takes over, if it waits to be computed
 
     @staticmethod
     def forward(ctx: Any, a: Any, b: Any) -> Any:
@@ -30,15 +27,6 @@ class Add(Function):
             unbroadcast(dc, shape) if wanted else None
             for shape, wanted in zip(ctx.shapes, ctx.needs_input_grad, strict=True)
         )
-
-    @staticmethod
-    def forward_pending(ctx: Any, a: Any, b: Any) -> Any:
-        """The same where one of them waits to be computed: the sum may wait with it."""
-        ctx.shapes = np.shape(a), np.shape(b)
-        if isinstance(a, Pending):
-            return a.plus(b)
-        ctx.extended = 1
-        return b.plus(a)
 
 
 class Sub(Function):

@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from minicnn.dtypes import get_default_dtype, int64
 from minicnn.errors import ShapeError
 from minicnn.ops.integers import CATEGORY, fitted
-from minicnn.tensor import Tensor, get_default_dtype, int64
+from minicnn.tensor import Tensor
 
 
 def unbroadcast(gradient: Any, shape: tuple[int, ...]) -> Any:

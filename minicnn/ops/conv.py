@@ -69,7 +69,8 @@ def conv2d(
 
     Raises:
         ShapeError: if channels, groups and weight do not fit, or the kernel is larger than the padded image.
-        ValueError: for a stride, padding, dilation or groups that is no such thing.
+        TypeError: for a stride, padding or dilation that is no integer.
+        ValueError: for an invalid stride, padding, dilation or groups.
     """
     if weight.ndim != 4:
         raise ShapeError(f"expected a weight (out_channels, in_channels / groups, kH, kW), got shape {weight.shape}")

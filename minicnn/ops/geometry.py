@@ -8,38 +8,50 @@ from typing import Any
 from ..backend.base import Pair, Window
 from ..errors import ShapeError
 from ..tensor import Tensor
-from . import sizes
+from .sizes import integer, integers
 
 
 def pair(name: str, value: Any, minimum: int) -> Pair:
     """``value`` as (along height, along width): one integer stands for both.
 
     Raises:
-        ValueError: for anything but one or two integers of at least ``minimum``.
+        TypeError: for anything but integers.
+        ValueError: if a number is below ``minimum``, or there are neither one nor two.
     """
-    try:
-        return sizes.pair(name, value, minimum)
-    except (TypeError, ValueError):
-        raise ValueError(f"{name}: expected an int or a pair of ints of at least {minimum}, got {value!r}") from None
+    numbers = integers(name, value)
+    if len(numbers) == 1:
+        numbers *= 2
+    if len(numbers) != 2:
+        raise ValueError(f"expected an integer or a pair (height, width) as {name}, got {value!r}")
+    height, width = (integer(name, number, minimum) for number in numbers)
+    return height, width
+
+
+def convolution_padding(padding: Any, stride: Pair) -> str | Pair:
+    """The padding of a convolution: a word, ``"valid"`` (none) or ``"same"`` (output as large as input), or a ``pair``.
+
+    Raises:
+        ValueError: for another word, and for ``"same"`` with a stride, which has no answer; and as ``pair``.
+    """
+    if not isinstance(padding, str):
+        return pair("padding", padding, 0)
+    if padding not in ("same", "valid"):
+        raise ValueError(f"expected 'same', 'valid', an integer or a pair (height, width) as padding, got {padding!r}")
+    if padding == "same" and stride != (1, 1):
+        raise ValueError(f"padding='same' needs stride 1: with stride={stride} the output shrinks")
+    return padding
 
 
 def convolution_window(kernel_size: Pair, stride: Any, padding: Any, dilation: Any) -> Window:
-    """The window of a convolution; ``padding`` may be ``"valid"`` (none) or ``"same"`` (output as large as input).
-
-    Raises:
-        ValueError: for ``"same"`` with a stride, which has no answer, or another word.
-    """
+    """The window of a convolution. Raises as ``pair`` and ``convolution_padding``."""
     stride, dilation = pair("stride", stride, 1), pair("dilation", dilation, 1)
-    if not isinstance(padding, str):
-        height, width = pair("padding", padding, 0)
-        return Window(kernel_size, stride, ((height, height), (width, width)), dilation)
-    if padding not in ("same", "valid"):
-        raise ValueError(f"padding: expected a number, a pair, 'same' or 'valid', got {padding!r}")
     window = Window(kernel_size, stride, dilation=dilation)
+    padding = convolution_padding(padding, stride)
     if padding == "valid":
         return window
-    if stride != (1, 1):
-        raise ValueError(f"padding='same' needs stride 1, got stride {stride}")
+    if padding != "same":
+        height, width = padding
+        return window._replace(padding=((height, height), (width, width)))
     totals = (window.extent(axis) - 1 for axis in (0, 1))
     above, left = ((total // 2, total - total // 2) for total in totals)  # an odd one goes below and right
     return window._replace(padding=(above, left))
@@ -58,7 +70,7 @@ def pooling_window(kernel_size: Any, stride: Any, padding: Any, dilation: Any = 
     window = Window(kernel, step, ((height, height), (width, width)), pair("dilation", dilation, 1))
     for axis, padded in enumerate((height, width)):
         if 2 * padded > window.extent(axis):
-            raise ValueError(f"padding: expected at most half of the kernel size {kernel}, got {(height, width)}")
+            raise ValueError(f"expected padding (={(height, width)}) to be at most half of kernel_size (={kernel})")
     return window
 
 

@@ -11,7 +11,8 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-from ..tensor import Tensor, float16, float32
+from ..dtypes import float16, float32
+from ..tensor import Tensor
 
 # The kinds of dtype that the first argument may have (NumPy's letters), where PyTorch refuses the others.
 FLOAT, NUMBER = "f", "iuf"

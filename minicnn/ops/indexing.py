@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from ..autograd import Function
+from ..autograd import Function, is_grad_enabled
+from ..dtypes import int32, int64, uint8
 from ..errors import ShapeError
-from ..grad_mode import is_grad_enabled
-from ..tensor import Tensor, int32, int64, uint8
+from ..tensor import Tensor
 from .axes import normal_dim
 from .broadcast import unbroadcast
 from .elementwise import where
@@ -53,6 +53,16 @@ class IndexWrite(Function):
         extra = len(ctx.value_shape) - taken.ndim  # value may have leading axes of length 1
         d_value = unbroadcast(taken, ctx.value_shape[extra:] if extra > 0 else ctx.value_shape)
         return dx, d_value.reshape(ctx.value_shape), None
+
+
+class IndexOverwrite(Function):
+    """x[index] <- value in x's own memory, where no gradient is wanted."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Any, value: Any, index: Any) -> Any:
+        x[index] = value
+        ctx.mark_dirty(x)
+        return x
 
 
 class Gather(Function):
@@ -120,8 +130,7 @@ def setitem(input: Tensor, index: Any, value: Any) -> None:
     if is_grad_enabled() and (input.requires_grad or (isinstance(value, Tensor) and value.requires_grad)):
         rewrite(input, lambda old: IndexWrite.apply(old, value, place))
         return
-    input.array[place] = value.array if isinstance(value, Tensor) else value
-    input.mark_written()
+    IndexOverwrite.apply(input, value, place)
 
 
 def gather(input: Tensor, dim: int, index: Tensor) -> Tensor:

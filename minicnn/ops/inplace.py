@@ -6,58 +6,59 @@ from collections.abc import Callable
 from typing import Any
 
 from .. import random
-from ..deferral import Pending
+from ..autograd import Function, is_grad_enabled
+from ..autograd.memory import memory_of
 from ..errors import AutogradError, ShapeError
-from ..grad_mode import SWITCHES, is_grad_enabled
 from ..tensor import Tensor
 from .guards import check_kind
 from .integers import CATEGORY
+from .shape import clone
+
+
+class Overwrite(Function):
+    """target <- result, in target's own memory. Its old values are gone, so the cotangent goes to ``result`` alone."""
+
+    @staticmethod
+    def forward(ctx: Any, target: Any, result: Any) -> Any:
+        target[...] = result
+        ctx.mark_dirty(target)
+        return target
+
+    @staticmethod
+    def backward(ctx: Any, dy: Any) -> Any:
+        return None, dy
 
 
 def rewrite(target: Tensor, compute: Callable[[Tensor], Tensor]) -> Tensor:
     """``target <- compute(target)`` in target's own memory, recorded where a gradient is wanted.
 
-    ``compute`` is given a stand-in with the old values and the old history, so what it saves stays valid.
+    Where it is recorded, ``compute`` is given a copy with the old values and the old history, so what it saves stays
+    valid.
 
     Raises:
         AutogradError: for a leaf that requires grad or a view of one, outside ``no_grad``.
         ShapeError: if the result no longer fits into target.
         TypeError: if it would lose its kind: floats in integers, numbers in bools.
     """
-    recording = is_grad_enabled()
-    if recording and target.requires_grad and target.version.of_leaf:
+    memory = memory_of(target)
+    if is_grad_enabled() and target.requires_grad and memory.of_leaf:
         what = "a leaf" if target.is_leaf else "a view of a leaf"
         raise AutogradError(
             f"in-place write into {what} that requires grad: its gradient would belong to a value that is gone. "
             "Wrap it in `with minicnn.no_grad():`, or compute out of place"
         )
-    pending = isinstance(target._array, Pending)  # then there is no memory yet that others might see
-    if not pending:
-        target.version.settle()
-    old = Tensor.wrap(target._array.copy() if recording and not pending else target._array, target.device)
-    old.grad_fn, old.output_index, old._requires_grad = target.grad_fn, target.output_index, target._requires_grad
-    if SWITCHES.recorder is not None:
-        SWITCHES.recorder.stands_for(old, target)
-    result = compute(old)
+    result = compute(clone(target) if is_grad_enabled() else target)
     if result.shape != target.shape:
         raise ShapeError(f"in place: a result of shape {result.shape} does not fit into a tensor of {target.shape}")
     if CATEGORY[result.dtype.kind] > CATEGORY[target.dtype.kind]:
         raise TypeError(f"in place: a {result.dtype} result cannot be written into a {target.dtype} tensor")
-    if SWITCHES.recorder is not None:
-        SWITCHES.recorder.overwrite(target, old, result)
-    if not pending:
-        target._array[...] = result.read()
-    elif isinstance(result._array, Pending):
-        target._array = result._array
-    else:
-        target._array = result._array.astype(target.dtype)  # a copy: the tape may have saved the other
-    if result.grad_fn is not None and result.grad_fn is not target.grad_fn:
+    written = Overwrite.apply(target, result)
+    if written.grad_fn is not None:
         if target.grad_fn is not None and target._retains_grad:
-            result.grad_fn.retain[result.output_index] = target.grad_fn.retain.pop(target.output_index)
-        target.grad_fn, target.output_index, target._requires_grad = result.grad_fn, result.output_index, True
-        target.mark_written(recorded=True)
-    else:
-        target.mark_written()
+            written.grad_fn.retain[written.output_index] = target.grad_fn.retain.pop(target.output_index)
+        target.grad_fn, target.output_index, target._requires_grad = written.grad_fn, written.output_index, True
+        memory.recorded += 1
+        target.recorded_writes = memory.recorded
     return target
 
 

@@ -44,7 +44,7 @@ def check_bits(name: str, a: Any, b: Any) -> None:
 def _some(value: Any, holds: Any) -> bool:
     if not isinstance(value, Tensor):
         return holds(value)
-    return not value.is_cuda and bool(holds(value.read()).any())
+    return not value.is_cuda and bool(holds(value.array).any())
 
 
 def _wrapped(value: Any, dtype: np.dtype) -> Any:

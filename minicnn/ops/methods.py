@@ -7,10 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from ..tensor import Tensor, float32, float64, int32, int64
+from ..dtypes import float32, float64, int32, int64
+from ..tensor import Tensor
 from . import (
     activation,
     arithmetic,
+    conversion,
     elementwise,
     indexing,
     inplace,
@@ -116,5 +118,6 @@ def attach() -> None:
         "T": property(lambda self: self.permute(*reversed(range(self.ndim)))),
         "mT": property(lambda self: self.transpose(-1, -2)),
     }
-    for name, function in {**METHODS, **OPERATORS, **in_place, **views}.items():
+    conversions = {name: member for name, member in vars(conversion.Conversions).items() if callable(member)}
+    for name, function in {**METHODS, **OPERATORS, **conversions, **in_place, **views}.items():
         setattr(Tensor, name, function)

@@ -4,73 +4,30 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from .. import backend
 from ..autograd import Function
-from ..deferral import Pending, may_wait
 from ..errors import ShapeError
-from ..graph import Chain
 from ..tensor import Tensor
-from .arithmetic import Add
-from .running import moved, moved_variance
-
-
-class Normalised(Pending):
-    """y = (x - mean) * scale + shift [+ residual], not computed yet.
-
-    Args:
-        x, residual: like y; read when y is computed.
-        mean, scale, shift: (C,), and nobody else's; ``None`` for a mean or a shift of 0.
-    """
-
-    def __init__(
-        self, primitives: Any, x: Any, mean: Any, scale: Any, shift: Any, residual: Any = None, extends: Any = None
-    ) -> None:
-        super().__init__(x, (x if residual is None else residual,), extends)
-        self.primitives = primitives
-        self.parts: tuple[Any, ...] = x, mean, scale, shift, residual
-
-    def compute(self) -> Any:
-        y = self.primitives.batch_norm_apply(*self.parts)
-        self.parts = ()
-        return y
-
-    def plus(self, other: Any) -> Any:
-        fits = np.shape(other) == self.shape and other.dtype == self.dtype
-        if not self.take() or not fits or self.extends is not None:
-            return self.values() + other
-        x, mean, scale, shift, _ = self.parts
-        return Normalised(self.primitives, x, mean, scale, shift, other, extends=self)
-
-    def relu(self, ctx: Any) -> Any:
-        if not self.take():
-            return ctx.backend.xp.maximum(self.values(), 0)
-        ctx.chain = NormThenReLU()
-        return self.primitives.batch_norm_apply(*self.parts, relu=True)
-
-    @staticmethod
-    def or_values(primitives: Any, x: Any, mean: Any, scale: Any, shift: Any) -> Any:
-        """Where dtypes are mixed, only the computation itself knows the result's: the array."""
-        y = Normalised(primitives, x, mean, scale, shift)
-        alike = all(part is None or part.dtype == x.dtype for part in (mean, scale, shift))
-        return y if alike else y.values()
+from .running import updated_mean, updated_variance
 
 
 class BatchNorm(Function):
-    """Normalise each channel with the batch's own statistics [Ioffe and Szegedy, 2015]; backward goes through them."""
+    """Normalise each channel with the batch's own statistics [Ioffe and Szegedy, 2015]; backward goes through them.
+
+    The running statistics, where they are kept, move towards the batch's in place.
+    """
 
     @staticmethod
     def forward(
         ctx: Any, x: Any, weight: Any, bias: Any, running_mean: Any, running_var: Any, momentum: float, eps: float
     ) -> Any:
-        if may_wait():
-            mean, variance, inv_std, scale, shift = ctx.backend.batch_norm_statistics(x, weight, bias, eps)
-            y = Normalised.or_values(ctx.backend, x, mean, scale, shift)
-        else:
-            y, mean, variance, inv_std = ctx.backend.batch_norm(x, weight, bias, eps)
+        y, mean, variance, inv_std = ctx.backend.batch_norm(x, weight, bias, eps)
         ctx.save_for_backward(x, weight, mean, inv_std)
-        update_running_statistics(ctx, running_mean, running_var, mean, variance, x.size // x.shape[1], momentum)
+        if running_mean is not None:
+            running_mean[...] = updated_mean(running_mean, mean, momentum)
+        if running_var is not None:
+            running_var[...] = updated_variance(running_var, variance, x.size // x.shape[1], momentum)
+        ctx.mark_dirty(running_mean, running_var)
         return y
 
     @staticmethod
@@ -79,41 +36,6 @@ class BatchNorm(Function):
         gradients = ctx.backend.batch_norm_grad(dy, x, weight, mean, inv_std)
         wanted = ctx.needs_input_grad[:3]
         return (*(g if want else None for g, want in zip(gradients, wanted, strict=True)), None, None, None, None)
-
-
-def update_running_statistics(
-    ctx: Any, running_mean: Any, running_var: Any, mean: Any, variance: Any, count: int, momentum: float
-) -> None:
-    """Move the running statistics, where there are some, towards those of a batch, in place."""
-    if running_mean is not None:
-        running_mean[...] = moved(running_mean, mean, momentum)
-    if running_var is not None:
-        running_var[...] = moved_variance(running_var, variance, count, momentum)
-    ctx.mark_dirty(running_mean, running_var)
-
-
-class NormThenReLU(Chain):
-    """z = max(batch_norm(x) [+ residual], 0), walked back in one go from z, x and the statistics.
-
-    With s = dz where z > 0, else 0: the residual gets s, and s goes on into ``BatchNorm.backward``.
-    """
-
-    def nodes(self, last: Any) -> tuple[Any, ...]:
-        below = last.edges[0][0]
-        if isinstance(below, BatchNorm):
-            return last, below
-        edge = below.edges[below.extended] if isinstance(below, Add) else None
-        return (last, below, edge[0]) if edge is not None and isinstance(edge[0], BatchNorm) else (last,)
-
-    def backward(self, nodes: tuple[Any, ...], cotangent: Any) -> tuple[tuple[Any, ...], ...]:
-        relu, *add, norm = nodes
-        (z,) = relu.saved_tensors
-        x, weight, mean, inv_std = norm.saved_tensors
-        wants_residual = bool(add) and add[0].needs_input_grad[1 - add[0].extended]
-        grads = norm.backend.batch_norm_fused_grad(cotangent, x, weight, mean, inv_std, z, wants_residual)
-        dx, d_weight, d_bias, d_residual = grads
-        to_operands = (None, d_residual) if add and add[0].extended == 0 else (d_residual, None)
-        return (None,), *[to_operands for _ in add], (dx, d_weight, d_bias, None, None, None, None)
 
 
 class FixedNorm(Function):
@@ -125,7 +47,7 @@ class FixedNorm(Function):
         ctx.save_for_backward(x if ctx.needs_input_grad[1] else None, weight, mean, inv_std)
         scale = inv_std if weight is None else weight * inv_std
         shift = -mean * scale if bias is None else bias - mean * scale
-        return Normalised.or_values(ctx.backend, x, None, scale, shift)
+        return ctx.backend.scale_and_shift(x, scale, shift)
 
     @staticmethod
     def backward(ctx: Any, dy: Any) -> Any:
@@ -216,7 +138,8 @@ def batch_norm(
     if count == 0:  # there are no statistics, and nothing to normalise
         nothing = Tensor.wrap(backend.get(input.device).xp.zeros(channels, input.dtype), input.device)
         return FixedNorm.apply(input, weight, bias, nothing, nothing, eps)
-    return BatchNorm.apply(input, weight, bias, running_mean, running_var, momentum, eps)
+    running = (None if part is None else part.detach() for part in (running_mean, running_var))
+    return BatchNorm.apply(input, weight, bias, *running, momentum, eps)
 
 
 def group_norm(

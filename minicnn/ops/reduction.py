@@ -6,8 +6,9 @@ from typing import Any, NamedTuple
 
 from .. import backend
 from ..autograd import Function
+from ..dtypes import int64, uint8
 from ..errors import ShapeError
-from ..tensor import Tensor, int64, uint8
+from ..tensor import Tensor
 from .arithmetic import ne
 from .axes import Dims, axes_of, count, kept, normal_dim, reduced
 from .elementwise import as_float

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 
-def moved(running: Any, batch: Any, momentum: float) -> Any:
+def updated_mean(running: Any, batch: Any, momentum: float) -> Any:
     """A running statistic after one more batch; for the mean that is all.
 
     Args:
@@ -24,7 +24,7 @@ def moved(running: Any, batch: Any, momentum: float) -> Any:
     return (1 - momentum) * running + momentum * batch
 
 
-def moved_variance(running: Any, variance: Any, count: int, momentum: float) -> Any:
+def updated_variance(running: Any, variance: Any, count: int, momentum: float) -> Any:
     """The running variance after one more batch.
 
     A batch is normalised by its biased variance, an average over its ``count`` values. What is remembered is to hold
@@ -39,4 +39,4 @@ def moved_variance(running: Any, variance: Any, count: int, momentum: float) -> 
     Returns:
         (C,), dtype of running.
     """
-    return moved(running, variance * (count / (count - 1)), momentum)
+    return updated_mean(running, variance * (count / (count - 1)), momentum)

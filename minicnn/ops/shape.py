@@ -10,9 +10,11 @@ import numpy as np
 
 from .. import backend
 from ..autograd import Function
-from ..device import device
+from ..autograd.memory import memory_of, share_memory
+from ..device import as_device, device
+from ..dtypes import as_dtype
 from ..errors import ShapeError
-from ..tensor import Tensor, as_device, as_dtype, device_of
+from ..tensor import Tensor, device_of
 from .axes import normal_dim
 from .broadcast import unbroadcast
 from .sizes import integers
@@ -150,15 +152,15 @@ def view(input: Tensor, *shape: Any) -> Tensor:
         ShapeError: also where that cannot be, because others look at the memory as it is: of a permuted tensor, say.
     """
     out = reshape(input, *shape)
-    if out.version is not input.version and out.numel():  # it has been copied
-        if input.version.shared or not input.version.private:
+    if out.memory is not input.memory and out.numel():  # it has been copied
+        memory = memory_of(input)
+        if not memory.fresh or memory.exposed:
             raise ShapeError(
                 f"view: {input.shape} with the strides {input.stride()} cannot be seen as {out.shape}, and others "
                 "share its memory: use .reshape(), which copies"
             )
-        input.array = out.read().reshape(input.shape)
-        out.version, out.recorded_writes = input.version, input.recorded_writes
-        input.version.shared = True
+        input.array = out.array.reshape(input.shape)
+        share_memory(out, input)
     return out
 
 

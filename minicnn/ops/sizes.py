@@ -28,19 +28,3 @@ def integers(name: str, values: Any) -> tuple[int, ...]:
     if not isinstance(values, Iterable) or isinstance(values, str) or getattr(values, "ndim", 1) == 0:
         return (integer(name, values),)
     return tuple(integer(name, value) for value in values)
-
-
-def pair(name: str, value: Any, minimum: int) -> tuple[int, int]:
-    """``value`` for height and width: one integer for both, or a pair of them.
-
-    Raises:
-        TypeError: if it is neither.
-        ValueError: if a number is too small, or there are not two.
-    """
-    numbers = integers(name, value)
-    if len(numbers) == 1:
-        numbers *= 2
-    if len(numbers) != 2:
-        raise ValueError(f"expected an integer or a pair (height, width) as {name}, got {value!r}")
-    height, width = (integer(name, number, minimum) for number in numbers)
-    return height, width

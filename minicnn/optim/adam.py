@@ -57,21 +57,24 @@ class Adam(Optimizer):
             raise ValueError(f"`betas` (={betas}) must be two numbers >= 0 and < 1")
 
     def update(self, param: Tensor, grad: Tensor, group: dict[str, Any]) -> None:
-        array_backend = backend.get(param.device)
-        state = self.state[param]
-        if not state:
-            state["step"] = 0
-            for key in ("exp_avg", "exp_avg_sq", *(["max_exp_avg_sq"] if group["amsgrad"] else [])):
-                state[key] = Tensor.wrap(array_backend.xp.zeros(param.shape, param.dtype), param.device)
-        state["step"] += 1
+        Adam.update_all(self, [param], [grad], group)
+
+    def update_all(self, params: list[Tensor], grads: list[Tensor], group: dict[str, Any]) -> None:
+        array_backend = backend.get(params[0].device)
+        averages = ("exp_avg", "exp_avg_sq", *(["max_exp_avg_sq"] if group["amsgrad"] else []))
+        states = [self.state[param] for param in params]
+        for param, state in zip(params, states, strict=True):
+            if not state:
+                state["step"] = 0
+                for key in averages:
+                    state[key] = Tensor.wrap(array_backend.xp.zeros(param.shape, param.dtype), param.device)
+            state["step"] += 1
         beta1, beta2 = group["betas"]
         array_backend.adam_step(
-            param.array,
-            grad.array,
-            state["exp_avg"].array,
-            state["exp_avg_sq"].array,
-            state["max_exp_avg_sq"].array if group["amsgrad"] else None,
-            step=state["step"],
+            [param.array for param in params],
+            [grad.array for grad in grads],
+            *([state[key].array for state in states] for key in averages),
+            steps=[state["step"] for state in states],
             lr=float(group["lr"]),
             beta1=float(beta1),
             beta2=float(beta2),

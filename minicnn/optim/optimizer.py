@@ -9,12 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from ..grad_mode import enable_grad
+from ..autograd import enable_grad
 from ..tensor import Tensor
 
 
 class Optimizer:
-    """Base class: holds the parameters in groups and calls ``update`` for each one that has a gradient.
+    """Base class: holds the parameters in groups, and at each step updates those that have a gradient.
+
+    A subclass defines ``update``, for one parameter at a time, or ``update_all``, for many at once.
 
     Args:
         params: tensors, ``(name, tensor)`` pairs, or dictionaries ``{"params": tensors, "lr": ...}`` that
@@ -31,6 +33,11 @@ class Optimizer:
     """
 
     state_names: tuple[str, ...] | None = None  # what may be in a parameter's state; None: anything
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "update" in vars(cls) and "update_all" not in vars(cls):  # its own update counts, below SGD and Adam too
+            cls.update_all = Optimizer.update_all  # type: ignore[method-assign]
 
     def __init__(self, params: Any, defaults: dict[str, Any]) -> None:
         if isinstance(params, Tensor):
@@ -85,6 +92,11 @@ class Optimizer:
         """Change ``param`` in place, given its gradient and its group's options: every optimiser's own."""
         raise NotImplementedError(f"{type(self).__name__} does not define update()")
 
+    def update_all(self, params: list[Tensor], grads: list[Tensor], group: dict[str, Any]) -> None:
+        """Change parameters of one group, one device and one dtype in place, given their gradients."""
+        for param, grad in zip(params, grads, strict=True):
+            self.update(param, grad, group)
+
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Update every parameter that has a gradient; one whose ``.grad`` is ``None`` stays as it is.
 
@@ -99,9 +111,9 @@ class Optimizer:
             with enable_grad():
                 loss = closure()
         for group in self.param_groups:
-            for param in group["params"]:
-                if param.grad is not None:
-                    self.update(param, param.grad, group)
+            for params, grads in _by_kind(group["params"]):
+                self.update_all(params, grads, group)
+                for param in params:
                     param.mark_written()
         self.steps_taken += 1
         return loss
@@ -186,6 +198,17 @@ def check_range(group: dict[str, Any], name: str, low: float = 0.0, below: float
     if not low <= value < below:
         upper = "" if below == float("inf") else f" and < {below:g}"
         raise ValueError(f"`{name}` (={value}) must be a number >= {low:g}{upper}")
+
+
+def _by_kind(params: Iterable[Tensor]) -> Iterable[tuple[list[Tensor], list[Tensor]]]:
+    """The parameters that have a gradient, in order, and these: a pair of lists per device and dtype."""
+    kinds: defaultdict[Any, tuple[list[Tensor], list[Tensor]]] = defaultdict(lambda: ([], []))
+    for param in params:
+        if param.grad is not None:
+            with_gradient, grads = kinds[param.device.type, param.dtype]  # minicnn computes on one GPU
+            with_gradient.append(param)
+            grads.append(param.grad)
+    return kinds.values()
 
 
 def _ordered(params: Any) -> list[Any]:

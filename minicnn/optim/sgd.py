@@ -58,11 +58,16 @@ class SGD(Optimizer):
             )
 
     def update(self, param: Tensor, grad: Tensor, group: dict[str, Any]) -> None:
-        buffer = self.state[param].get("momentum_buffer") if group["momentum"] != 0 else None
-        kept = backend.get(param.device).sgd_step(
-            param.array,
-            grad.array,
-            None if buffer is None else buffer.array,
+        SGD.update_all(self, [param], [grad], group)
+
+    def update_all(self, params: list[Tensor], grads: list[Tensor], group: dict[str, Any]) -> None:
+        place = params[0].device
+        states = [self.state[param] if group["momentum"] != 0 else {} for param in params]
+        before = [state.get("momentum_buffer") for state in states]
+        after = backend.get(place).sgd_step(
+            [param.array for param in params],
+            [grad.array for grad in grads],
+            [None if buffer is None else buffer.array for buffer in before],
             lr=float(group["lr"]),
             momentum=float(group["momentum"]),
             dampening=float(group["dampening"]),
@@ -70,5 +75,6 @@ class SGD(Optimizer):
             nesterov=group["nesterov"],
             maximize=group["maximize"],
         )
-        if kept is not None and buffer is None:
-            self.state[param]["momentum_buffer"] = Tensor.wrap(kept, param.device)
+        for state, known, buffer in zip(states, before, after, strict=True):
+            if known is None and buffer is not None:
+                state["momentum_buffer"] = Tensor.wrap(buffer, place)

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from minicnn.device import CPU
+from minicnn.device import CPU, as_device
 from minicnn.errors import FileFormatError
 from minicnn.paths import printable
-from minicnn.tensor import Tensor, as_device
+from minicnn.tensor import Tensor
 
 from . import npz_file, safetensors_file, torch_file
 from .pickle_machine import Foreign

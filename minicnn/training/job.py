@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from ..autograd import detect_anomaly
 from ..data import DataLoader, open_data
 from ..errors import ShapeError
-from ..grad_mode import detect_anomaly
 from ..models import Card, create_model
 from ..nn import Module
 from ..random import manual_seed

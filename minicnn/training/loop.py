@@ -9,15 +9,16 @@ from functools import partial
 from typing import Any
 
 from .. import backend
+from ..autograd import no_grad
 from ..backend.cuda.transfer import prefetch
-from ..grad_mode import no_grad
+from ..device import as_device
 from ..models.googlenet import auxiliary_loss
 from ..nn import Module
 from ..nn.functional import cross_entropy
 from ..optim import Optimizer
 from ..optim.lr_scheduler import LRScheduler
 from ..random import default_generator
-from ..tensor import Tensor, as_device
+from ..tensor import Tensor
 from .declared import check
 from .metrics import ClassificationMetrics, prefixed
 
@@ -184,7 +185,7 @@ class Trainer:
             raise TrainingDiverged(self.explain_divergence(str(error))) from None
 
     def explain_divergence(self, seen: str) -> str:
-        """What a reader can do about a number that is none."""
+        """What a reader can do about a loss or a state that is NaN or infinite."""
         rate = self.optimizer.param_groups[0]["lr"]
         return (
             f"{seen} in epoch {self.epoch + 1} at learning rate {rate:.3g}: lower the learning rate (--lr), or let "

@@ -12,9 +12,17 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from ..autograd import AccumulateGrad, Function, Node, enable_grad, grad, gradient_edge, topological_order
+from ..autograd import (
+    AccumulateGrad,
+    Function,
+    Node,
+    enable_grad,
+    grad,
+    gradient_edge,
+    is_grad_enabled,
+    topological_order,
+)
 from ..errors import AutogradError
-from ..grad_mode import is_grad_enabled
 from ..random import default_generator
 from ..tensor import Tensor
 

@@ -1,5 +1,5 @@
-"""Homework 1, the answer: minicnn/backprop.py itself."""
+"""Homework 1, the answer: minicnn/autograd/backprop.py itself."""
 
 from minicnn.course.solution import reexport
 
-reexport("minicnn.backprop", globals())
+reexport("minicnn.autograd.backprop", globals())

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 import minicnn
-from minicnn.gradcheck import gradcheck_report
+from minicnn.autograd.gradcheck import gradcheck_report
 from tests.library.cases import CASES, Case, Drawn, as_tensors, as_tuple, examples_of
 from tests.library.strategies import random_cotangent
 

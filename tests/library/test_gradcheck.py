@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from minicnn import autograd
 from minicnn.autograd import Function
-from minicnn.diagnosis import ArgumentReport, diagnose
-from minicnn.gradcheck import GradcheckError, gradcheck, gradcheck_report, numerical_gradient
+from minicnn.autograd.diagnosis import ArgumentReport, diagnose
+from minicnn.autograd.gradcheck import GradcheckError, gradcheck, gradcheck_report, numerical_gradient
 from minicnn.tensor import Tensor
 from tests.library.strategies import SEEDS, normal, shapes
 

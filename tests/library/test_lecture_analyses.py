@@ -59,7 +59,7 @@ def test_settled_norms_have_the_images_statistics() -> None:
     minicnn.manual_seed(0)
     model = create_model("resnet18", num_classes=2)
     images = depth.photographs(depth.Size(32, 2))
-    depth.settle(model, images)
+    depth.update_statistics(model, images)
     out = model.bn1(model.conv1(images)).detach().numpy()
     np.testing.assert_allclose(out.mean(axis=(0, 2, 3)), 0, atol=1e-4)
     np.testing.assert_allclose(out.var(axis=(0, 2, 3)), 1, atol=1e-2)

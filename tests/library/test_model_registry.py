@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import grimp
 import numpy as np
 import pytest
 
@@ -116,6 +117,17 @@ def test_the_seed_decides_the_weights() -> None:
 
     assert np.array_equal(weights(1), weights(1))
     assert not np.array_equal(weights(1), weights(2))
+
+
+def test_to_read_a_model_takes_no_weights_cards_or_pictures() -> None:
+    """A model file imports what builds networks; only the hub imports what reads files."""
+    imports = grimp.build_graph("minicnn", cache_dir=None)
+    hub = ("minicnn.models.hub", "minicnn.models.card", "minicnn.serialization", "minicnn.data")
+    builders = {models.model_entry(name).builder.__module__ for name in models.list_models()}
+    files = {name for name in builders if name.startswith("minicnn.models.")}
+    assert {"minicnn.models.resnet", "minicnn.models.vgg"} <= files
+    for file in files:
+        assert not [above for above in hub if imports.find_shortest_chain(file, above, as_packages=True)], file
 
 
 # ------------------------------------------------------------ weights from files

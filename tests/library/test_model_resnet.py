@@ -53,7 +53,7 @@ def undrawn(name: str, **options: object) -> nn.Module:
 @pytest.mark.parametrize("name", CONFIGS)
 def test_table_1(name: str) -> None:
     """Kernels, filters, number of blocks, output sizes, parameters and multiply-adds, row by row."""
-    block, blocks, parameter_count, multiply_adds = CONFIGS[name]
+    block, blocks, parameter_count, multiply_adds, _ = CONFIGS[name]
     model = undrawn(name)
     found = walk(model, (1, 3, 224, 224))
 

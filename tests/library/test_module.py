@@ -14,6 +14,7 @@ import pytest
 
 import minicnn
 from minicnn import nn
+from minicnn.autograd import scope
 from minicnn.errors import ShapeError
 
 from . import peers
@@ -646,7 +647,7 @@ def test_the_stack_of_running_modules_is_empty_after_an_error():
     net = Net()
     with pytest.raises(ShapeError):
         net(images(2, 5, 6, 6))
-    assert minicnn.scope.stack() == [] and minicnn.scope.path() == ""
+    assert scope.stack() == [] and scope.path() == ""
 
 
 def test_outputs_in_tuples_and_dictionaries_are_traced():

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import minicnn
 from minicnn.autograd import Function
-from minicnn.gradcheck import gradcheck, gradcheck_report
+from minicnn.autograd.gradcheck import gradcheck, gradcheck_report
 from tests.library.cases import CASES, Case, as_tensors, as_tuple, examples_of
 
 

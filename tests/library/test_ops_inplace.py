@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 
 import minicnn
+from minicnn.autograd.gradcheck import gradcheck
 from minicnn.errors import AutogradError, ShapeError
-from minicnn.gradcheck import gradcheck
 from tests.library.strategies import arrays, distinct, distinct_pair
 
 UNARY = {

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 import minicnn
 from minicnn import backend
+from minicnn.backend.cpu import small_work
 from minicnn.errors import AutogradError
 from minicnn.optim import SGD, Adam, AdamW, Optimizer
 from tests.library import peers
@@ -222,8 +223,8 @@ def test_a_strided_parameter_is_updated_where_it_lies() -> None:
     view = whole[::2, 1::3]
     new = view.copy()
     grad = np.arange(4.0).reshape(2, 2)
-    backend.get("cpu").sgd_step(view, grad, lr=1.0)
-    backend.get("cpu").sgd_step(new, grad, lr=1.0)
+    backend.get("cpu").sgd_step([view], [grad], [None], lr=1.0)
+    backend.get("cpu").sgd_step([new], [grad], [None], lr=1.0)
     np.testing.assert_array_equal(whole[::2, 1::3], new)
     assert np.count_nonzero(whole) == np.count_nonzero(new)
 
@@ -447,3 +448,61 @@ def test_an_optimizer_of_ones_own_needs_only_update() -> None:
     np.testing.assert_allclose(param.array, [0.5, 1.5])
     with pytest.raises(NotImplementedError, match="update"):
         Optimizer([param], {"lr": 0.5}).step()
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_an_update_of_ones_own_counts_below_sgd_and_adam_too(name: str) -> None:
+    class Centred(CASES[name][0]):  # type: ignore[misc]
+        def update(self, param: minicnn.Tensor, grad: minicnn.Tensor, group: dict[str, Any]) -> None:
+            super().update(param, grad - grad.mean(), group)
+
+    class Renamed(Centred):  # type: ignore[misc]
+        """Nothing of its own."""
+
+    for cls in (Centred, Renamed):
+        ours, theirs = parameters()[1:], parameters()[1:]
+        optimizer, plain = cls(ours, lr=0.1), CASES[name][0](theirs, lr=0.1)
+        for _ in range(3):
+            for our, their, grad in zip(ours, theirs, random_arrays("float64", 7)[1:], strict=True):
+                our.grad, their.grad = minicnn.Tensor(grad), minicnn.Tensor(grad - grad.mean())
+            optimizer.step()
+            plain.step()
+        for our, their in zip(ours, theirs, strict=True):
+            np.testing.assert_array_equal(our.array, their.array)
+
+
+def test_many_parameters_are_updated_in_one_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+    primitive = type(backend.get("cpu")).sgd_step
+
+    def counted(self: Any, params: Any, *args: Any, **options: Any) -> Any:
+        calls.append([param.dtype.name for param in params])
+        return primitive(self, params, *args, **options)
+
+    monkeypatch.setattr(type(backend.get("cpu")), "sgd_step", counted)
+    params = [*parameters("float32"), *parameters("float64")]
+    optimizer = SGD(params, lr=0.1, momentum=0.9)
+    take = [param.array.copy() for param in params]
+    for param in params:
+        param.grad = minicnn.ones_like(param)
+    writes = [param.version.writes for param in params]
+    optimizer.step()
+    assert calls == [["float32"] * 4, ["float64"] * 4]
+    assert [param.version.writes for param in params] == [count + 1 for count in writes]
+    for param, before in zip(params, take, strict=True):
+        np.testing.assert_allclose(param.array, before - 0.1, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", CASES)
+@given(data=st.data())
+def test_the_compiled_step_equals_the_reference_bit_for_bit(name: str, data: Any) -> None:
+    cls, options = CASES[name]
+    chosen = data.draw(options)
+    found = []
+    for kind in ("cpu", "reference"):
+        params = parameters("float32")
+        with backend.use(kind), small_work(0):
+            take_steps(cls(params, **chosen), params, minicnn.Tensor, "float32", last=3)
+        found.append(params)
+    for our, their in zip(*found, strict=True):
+        np.testing.assert_array_equal(our.array, their.array)

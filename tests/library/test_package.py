@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib
 import importlib.metadata
+import inspect
 import os
 import subprocess
 import sys
@@ -18,7 +19,9 @@ PACKAGE = Path(minicnn.__file__).parent
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
 # Imported only by the function that uses them, so that `import minicnn` stays quick.
-LAZY = ("numba", "llvmlite", "sklearn", "scipy", "matplotlib", "PIL", "tqdm", "safetensors", "cupy")
+LAZY = (
+    "numba", "llvmlite", "sklearn", "scipy", "matplotlib", "PIL", "tqdm", "safetensors", "cupy", "numpy.random",
+)  # fmt: skip
 
 # Never imported: what minicnn is compared with does none of its work.
 PEERS = ("torch", "torchvision", "timm", "jax", "tensorflow", "onnxruntime")
@@ -65,6 +68,19 @@ PUBLIC = {
         resnet32 resnet44 resnet56 resnet110 plain20 plain32 plain44 plain56 plain110
     """,
 }
+
+
+def test_no_module_of_ops_is_public() -> None:
+    """``minicnn.loss`` would hide that there is no such thing in PyTorch; ``minicnn.ops.loss`` is the module."""
+    modules = {name: value.__name__ for name, value in inspect.getmembers(minicnn, inspect.ismodule)}
+    assert [name for name, module in modules.items() if module.startswith("minicnn.ops.")] == []
+
+
+def test_every_operation_is_public() -> None:
+    functions = {name for name, value in vars(minicnn.ops).items() if inspect.isfunction(value)}
+    assert functions - set(minicnn.ops.__all__) == {"attach", "guard"}
+    assert all(inspect.isfunction(getattr(minicnn, name)) for name in minicnn.ops.__all__)
+    assert sorted(minicnn.ops.__all__) == minicnn.ops.__all__
 
 
 def module_name(path: Path) -> str:

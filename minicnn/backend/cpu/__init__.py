@@ -10,9 +10,10 @@ from __future__ import annotations
 import importlib
 import threading
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
+from itertools import chain
 from math import prod
 from types import MappingProxyType
 from typing import Any
@@ -31,6 +32,10 @@ allow_winograd = True
 # Work per primitive: from its arguments, how many numbers it goes through, or multiply-adds over eight.
 def _numbers(x: Any, *_: Any) -> int:
     return x.size
+
+
+def _numbers_of_all(xs: Any, *_: Any) -> int:
+    return sum(x.size for x in xs)
 
 
 def _forward(x: Any, weight: Any, window: Any, *_: Any) -> int:
@@ -63,14 +68,14 @@ COMPILED: dict[str, tuple[str, Callable[..., int]]] = {
     "adaptive_avg_pool2d_grad": ("pooling", _numbers),
     "batch_norm": ("norm", _numbers),
     "batch_norm_grad": ("norm", _numbers),
+    "scale_and_shift": ("norm", _numbers),
     "batch_norm_statistics": ("norm", _numbers),
     "batch_norm_apply": ("norm", _numbers),
     "batch_norm_fused_grad": ("norm", _numbers),
-    "sgd_step": ("optimizer", _numbers),
-    "adam_step": ("optimizer", _numbers),
+    "sgd_step": ("optimizer", _numbers_of_all),
+    "adam_step": ("optimizer", _numbers_of_all),
 }
 FLOATS = {np.dtype(np.float32), np.dtype(np.float64)}
-NONE: Mapping[str, Any] = MappingProxyType({})
 
 
 class _Modes(threading.local):
@@ -91,9 +96,13 @@ class CpuBackend(ReferenceBackend):
         return _modes.plain
 
     @property
-    def operations(self) -> Mapping[str, Any]:  # type: ignore[override]
-        """Compiled versions of whole operations."""
-        return NONE if self.plain else _operations()
+    def xp(self) -> Any:  # type: ignore[override]
+        """NumPy, with some functions computed on all threads: see ``arrays.py``."""
+        if self.plain:
+            return np
+        from .arrays import xp
+
+        return xp
 
     @property
     def fused(self) -> Mapping[str, Any]:  # type: ignore[override]
@@ -124,10 +133,11 @@ class CpuBackend(ReferenceBackend):
 
 
 def worth_it(work: int, args: tuple[Any, ...]) -> bool:
-    """Whether compiled code is to do this work: enough of it, on float32 or on float64 and not on both."""
+    """Whether to use compiled code: only for enough work, all in float32 or all in float64."""
     if work < SMALL:
         return False
-    dtypes = {value.dtype for value in args if isinstance(value, np.ndarray) and value.dtype.kind == "f"}
+    arrays = chain.from_iterable(value if isinstance(value, list) else (value,) for value in args)
+    dtypes = {value.dtype for value in arrays if isinstance(value, np.ndarray) and value.dtype.kind == "f"}
     return len(dtypes) == 1 and dtypes <= FLOATS and usable()
 
 
@@ -157,13 +167,6 @@ def _kernels() -> Mapping[str, Any]:
     return MappingProxyType(FUSED)
 
 
-@cache
-def _operations() -> Mapping[str, Any]:
-    from .operations import OPERATIONS
-
-    return OPERATIONS
-
-
 def _choosing(name: str, module: str, work: Callable[..., int]) -> Callable[..., Any]:
     """The primitive ``name``: compiled where that pays, else the reference's."""
     plain = getattr(ReferenceBackend, name)
@@ -184,7 +187,7 @@ for _name, (_module, _work) in COMPILED.items():
 
 @contextmanager
 def plain() -> Iterator[None]:
-    """Inside, the functions of ``reference`` compute, for whoever has written them anew."""
+    """Inside, the functions of ``reference`` compute: for students' own versions of them."""
     before, _modes.plain = _modes.plain, True
     try:
         yield

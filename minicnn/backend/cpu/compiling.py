@@ -1,7 +1,6 @@
 """How the kernels of this package are compiled, and where the machine code is kept.
 
-``kernel`` compiles a function that works on one thread. ``shared_out`` compiles one whose ``prange`` loop is shared
-among the threads; the loop should do little more than call a kernel, because Numba compiles such loops slowly.
+``kernel`` compiles a function that works on one thread; ``sharing.py`` shares work among the threads.
 
 Machine code is kept on disk (``keeping.py``), in a folder that belongs to this version of the sources, of Numba and of
 the processor. So code that was compiled from other sources is never used. ``NUMBA_CACHE_DIR`` moves the folder.
@@ -28,8 +27,8 @@ from numba.core.compiler_lock import global_compiler_lock  # noqa: E402
 from . import memory  # noqa: E402
 from .forking import survive_forks  # noqa: E402
 from .keeping import cache_folder as cache_folder  # noqa: E402
+from .keeping import described_cache  # noqa: E402
 from .keeping import fingerprint as fingerprint  # noqa: E402
-from .keeping import told  # noqa: E402
 
 # Sums may be taken in another order and multiply-adds fused, but NaN and infinity stay what they are.
 ARITHMETIC = {"contract", "reassoc", "nsz", "arcp"}
@@ -51,7 +50,7 @@ class _Announcer(event.Listener):
         type(self).said = True
         if not os.environ.get("MINICNN_QUIET") and "--quiet" not in sys.argv:
             print(
-                f"minicnn: compiling kernels, {told()} (minicnn warmup does it ahead of time)",
+                f"minicnn: compiling kernels, {described_cache()} (minicnn warmup does it ahead of time)",
                 file=sys.stderr,
                 flush=True,
             )
@@ -64,7 +63,6 @@ event.register("numba:compile", _Announcer())
 
 intrinsic: Any = extending.intrinsic  # a function that stands for LLVM code; untyped, as its calls are not Python's
 kernel: Any = partial(numba.njit, cache=True, nogil=True, error_model="numpy", fastmath=ARITHMETIC)
-shared_out: Any = partial(numba.njit, cache=True, nogil=True, error_model="numpy", fastmath=ARITHMETIC, parallel=True)
 
 
 def threads() -> int:

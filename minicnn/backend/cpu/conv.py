@@ -10,20 +10,23 @@ A convolution whose groups have one channel each goes to ``depthwise.py``.
 from __future__ import annotations
 
 from functools import cached_property, lru_cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from numba import get_thread_id, prange
+from numba import get_thread_id
 
 from ..base import Window
 from . import depthwise, memory, winograd
-from .compiling import LOCK, kernel, shared_out, threads
-from .layout import empty_images, even_pixels, pixel_bytes, pixel_step
+from .compiling import LOCK, kernel, threads
+from .layout import even_pixels, images_for, pixel_bytes
 from .microkernel import VECTORS, address_of, clear_bytes, copy_bytes, tile_function
 from .packing import pack
+from .sharing import share_out
 from .sweep import Sweep, forward_sweep, input_grad_sweeps
 from .target import target
 from .tiles import (
+    START,
+    WEIGHTS,
     Product,
     cuts,
     floor,
@@ -38,6 +41,7 @@ from .tiles import (
 
 # What a thread works on at a time is to stay in its own cache (1 to 2 MB on today's processors) with some weights.
 BLOCK_BYTES = 256 * 1024
+SERIAL = 1 << 18  # multiply-adds: one thread is done with so few before another has woken up
 ACTIVATIONS = None, "relu", "silu"
 
 
@@ -72,6 +76,7 @@ class Packed:
                 self.panels = depthwise.pack_taps(weight, [tap for run in taps for tap in run])
             else:
                 self.panels = pack_filters(weight, groups, taps)
+        self.tables: dict[Prepared, np.ndarray] = {}  # those of ``panels``, for images of each shape
         self.bias = None if bias is None else padded_bias(bias, 1 if self.depthwise else groups)
 
     def __call__(
@@ -101,16 +106,21 @@ class Packed:
         sweep = forward_sweep(self.window, x.shape[2:])
         y = images_for((x.shape[0], self.filters, *sweep.count), x.dtype, out)
         with LOCK:
-            pixels = even_pixels(x)
-            run: Any = run_sweep
-            panels = self.panels
-            if self.depthwise:
-                run = depthwise.run_sweep
-            elif winograd.suits(sweep, pixels.shape, self.filters, self.groups, x.dtype):
-                run, panels = winograd.run_sweep, self.transformed
-            result = even_pixels(y)
+            pixels, result = even_pixels(x), even_pixels(y)
             other = None if residual is None else in_step(residual, result)
-            run(sweep, pixels, panels, self.groups, result, bias=self.bias, residual=other, activation=activation)
+            if self.depthwise:
+                depthwise.run_sweep(sweep, pixels, self.panels, self.groups, result, self.bias, other, activation)
+            elif winograd.suits(sweep, pixels.shape, self.filters, self.groups, x.dtype):
+                winograd.run_sweep(sweep, pixels, self.transformed, self.groups, result, self.bias, other, activation)
+            elif result.size:
+                run = prepared(
+                    sweep, pixels.shape, result.shape, self.groups, x.dtype, activation, self.bias is not None,
+                    threads(), pixel_bytes(pixels), pixel_bytes(result),
+                )  # fmt: skip
+                table = self.tables.get(run)
+                if table is None:
+                    table = self.tables[run] = run.table(self.panels, self.bias)
+                run(pixels, result, table, other)
         return y
 
     @cached_property
@@ -126,43 +136,42 @@ def conv2d_input_grad(
     window: Window,
     groups: int = 1,
     *,
+    residual: np.ndarray | None = None,
     out: np.ndarray | None = None,
 ) -> np.ndarray:
-    """See ``reference.conv.conv2d_input_grad``; ``out`` as of ``Packed``."""
+    """See ``reference.conv.conv2d_input_grad``.
+
+    Args:
+        residual: another gradient at the input, which is added; it may be ``out``.
+        out: as of ``Packed``.
+    """
     n, channels, height, width = x_shape
     dx = images_for((n, channels, height, width), dy.dtype, out)
     sweeps = input_grad_sweeps(window, x_shape[2:])
     source, result = even_pixels(dy), even_pixels(dx)
-    if len(sweeps) < window.stride[0] * window.stride[1]:
-        result[...] = 0  # pixels that no window saw
+    other = None if residual is None else in_step(residual, result)
+    if len(sweeps) < window.stride[0] * window.stride[1] and (out is None or out is not residual):
+        result[...] = 0 if other is None else other  # for the pixels that no window saw
     with LOCK:
         for sweep in sweeps:
             if weight.shape[1] == 1 and weight.shape[0] == groups > 1:
                 taps = [tap for run in sweep.runs for tap in run]
-                depthwise.run_sweep(sweep, source, depthwise.pack_taps(weight, taps), groups, result)
+                packed = depthwise.pack_taps(weight, taps)
+                depthwise.run_sweep(sweep, source, packed, groups, result, residual=other)
                 continue
             panels = pack_filters(weight, groups, sweep.runs, turned=True)
             if winograd.suits(sweep, source.shape, x_shape[1], groups, dy.dtype):
-                winograd.run_sweep(sweep, source, winograd.transform_filters(panels[0]), groups, result)
+                filters = winograd.transform_filters(panels[0])
+                winograd.run_sweep(sweep, source, filters, groups, result, residual=other)
             else:
-                run_sweep(sweep, source, panels, groups, result)
+                run_sweep(sweep, source, panels, groups, result, residual=other)
     return dx
 
 
-def images_for(shape: tuple[int, ...], dtype: Any, out: np.ndarray | None) -> np.ndarray:
-    """``out``, if images of this shape can be written there; new ones if it is ``None``.
-
-    Raises:
-        ValueError: if ``out`` has another shape or dtype, is read-only, or its pixels do not lie at even distances.
-    """
-    if out is None:
-        n, channels, height, width = shape
-        return empty_images(n, channels, height, width, dtype)
-    if out.shape != shape or out.dtype != dtype:
-        raise ValueError(f"expected out to be {shape} of {np.dtype(dtype)}, got {out.shape} of {out.dtype}")
-    if out.size and not (pixel_step(out) and out.flags.writeable):
-        raise ValueError("expected out to be images, or channels of images, that lie channels last and can be written")
-    return out
+def window_size(window: Window) -> tuple[int, int]:
+    """The smallest image that the window fits on: the order of the taps does not depend on the size."""
+    height, width = (max(window.extent(axis) - sum(window.padding[axis]), 1) for axis in (0, 1))
+    return height, width
 
 
 def in_step(residual: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -175,12 +184,6 @@ def in_step(residual: np.ndarray, y: np.ndarray) -> np.ndarray:
         y[...] = pixels
         return y
     return pixels
-
-
-def window_size(window: Window) -> tuple[int, int]:
-    """The smallest image that the window fits on: the order of the taps does not depend on the size."""
-    height, width = (max(window.extent(axis) - sum(window.padding[axis]), 1) for axis in (0, 1))
-    return height, width
 
 
 # ---- packing ---------------------------------------------------------------------------------------------------------
@@ -287,6 +290,8 @@ def plan(
         tiles = repeated(along, rows, *line_steps)
         if way != "blocks":
             tiles = repeated(tiles, n, *image_steps)
+    if positions * len(sweep.taps) * (channels // groups) * filters <= SERIAL and way != "blocks":
+        return Plan(way, tiles, segments, length, a_row, y_row, rows, blocks, 1, 1)
     panels = groups * len(panel_widths(filters // groups, itemsize))
     panel_blocks = min(workers, panels) if weight_bytes > x_bytes else 1
     part_bytes = BLOCK_BYTES if panel_blocks == 1 else 4 * BLOCK_BYTES
@@ -313,60 +318,97 @@ def run_sweep(
         bias: from ``padded_bias``.
         residual: (N, oH, oW, K), from ``in_step``.
     """
-    if not y.size or not min(sweep.count):
-        return
-    n, height, width, channels = x.shape
-    x_pixel, y_pixel = pixel_bytes(x), pixel_bytes(y)
-    steps = plan(sweep, x.shape, y.shape, groups, x.itemsize, threads(), x_pixel, y_pixel)
-    width_bytes = panels.shape[3] * panels.itemsize
-    product = Product(
-        function=tile_function(x.dtype),
-        a_row=steps.a_row,
-        a_step=x.itemsize,
-        segments=steps.segments,
-        length=steps.length,
-        b_step=width_bytes,
-        b_segment=steps.length * width_bytes,
-        y_row=steps.y_row,
-        start=zeros(x.itemsize) if bias is None else bias,
-        floor=floor(x.dtype, activation),
-        silu=silu_function(x.dtype, activation),
-    )
-    numbers = product.numbers()
-    table = panel_table(panels, groups, channels, y.shape[3], bias is not None)
-    first = sum(s * step for s, step in zip(sweep.write_start, (y.shape[2], 1), strict=True)) * y_pixel
-    target_address = y.ctypes.data + first
-    residual_address = 0 if residual is None else residual.ctypes.data + first
-    if steps.way == "blocks":
-        blocks = Blocks.of(sweep, x, y, steps, x_pixel, y_pixel)
-        rows = (steps.rows - 1) * sweep.stride[0] + sweep.span[0]
-        scratch = memory.empty((threads(), rows * blocks.line + 64), np.uint8)
-        _share_blocks(
-            numbers, steps.tiles, table, np.array(blocks, np.int64), scratch, x.ctypes.data, target_address,
-            residual_address,
+    if y.size and min(sweep.count):
+        run = prepared(
+            sweep, x.shape, y.shape, groups, x.dtype, activation, bias is not None, threads(), pixel_bytes(x),
+            pixel_bytes(y),
         )  # fmt: skip
-        return
-    source = x
-    if steps.way == "padded":
-        source = memory.empty((n, *sweep.seen, channels), x.dtype)
-        geometry = (*x.shape[1:3], x_pixel, channels * x.itemsize, sweep.first[0], *sweep.margins(width))
-        _share_padding(x.ctypes.data, np.array(geometry, np.int64), source.view(np.uint8))
-    tile_cuts, panel_cuts = cuts(len(steps.tiles), steps.tile_parts), cuts(len(table), steps.panel_blocks)
-    share_tiles(
-        numbers, steps.tiles, table, source.ctypes.data, target_address, residual_address, tile_cuts, panel_cuts
-    )
+        run(x, y, run.table(panels, bias), residual)
 
 
-def panel_table(panels: np.ndarray, groups: int, channels: int, filters: int, bias: bool) -> np.ndarray:
-    """A row for each panel of each group: see ``tiles.py`` for the columns."""
-    table = _relative_panels(panels.shape[2] * panels.shape[3], panels.itemsize, groups, channels, filters, bias).copy()
-    table[:, 0] += panels.ctypes.data
-    return table
+class Prepared:
+    """A sweep over images of one shape, with everything worked out that does not depend on where they lie."""
+
+    def __init__(
+        self,
+        sweep: Sweep,
+        x_shape: tuple[int, ...],
+        y_shape: tuple[int, ...],
+        groups: int,
+        dtype: np.dtype,
+        activation: str | None,
+        bias: bool,
+        workers: int,
+        x_pixel: int,
+        y_pixel: int,
+    ) -> None:
+        size = dtype.itemsize
+        self.steps = steps = plan(sweep, x_shape, y_shape, groups, size, workers, x_pixel, y_pixel)
+        n, height, width, channels = x_shape
+        width_bytes = VECTORS * target().lanes(size) * size
+        self.product = Product(
+            function=tile_function(dtype),
+            a_row=steps.a_row,
+            a_step=size,
+            segments=steps.segments,
+            length=steps.length,
+            b_step=width_bytes,
+            b_segment=steps.length * width_bytes,
+            y_row=steps.y_row,
+            start=None,
+            floor=floor(dtype, activation),
+            silu=silu_function(dtype, activation),
+        )
+        self.numbers = self.product.numbers()
+        self.zeros = zeros(size)
+        numbers = len(sweep.taps) * (channels // groups) * width_bytes // size
+        self.relative = _relative_panels(numbers, size, groups, channels, y_shape[3], bias)
+        self.first = (sweep.write_start[0] * y_shape[2] + sweep.write_start[1]) * y_pixel
+        self.tile_cuts = cuts(len(steps.tiles), steps.tile_parts)
+        self.panel_cuts = cuts(len(self.relative), steps.panel_blocks)
+        pixel = channels * size
+        if steps.way == "blocks":
+            blocks = Blocks.of(sweep, x_shape, y_shape, steps, x_pixel, y_pixel, pixel)
+            self.blocks = np.array(blocks, np.int64)
+            self.scratch: tuple[int, ...] = (
+                workers,
+                ((steps.rows - 1) * sweep.stride[0] + sweep.span[0]) * blocks.line + 64,
+            )
+        elif steps.way == "padded":
+            geometry = height, width, x_pixel, pixel, sweep.first[0], *sweep.margins(width)
+            self.geometry = np.array(geometry, np.int64)
+            self.scratch = n, *sweep.seen, pixel
+
+    def table(self, panels: np.ndarray, bias: np.ndarray | None) -> np.ndarray:
+        """The table of these panels, with the addresses of weights and bias: see ``tiles.py`` for the columns."""
+        table = self.relative.copy()
+        table[:, WEIGHTS] += panels.ctypes.data
+        table[:, START] += (self.zeros if bias is None else bias).ctypes.data
+        return table
+
+    def __call__(self, x: np.ndarray, y: np.ndarray, table: np.ndarray, residual: np.ndarray | None) -> None:
+        """Run it; the arrays are as of ``run_sweep``."""
+        source, result = x.ctypes.data, y.ctypes.data + self.first
+        other = 0 if residual is None else residual.ctypes.data + self.first
+        numbers, steps = self.numbers, self.steps
+        if steps.way == "direct":
+            share_tiles(numbers, steps.tiles, table, source, result, other, self.tile_cuts, self.panel_cuts)
+            return
+        scratch = memory.empty(self.scratch, np.uint8)
+        if steps.way == "blocks":
+            _share_blocks(numbers, steps.tiles, table, self.blocks, scratch, source, result, other)
+        else:
+            _share_padding(source, self.geometry, scratch)
+            padded = scratch.ctypes.data
+            share_tiles(numbers, steps.tiles, table, padded, result, other, self.tile_cuts, self.panel_cuts)
+
+
+prepared = lru_cache(maxsize=512)(Prepared)
 
 
 @lru_cache(maxsize=512)
 def _relative_panels(numbers: int, size: int, groups: int, channels: int, filters: int, bias: bool) -> np.ndarray:
-    """The same for panels at address 0, of so many numbers each."""
+    """A row for each panel of each group, if the panels, of so many numbers each, and the bias lie at address 0."""
     width = VECTORS * target().lanes(size)
     widths = panel_widths(filters // groups, size)
     rows = []
@@ -404,12 +446,19 @@ class Blocks(NamedTuple):
     pixel: int  # of the scratch, which holds no other channels
 
     @staticmethod
-    def of(sweep: Sweep, x: np.ndarray, y: np.ndarray, steps: Plan, x_pixel: int, y_pixel: int) -> Blocks:
-        """For this sweep over this x."""
-        n, height, width, channels = x.shape
-        pixel = channels * x.itemsize
+    def of(
+        sweep: Sweep,
+        x_shape: tuple[int, ...],
+        y_shape: tuple[int, ...],
+        steps: Plan,
+        x_pixel: int,
+        y_pixel: int,
+        pixel: int,
+    ) -> Blocks:
+        """For this sweep over images of this shape; bytes from pixel to pixel of x, of y and of the scratch."""
+        n, height, width, _ = x_shape
         before, skipped, copied = sweep.margins(width)
-        y_line = y.shape[2] * y_pixel
+        y_line = y_shape[2] * y_pixel
         return Blocks(
             blocks=steps.blocks,
             rows=steps.rows,
@@ -426,7 +475,7 @@ class Blocks(NamedTuple):
             x_row_bytes=width * x_pixel,
             images=n,
             y_down_bytes=sweep.write_step[0] * y_line,
-            y_image_bytes=y.shape[1] * y_line,
+            y_image_bytes=y_shape[1] * y_line,
             x_pixel=x_pixel,
             pixel=pixel,
         )
@@ -468,21 +517,37 @@ def _block(numbers, tiles, panels, blocks, scratch, x, y, residual, job):
     )
 
 
-@shared_out()
+@kernel()
+def _one_block(job, numbers, tiles, panels, blocks, scratch, x, y, residual):
+    own = address_of(scratch[get_thread_id()])
+    _block(numbers, tiles, panels, blocks, own, x, y, residual, job)
+
+
+@kernel()
 def _share_blocks(numbers, tiles, panels, blocks, scratch, x, y, residual):
-    for job in prange(blocks[0] * blocks[13]):
-        own = address_of(scratch[get_thread_id()])
-        _block(numbers, tiles, panels, blocks, own, x, y, residual, job)
+    share_out(blocks[0] * blocks[13], _one_block, (numbers, tiles, panels, blocks, scratch, x, y, residual))
 
 
-@shared_out()
-def _share_padding(x, geometry, padded):
+PADDED_BY_ONE = 1 << 16  # bytes
+
+
+@kernel()
+def _pad_row(job, x, geometry, padded):
     height, width, x_pixel, pixel, top, before, skipped, copied = geometry[:8]
-    images, rows, columns = padded.shape[0], padded.shape[1], padded.shape[2]
-    for job in prange(images * rows):
-        image, row = job // rows, job % rows + top
-        source = x + (image * height + row) * width * x_pixel if 0 <= row < height else 0
-        copy_padded_row(
-            source, address_of(padded[image, job % rows]), columns * pixel, before * pixel, skipped * x_pixel,
-            copied * pixel, x_pixel, pixel,
-        )  # fmt: skip
+    rows, columns = padded.shape[1], padded.shape[2]
+    image, row = job // rows, job % rows + top
+    source = x + (image * height + row) * width * x_pixel if 0 <= row < height else 0
+    copy_padded_row(
+        source, address_of(padded[image, job % rows]), columns * pixel, before * pixel, skipped * x_pixel,
+        copied * pixel, x_pixel, pixel,
+    )  # fmt: skip
+
+
+@kernel()
+def _share_padding(x, geometry, padded):
+    rows = padded.shape[0] * padded.shape[1]
+    if padded.size <= PADDED_BY_ONE:
+        for row in range(rows):
+            _pad_row(row, x, geometry, padded)
+    else:
+        share_out(rows, _pad_row, (x, geometry, padded))

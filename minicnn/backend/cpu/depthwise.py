@@ -7,20 +7,24 @@ into a thread's own scratch, where a pixel is as wide as the chunk; from there e
 
 from __future__ import annotations
 
+from functools import lru_cache
+from typing import NamedTuple
+
 import numpy as np
-from numba import get_thread_id, prange
+from numba import get_thread_id
 
 from . import memory
-from .compiling import kernel, shared_out, threads
+from .compiling import kernel, threads
 from .layout import pixel_bytes
 from .microkernel import VECTORS, address_of, call_tile, clear_bytes, tile_function
 from .packing import copy_strips
-from .sharing import MOST_JOBS
+from .sharing import MOST_JOBS, share_out
 from .sweep import Sweep
 from .target import target
-from .tiles import Product, floor, repeated, rows_table, run_tiles, silu_function, split, zeros
+from .tiles import START, WEIGHTS, Product, floor, repeated, rows_table, run_tiles, silu_function, split, zeros
 
 SCRATCH_BYTES = 128 * 1024
+SERIAL = 1 << 15  # multiply-adds: one thread is done with so few before another has woken up
 
 
 def chunk_width(itemsize: int) -> int:
@@ -29,7 +33,7 @@ def chunk_width(itemsize: int) -> int:
 
 
 def pack_taps(weight: np.ndarray, taps: list) -> np.ndarray:
-    """(chunks, T, width) from the weight (C, 1, kH, kW): the taps in this order, zeros for channels there are not."""
+    """(chunks, T, width) from the weight (C, 1, kH, kW): the taps in this order, zeros for missing channels."""
     channels = weight.shape[0]
     width = chunk_width(weight.itemsize)
     chunks = -(-channels // width)
@@ -52,22 +56,59 @@ def run_sweep(
     """As ``conv.run_sweep``, with weights from ``pack_taps``; a bias is padded to whole chunks."""
     if not y.size or not min(sweep.count):
         return
-    size, width = x.itemsize, chunk_width(x.itemsize)
-    pixel = width * size
-    rows, blocks, line = _blocks(sweep, pixel, len(x) * len(packed), threads())
+    run = _prepared(
+        sweep, x.shape, y.shape, x.dtype, activation, bias is not None, threads(), pixel_bytes(x), pixel_bytes(y)
+    )
+    # One primitive at a time: the numbers that belong to this call can be written into the tables.
+    run.images[0] = x.ctypes.data
+    run.places[0] = y.ctypes.data + run.first
+    other = 0 if residual is None else residual.ctypes.data + run.first
+    panels = run.panels.copy()
+    panels[:, WEIGHTS] += packed.ctypes.data
+    panels[:, START] += (run.zeros if bias is None else bias).ctypes.data
+    scratch = memory.empty(run.scratch, np.uint8)
+    _share_sweep(run.numbers, run.tiles, panels, run.images, scratch, run.places, other)
+
+
+class _Prepared(NamedTuple):
+    """What ``_share_sweep`` takes, as far as it does not depend on where the arrays lie."""
+
+    numbers: np.ndarray
+    tiles: np.ndarray
+    panels: np.ndarray
+    images: np.ndarray
+    places: np.ndarray
+    scratch: tuple[int, int]
+    first: int  # bytes of y before the first result
+    zeros: np.ndarray
+    product: Product  # keeps the arrays whose addresses are among the numbers
+
+
+@lru_cache(maxsize=512)
+def _prepared(
+    sweep: Sweep,
+    x_shape: tuple[int, ...],
+    y_shape: tuple[int, ...],
+    dtype: np.dtype,
+    activation: str | None,
+    bias: bool,
+    workers: int,
+    x_pixel: int,
+    y_pixel: int,
+) -> _Prepared:
+    size = dtype.itemsize
+    pixel = chunk_width(size) * size
+    chunks = -(-y_shape[3] // chunk_width(size))
+    if x_shape[0] * sweep.count[0] * sweep.count[1] * y_shape[3] * len(sweep.taps) <= SERIAL:
+        workers = 1
+    rows, blocks, line = _blocks(sweep, pixel, x_shape[0] * chunks, workers)
     top, left = sweep.first
     runs = sweep.runs
     offsets = [(run[0][0] - top) * line + (run[0][1] - left) * pixel for run in runs]
-    y_pixel = pixel_bytes(y)
-    y_down = sweep.write_step[0] * y.shape[2] * y_pixel
-    tiles = repeated(
-        rows_table(sweep.count[1], sweep.stride[1] * pixel, sweep.write_step[1] * y_pixel),
-        rows,
-        sweep.stride[0] * line,
-        y_down,
-    )
+    y_down = sweep.write_step[0] * y_shape[2] * y_pixel
+    along = rows_table(sweep.count[1], sweep.stride[1] * pixel, sweep.write_step[1] * y_pixel)
     product = Product(
-        function=tile_function(x.dtype, spread=False),
+        function=tile_function(dtype, spread=False),
         a_row=sweep.stride[1] * pixel,
         a_step=pixel,
         segments=np.array(offsets, np.int64),
@@ -75,19 +116,21 @@ def run_sweep(
         b_step=pixel,
         b_segment=len(runs[0]) * pixel,
         y_row=sweep.write_step[1] * y_pixel,
-        start=zeros(size) if bias is None else bias,
-        floor=floor(x.dtype, activation),
-        silu=silu_function(x.dtype, activation),
+        start=None,
+        floor=floor(dtype, activation),
+        silu=silu_function(dtype, activation),
     )
-    numbers = product.numbers()
-    panels = _chunk_panels(packed, y.shape[3], size, bias is not None)
-    images = _image_numbers(x, sweep, rows, blocks, line, pixel)
-    tiles_per_row = len(tiles) // rows
-    scratch = memory.empty((threads(), ((rows - 1) * sweep.stride[0] + sweep.span[0]) * line + 64), np.uint8)
-    first = (sweep.write_start[0] * y.shape[2] + sweep.write_start[1]) * y_pixel
-    places = np.array([y.ctypes.data + first, y_down, y.shape[1] * y.shape[2] * y_pixel, tiles_per_row], np.int64)
-    other = 0 if residual is None else residual.ctypes.data + first
-    _share_sweep(numbers, tiles, panels, images, scratch, places, other)
+    return _Prepared(
+        product.numbers(),
+        repeated(along, rows, sweep.stride[0] * line, y_down),
+        _chunk_panels(chunks, len(sweep.taps), y_shape[3], size, bias),
+        _image_numbers(x_shape, size, x_pixel, sweep, rows, blocks, line, pixel),
+        np.array([0, y_down, y_shape[1] * y_shape[2] * y_pixel, len(along)], np.int64),
+        (workers, ((rows - 1) * sweep.stride[0] + sweep.span[0]) * line + 64),
+        (sweep.write_start[0] * y_shape[2] + sweep.write_start[1]) * y_pixel,
+        zeros(size),
+        product,
+    )
 
 
 def weight_grad(dy: np.ndarray, x: np.ndarray, weight_shape: tuple[int, ...], sweep: Sweep) -> np.ndarray:
@@ -126,7 +169,8 @@ def weight_grad(dy: np.ndarray, x: np.ndarray, weight_shape: tuple[int, ...], sw
         start=zeros(size),
         floor=floor(x.dtype),
     )
-    images = _image_numbers(x, sweep, rows, blocks, line, pixel)
+    images = _image_numbers(x.shape, size, pixel_bytes(x), sweep, rows, blocks, line, pixel)
+    images[0] = x.ctypes.data
     seen = ((rows - 1) * sweep.stride[0] + sweep.span[0]) * line
     scratch = memory.empty((threads(), seen + rows * sweep.count[1] * pixel + 64), np.uint8)
     _share_weight_grad(
@@ -151,25 +195,27 @@ def _blocks(sweep: Sweep, pixel: int, pieces: int = 1, workers: int = 1) -> tupl
     return rows, -(-sweep.count[0] // rows), line
 
 
-def _chunk_panels(packed: np.ndarray, channels: int, size: int, bias: bool) -> np.ndarray:
-    """A row for each chunk, with the columns of a table of panels (``tiles.py``)."""
-    width = packed.shape[2]
+def _chunk_panels(chunks: int, taps: int, channels: int, size: int, bias: bool) -> np.ndarray:
+    """A row for each chunk, with the columns of a table of panels (``tiles.py``), if weights and bias lie at 0."""
+    width = chunk_width(size)
     lanes = target().lanes(size)
     rows = []
-    for chunk in range(len(packed)):
+    for chunk in range(chunks):
         used = min(width, channels - chunk * width)
         start = chunk * width * size if bias else 0
-        rows.append((packed[chunk].ctypes.data, 0, chunk * width * size, -(-used // lanes), used, start))
+        rows.append((chunk * taps * width * size, 0, chunk * width * size, -(-used // lanes), used, start))
     return np.array(rows, np.int64)
 
 
-def _image_numbers(x: np.ndarray, sweep: Sweep, rows: int, blocks: int, line: int, pixel: int) -> np.ndarray:
-    """For ``_fill``: where x lies, and which part of it a block sees."""
-    n, height, width, channels = x.shape
+def _image_numbers(
+    x_shape: tuple[int, ...], size: int, x_pixel: int, sweep: Sweep, rows: int, blocks: int, line: int, pixel: int
+) -> np.ndarray:
+    """For ``_fill``: where x lies (at 0, for now), and which part of it a block sees."""
+    n, height, width, channels = x_shape
     return np.array(
         [
-            x.ctypes.data, n, height, width, channels, x.itemsize, line, pixel, *sweep.margins(width), sweep.first[0],
-            sweep.stride[0], sweep.span[0], rows, blocks, sweep.count[0], sweep.count[1], pixel_bytes(x),
+            0, n, height, width, channels, size, line, pixel, *sweep.margins(width), sweep.first[0],
+            sweep.stride[0], sweep.span[0], rows, blocks, sweep.count[0], sweep.count[1], x_pixel,
         ],
         np.int64,
     )  # fmt: skip
@@ -207,10 +253,19 @@ def _sweep_job(numbers, tiles, panels, images, scratch, places, residual, job):
     run_tiles(numbers, tiles[: count * tiles_per_row], panels[chunk : chunk + 1], scratch, y + moved, other)
 
 
-@shared_out()
+@kernel()
+def _one_sweep_job(job, numbers, tiles, panels, images, scratch, places, residual):
+    _sweep_job(numbers, tiles, panels, images, address_of(scratch[get_thread_id()]), places, residual, job)
+
+
+@kernel()
 def _share_sweep(numbers, tiles, panels, images, scratch, places, residual):
-    for job in prange(images[1] * images[15] * len(panels)):
-        _sweep_job(numbers, tiles, panels, images, address_of(scratch[get_thread_id()]), places, residual, job)
+    jobs = images[1] * images[15] * len(panels)
+    if scratch.shape[0] == 1:
+        for job in range(jobs):
+            _sweep_job(numbers, tiles, panels, images, address_of(scratch[0]), places, residual, job)
+    else:
+        share_out(jobs, _one_sweep_job, (numbers, tiles, panels, images, scratch, places, residual))
 
 
 @kernel()
@@ -239,7 +294,12 @@ def _weight_job(product, taps, images, scratch, seen, dy, dy_pixel, sums, job):
                 )  # fmt: skip
 
 
-@shared_out()
+@kernel()
+def _one_weight_job(job, product, taps, images, scratch, seen, dy, dy_pixel, sums):
+    _weight_job(product, taps, images, address_of(scratch[get_thread_id()]), seen, dy, dy_pixel, sums, job)
+
+
+@kernel()
 def _share_weight_grad(product, taps, images, scratch, seen, dy, dy_pixel, sums):
-    for job in prange(sums.shape[0] * sums.shape[1]):
-        _weight_job(product, taps, images, address_of(scratch[get_thread_id()]), seen, dy, dy_pixel, sums, job)
+    arguments = (product, taps, images, scratch, seen, dy, dy_pixel, sums)
+    share_out(sums.shape[0] * sums.shape[1], _one_weight_job, arguments)

@@ -41,9 +41,9 @@ share:
 
 def survive_forks(*locks: Any) -> None:
     """Have loops that are compiled or loaded from now on work in forks of this process, in which ``locks`` are free."""
+    parallel._launch_threads()
     if not hasattr(os, "register_at_fork"):
         return
-    parallel._launch_threads()
     binding.initialize_native_target()
     binding.initialize_native_asmprinter()
     module = binding.parse_assembly(CODE.format(threaded=binding.address_of_symbol("numba_parallel_for")))

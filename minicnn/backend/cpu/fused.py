@@ -27,9 +27,8 @@ from minicnn.backend.reference.fused import NormGrads as NormGrads
 
 from . import memory
 from .compiling import kernel
-from .conv import images_for
 from .inputs import copied, floats
-from .layout import empty_like_pixels, pixel_step, pixels
+from .layout import empty_like_pixels, images_for, pixel_step, pixels
 from .microkernel import address_of
 from .norm_rows import ADD, FIXED, GATE, KEEP, MEANS, NONE, RELU, RESIDUAL, SILU, apply_row, grad_row, sums_row
 from .sharing import jobs, task
@@ -151,6 +150,26 @@ def fixed_norm_grad(
     return _backward(dy, x, weight, bias, mean, inv_std, residual, activation, None, None, out, add, overwrite_dy, True)
 
 
+def relu_bias_grad(dy: np.ndarray, y: np.ndarray, *, overwrite_dy: bool = False) -> tuple[np.ndarray, np.ndarray]:
+    """See ``reference.fused.relu_bias_grad``; ``overwrite_dy``: dy is not wanted any more, and becomes the gradient."""
+    if dy.shape != y.shape or not _suits(y, dy):
+        return reference.relu_bias_grad(dy, y)
+    channels, dtype = y.shape[1], y.dtype
+    one, zero = _constants(channels, dtype)
+    (flat, step), (flat_dy, dy_step) = _rows(y), _rows(dy)
+    dx = dy if overwrite_dy and _written_in_place(dy) else empty_like_pixels(y)
+    flat_dx, dx_step = _rows(dx)
+    # y is what the ReLU's input was, where that was positive: a norm with mean 0 and scale 1.
+    geometry = _geometry(y.shape, step, step, dy_step, dx_step, dx_step, RELU, KEEP, 1)
+    partial = memory.empty((jobs(y.size), 2, geometry[1]), np.float64)
+    line = zero, one, one, zero
+    _grad_sums.unchecked(
+        dtype, jobs(y.size), flat, flat, flat_dy, flat_dx, flat_dx, *line, flat, geometry, partial
+    )  # fmt: skip
+    sums = partial[:, 0].sum(axis=0).reshape(-1, channels).sum(axis=0)
+    return dx, sums.astype(dtype)
+
+
 # ---- what the kernels are given --------------------------------------------------------------------------------------
 
 
@@ -190,6 +209,11 @@ def _rows(x: np.ndarray) -> tuple[np.ndarray, int]:
             return np.asarray(_Stretch(x, step // x.itemsize)), step // x.itemsize
     rows = pixels(x)
     return (rows if rows.flags.writeable else copied(rows)).reshape(-1), x.shape[1]
+
+
+def _written_in_place(x: np.ndarray) -> bool:
+    """Whether the kernels can write into x (N, C, ...) where it lies."""
+    return x.flags.writeable and pixel_step(x) is not None
 
 
 @lru_cache(maxsize=512)
@@ -300,7 +324,7 @@ def _backward(
     gated = gate is not None or plane_means_grad is not None
     changes = gated or activation is not None
     keeps = changes and (residual is not None or ((gated or activation == "silu") and not fixed))
-    free = overwrite_dy and dy.flags.writeable
+    free = overwrite_dy and _written_in_place(dy)
     kept = None if not keeps else dy if free else empty_like_pixels(x)
     if out is not None:
         dx = images_for(x.shape, dtype, out)

@@ -15,9 +15,15 @@ from . import FLOATS, layout, memory
 
 def floats(*arrays: Any) -> bool:
     """Whether all of them (``None`` aside) are float32, or all float64, and none is empty."""
-    there = [array for array in arrays if array is not None]
-    dtype = there[0].dtype
-    return dtype in FLOATS and all(array.dtype == dtype and array.size for array in there)
+    dtype = None
+    for array in arrays:
+        if array is None:
+            continue
+        if dtype is None:
+            dtype = array.dtype
+        if array.dtype != dtype or not array.size:
+            return False
+    return dtype in FLOATS
 
 
 def pixels(x: np.ndarray) -> np.ndarray:
@@ -30,6 +36,18 @@ def channels_last(x: np.ndarray) -> np.ndarray:
     """(N, C, H, W) as a C-contiguous, writable (N, H, W, C): a view where x is channels last, else a copy."""
     images = layout.channels_last(x)
     return images if images.flags.writeable else copied(images)
+
+
+def spread_pixels(x: np.ndarray) -> np.ndarray:
+    """The images (N, C, H, W) as a C-contiguous, writable (N, H, W, C or more): with what lies between one pixel's
+    channels and the next's, where they are channels ``big[:, a:b]`` of larger images. Only the first C are x's.
+    """
+    step = layout.pixel_step(x) if x.flags.writeable else None
+    if step is None or step == x.shape[1] * x.itemsize:
+        return channels_last(x)
+    _, _, height, width = x.shape
+    shape = x.shape[0], height, width, step // x.itemsize
+    return np.lib.stride_tricks.as_strided(x, shape, (height * width * step, width * step, step, x.itemsize))
 
 
 def copied(x: np.ndarray) -> np.ndarray:

@@ -63,7 +63,7 @@ def cache_folder() -> Path | None:
     return None if chosen is None else _opened(*chosen)
 
 
-def told() -> str:
+def described_cache() -> str:
     """For the line that says that kernels are compiled: where they are kept, and why in no place that comes before."""
     folder = cache_folder()
     where = "for this process alone" if folder is None else f"once: kept in {folder}"

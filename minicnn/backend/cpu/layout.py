@@ -11,19 +11,36 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numba import prange
 
 from . import memory
-from .compiling import LOCK, kernel, shared_out
+from .compiling import LOCK, kernel
 from .microkernel import copy_bytes
+from .sharing import share_out
 
 LARGE = 1 << 16  # numbers, to copy with all threads
 JOBS = 16
+BLOCKS = 8  # of an image
 
 
 def empty_images(n: int, channels: int, height: int, width: int, dtype: Any) -> np.ndarray:
     """New images (N, C, H, W), channels last in memory, of any content."""
     return memory.empty((n, height, width, channels), dtype).transpose(0, 3, 1, 2)
+
+
+def images_for(shape: tuple[int, ...], dtype: Any, out: np.ndarray | None) -> np.ndarray:
+    """``out``, if images of this shape can be written there; new ones if it is ``None``.
+
+    Raises:
+        ValueError: if ``out`` has another shape or dtype, is read-only, or its pixels do not lie at even distances.
+    """
+    if out is None:
+        n, channels, height, width = shape
+        return empty_images(n, channels, height, width, dtype)
+    if out.shape != shape or out.dtype != dtype:
+        raise ValueError(f"expected out to be {shape} of {np.dtype(dtype)}, got {out.shape} of {out.dtype}")
+    if out.size and not (pixel_step(out) and out.flags.writeable):
+        raise ValueError("expected out to be images, or channels of images, that lie channels last and can be written")
+    return out
 
 
 def channels_last(x: np.ndarray) -> np.ndarray:
@@ -47,7 +64,10 @@ def even_pixels(x: np.ndarray) -> np.ndarray:
     """The images (N, C, H, W) as an array (N, H, W, C) whose pixels lie at even distances: a view where they do, as
     channels ``big[:, a:b]`` of larger images, else a copy. ``pixel_bytes`` has the distance.
     """
-    return x.transpose(0, 2, 3, 1) if pixel_step(x) else channels_last(x)
+    view = x.transpose(0, 2, 3, 1)
+    if view.flags.c_contiguous and view.flags.aligned:
+        return view
+    return view if pixel_step(x) else channels_last(x)
 
 
 def pixel_bytes(images: np.ndarray) -> int:
@@ -93,6 +113,8 @@ def pixels(x: np.ndarray) -> np.ndarray:
 
 def empty_like_pixels(x: np.ndarray) -> np.ndarray:
     """New memory with the shape of x (N, C, ...), its channels last, of any content."""
+    if x.ndim == 4:
+        return empty_images(*x.shape, x.dtype)
     return np.moveaxis(memory.empty((x.shape[0], *x.shape[2:], x.shape[1]), x.dtype), -1, 1)
 
 
@@ -115,16 +137,22 @@ def _copy_some_pixels(table, step, first, last):
             copy_bytes(to + p * step, source + p * source_step, size)
 
 
-@shared_out()
+@kernel()
+def _copy_part(job, table, step, count):
+    _copy_some_pixels(table, step, job * count // JOBS, (job + 1) * count // JOBS)
+
+
+@kernel()
 def _copy_pixels(table, step, count):
-    for job in prange(JOBS):
-        _copy_some_pixels(table, step, job * count // JOBS, (job + 1) * count // JOBS)
+    share_out(JOBS, _copy_part, (table, step, count))
 
 
-@shared_out()
+@kernel()
+def _interleave_part(job, planes, out):
+    n, block, size = job // BLOCKS, job % BLOCKS, planes.shape[2]
+    _interleave_block(planes[n], block * size // BLOCKS, (block + 1) * size // BLOCKS, out[n])
+
+
+@kernel()
 def _interleave(planes, out):
-    blocks = 8
-    for job in prange(planes.shape[0] * blocks):
-        n, block = job // blocks, job % blocks
-        size = planes.shape[2]
-        _interleave_block(planes[n], block * size // blocks, (block + 1) * size // blocks, out[n])
+    share_out(planes.shape[0] * BLOCKS, _interleave_part, (planes, out))

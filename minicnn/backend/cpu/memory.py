@@ -163,20 +163,20 @@ class GuardedPool(Pool):
 
     def __init__(self) -> None:
         super().__init__()
-        self.lent: list[np.ndarray] = []
+        self.arrays: list[np.ndarray] = []
 
     def empty(self, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
         dtype = np.dtype(dtype)
         size = int(prod(shape)) * dtype.itemsize  # of NumPy integers an address cannot be made
         whole = np.full(size + 2 * self.GUARD, self.PATTERN, np.uint8)
-        self.lent.append(whole)
+        self.arrays.append(whole)
         inner = whole[self.GUARD : self.GUARD + size]
         inner[:] = 0xFF  # NaN as a float, -1 as an integer
         return inner.view(dtype).reshape(shape)
 
     def check(self) -> None:
         """Raise ``AssertionError`` if a guard zone has been written into."""
-        for whole in self.lent:
+        for whole in self.arrays:
             for side, zone in (("before", whole[: self.GUARD]), ("after", whole[-self.GUARD :])):
                 wrong = np.flatnonzero(zone != self.PATTERN)
                 inner = whole.size - 2 * self.GUARD

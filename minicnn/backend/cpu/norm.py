@@ -43,6 +43,11 @@ def batch_norm_grad(
     return batch_norm_fused_grad(dy, x, weight, mean, inv_std)[:3]
 
 
+def scale_and_shift(x: np.ndarray, scale: np.ndarray, shift: np.ndarray) -> np.ndarray:
+    """See ``reference.norm.scale_and_shift``."""
+    return batch_norm_apply(x, None, scale, shift)
+
+
 def batch_norm_statistics(x: np.ndarray, weight: np.ndarray | None, bias: np.ndarray | None, eps: float) -> Statistics:
     """See ``reference.fused_norm.batch_norm_statistics``."""
     if not floats(x, weight, bias) or x.ndim < 2:

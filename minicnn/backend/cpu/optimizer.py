@@ -1,23 +1,30 @@
-"""One optimiser update of one parameter, in one pass over the parameter, its gradient and its running averages.
+"""One optimiser update of many parameters, in one pass over them, their gradients and their running averages.
 
-The pass goes through memory in the parameter's own order. The equations are in ``reference/optimizer.py``.
+Jobs of equal size share all the parameters' numbers, as if these lay one behind the other. The pass goes through each
+parameter in its own order in memory. The equations are in ``reference/optimizer.py``, and the kernels round as NumPy
+does: their results are those of the reference to the last bit, however parameters are put together in one call.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
+from numba import carray, types
 
 from minicnn.backend.reference import optimizer as reference
 
-from .inputs import floats
-from .pointwise import in_memory_order, memory_order
-from .sharing import jobs, task
+from .addresses import table_of
+from .compiling import intrinsic
+from .sharing import EXACT, jobs, task
+
+Arrays = Sequence[np.ndarray]
 
 
 def sgd_step(
-    param: np.ndarray,
-    grad: np.ndarray,
-    momentum_buffer: np.ndarray | None = None,
+    params: Arrays,
+    grads: Arrays,
+    momentum_buffers: Sequence[np.ndarray | None],
     *,
     lr: float,
     momentum: float = 0.0,
@@ -25,31 +32,36 @@ def sgd_step(
     weight_decay: float = 0.0,
     nesterov: bool = False,
     maximize: bool = False,
-) -> np.ndarray | None:
+) -> list[np.ndarray | None]:
     """See ``reference.optimizer.sgd_step``."""
-    if not _fit(param, grad, momentum_buffer):
-        return reference.sgd_step(
-            param, grad, momentum_buffer, lr=lr, momentum=momentum, dampening=dampening, weight_decay=weight_decay,
-            nesterov=nesterov, maximize=maximize,
+    buffers: list[np.ndarray | None] = [None] * len(params)
+    written = [params]
+    if momentum != 0:
+        pairs = zip(params, momentum_buffers, strict=True)
+        full = [np.empty_like(param) if buffer is None else buffer for param, buffer in pairs]
+        buffers = list(full)
+        written.append(full)
+    table = table_of(written, grads)
+    if table.places:
+        first = np.array([momentum_buffers[place] is None for place in table.places], np.int64)
+        numbers = np.array([lr, momentum, 1 - dampening, weight_decay, -1 if maximize else 1], table.dtype)
+        _sgd(table.dtype, jobs(table.numbers), table.rows, first, numbers, int(momentum != 0), int(nesterov))
+    for place in table.others:
+        [buffers[place]] = reference.sgd_step(
+            [params[place]], [grads[place]], [momentum_buffers[place]], lr=lr, momentum=momentum, dampening=dampening,
+            weight_decay=weight_decay, nesterov=nesterov, maximize=maximize,
         )  # fmt: skip
-    kept, taken, buffer = momentum, 1 - dampening, momentum_buffer
-    if momentum != 0 and buffer is None:  # the first step: b <- g
-        kept, taken, buffer = 0.0, 1.0, np.zeros_like(param)
-    flat = in_memory_order(param, grad, *([] if momentum == 0 or buffer is None else [buffer]))
-    assert flat is not None
-    numbers = np.array([lr, momentum, kept, taken, weight_decay, -1 if maximize else 1], param.dtype)
-    _sgd(param.dtype, jobs(param.size), flat[0], flat[1], flat[-1], numbers, int(momentum != 0), int(nesterov))
-    return buffer if momentum != 0 else None
+    return buffers
 
 
 def adam_step(
-    param: np.ndarray,
-    grad: np.ndarray,
-    exp_avg: np.ndarray,
-    exp_avg_sq: np.ndarray,
-    max_exp_avg_sq: np.ndarray | None = None,
+    params: Arrays,
+    grads: Arrays,
+    exp_avgs: Arrays,
+    exp_avg_sqs: Arrays,
+    max_exp_avg_sqs: Arrays | None = None,
     *,
-    step: int,
+    steps: Sequence[int],
     lr: float,
     beta1: float = 0.9,
     beta2: float = 0.999,
@@ -59,80 +71,98 @@ def adam_step(
     maximize: bool = False,
 ) -> None:
     """See ``reference.optimizer.adam_step``."""
-    if not _fit(param, grad, exp_avg, exp_avg_sq, max_exp_avg_sq):
-        reference.adam_step(
-            param, grad, exp_avg, exp_avg_sq, max_exp_avg_sq, step=step, lr=lr, beta1=beta1, beta2=beta2, eps=eps,
-            weight_decay=weight_decay, decoupled_weight_decay=decoupled_weight_decay, maximize=maximize,
+    written = [params, exp_avgs, exp_avg_sqs, *([] if max_exp_avg_sqs is None else [max_exp_avg_sqs])]
+    table = table_of(written, grads)
+    if table.places:
+        decay, shrink = (0.0, 1 - lr * weight_decay) if decoupled_weight_decay else (weight_decay, 1.0)
+        taken = [steps[place] for place in table.places]
+        corrections = np.array([[lr / (1 - beta1**step), (1 - beta2**step) ** 0.5] for step in taken], table.dtype)
+        numbers = np.array([beta1, 1 - beta1, beta2, 1 - beta2, eps, decay, shrink, -1 if maximize else 1], table.dtype)
+        _adam(
+            table.dtype, jobs(table.numbers), table.rows, corrections, numbers, int(max_exp_avg_sqs is not None)
         )  # fmt: skip
-        return
-    largest = exp_avg_sq if max_exp_avg_sq is None else max_exp_avg_sq
-    flat = in_memory_order(param, grad, exp_avg, exp_avg_sq, largest)
-    assert flat is not None
-    decay = 0.0 if decoupled_weight_decay else weight_decay
-    shrink = 1 - lr * weight_decay if decoupled_weight_decay else 1.0
-    numbers = np.array(
-        [
-            lr / (1 - beta1**step), beta1, 1 - beta1, beta2, 1 - beta2, (1 - beta2**step) ** 0.5, eps,
-            decay, shrink, -1 if maximize else 1,
-        ],
-        param.dtype,
-    )  # fmt: skip
-    _adam(param.dtype, jobs(param.size), *flat, numbers, int(max_exp_avg_sq is not None))
+    for place in table.others:
+        param, mean, square, *largest = ([arrays[place]] for arrays in written)
+        reference.adam_step(
+            param, [grads[place]], mean, square, *largest, steps=[steps[place]], lr=lr, beta1=beta1, beta2=beta2,
+            eps=eps, weight_decay=weight_decay, decoupled_weight_decay=decoupled_weight_decay, maximize=maximize,
+        )  # fmt: skip
 
 
-def _fit(param: np.ndarray, grad: np.ndarray, *buffers: np.ndarray | None) -> bool:
-    """Whether one pass can do it: one dtype and shape, no gaps, and what is written lies in the same order."""
-    written = [param, *(buffer for buffer in buffers if buffer is not None)]
-    order = memory_order(param)
-    return (
-        floats(grad, *written)
-        and order is not None
-        and grad.shape == param.shape
-        and all(
-            x.shape == param.shape and x.flags.writeable and x.flags.aligned and x.transpose(order).flags.c_contiguous
-            for x in written
-        )
-    )
+# ---- the kernels: ``addresses.Table`` says what is in a row --------------------------------------------------------
 
 
-@task("T[::1], T[::1], T[::1], T[::1], int64, int64")
-def _sgd(job, jobs, param, grad, buffer, numbers, with_momentum, nesterov):
-    first, last = job * param.size // jobs, (job + 1) * param.size // jobs
-    value, slope, average = param[first:last], grad[first:last], buffer[first:last]
-    lr, momentum, kept, taken, weight_decay, sign = (
-        numbers[0], numbers[1], numbers[2], numbers[3], numbers[4], numbers[5],
-    )  # fmt: skip
-    if with_momentum:
-        for k in range(value.size):
+@intrinsic
+def _pointer(typing_context, address, like):
+    """The address as a pointer to numbers like those of the array ``like``."""
+
+    def generate(context, builder, signature, values):
+        return builder.inttoptr(values[0], context.get_value_type(signature.return_type))
+
+    return types.CPointer(like.dtype)(types.int64, like), generate
+
+
+@task("int64[:, ::1], int64[::1], T[::1], int64, int64", EXACT)
+def _sgd(job, jobs, rows, first, numbers, with_momentum, nesterov):
+    lr, momentum, taken, weight_decay, sign = numbers[0], numbers[1], numbers[2], numbers[3], numbers[4]
+    size = numbers.itemsize
+    total = rows[len(rows) - 1, 1]
+    begin, end = job * total // jobs, (job + 1) * total // jobs
+    for row in range(len(rows)):
+        start, count = max(begin, rows[row, 0]), min(end, rows[row, 1]) - max(begin, rows[row, 0])
+        if count <= 0:
+            continue
+        skipped = (start - rows[row, 0]) * size
+        value = carray(_pointer(rows[row, 2] + skipped, numbers), (count,))
+        slope = carray(_pointer(rows[row, 3] + skipped, numbers), (count,))
+        if not with_momentum:
+            for k in range(count):
+                g = slope[k] * sign
+                value[k] -= lr * (g + weight_decay * value[k] if weight_decay != 0 else g)
+            continue
+        average = carray(_pointer(rows[row, 4] + skipped, numbers), (count,))
+        if first[row]:
+            for k in range(count):
+                g = slope[k] * sign
+                g = g + weight_decay * value[k] if weight_decay != 0 else g
+                average[k] = g
+                value[k] -= lr * (g + momentum * g if nesterov else g)
+        else:
+            for k in range(count):
+                g = slope[k] * sign
+                g = g + weight_decay * value[k] if weight_decay != 0 else g
+                b = momentum * average[k] + taken * g
+                average[k] = b
+                value[k] -= lr * (g + momentum * b if nesterov else b)
+
+
+@task("int64[:, ::1], T[:, ::1], T[::1], int64", EXACT)
+def _adam(job, jobs, rows, corrections, numbers, amsgrad):
+    beta1, rest1, beta2, rest2, eps = numbers[0], numbers[1], numbers[2], numbers[3], numbers[4]
+    decay, shrink, sign = numbers[5], numbers[6], numbers[7]
+    size = numbers.itemsize
+    total = rows[len(rows) - 1, 1]
+    begin, end = job * total // jobs, (job + 1) * total // jobs
+    for row in range(len(rows)):
+        start, count = max(begin, rows[row, 0]), min(end, rows[row, 1]) - max(begin, rows[row, 0])
+        if count <= 0:
+            continue
+        skipped = (start - rows[row, 0]) * size
+        value = carray(_pointer(rows[row, 2] + skipped, numbers), (count,))
+        slope = carray(_pointer(rows[row, 3] + skipped, numbers), (count,))
+        mean = carray(_pointer(rows[row, 4] + skipped, numbers), (count,))
+        square = carray(_pointer(rows[row, 5] + skipped, numbers), (count,))
+        most = carray(_pointer(rows[row, 5 + amsgrad] + skipped, numbers), (count,))
+        rate, correction = corrections[row, 0], corrections[row, 1]
+        for k in range(count):
+            old = value[k] * shrink
             g = slope[k] * sign
-            g = g + weight_decay * value[k] if weight_decay != 0 else g
-            b = kept * average[k] + taken * g
-            average[k] = b
-            value[k] -= lr * (g + momentum * b if nesterov else b)
-    else:
-        for k in range(value.size):
-            g = slope[k] * sign
-            value[k] -= lr * (g + weight_decay * value[k] if weight_decay != 0 else g)
-
-
-@task("T[::1], T[::1], T[::1], T[::1], T[::1], T[::1], int64")
-def _adam(job, jobs, param, grad, exp_avg, exp_avg_sq, largest, numbers, amsgrad):
-    first, last = job * param.size // jobs, (job + 1) * param.size // jobs
-    value, slope, mean = param[first:last], grad[first:last], exp_avg[first:last]
-    square, most = exp_avg_sq[first:last], largest[first:last]
-    rate, beta1, rest1, beta2, rest2, correction, eps = (
-        numbers[0], numbers[1], numbers[2], numbers[3], numbers[4], numbers[5], numbers[6],
-    )  # fmt: skip
-    decay, shrink, sign = numbers[7], numbers[8], numbers[9]
-    for k in range(value.size):
-        old = value[k] * shrink
-        g = slope[k] * sign
-        g = g + decay * old if decay != 0 else g
-        m = beta1 * mean[k] + rest1 * g
-        v = beta2 * square[k] + rest2 * g * g
-        mean[k] = m
-        square[k] = v
-        if amsgrad:
-            v = v if v > most[k] or v != v else most[k]
-            most[k] = v
-        value[k] = old - rate * m / (np.sqrt(v) / correction + eps)
+            g = g + decay * old if decay != 0 else g
+            m = beta1 * mean[k] + rest1 * g
+            v = beta2 * square[k] + rest2 * g * g
+            mean[k] = m
+            square[k] = v
+            if amsgrad:
+                v = v if v > most[k] or v != v else most[k]
+                most[k] = v
+            value[k] = old - rate * m / (np.sqrt(v) / correction + eps)

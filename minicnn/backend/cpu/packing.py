@@ -12,14 +12,16 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba import prange, types
+from numba import types
 from numba.core import cgutils
 
 from . import memory
-from .compiling import intrinsic, kernel, shared_out
+from .compiling import intrinsic, kernel
 from .microkernel import INT32, INT64, VECTORS, address_of, clear_bytes
+from .sharing import share_out
 from .target import target
 
+SERIAL = 1 << 15  # bytes: one thread is done with so few before another has woken up
 FEW_CHANNELS = 8  # with fewer, the gradient at the weight takes the taps of a kernel's row together
 
 
@@ -99,11 +101,19 @@ def pack_panel(numbers, loads, stores, panel, address):
                 )  # fmt: skip
 
 
-@shared_out()
+@kernel()
+def _pack_one(panel, numbers, loads, stores, packed):
+    pack_panel(numbers, loads, stores, panel, address_of(packed[panel]))
+
+
+@kernel()
 def share_packing(numbers, loads, stores, packed):
     """All panels."""
-    for panel in prange(packed.shape[0]):
-        pack_panel(numbers, loads, stores, panel, address_of(packed[panel]))
+    if packed.size <= SERIAL:
+        for panel in range(packed.shape[0]):
+            _pack_one(panel, numbers, loads, stores, packed)
+    else:
+        share_out(packed.shape[0], _pack_one, (numbers, loads, stores, packed))
 
 
 def unpack(sums: np.ndarray, channels: int, filters: np.ndarray) -> None:
@@ -128,7 +138,7 @@ def _sums_order(count: int, channels: int, row: int) -> np.ndarray:
 
 
 @kernel()
-def _unpack_filters(numbers, loads, stores, block):
+def _unpack_filters(block, numbers, loads, stores):
     sums, filters, count, size, row = numbers
     lanes = stores.size
     first = block * lanes
@@ -141,10 +151,14 @@ def _unpack_filters(numbers, loads, stores, block):
         )  # fmt: skip
 
 
-@shared_out()
+@kernel()
 def _share_unpacking(numbers, loads, stores):
-    for block in prange((numbers[2] + stores.size - 1) // stores.size):
-        _unpack_filters(numbers, loads, stores, block)
+    blocks = (numbers[2] + stores.size - 1) // stores.size
+    if loads.size * numbers[2] * numbers[3] <= SERIAL:
+        for block in range(blocks):
+            _unpack_filters(block, numbers, loads, stores)
+    else:
+        share_out(blocks, _unpack_filters, (numbers, loads, stores))
 
 
 def _define_turn(bits: int) -> Any:

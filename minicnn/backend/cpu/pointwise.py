@@ -123,6 +123,19 @@ def scale_channels_grad(dy: np.ndarray, x: np.ndarray, gate: np.ndarray) -> tupl
     return dx, d_gate
 
 
+def plane_products(dy: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """The sums over planes of dy * x, for images (N, C, H, W): the gradient at a gate (N, C, 1, 1) of x."""
+    if not _alike(dy, x) or x.ndim != 4:
+        return (dy * x).sum(axis=(2, 3), keepdims=True)
+    n, channels = x.shape[:2]
+    parts = -(-jobs(x.size) // n)  # of an image
+    sums = memory.empty((n, parts, channels), np.float64)
+    _plane_products(x.dtype, n * parts if jobs(x.size) > 1 else 1, _planes(dy), _planes(x), sums)
+    products = empty_images(n, channels, 1, 1, x.dtype)
+    products[:, :, 0, 0] = sums.sum(axis=1)
+    return products
+
+
 def channel_sums(dy: np.ndarray) -> np.ndarray:
     """The sum of each channel of (N, C, ...): the gradient at a bias (C,)."""
     if not floats(dy) or dy.ndim < 2:
@@ -296,6 +309,20 @@ def _scale_grad(job, jobs, dy, x, gate, dx, sums):
             cotangent, some, out = dy[n, p], x[n, p], dx[n, p]
             for c in range(out.size):
                 out[c] = cotangent[c] * factor[c]
+                total[c] += np.float64(cotangent[c] * some[c])
+
+
+@task("T[:,:,::1], T[:,:,::1], float64[:,:,::1]")
+def _plane_products(job, jobs, dy, x, sums):
+    """The sums (N, parts, C) of dy * x over parts of each image."""
+    parts, size = sums.shape[1], x.shape[1]
+    for k in range(job * x.shape[0] * parts // jobs, (job + 1) * x.shape[0] * parts // jobs):
+        n, part = k // parts, k % parts
+        total = sums[n, part]
+        total[:] = 0
+        for p in range(part * size // parts, (part + 1) * size // parts):
+            cotangent, some = dy[n, p], x[n, p]
+            for c in range(total.size):
                 total[c] += np.float64(cotangent[c] * some[c])
 
 

@@ -17,13 +17,15 @@ from minicnn.backend.base import Pair, Window
 from minicnn.backend.reference import pooling as reference
 
 from .compiling import kernel
-from .inputs import channels_last, floats
-from .layout import empty_images
+from .inputs import channels_last, floats, spread_pixels
+from .layout import empty_images, images_for
 from .pointwise import pixel_sums
 from .sharing import Task, jobs, task
 
 
-def max_pool_taps(x: np.ndarray, window: Window, out_size: Pair) -> tuple[np.ndarray, np.ndarray]:
+def max_pool_taps(
+    x: np.ndarray, window: Window, out_size: Pair, *, out: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """The largest pixel of each window, and which of the window's taps it was.
 
     Of equal pixels the first in reading order wins; NaN wins over everything; padding never wins. A window that sees
@@ -32,18 +34,19 @@ def max_pool_taps(x: np.ndarray, window: Window, out_size: Pair) -> tuple[np.nda
     Args:
         x: (N, C, H, W), float32 or float64, not empty.
         window, out_size: as of ``reference.pooling.max_pool2d``.
+        out: where the maxima are written, instead of new images.
 
     Returns:
         maxima and taps (N, C, oH, oW). The tap in row i and column j of the kernel is number ``i * kW + j``; uint8, or
         int64 for kernels of more than 256 taps.
     """
-    images = channels_last(x)
+    images = spread_pixels(x)
     n, channels = x.shape[:2]
-    y = empty_images(n, channels, *out_size, x.dtype)
+    y = images_for((n, channels, *out_size), x.dtype, out)
     numbers = np.arange(window.kernel_size[0] * window.kernel_size[1], dtype=tap_dtype(window))
     taps = empty_images(n, channels, *out_size, numbers.dtype)
     run = _max_pool if numbers.dtype == np.uint8 else _max_pool_large
-    run(x.dtype, jobs(x.size), images, _geometry(window), numbers, channels_last(y), channels_last(taps))
+    run(x.dtype, jobs(x.size), images, _geometry(window), numbers, spread_pixels(y), channels_last(taps))
     return y, taps
 
 
@@ -64,7 +67,7 @@ def max_pool_taps_grad(dy: np.ndarray, taps: np.ndarray, x_shape: tuple[int, ...
     numbers = np.arange(window.kernel_size[0] * window.kernel_size[1], dtype=taps.dtype)
     run = _max_pool_grad if numbers.dtype == np.uint8 else _max_pool_grad_large
     run(
-        dy.dtype, jobs(dx.size), channels_last(dx), _geometry(window), numbers, channels_last(dy), channels_last(taps)
+        dy.dtype, jobs(dx.size), channels_last(dx), _geometry(window), numbers, spread_pixels(dy), channels_last(taps)
     )  # fmt: skip
     return dx
 
@@ -107,12 +110,17 @@ def max_pool2d_grad(dy: np.ndarray, indices: np.ndarray, x_shape: tuple[int, ...
     return dx
 
 
-def avg_pool2d(x: np.ndarray, window: Window, divisor: np.ndarray) -> np.ndarray:
-    """See ``reference.pooling.avg_pool2d``."""
+def avg_pool2d(x: np.ndarray, window: Window, divisor: np.ndarray, *, out: np.ndarray | None = None) -> np.ndarray:
+    """See ``reference.pooling.avg_pool2d``. ``out``: where the means are written, instead of new images."""
     if x.ndim != 4 or not floats(x) or 0 in divisor.shape:
-        return reference.avg_pool2d(x, window, divisor)
-    y = _empty((*x.shape[:2], *divisor.shape), x.dtype)
-    _avg_pool(x.dtype, jobs(x.size), channels_last(x), _geometry(window), _as(divisor, x), channels_last(y))
+        y = reference.avg_pool2d(x, window, divisor)
+        if out is None:
+            return y
+        out[...] = y
+        return out
+    y = images_for((*x.shape[:2], *divisor.shape), x.dtype, out)
+    numbers = _geometry(window), _as(divisor, x)
+    _avg_pool(x.dtype, jobs(x.size), spread_pixels(x), *numbers, spread_pixels(y), x.shape[1])
     return y
 
 
@@ -121,7 +129,8 @@ def avg_pool2d_grad(dy: np.ndarray, x_shape: tuple[int, ...], window: Window, di
     if dy.shape != (*x_shape[:2], *divisor.shape) or not floats(dy) or 0 in x_shape:
         return reference.avg_pool2d_grad(dy, x_shape, window, divisor)
     dx = _empty(x_shape, dy.dtype)
-    _avg_pool_grad(dy.dtype, jobs(dx.size), channels_last(dx), _geometry(window), _as(divisor, dy), channels_last(dy))
+    numbers = _geometry(window), _as(divisor, dy)
+    _avg_pool_grad(dy.dtype, jobs(dx.size), channels_last(dx), *numbers, spread_pixels(dy), x_shape[1])
     return dx
 
 
@@ -249,7 +258,8 @@ def _max_pool_rows(job, jobs, x, geometry, numbers, y, taps):
         for q in range(y.shape[2]):
             first_j, stop_j = _inside(q, x.shape[2], geometry[1])
             left = q * geometry[1, 1] - geometry[1, 2]
-            best, winner = y[n, p, q], taps[n, p, q]
+            winner = taps[n, p, q]
+            best = y[n, p, q, : winner.size]
             start = numbers[first_i * kernel_w + first_j] if first_i < stop_i and first_j < stop_j else numbers[0]
             for c in range(best.size):
                 best[c] = -np.inf
@@ -337,11 +347,11 @@ def _scatter(job, jobs, dx, dy, indices, blocks, wrong):
                     wrong[job] = 1
 
 
-AVG_POOL = "T[:,:,:,::1], int64[:,::1], T[:,::1], T[:,:,:,::1]"
+AVG_POOL = "T[:,:,:,::1], int64[:,::1], T[:,::1], T[:,:,:,::1], int64"
 
 
 @task(AVG_POOL)
-def _avg_pool(job, jobs, x, geometry, divisor, y):
+def _avg_pool(job, jobs, x, geometry, divisor, y, channels):
     """Means of some output rows."""
     rows = y.shape[0] * y.shape[1]
     for row in range(job * rows // jobs, (job + 1) * rows // jobs):
@@ -351,7 +361,7 @@ def _avg_pool(job, jobs, x, geometry, divisor, y):
         for q in range(y.shape[2]):
             first_j, stop_j = _inside(q, x.shape[2], geometry[1])
             left = q * geometry[1, 1] - geometry[1, 2]
-            out, count = y[n, p, q], divisor[p, q]
+            out, count = y[n, p, q, :channels], divisor[p, q]
             out[:] = 0
             for i in range(first_i, stop_i):
                 for j in range(first_j, stop_j):
@@ -363,7 +373,7 @@ def _avg_pool(job, jobs, x, geometry, divisor, y):
 
 
 @task(AVG_POOL)
-def _avg_pool_grad(job, jobs, dx, geometry, divisor, dy):
+def _avg_pool_grad(job, jobs, dx, geometry, divisor, dy, _):
     """The gradient at some rows of the images."""
     rows = dx.shape[0] * dx.shape[1]
     for row in range(job * rows // jobs, (job + 1) * rows // jobs):

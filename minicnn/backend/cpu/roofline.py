@@ -12,10 +12,10 @@ import time
 from collections.abc import Callable
 
 import numpy as np
-from numba import prange
 
-from .compiling import LOCK, kernel, shared_out, threads
+from .compiling import LOCK, kernel, threads
 from .microkernel import VECTORS, tile_function
+from .sharing import share_out
 from .target import target
 from .tiles import Product, repeated, rows_table, run_tiles
 
@@ -75,20 +75,24 @@ def _fastest(run: Callable[[], None], seconds: float) -> float:
     return best
 
 
-@shared_out()
-def _run_everywhere(product, tiles, panels, pixels, sums, sums_step, parts):
-    for part in prange(parts):
-        run_tiles(product, tiles, panels, pixels, sums + part * sums_step, 0)
+@kernel()
+def _run(part, product, tiles, panels, pixels, sums, sums_step):
+    run_tiles(product, tiles, panels, pixels, sums + part * sums_step, 0)
 
 
 @kernel()
-def _add(x, y, total):
+def _run_everywhere(product, tiles, panels, pixels, sums, sums_step, parts):
+    share_out(parts, _run, (product, tiles, panels, pixels, sums, sums_step))
+
+
+@kernel()
+def _add(part, x, y, total, parts):
+    first, last = part * x.size // parts, (part + 1) * x.size // parts
+    x, y, total = x[first:last], y[first:last], total[first:last]
     for i in range(x.size):
         total[i] = x[i] + y[i]
 
 
-@shared_out()
+@kernel()
 def _add_everywhere(x, y, total, parts):
-    for part in prange(parts):
-        first, last = part * x.size // parts, (part + 1) * x.size // parts
-        _add(x[first:last], y[first:last], total[first:last])
+    share_out(parts, _add, (x, y, total, parts))

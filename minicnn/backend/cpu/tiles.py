@@ -11,16 +11,16 @@ from functools import cache
 from typing import NamedTuple
 
 import numpy as np
-from numba import prange
 
-from .compiling import kernel, shared_out
+from .compiling import kernel
 from .microkernel import VECTORS, call_tile
+from .sharing import share_out
 from .silu import call_rows, rows_function
 from .target import target
 
 # Columns of a table of tiles, offsets in bytes.
 READ, WRITE, ROWS = range(3)
-# Columns of a table of panels; the first three are addresses and offsets in bytes.
+# Columns of a table of panels; the first three and the last are addresses and offsets in bytes.
 WEIGHTS, READ_MORE, WRITE_MORE, WIDTH, LANES, START = range(6)
 
 
@@ -81,7 +81,7 @@ class Product(NamedTuple):
     b_step: int
     b_segment: int
     y_row: int
-    start: np.ndarray  # where the sums start: zeros, or the bias; two vectors, or two for each panel
+    start: np.ndarray | None  # where the sums start: two vectors; ``None`` if the table of panels has the addresses
     floor: np.ndarray  # (1,) no result is less: 0 for a ReLU, else minus infinity
     silu: int = 0  # from ``silu.rows_function``: applied to the results of each tile, while they are in the cache
 
@@ -90,7 +90,8 @@ class Product(NamedTuple):
         return np.array(
             [
                 self.function, self.a_row, self.a_step, self.segments.ctypes.data, len(self.segments), self.length,
-                self.b_step, self.b_segment, self.y_row, self.start.ctypes.data, self.floor.ctypes.data,
+                self.b_step, self.b_segment, self.y_row, 0 if self.start is None else self.start.ctypes.data,
+                self.floor.ctypes.data,
                 self.silu,
             ],
             np.int64,
@@ -119,20 +120,25 @@ def run_tiles(product, tiles, panels, x, y, residual):
                 call_rows(silu, y + write, y_row, tile[ROWS], panel[LANES])
 
 
-@shared_out()
+@kernel()
+def _run_part(job, product, tiles, panels, x, y, residual, tile_cuts, panel_cuts):
+    parts = tile_cuts.size - 1
+    part, block = job % parts, job // parts
+    run_tiles(
+        product,
+        tiles[tile_cuts[part] : tile_cuts[part + 1]],
+        panels[panel_cuts[block] : panel_cuts[block + 1]],
+        x,
+        y,
+        residual,
+    )
+
+
+@kernel()
 def share_tiles(product, tiles, panels, x, y, residual, tile_cuts, panel_cuts):
     """``run_tiles`` for each part of the tiles and each block of panels, on all threads."""
-    parts = tile_cuts.size - 1
-    for job in prange(parts * (panel_cuts.size - 1)):
-        part, block = job % parts, job // parts
-        run_tiles(
-            product,
-            tiles[tile_cuts[part] : tile_cuts[part + 1]],
-            panels[panel_cuts[block] : panel_cuts[block + 1]],
-            x,
-            y,
-            residual,
-        )
+    jobs = (tile_cuts.size - 1) * (panel_cuts.size - 1)
+    share_out(jobs, _run_part, (product, tiles, panels, x, y, residual, tile_cuts, panel_cuts))
 
 
 def cuts(count: int, parts: int) -> np.ndarray:

@@ -138,6 +138,7 @@ def _sums(dtype: np.dtype) -> None:
 def _scaled_channels(dtype: np.dtype) -> None:
     x, gate = _images(dtype, 4, 8), _images(dtype, 4, 1)
     pointwise.scale_channels_grad(pointwise.scale_channels(x, gate), x, gate)
+    pointwise.plane_products(x, x)
 
 
 def _joining(dtype: np.dtype) -> None:
@@ -148,8 +149,8 @@ def _joining(dtype: np.dtype) -> None:
 
 def _optimizers(dtype: np.dtype) -> None:
     param, grad, first, second = np.ones((4, 16), dtype)
-    optimizer.sgd_step(param, grad, first, lr=0.1, momentum=0.9)
-    optimizer.adam_step(param, grad, first, second, step=1, lr=0.1)
+    optimizer.sgd_step([param], [grad], [first], lr=0.1, momentum=0.9)
+    optimizer.adam_step([param], [grad], [first], [second], steps=[1], lr=0.1)
 
 
 def _deformable(dtype: np.dtype) -> None:

@@ -14,20 +14,22 @@ from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
-from numba import get_thread_id, prange
+from numba import get_thread_id
 
 from ..base import Window
 from . import depthwise, memory, winograd_weight
-from .compiling import LOCK, kernel, shared_out, threads
+from .compiling import LOCK, kernel, threads
 from .layout import even_pixels, pixel_bytes
 from .microkernel import VECTORS, address_of, call_tile, clear_bytes, tile_function
 from .packing import FEW_CHANNELS, copy_strips, unpack
+from .sharing import share_out
 from .sweep import Sweep, forward_sweep, pointwise_sweep
 from .target import target
 from .tiles import cuts, floor, split, zeros
 
 PIXELS = 128, 400  # positions in a block, at least and at most
 BLOCK_BYTES = 1 << 20  # of the panels of a block, together
+SERIAL = 1 << 18  # multiply-adds: one thread is done with so few before another has woken up
 AT_ONCE = 32  # pixels of which all strips are copied in turn: then memory is read in the order in which it lies
 
 # Columns of the table of strips: from which byte of a pixel, how many bytes, where the panel begins.
@@ -152,7 +154,8 @@ def _group(
     size, filters = x.itemsize, len(own)
     lanes = target().lanes(size)
     panels = -(-filters // (VECTORS * lanes))
-    steps = plan(sweep, len(x), channels, panels, size, threads())
+    work = len(x) * sweep.count[0] * sweep.count[1] * len(sweep.taps) * channels * filters
+    steps = plan(sweep, len(x), channels, panels, size, threads() if work > SERIAL else 1)
     sums = memory.empty((len(sweep.taps) * channels, panels * VECTORS * lanes), x.dtype)
     n, height, width, _ = x.shape
     start, least = zeros(size), floor(x.dtype)
@@ -240,14 +243,20 @@ def _work(numbers, strips, tiles, segments, scratch, x, dy, sums, first_panel, l
                     )  # fmt: skip
 
 
-@shared_out()
-def _share(numbers, strips, tiles, segments, scratch, x, dy, sums, tile_cuts, panel_cuts):
+@kernel()
+def _job(job, numbers, strips, tiles, segments, scratch, x, dy, sums, tile_cuts, panel_cuts):
     parts = tile_cuts.size - 1
-    for job in prange(parts * (panel_cuts.size - 1)):
-        part, block = job % parts, job // parts
-        own = tiles[tile_cuts[part] : tile_cuts[part + 1]]
-        if len(own):
-            _work(
-                numbers, strips, own, segments, address_of(scratch[get_thread_id()]), x, dy, sums,
-                panel_cuts[block], panel_cuts[block + 1],
-            )  # fmt: skip
+    part, block = job % parts, job // parts
+    own = tiles[tile_cuts[part] : tile_cuts[part + 1]]
+    if len(own):
+        thread = get_thread_id() if len(scratch) > 1 else 0
+        _work(
+            numbers, strips, own, segments, address_of(scratch[thread]), x, dy, sums, panel_cuts[block],
+            panel_cuts[block + 1],
+        )  # fmt: skip
+
+
+@kernel()
+def _share(numbers, strips, tiles, segments, scratch, x, dy, sums, tile_cuts, panel_cuts):
+    jobs = (tile_cuts.size - 1) * (panel_cuts.size - 1)
+    share_out(jobs, _job, (numbers, strips, tiles, segments, scratch, x, dy, sums, tile_cuts, panel_cuts))

@@ -30,13 +30,14 @@ from math import ceil
 from typing import NamedTuple
 
 import numpy as np
-from numba import get_thread_id, prange
+from numba import get_thread_id
 
 from .. import cpu
 from . import memory
-from .compiling import kernel, shared_out, threads
+from .compiling import kernel, threads
 from .layout import pixel_bytes
 from .microkernel import address_of, call_tile, tile_function
+from .sharing import share_out
 from .silu import call_rows
 from .sweep import Sweep
 from .target import target
@@ -88,13 +89,15 @@ def _transform_panel(taps, places, size, step):
     transform_taps(taps, size, size, places, step)
 
 
-@shared_out()
+@kernel()
+def _transform_one(panel, panels, transformed):
+    size = panels.shape[1] // 9 * panels.shape[2]
+    _transform_panel(address_of(panels[panel]), address_of(transformed[0, panel]), size, size * transformed.shape[1])
+
+
+@kernel()
 def _share_filters(panels, transformed):
-    for panel in prange(panels.shape[0]):
-        size = panels.shape[1] // 9 * panels.shape[2]
-        _transform_panel(
-            address_of(panels[panel]), address_of(transformed[0, panel]), size, size * transformed.shape[1]
-        )
+    share_out(panels.shape[0], _transform_one, (panels, transformed))
 
 
 # ---- the convolution -------------------------------------------------------------------------------------------------
@@ -134,24 +137,58 @@ def run_sweep(
     activation: str | None = None,
 ) -> None:
     """As ``conv.run_sweep``, with filters from ``transform_filters``."""
-    n, height, width, channels = x.shape
-    filters = y.shape[3]
-    steps = plan(sweep, n, channels, filters, threads())
-    start, least, no_least = zeros(4), floor(x.dtype, activation), floor(x.dtype)
-    nothing = np.zeros(max(channels, transformed.shape[1] * transformed.shape[3]), np.float32)
+    run = _prepared(sweep, x.shape, y.shape, activation, threads(), pixel_bytes(x), pixel_bytes(y))
+    numbers = run.numbers  # one primitive at a time: what belongs to this call can be written into them
+    if bias is not None:
+        numbers[BIAS] = bias.ctypes.data
+    numbers[X], numbers[Y] = x.ctypes.data, y.ctypes.data
+    numbers[OTHER] = 0 if residual is None else residual.ctypes.data
+    scratch = memory.empty(run.scratch, np.uint8)
+    _share(numbers, run.steps.tiles, transformed, scratch, run.steps.blocks)
+    numbers[BIAS] = run.nothing.ctypes.data
+
+
+BIAS, X, Y, OTHER = 4, 5, 12, 16  # places of addresses among the numbers of ``_block``
+
+
+class _Prepared(NamedTuple):
+    """What ``_share`` takes, as far as it does not depend on where the arrays lie."""
+
+    numbers: np.ndarray
+    steps: Plan
+    scratch: tuple[int, int]
+    nothing: np.ndarray
+    kept: tuple[np.ndarray, ...]  # whose addresses are among the numbers
+
+
+@lru_cache(maxsize=512)
+def _prepared(
+    sweep: Sweep,
+    x_shape: tuple[int, ...],
+    y_shape: tuple[int, ...],
+    activation: str | None,
+    workers: int,
+    x_pixel: int,
+    y_pixel: int,
+) -> _Prepared:
+    n, height, width, channels = x_shape
+    _, out_height, out_width, filters = y_shape
+    dtype = np.dtype(np.float32)
+    steps = plan(sweep, n, channels, filters, workers)
+    start, least, no_least = zeros(4), floor(dtype, activation), floor(dtype)
+    nothing = np.zeros(max(channels, filters), np.float32)
     numbers = np.array(
         [
-            tile_function(x.dtype), start.ctypes.data, least.ctypes.data, nothing.ctypes.data,
-            nothing.ctypes.data if bias is None else bias.ctypes.data,
-            x.ctypes.data, n, height, width, channels * 4, sweep.first[0], sweep.first[1],
-            y.ctypes.data, y.shape[1], y.shape[2], filters * 4, 0 if residual is None else residual.ctypes.data,
+            tile_function(dtype), start.ctypes.data, least.ctypes.data, nothing.ctypes.data, nothing.ctypes.data,
+            0, n, height, width, channels * 4, sweep.first[0], sweep.first[1],
+            0, out_height, out_width, filters * 4, 0,
             steps.rows, steps.columns, steps.patches, no_least.ctypes.data,
-            pixel_bytes(x), pixel_bytes(y), silu_function(x.dtype, activation),
+            x_pixel, y_pixel, silu_function(dtype, activation),
         ],
         np.int64,
     )  # fmt: skip
-    scratch = memory.empty((threads(), steps.patches * PLACES * (channels + filters) * 4 + filters * 4), np.uint8)
-    _share(numbers, steps.tiles, transformed, scratch, steps.blocks)
+    scratch = workers, steps.patches * PLACES * (channels + filters) * 4 + filters * 4
+    return _Prepared(numbers, steps, scratch, nothing, (start, least, no_least))
 
 
 @kernel()
@@ -203,9 +240,12 @@ def _block(numbers, tiles, filters, scratch, block, pixels, outputs, residuals):
                 call_rows(silu, output, 0, 1, out_pixel // 4)
 
 
-@shared_out()
+@kernel()
+def _one_block(block, numbers, tiles, filters, scratch):
+    pixels, outputs, residuals = np.empty(16, np.int64), np.empty(4, np.int64), np.empty(4, np.int64)
+    _block(numbers, tiles, filters, address_of(scratch[get_thread_id()]), block, pixels, outputs, residuals)
+
+
+@kernel()
 def _share(numbers, tiles, filters, scratch, blocks):
-    for block in prange(blocks):
-        pixels, outputs = np.empty(16, np.int64), np.empty(4, np.int64)
-        residuals = np.empty(4, np.int64)
-        _block(numbers, tiles, filters, address_of(scratch[get_thread_id()]), block, pixels, outputs, residuals)
+    share_out(blocks, _one_block, (numbers, tiles, filters, scratch))

@@ -13,12 +13,12 @@ from __future__ import annotations
 from functools import lru_cache
 
 import numpy as np
-from numba import prange
 
 from . import memory, winograd
-from .compiling import kernel, shared_out
+from .compiling import kernel
 from .layout import pixel_bytes
 from .microkernel import address_of, call_tile, tile_function
+from .sharing import share_out
 from .sweep import Sweep
 from .target import target
 from .tiles import floor, rows_table, zeros
@@ -96,17 +96,21 @@ def _transform(numbers, first, count, pixels, cotangents):
         transform_cotangent(table, out_pixel, cotangent_sums + number * out_pixel, patches * out_pixel)
 
 
-@shared_out()
-def _share_transforms(numbers, first, count):
-    """Transform ``count`` patches from number ``first`` of all on."""
-    for job in prange((count + AT_ONCE - 1) // AT_ONCE):
-        pixels, cotangents = np.empty(16, np.int64), np.empty(4, np.int64)
-        some = min(AT_ONCE, count - job * AT_ONCE)
-        _transform(numbers, job * AT_ONCE, (some, first), pixels, cotangents)
+@kernel()
+def _transform_some(job, numbers, first, count):
+    pixels, cotangents = np.empty(16, np.int64), np.empty(4, np.int64)
+    some = min(AT_ONCE, count - job * AT_ONCE)
+    _transform(numbers, job * AT_ONCE, (some, first), pixels, cotangents)
 
 
 @kernel()
-def _multiply(numbers, tiles, count, further, place):
+def _share_transforms(numbers, first, count):
+    """Transform ``count`` patches from number ``first`` of all on."""
+    share_out((count + AT_ONCE - 1) // AT_ONCE, _transform_some, (numbers, first, count))
+
+
+@kernel()
+def _multiply(place, numbers, tiles, count, further):
     """The product of one place over a block of patches, added to what is there if there were blocks before."""
     function, start, floor, nothing = numbers[:4]
     pixel, out_pixel, patches = numbers[7], numbers[13], numbers[16]
@@ -128,18 +132,16 @@ def _multiply(numbers, tiles, count, further, place):
 WIDTH = 2 * target().vector_bytes
 
 
-@shared_out()
+@kernel()
 def _share_products(numbers, tiles, count, further):
-    for place in prange(16):
-        _multiply(numbers, tiles, count, further, place)
+    share_out(16, _multiply, (numbers, tiles, count, further))
 
 
 @kernel()
-def _result(places, step, size, taps, tap_step):
-    transform_sums(places, step, size, taps, tap_step)
+def _result(c, products, result, channels, size):
+    transform_sums(address_of(products[0, c]), channels * size, size, address_of(result[c]), channels * size)
 
 
-@shared_out()
+@kernel()
 def _share_results(products, result, channels, size):
-    for c in prange(channels):
-        _result(address_of(products[0, c]), channels * size, size, address_of(result[c]), channels * size)
+    share_out(channels, _result, (products, result, channels, size))

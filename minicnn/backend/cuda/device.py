@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import partial
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -23,7 +21,6 @@ class CudaBackend:
 
     name = "cuda"
     device_type = "cuda"
-    operations: Mapping[str, Any] = MappingProxyType({})
     least_work = 0
 
     def __init__(self) -> None:
@@ -45,6 +42,7 @@ class CudaBackend:
     adaptive_avg_pool2d_grad = pooling.adaptive_avg_pool2d_grad
     batch_norm = norm.batch_norm
     batch_norm_grad = norm.batch_norm_grad
+    scale_and_shift = norm.scale_and_shift
     batch_norm_statistics = norm.batch_norm_statistics
     batch_norm_apply = norm.batch_norm_apply
     batch_norm_fused_grad = norm.batch_norm_fused_grad

@@ -23,6 +23,11 @@ def batch_norm_grad(cuda: Any, dy: Any, x: Any, weight: Any, mean: Any, inv_std:
     return dx, d_weight, d_bias
 
 
+def scale_and_shift(cuda: Any, x: Any, scale: Any, shift: Any) -> Any:
+    """See ``reference.norm.scale_and_shift``."""
+    return batch_norm_apply(cuda, x, None, scale, shift)
+
+
 def batch_norm_statistics(cuda: Any, x: Any, weight: Any, bias: Any, eps: float) -> tuple[Any, ...]:
     """See ``reference.fused_norm.batch_norm_statistics``."""
     xp, dtype = cuda.xp, x.dtype

@@ -2,16 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 
 def sgd_step(
+    cuda: Any, params: Sequence[Any], grads: Sequence[Any], momentum_buffers: Sequence[Any], **options: Any
+) -> list[Any]:
+    """See ``reference.optimizer.sgd_step``."""
+    return [
+        _sgd(cuda, *arrays, **options)  # one launch per parameter
+        for arrays in zip(params, grads, momentum_buffers, strict=True)
+    ]
+
+
+def adam_step(
+    cuda: Any,
+    params: Sequence[Any],
+    grads: Sequence[Any],
+    exp_avgs: Sequence[Any],
+    exp_avg_sqs: Sequence[Any],
+    max_exp_avg_sqs: Sequence[Any] | None = None,
+    *,
+    steps: Sequence[int],
+    **options: Any,
+) -> None:
+    """See ``reference.optimizer.adam_step``."""
+    largest = [None] * len(params) if max_exp_avg_sqs is None else max_exp_avg_sqs
+    for *arrays, step in zip(params, grads, exp_avgs, exp_avg_sqs, largest, steps, strict=True):
+        _adam(cuda, *arrays, step=step, **options)
+
+
+def _sgd(
     cuda: Any,
     param: Any,
     grad: Any,
-    momentum_buffer: Any = None,
+    momentum_buffer: Any,
     *,
     lr: float,
     momentum: float = 0.0,
@@ -20,7 +47,6 @@ def sgd_step(
     nesterov: bool = False,
     maximize: bool = False,
 ) -> Any:
-    """See ``reference.optimizer.sgd_step``."""
     first = momentum_buffer is None
     if momentum == 0:
         momentum_buffer = None
@@ -33,13 +59,13 @@ def sgd_step(
     return momentum_buffer
 
 
-def adam_step(
+def _adam(
     cuda: Any,
     param: Any,
     grad: Any,
     exp_avg: Any,
     exp_avg_sq: Any,
-    max_exp_avg_sq: Any = None,
+    max_exp_avg_sq: Any,
     *,
     step: int,
     lr: float,
@@ -50,7 +76,6 @@ def adam_step(
     decoupled_weight_decay: bool = False,
     maximize: bool = False,
 ) -> None:
-    """See ``reference.optimizer.adam_step``."""
     decay, shrink = (0.0, 1 - lr * weight_decay) if decoupled_weight_decay else (weight_decay, 1.0)
     options = (
         beta1, 1 - beta1, beta2, 1 - beta2, eps, decay, shrink, lr / (1 - beta1**step), (1 - beta2**step) ** 0.5,

@@ -17,7 +17,6 @@ class ReferenceBackend:
     name = "reference"
     device_type = "cpu"
     xp: ModuleType = np
-    operations: Mapping[str, Any] = MappingProxyType({})
     fused: Mapping[str, Any] = MappingProxyType(
         {
             "norm": fused.norm,
@@ -44,6 +43,7 @@ class ReferenceBackend:
     deform_im2col_grad = staticmethod(deformable.deform_im2col_grad)
     batch_norm = staticmethod(norm.batch_norm)
     batch_norm_grad = staticmethod(norm.batch_norm_grad)
+    scale_and_shift = staticmethod(norm.scale_and_shift)
     batch_norm_statistics = staticmethod(fused_norm.batch_norm_statistics)
     batch_norm_apply = staticmethod(fused_norm.batch_norm_apply)
     batch_norm_fused_grad = staticmethod(fused_norm.batch_norm_fused_grad)

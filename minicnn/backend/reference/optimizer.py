@@ -1,18 +1,21 @@
-"""One optimiser update of one parameter, in plain NumPy.
+"""One optimiser update of many parameters, in plain NumPy.
 
-The functions write into the raw arrays they are given (the parameter and the running averages) and leave the
-gradient as it is. Hyper-parameters are Python numbers, so a float32 parameter is updated in float32.
+The functions take one list per kind of array, in which each parameter has its place. They write into the raw arrays
+they are given (the parameters and the running averages) and leave the gradients as they are. Hyper-parameters are
+Python numbers, so a float32 parameter is updated in float32.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 
 
 def sgd_step(
-    param: np.ndarray,
-    grad: np.ndarray,
-    momentum_buffer: np.ndarray | None = None,
+    params: Sequence[np.ndarray],
+    grads: Sequence[np.ndarray],
+    momentum_buffers: Sequence[np.ndarray | None],
     *,
     lr: float,
     momentum: float = 0.0,
@@ -20,7 +23,7 @@ def sgd_step(
     weight_decay: float = 0.0,
     nesterov: bool = False,
     maximize: bool = False,
-) -> np.ndarray | None:
+) -> list[np.ndarray | None]:
     """Stochastic gradient descent (Robbins & Monro 1951) with momentum (Polyak 1964; Sutskever et al. 2013)::
 
         g <- grad + weight_decay * param           # -grad instead of grad when maximizing
@@ -31,35 +34,38 @@ def sgd_step(
     Without momentum, d = g.
 
     Args:
-        param: the parameter, any shape; overwritten.
-        grad: its gradient, same shape and dtype; untouched.
-        momentum_buffer: b after the previous step, overwritten; ``None`` in the first step.
+        params: the parameters, of any shapes; overwritten.
+        grads: their gradients, same shapes and dtypes; untouched.
+        momentum_buffers: b after each parameter's previous step, overwritten; ``None`` in its first step.
 
     Returns:
-        b after this step, to be handed in at the next; ``None`` without momentum.
+        Each b after this step, to be handed in at the next; ``None`` without momentum.
     """
-    direction = -grad if maximize else grad
-    if weight_decay != 0:
-        direction = direction + weight_decay * param
-    if momentum != 0:
-        if momentum_buffer is None:
-            momentum_buffer = np.array(direction)
-        else:
-            np.multiply(momentum_buffer, momentum, out=momentum_buffer)
-            np.add(momentum_buffer, (1 - dampening) * direction, out=momentum_buffer)
-        direction = direction + momentum * momentum_buffer if nesterov else momentum_buffer
-    np.subtract(param, lr * direction, out=param)
-    return momentum_buffer if momentum != 0 else None
+    buffers_after: list[np.ndarray | None] = []
+    for param, grad, buffer in zip(params, grads, momentum_buffers, strict=True):
+        direction = -grad if maximize else grad
+        if weight_decay != 0:
+            direction = direction + weight_decay * param
+        if momentum != 0:
+            if buffer is None:
+                buffer = np.array(direction)
+            else:
+                np.multiply(buffer, momentum, out=buffer)
+                np.add(buffer, (1 - dampening) * direction, out=buffer)
+            direction = direction + momentum * buffer if nesterov else buffer
+        np.subtract(param, lr * direction, out=param)
+        buffers_after.append(buffer if momentum != 0 else None)
+    return buffers_after
 
 
 def adam_step(
-    param: np.ndarray,
-    grad: np.ndarray,
-    exp_avg: np.ndarray,
-    exp_avg_sq: np.ndarray,
-    max_exp_avg_sq: np.ndarray | None = None,
+    params: Sequence[np.ndarray],
+    grads: Sequence[np.ndarray],
+    exp_avgs: Sequence[np.ndarray],
+    exp_avg_sqs: Sequence[np.ndarray],
+    max_exp_avg_sqs: Sequence[np.ndarray] | None = None,
     *,
-    step: int,
+    steps: Sequence[int],
     lr: float,
     beta1: float = 0.9,
     beta2: float = 0.999,
@@ -79,29 +85,29 @@ def adam_step(
         param <- param - lr * m_hat / (sqrt(v_hat) + eps)
 
     Args:
-        param: the parameter, any shape; overwritten.
-        grad: its gradient, same shape and dtype; untouched.
-        exp_avg: m, zeros before the first step; overwritten.
-        exp_avg_sq: v, zeros before the first step; overwritten.
-        max_exp_avg_sq: the largest v so far, overwritten; ``None`` for plain Adam.
-        step: the number of this update, from 1.
+        params: the parameters, of any shapes; overwritten.
+        grads: their gradients, same shapes and dtypes; untouched.
+        exp_avgs: each m, zeros before the first step; overwritten.
+        exp_avg_sqs: each v, zeros before the first step; overwritten.
+        max_exp_avg_sqs: each largest v so far, overwritten; ``None`` for plain Adam.
+        steps: the number of this update of each parameter, from 1.
         decoupled_weight_decay: AdamW's weight decay, which does not pass through m and v.
     """
-    if maximize:
-        grad = -grad
-    if weight_decay != 0:
-        if decoupled_weight_decay:
-            np.multiply(param, 1 - lr * weight_decay, out=param)
-        else:
-            grad = grad + weight_decay * param
-    np.multiply(exp_avg, beta1, out=exp_avg)
-    np.add(exp_avg, (1 - beta1) * grad, out=exp_avg)
-    np.multiply(exp_avg_sq, beta2, out=exp_avg_sq)
-    np.add(exp_avg_sq, (1 - beta2) * grad * grad, out=exp_avg_sq)
-    second_moment = exp_avg_sq
-    if max_exp_avg_sq is not None:
-        second_moment = np.maximum(max_exp_avg_sq, exp_avg_sq, out=max_exp_avg_sq)
-    # The corrections are applied in this order (not to m and v first) so that eps keeps the meaning it has
-    # above.
-    denominator = np.sqrt(second_moment) / (1 - beta2**step) ** 0.5 + eps
-    np.subtract(param, lr / (1 - beta1**step) * exp_avg / denominator, out=param)
+    for number, (param, grad, mean, square) in enumerate(zip(params, grads, exp_avgs, exp_avg_sqs, strict=True)):
+        if maximize:
+            grad = -grad
+        if weight_decay != 0:
+            if decoupled_weight_decay:
+                np.multiply(param, 1 - lr * weight_decay, out=param)
+            else:
+                grad = grad + weight_decay * param
+        np.multiply(mean, beta1, out=mean)
+        np.add(mean, (1 - beta1) * grad, out=mean)
+        np.multiply(square, beta2, out=square)
+        np.add(square, (1 - beta2) * grad * grad, out=square)
+        if max_exp_avg_sqs is not None:
+            square = np.maximum(max_exp_avg_sqs[number], square, out=max_exp_avg_sqs[number])
+        # The corrections are applied in this order (not to m and v first) so that eps keeps the meaning it has
+        # above.
+        denominator = np.sqrt(square) / (1 - beta2 ** steps[number]) ** 0.5 + eps
+        np.subtract(param, lr / (1 - beta1 ** steps[number]) * mean / denominator, out=param)

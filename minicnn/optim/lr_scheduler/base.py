@@ -14,7 +14,7 @@ def groups_of(optimizer: Optimizer) -> list[dict[str, Any]]:
     """The optimiser's parameter groups.
 
     Raises:
-        TypeError: if ``optimizer`` is none.
+        TypeError: if ``optimizer`` is not an ``Optimizer``.
     """
     if not isinstance(optimizer, Optimizer):
         raise TypeError(f"a schedule needs an Optimizer, got {type(optimizer).__name__}")
@@ -32,7 +32,7 @@ class LRScheduler:
         last_epoch: the epoch a resumed run had reached; -1 starts anew.
 
     Raises:
-        TypeError: if ``optimizer`` is none.
+        TypeError: if ``optimizer`` is not an ``Optimizer``.
         KeyError: if resumed without the ``"initial_lr"`` that a schedule leaves in the groups.
     """
 

@@ -13,7 +13,6 @@ import numpy as np
 import minicnn
 from minicnn import nn
 from minicnn.backend import cpu
-from minicnn.deferral import no_deferral
 from minicnn.random import default_generator
 
 TOLERANCE = {"float32": 1e-3, "float64": 1e-10}  # of the largest number of an array
@@ -76,8 +75,7 @@ class Twins:
     def both(self, function: Callable[[Any, nn.Module], Any]) -> tuple[Any, Any]:
         """``function(forward, model)`` for each, from the same random state."""
         before = default_generator.get_state()
-        with no_deferral():
-            wanted = function(self.eager, self.eager)
+        wanted = function(self.eager, self.eager)
         after = default_generator.get_state()
         default_generator.set_state(before)
         with compiling(), cpu.small_work(self.least):

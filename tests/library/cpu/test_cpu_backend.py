@@ -60,10 +60,9 @@ def test_small_work_can_be_made_to_compile() -> None:
         channels_last = backend.conv2d(x, weight, WINDOW, 1)
     with cpu.plain():
         plain = backend.conv2d(x, weight, WINDOW, 1)
-        assert not backend.operations
+        assert backend.xp is np
     assert np.array_equal(channels_last, plain)
     assert channels_last.transpose(0, 2, 3, 1).flags.c_contiguous and plain.flags.c_contiguous
-    assert set(backend.operations) >= {"Conv2d", "ReLU", "Linear", "total"}
 
 
 @pytest.mark.parametrize("dtype", ["float16", "int64"])

@@ -126,6 +126,21 @@ def test_backward(problem: Problem, how: str, overwrite: bool, fixed: bool) -> N
             np.testing.assert_array_equal(array, copy)
 
 
+@given(problems(), st.booleans())
+def test_relu_and_bias(problem: Problem, overwrite: bool) -> None:
+    y, dy = problem.x, problem.dy
+    before = y.copy(), dy.copy()
+    dx, sums = reference.relu_bias_grad(dy, y)
+    with memory.guarded():
+        got, got_sums = fused.relu_bias_grad(dy, y, overwrite_dy=overwrite)
+    np.testing.assert_array_equal(got, dx)
+    close(got_sums, sums, problem.dtype, 10, np.abs(dy).max() * y.size / y.shape[1])
+    np.testing.assert_array_equal(y, before[0])
+    assert got is not dy or overwrite
+    if not overwrite:
+        np.testing.assert_array_equal(dy, before[1])
+
+
 @pytest.mark.parametrize("activation", [None, "silu"])
 @pytest.mark.parametrize("fixed", [False, True])
 def test_the_gradient_is_that_of_the_function(activation: str | None, fixed: bool) -> None:

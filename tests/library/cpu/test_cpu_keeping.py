@@ -83,7 +83,7 @@ def test_no_folder_of_its_own_is_used_that_others_can_write(places, kind, level)
     planted.parent.mkdir(mode=0o700, exist_ok=True)
     made(planted, kind)
     assert keeping.cache_folder() == kernels(places[2] / f"minicnn-{os.getuid()}")
-    assert "others may write" in keeping.told() and str(places[0]) in keeping.told()
+    assert "others may write" in keeping.described_cache() and str(places[0]) in keeping.described_cache()
 
 
 @POSIX
@@ -104,7 +104,7 @@ def test_a_full_disk_is_noticed_and_what_lies_there_is_read(places, monkeypatch)
 
     monkeypatch.setattr(tempfile, "TemporaryFile", fill)
     assert keeping.cache_folder() == kernels(places[1] / "minicnn")
-    assert "No space left on device" in keeping.told()
+    assert "No space left on device" in keeping.described_cache()
     (kernels(places[0]) / "something.nbc").touch()
     keeping._chosen.cache_clear()
     keeping.cache_folder.cache_clear()

@@ -64,7 +64,7 @@ def test_guard_zones_and_poison() -> None:
     for offset in (-1, 12):
         with pytest.raises(AssertionError, match="bytes (before|after) an array of 12"), memory.guarded() as pool:
             pool.empty((3,), np.float32)
-            pool.lent[0][pool.GUARD + offset] = 0
+            pool.arrays[0][pool.GUARD + offset] = 0
 
 
 def test_a_training_step_in_steady_state_allocates_nothing_large(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -97,6 +97,15 @@ def test_add_into_any_layout(layout):
     np.testing.assert_array_equal(total, 2 * (values + other))
 
 
+@given(n=st.integers(1, 3), channels=CHANNELS, sides=SIDES, dtype=DTYPES, layout=st.sampled_from(LAYOUTS))
+def test_plane_products(n, channels, sides, dtype, layout):
+    dy, x = (laid_out(normal((n, channels, *sides), k).astype(dtype), layout) for k in range(2))
+    expected = (dy.astype(np.float64) * x).sum(axis=(2, 3), keepdims=True)
+    with memory.guarded():
+        got = pointwise.plane_products(dy, x)
+    close(got, expected, dtype, 1, sides[0] * sides[1])
+
+
 def test_sigmoid_in_float32_is_right_to_the_last_places():
     """For all sizes at which it is not 0 or 1, and those where it is no longer a normal number."""
     x = np.linspace(-104, 104, 400_001, dtype=np.float32)
@@ -113,7 +122,7 @@ def test_layouts_are_kept():
         x, y = (laid_out(normal((2, 3, 4, 5), seed), layout) for seed in range(2))
         with memory.guarded() as pool:
             assert pointwise.add(x, y).strides == x.strides
-        assert len(pool.lent) == 1
+        assert len(pool.arrays) == 1
     with memory.guarded():
         mixed = pointwise.add(laid_out(x, "C"), laid_out(y, "channels last"))
     assert is_channels_last(mixed)

@@ -10,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minicnn.backend.base import Window
-from minicnn.backend.cpu import conv, layout, memory, weight_grad, winograd
+from minicnn.backend.cpu import conv, layout, memory, pooling, weight_grad, winograd
 from minicnn.backend.cpu.target import target
 from minicnn.backend.reference import conv as reference
+from minicnn.backend.reference import pooling as pooled
 from tests.library import strategies
 from tests.library.cpu.test_cpu_conv import WAYS, agree, problems
 
@@ -105,6 +106,30 @@ def test_winograds_form(monkeypatch: pytest.MonkeyPatch) -> None:
     np.testing.assert_allclose(dx.images, reference.conv2d_input_grad(dy, weight, x.shape, window), atol=2e-4)
     np.testing.assert_allclose(dw, reference.conv2d_weight_grad(dy, x, weight.shape, window), atol=2e-4)
     for part in (source, result, cotangent, dx):
+        part.check()
+
+
+@given(st.sampled_from([1, 3, 16, 17, 65]), MARGINS, MARGINS, st.sampled_from(["float32", "float64"]))
+def test_pooling_and_its_gradient(channels: int, beside_x: Any, beside_y: Any, dtype: str) -> None:
+    window = Window((3, 2), (2, 1), ((1, 0), (0, 1)))
+    x = strategies.normal((2, channels, 9, 8), 0).astype(dtype)
+    size = window.output_size(x.shape[2:])
+    divisor = np.arange(1, 1 + size[0] * size[1]).reshape(size)
+    largest, where = pooled.max_pool2d(x, window, size)
+    with memory.guarded():
+        source = Part(x, beside_x)
+        maxima, means = (empty_part(largest.shape, x.dtype, beside_y) for _ in range(2))
+        result, taps = pooling.max_pool_taps(source.images, window, size, out=maxima.images)
+        assert result is maxima.images
+        assert pooling.avg_pool2d(source.images, window, divisor, out=means.images) is means.images
+        dy = Part(strategies.random_cotangent(largest.shape).astype(dtype), beside_y)
+        dx = pooling.max_pool_taps_grad(dy.images, taps, x.shape, window)
+        dx_of_means = pooling.avg_pool2d_grad(dy.images, x.shape, window, divisor)
+    np.testing.assert_array_equal(maxima.images, largest)
+    agree(means.images, pooled.avg_pool2d(x, window, divisor).astype(dtype))
+    agree(dx, pooled.max_pool2d_grad(np.ascontiguousarray(dy.images), where, x.shape))
+    agree(dx_of_means, pooled.avg_pool2d_grad(dy.images, x.shape, window, divisor).astype(dtype))
+    for part in (source, maxima, means, dy):
         part.check()
 
 

@@ -59,10 +59,10 @@ def calls(cuda: Any) -> Iterator[Any]:
     yield cuda.dropout_mask((3, 3), 0.5, np.float64, np.random.default_rng(0))
     yield cuda.launch("random", "random_words", np.float32, 2, cuda.xp.empty((2, 4), "uint32"), 1)
     parameter, gradient = put(normal((5,), 0)), put(normal((5,), 1))
-    buffer = cuda.sgd_step(parameter, gradient, lr=0.1, momentum=0.9)
-    yield cuda.sgd_step(parameter, gradient, buffer, lr=0.1, momentum=0.9, nesterov=True)
-    averages = [put(np.zeros(5)) for _ in range(3)]
-    yield cuda.adam_step(parameter, gradient, *averages, step=1, lr=0.1)
+    buffers = cuda.sgd_step([parameter], [gradient], [None], lr=0.1, momentum=0.9)
+    yield cuda.sgd_step([parameter], [gradient], buffers, lr=0.1, momentum=0.9, nesterov=True)
+    averages = [[put(np.zeros(5))] for _ in range(3)]
+    yield cuda.adam_step([parameter], [gradient], *averages, steps=[1], lr=0.1)
 
 
 if __name__ == "__main__":

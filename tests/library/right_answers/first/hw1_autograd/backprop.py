@@ -11,10 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from minicnn.graph import Edge, Node, is_writable
+from minicnn.autograd.function import Edge, Node
+from minicnn.autograd.memory import is_writable
 
 #: What happens at a node: from the node and the cotangents of its outputs to (edge, gradient, fresh), for each edge
-#: along which there is a gradient to pass on. ``fresh`` is as in ``Arriving.add``.
+#: along which there is a gradient to pass on. ``fresh`` is as in ``CotangentSums.add``.
 Run = Callable[[Node, list[Any]], Iterable[tuple[Edge, Any, bool]]]
 
 
@@ -60,7 +61,7 @@ def users(roots: list[Node]) -> dict[Node, int]:
     return uses
 
 
-class Arriving:
+class CotangentSums:
     """The cotangents on their way: summed per node and output until the node's turn comes."""
 
     def __init__(self, order: Sequence[Node]) -> None:
@@ -95,7 +96,7 @@ class Arriving:
         return [sums.get(index) for index in range(len(getattr(node, "output_specs", (0,))))]
 
 
-def walk(order: Sequence[Node], arriving: Arriving, run: Run) -> None:
+def walk(order: Sequence[Node], arriving: CotangentSums, run: Run) -> None:
     """Run the nodes in turn, each once, with all that has arrived at it, and carry on what it passes on.
 
     Args:

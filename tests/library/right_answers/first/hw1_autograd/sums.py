@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from minicnn.autograd import Function
+from minicnn.dtypes import int64
 from minicnn.ops.axes import Dims, axes_of, count, kept
-from minicnn.tensor import Tensor, int64
+from minicnn.tensor import Tensor
 
 
 def spread(ctx: Any, dy: Any) -> Any:

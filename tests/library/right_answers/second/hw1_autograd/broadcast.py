@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from minicnn.dtypes import get_default_dtype, int64
 from minicnn.errors import ShapeError
-from minicnn.tensor import Tensor, get_default_dtype, int64
+from minicnn.tensor import Tensor
 
 _CATEGORY = {"b": 0, "i": 1, "u": 1, "f": 2}  # bool < integer < float
 

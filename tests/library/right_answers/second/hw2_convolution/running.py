@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 
-def moved(running: Any, batch: Any, momentum: float) -> Any:
+def updated_mean(running: Any, batch: Any, momentum: float) -> Any:
     """A running statistic after one more batch; for the mean that is all.
 
     Args:
@@ -26,7 +26,7 @@ def moved(running: Any, batch: Any, momentum: float) -> Any:
     return np.average([running, batch], axis=0, weights=[1 - momentum, momentum]).astype(running.dtype)
 
 
-def moved_variance(running: Any, variance: Any, count: int, momentum: float) -> Any:
+def updated_variance(running: Any, variance: Any, count: int, momentum: float) -> Any:
     """The running variance after one more batch.
 
     A batch is normalised by its biased variance, an average over its ``count`` values. What is remembered is to hold
@@ -42,4 +42,4 @@ def moved_variance(running: Any, variance: Any, count: int, momentum: float) -> 
         (C,), dtype of running.
     """
     sum_of_squares = variance * count
-    return moved(running, sum_of_squares / (count - 1), momentum)
+    return updated_mean(running, sum_of_squares / (count - 1), momentum)

@@ -1,22 +1,24 @@
-"""The tape, read: ``backward``, ``grad``, and what happens at each node on the way.
+"""The tape, being read: ``backward``, ``grad``, and what happens at each node on the way.
 
-``graph.py`` says what a node is and how an operation leaves one, ``backprop.py`` in which order the nodes are visited.
+``function.py`` says what a node is and how an operation leaves one, ``backprop.py`` in which order they are visited.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
-from . import backend
-from .backprop import Arriving, topological_order, walk
-from .errors import AutogradError
-from .grad_mode import SWITCHES, detect_anomaly, enable_grad, is_grad_enabled, no_grad, set_grad_enabled
-from .graph import AccumulateGrad, Chain, Edge, Function, Node, check_history, gradient_edge, owner
-from .tensor import Tensor
+from .. import backend
+from ..errors import AutogradError
+from ..tensor import Tensor
+from . import messages
+from .backprop import CotangentSums, topological_order, walk
+from .function import AccumulateGrad, Edge, Function, Node, check_history, gradient_edge
+from .memory import owner
+from .modes import no_grad
 
 
 def backward(
@@ -66,31 +68,26 @@ def grad(
 
 
 def _run(
-    roots: list[Tensor],
-    cotangents: list[Any],
-    retain_graph: bool,
-    create_graph: bool,
-    wanted: list[Tensor] | None,
+    roots: list[Tensor], cotangents: list[Any], retain_graph: bool, create_graph: bool, wanted: list[Tensor] | None
 ) -> list[Any]:
     """Walk the graph; accumulate into the leaves, or with ``wanted`` return the gradients of those tensors."""
     if create_graph:
         raise AutogradError("create_graph=True: second derivatives are not recorded (backward runs on raw arrays)")
-    for root in _differentiable(roots, "tensors"):
-        check_history("backward", root)
+    check_history("backward", _differentiable(roots, "tensors"))
     seeds = _seed_cotangents(roots, cotangents)
     edges = [gradient_edge(root) for root in roots]
     order = topological_order(node for node, _ in edges)
     targets = {gradient_edge(tensor): None for tensor in wanted} if wanted is not None else None
-    last: set[Node] = set()  # wanted nodes with nothing wanted below them: they are read, not run
+    last: set[Node] = set()  # requested nodes with no requested node below: only their cotangent is read
     if targets is not None:
         order, last = _leading_to({node for node, _ in targets}, order)
     for node in order:  # before anything is accumulated
         if node not in last and getattr(node, "freed", False):
-            raise AutogradError(node.freed_message())  # type: ignore[attr-defined]
+            raise messages.freed(node)
 
-    arriving = Arriving(order)
+    sums = CotangentSums(order)
     for (node, index), seed in zip(edges, seeds, strict=True):
-        arriving.add(node, index, seed, fresh=False)
+        sums.add(node, index, seed, fresh=False)
     captured: dict[Edge, Any] = {}
 
     def run(node: Node, gradients: list[Any]) -> Iterator[tuple[Edge, Any, bool]]:
@@ -100,53 +97,27 @@ def _run(
                 captured[node, index] = gradient
         if isinstance(node, AccumulateGrad):
             if targets is None:
-                node.accumulate(gradients[0], fresh=not changed and arriving.was_fresh)
+                node.accumulate(gradients[0], fresh=not changed and sums.was_fresh)
         elif isinstance(node, Function) and node not in last:
-            nodes = (node,) if node.chain is None else _walked_together(node, node.chain, arriving, targets or {})
-            for walked, results in zip(nodes, _run_backward(nodes, gradients), strict=True):
-                # somebody else's memory: the cotangents', what was saved, and what several inputs are handed at once
-                memories = [id(owner(array)) for array in results if array is not None]
-                shared = {id(owner(array)) for array in (*gradients, *walked._saved) if array is not None}
-                shared |= {memory for memory in memories if memories.count(memory) > 1}
-                total = walked.input_backend.operations.get("total") if SWITCHES.deferral else None
-                for edge, gradient in zip(walked.edges, results, strict=True):
-                    if edge is not None and gradient is not None:
-                        if total is not None and arriving.combine(*edge, gradient, total):
-                            continue
-                        yield edge, gradient, id(owner(gradient)) not in shared
-                if not retain_graph:
-                    walked.release()
+            yield from _gradients_along_edges(node, gradients, retain_graph)
 
-    before, SWITCHES.keep_graph = SWITCHES.keep_graph, retain_graph
-    try:
-        with no_grad(), np.errstate(all="ignore"):
-            walk(order, arriving, run)
-    finally:
-        SWITCHES.keep_graph = before
+    with no_grad(), np.errstate(all="ignore"):
+        walk(order, sums, run)
     return [captured.get(gradient_edge(tensor)) for tensor in wanted or ()]
 
 
-def _walked_together(
-    node: Function, chain: Chain, arriving: Arriving, targets: Container[Edge]
-) -> tuple[Function, ...]:
-    """``node``, and the nodes chained to it if nobody looks at the cotangents between them."""
-    nodes = chain.nodes(node)
-    unseen = not SWITCHES.anomaly and all(
-        arriving.only_waits_for(below)
-        and (below, 0) not in targets
-        and not below.retain
-        and not any(below.hooks.values())
-        for below in nodes[1:]
-    )
-    return nodes if unseen else (node,)
-
-
-def _run_backward(nodes: tuple[Function, ...], gradients: list[Any]) -> Iterable[tuple[Any, ...]]:
-    if len(nodes) == 1:
-        return (nodes[0].run_backward(gradients),)
-    assert nodes[0].chain is not None
-    results = nodes[0].chain.backward(nodes, gradients[0])
-    return [node.checked(result) for node, result in zip(nodes, results, strict=True)]
+def _gradients_along_edges(
+    node: Function, cotangents: list[Any], retain_graph: bool
+) -> Iterator[tuple[Edge, Any, bool]]:
+    """Run ``node`` backwards: (edge, gradient, whether nobody else holds the gradient's memory) for each edge."""
+    others = [*cotangents, *node._saved]
+    results = node.run_backward(cotangents, retain_graph)
+    held = {id(owner(array)) for array in others if array is not None}
+    memories = [id(owner(array)) for array in results if array is not None]
+    held |= {memory for memory in memories if memories.count(memory) > 1}  # one array for several inputs
+    for edge, gradient in zip(node.edges, results, strict=True):
+        if edge is not None and gradient is not None:
+            yield edge, gradient, id(owner(gradient)) not in held
 
 
 def _run_hooks(node: Node, gradients: list[Any]) -> bool:
@@ -158,9 +129,7 @@ def _run_hooks(node: Node, gradients: list[Any]) -> bool:
             replacement = hook(Tensor.wrap(gradients[index], node.device))
             if replacement is not None:
                 if replacement.shape != gradients[index].shape:
-                    raise AutogradError(
-                        f"a hook on {node.name()} returned shape {replacement.shape}, expected {gradients[index].shape}"
-                    )
+                    raise messages.hook_shape(node, replacement.shape, gradients[index].shape)
                 gradients[index] = replacement.array
     for index, reference in node.retain.items():
         tensor = reference()
@@ -190,9 +159,7 @@ def _differentiable(tensors: list[Any], what: str) -> list[Tensor]:
         if not isinstance(tensor, Tensor):
             raise TypeError(f"{what}: expected Tensors, got {type(tensor).__name__}")
         if not tensor._requires_grad:
-            raise AutogradError(
-                f"{what}: a tensor of shape {tensor.shape} does not require grad and no recorded operation made it"
-            )
+            raise messages.not_differentiable(what, tensor)
     return tensors
 
 
@@ -203,10 +170,7 @@ def _seed_cotangents(roots: list[Tensor], cotangents: list[Any]) -> list[Any]:
     for root, cotangent in itertools.zip_longest(roots, cotangents):
         if cotangent is None:
             if root.numel() != 1:
-                raise AutogradError(
-                    f"backward() of a tensor of shape {root.shape} needs a cotangent of that shape: "
-                    "only a one-element tensor has an implicit one"
-                )
+                raise messages.no_cotangent(root.shape)
             seeds.append(backend.get(root._device).xp.ones(root.shape, root.dtype))
             continue
         seed = cotangent if isinstance(cotangent, Tensor) else Tensor(cotangent, device=root._device)
@@ -214,24 +178,3 @@ def _seed_cotangents(roots: list[Tensor], cotangents: list[Any]) -> list[Any]:
             raise AutogradError(f"expected a cotangent of shape {root.shape}, got {seed.shape}")
         seeds.append(seed.array if seed.dtype == root.dtype else seed.array.astype(root.dtype))
     return seeds
-
-
-def gradcheck(*args: Any, **kwargs: Any) -> Any:
-    """Compare gradients with central differences: see ``minicnn.gradcheck.gradcheck``."""
-    from .gradcheck import gradcheck as check
-
-    return check(*args, **kwargs)
-
-
-__all__ = [
-    "Function",
-    "backward",
-    "detect_anomaly",
-    "enable_grad",
-    "grad",
-    "gradcheck",
-    "is_grad_enabled",
-    "no_grad",
-    "set_grad_enabled",
-    "topological_order",
-]

@@ -21,10 +21,12 @@ from typing import Any
 
 import numpy as np
 
-from . import autograd
+from ..errors import AutogradError, GradientShapeError
+from ..tensor import Tensor
+from .backward import grad
 from .diagnosis import ArgumentReport, diagnose
-from .errors import AutogradError, GradientShapeError
-from .tensor import Tensor
+from .function import gradient_edge
+from .modes import no_grad
 
 Array = np.ndarray
 
@@ -102,7 +104,7 @@ def gradcheck_report(
         return [y for y in result if isinstance(y, Tensor) and y.is_floating_point()]
 
     def values() -> list[Array]:
-        with autograd.no_grad():
+        with no_grad():
             return [y.array.copy() for y in outputs()]
 
     before = [x.array.copy() for x in checked.values()]
@@ -117,7 +119,7 @@ def gradcheck_report(
         if not roots:
             return dict.fromkeys(checked)
         given = [Tensor(c.copy()) for _, c in roots]
-        found = autograd.grad([y for y, _ in roots], list(checked.values()), given, allow_unused=True)
+        found = grad([y for y, _ in roots], list(checked.values()), given, allow_unused=True)
         if any((g.array != c).any() for g, (_, c) in zip(given, roots, strict=True)):
             raise AutogradError("it wrote into the cotangent it was given, which others may still need")
         return {i: None if g is None else g.array for i, g in zip(checked, found, strict=True)}
@@ -126,7 +128,7 @@ def gradcheck_report(
         got, again = gradients(), gradients()
     except GradientShapeError as error:  # look only at the argument it belongs to
         edge = error.node.edges[error.argument]
-        got = {i: error.gradient for i, x in checked.items() if autograd.gradient_edge(x) == edge}
+        got = {i: error.gradient for i, x in checked.items() if gradient_edge(x) == edge}
         again = got
         if not got:
             return GradcheckReport(problem=f"backward failed: {error}")

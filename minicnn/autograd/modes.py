@@ -1,4 +1,4 @@
-"""Switches of the tape, per thread: recording or not, and looking for NaN or not."""
+"""Modes of the tape, per thread: whether operations go on the tape, and whether NaN is looked for."""
 
 from __future__ import annotations
 
@@ -11,9 +11,7 @@ from .stepwise import around
 class _Switches(threading.local):
     grad_enabled = True
     anomaly = False
-    deferral = True
-    recorder: Any = None  # hears of every operation of a forward that is being compiled: ``compiler/record.py``
-    keep_graph = False  # inside backward: whether what was saved is kept for another
+    recorder: Any = None  # is told of every operation: ``minicnn.compiler`` sets it while it records a model
 
 
 SWITCHES = _Switches()
@@ -28,19 +26,13 @@ class Switch:
     name: str
     value: bool
 
+    def __new__(cls, *args: Any) -> Any:
+        if len(args) == 1 and callable(args[0]):  # @no_grad without parentheses
+            return around(cls, args[0])
+        return super().__new__(cls)
+
     def __init__(self) -> None:
         self._before: dict[int, list[bool]] = {}  # by thread: the switches are each thread's own
-
-    def __new__(cls, *args: Any) -> Any:
-        switch = super().__new__(cls)
-        if cls._is_bare_decorator(args):  # @no_grad without parentheses
-            switch.__init__()  # type: ignore[misc]
-            return switch(args[0])
-        return switch
-
-    @staticmethod
-    def _is_bare_decorator(args: tuple[Any, ...]) -> bool:
-        return len(args) == 1 and callable(args[0])
 
     def __enter__(self) -> None:
         self._before.setdefault(threading.get_ident(), []).append(getattr(SWITCHES, self.name))

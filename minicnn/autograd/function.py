@@ -1,0 +1,284 @@
+"""The tape, being written: every operation leaves a node behind that knows how to go back.
+
+An operation is a ``Function`` with two static methods on raw arrays::
+
+    class Square(Function):
+        @staticmethod
+        def forward(ctx, x):
+            ctx.save_for_backward(x)
+            return x * x
+
+        @staticmethod
+        def backward(ctx, cotangent):  # cotangent = d loss / d output, same shape as the output
+            (x,) = ctx.saved_tensors
+            return 2 * x * cotangent  # d loss / d x: one result for each argument of forward
+
+    y = Square.apply(x)
+
+``apply`` runs ``forward`` and, if a gradient will be wanted, keeps ``ctx`` as the node that made ``y``
+(``y.grad_fn``). The node's ``edges`` lead to the nodes that made its inputs. ``backward.py`` walks them backwards.
+"""
+
+from __future__ import annotations
+
+import itertools
+import weakref
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from .. import backend
+from ..device import CPU, device
+from ..errors import DeviceError
+from ..tensor import Tensor
+from . import anomaly, messages, scope
+from .memory import Memory, memory_of, owner, share_memory
+from .modes import SWITCHES
+
+Edge = tuple["Node", int]  # (the node that made the input, which of its outputs)
+
+_creation = itertools.count()
+
+
+class Node:
+    """A point of the graph: it turns the cotangents of its outputs into cotangents along its ``edges``."""
+
+    edges: Sequence[Edge | None] = ()
+    device: Any = CPU
+
+    def __init__(self) -> None:
+        self.created = next(_creation)
+        self.hooks: dict[int, dict[int, Callable]] = {}  # output index -> hooks on its gradient
+        self.retain: dict[int, weakref.ref[Tensor]] = {}  # output index -> tensor that asked to keep its gradient
+
+    def name(self) -> str:
+        """The name of the operation, for messages and graphs."""
+        return type(self).__name__
+
+    def __repr__(self) -> str:
+        return f"<{self.name()} object at {id(self):#x}>"
+
+    @property
+    def next_functions(self) -> tuple[tuple[Node | None, int], ...]:
+        """The graph below this node, as PyTorch spells it."""
+        return tuple(edge if edge is not None else (None, 0) for edge in self.edges)
+
+
+class AccumulateGrad(Node):
+    """Where the graph ends: adds the gradient that arrives to the ``.grad`` of a leaf."""
+
+    def __init__(self, leaf: Tensor) -> None:
+        super().__init__()
+        self.leaf = leaf
+
+    @property
+    def device(self) -> device:
+        return self.leaf._device
+
+    def accumulate(self, gradient: Any, fresh: bool) -> None:
+        """Add ``gradient`` to the leaf's; ``fresh`` says that nobody else holds the array, so it may be kept."""
+        leaf = self.leaf
+        if leaf._grad is not None:
+            leaf._grad.array += gradient
+            leaf._grad.mark_written()
+        elif fresh and gradient.flags.c_contiguous:
+            leaf._grad = Tensor.wrap(gradient, leaf._device)
+        else:
+            leaf._grad = Tensor.wrap(gradient.copy(order="C"), leaf._device)
+
+
+class Function(Node):
+    """One differentiable operation. Subclasses define static ``forward(ctx, ...)`` and ``backward(ctx, ...)``.
+
+    ``forward`` gets the raw arrays of its tensor arguments, and everything else as it came; it returns an array or a
+    tuple of arrays. ``backward`` gets one cotangent array per output and returns one gradient (or ``None``) per
+    positional argument of ``forward``. An instance is the ``ctx`` of one call and the node it leaves on the tape:
+
+    - ``ctx.save_for_backward(*arrays)`` and ``ctx.saved_tensors``: what backward needs. Freed after backward, and
+      checked not to have been overwritten in between. Big arrays belong here and not in attributes.
+    - ``ctx.needs_input_grad``: for each argument, whether its gradient is wanted.
+    - ``ctx.backend``: the primitives of the device the arrays live on; ``ctx.backend.xp`` is its NumPy.
+    - ``ctx.mark_non_differentiable(*arrays)``: outputs (indices, say) that carry no gradient.
+    - ``ctx.mark_dirty(*arrays)``: arguments that forward has written into.
+    """
+
+    backend: Any
+    input_backend: Any  # another one only for a move between devices
+    needs_input_grad: tuple[bool, ...] = ()
+    module_path = ""
+    freed = False
+    _saved: tuple[Any, ...] = ()
+    _saved_versions: tuple[tuple[Memory, int], ...] = ()
+    _non_differentiable: tuple[int, ...] = ()
+    _dirty: tuple[int, ...] = ()
+
+    @staticmethod
+    def forward(ctx: Any, *args: Any, **kwargs: Any) -> Any:
+        """Compute the output array(s) from the input arrays."""
+        raise NotImplementedError("a Function needs a static forward(ctx, ...)")
+
+    @staticmethod
+    def backward(ctx: Any, *cotangents: Any) -> Any:
+        """Compute the gradient for each input from the cotangent of each output."""
+        raise NotImplementedError("a Function needs a static backward(ctx, ...)")
+
+    @classmethod
+    def apply(cls, *args: Any, **kwargs: Any) -> Any:
+        """Run ``forward`` on the arguments' arrays and record the call if a gradient will be wanted.
+
+        Gradients flow to positional tensor arguments; keyword arguments are options.
+
+        Raises:
+            DeviceError: if the tensors live on different devices.
+            AutogradError: if an argument is a view whose memory was written into by a recorded operation.
+            AnomalyError: inside ``detect_anomaly``, at the first NaN or infinity.
+        """
+        ctx = cls()
+        tensors = [arg for arg in args if isinstance(arg, Tensor)]
+        ctx.device = common_device(cls.__name__, tensors)
+        ctx.backend = ctx.input_backend = backend.get(ctx.device)
+        ctx.needs_input_grad = tuple(isinstance(arg, Tensor) and arg._requires_grad for arg in args)
+        if SWITCHES.grad_enabled:
+            check_history(cls.__name__, tensors)
+        with np.errstate(all="ignore"):  # log(0) is -inf and no warning, as on a GPU
+            result = cls.forward(ctx, *(arg.array if isinstance(arg, Tensor) else arg for arg in args), **kwargs)
+        outputs = ctx._wrap(result if isinstance(result, tuple) else (result,), tensors)
+        if SWITCHES.grad_enabled and any(ctx.needs_input_grad):
+            ctx._record(args, outputs)
+        if SWITCHES.anomaly:
+            ctx.module_path = scope.path()
+            anomaly.check_outputs(ctx, tensors, outputs)
+        if SWITCHES.recorder is not None:
+            SWITCHES.recorder.record(ctx, args, kwargs, outputs)
+        return outputs if isinstance(result, tuple) else outputs[0]
+
+    def _wrap(self, results: tuple[Any, ...], inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        """The results as tensors. One that shows the memory of an input shares its write counters."""
+        for tensor in inputs:
+            if id(tensor.array) in self._dirty:
+                tensor.mark_written()
+        shown = {id(owner(tensor.array)): tensor for tensor in inputs}
+        outputs = tuple(Tensor.wrap(self.backend.xp.asanyarray(array), self.device) for array in results)
+        for out in outputs:
+            source = shown.get(id(owner(out.array)))
+            if source is None:
+                out.memory = Memory(fresh=True)
+            elif id(out.array) in self._dirty:  # the argument itself
+                out.memory = source.memory
+            else:
+                share_memory(out, source)
+        return outputs
+
+    def _record(self, args: Sequence[Any], outputs: Sequence[Tensor]) -> None:
+        """Become the node of this call: note where gradients go, and the versions of what was saved."""
+        wanted = [arg if needed else None for arg, needed in zip(args, self.needs_input_grad, strict=True)]
+        self.edges = tuple(None if arg is None else gradient_edge(arg) for arg in wanted)
+        self.created = next(_creation)  # after the nodes of all inputs, a leaf's among them
+        self.input_specs = tuple(None if arg is None else (arg.shape, arg.dtype) for arg in wanted)
+        self.output_specs = tuple((out.shape, out.dtype) for out in outputs)
+        tensors = [arg for arg in (*args, *outputs) if isinstance(arg, Tensor)]
+        memories = {id(owner(tensor.array)): memory_of(tensor) for tensor in tensors}
+        found = [memories.get(id(owner(array))) for array in self._saved]
+        self._saved_versions = tuple((memory, memory.writes) for memory in found if memory is not None)
+        for index, out in enumerate(outputs):
+            if out.is_floating_point() and id(out.array) not in self._non_differentiable:
+                out.grad_fn, out.output_index, out._requires_grad = self, index, True
+
+    # ---- what forward may call -------------------------------------------------------------------------------
+
+    def save_for_backward(self, *arrays: Any) -> None:
+        """Keep ``arrays`` (or plain values, or ``None``) until backward."""
+        self._saved = tuple(value.array if isinstance(value, Tensor) else value for value in arrays)
+
+    def mark_non_differentiable(self, *arrays: Any) -> None:
+        """Declare outputs that carry no gradient."""
+        self._non_differentiable = tuple(id(array) for array in arrays)
+
+    def mark_dirty(self, *arrays: Any) -> None:
+        """Declare arguments that forward has written into."""
+        self._dirty = tuple(id(array) for array in arrays)
+
+    # ---- what backward may read ------------------------------------------------------------------------------
+
+    @property
+    def saved_tensors(self) -> tuple[Any, ...]:
+        """The arrays given to ``save_for_backward``.
+
+        Raises:
+            AutogradError: if they have been freed, or overwritten since they were saved.
+        """
+        if self.freed:
+            raise messages.freed(self)
+        for memory, version in self._saved_versions:
+            if memory.writes != version:
+                raise messages.overwritten(self, memory, version)
+        return self._saved
+
+    def release(self) -> None:
+        """Free what forward saved; a second backward through this node is then an error."""
+        if self._saved:
+            self._saved, self._saved_versions, self.freed = (), (), True
+
+    # ---- going back ------------------------------------------------------------------------------------------
+
+    def run_backward(self, cotangents: list[Any], retain_graph: bool = False) -> tuple[Any, ...]:
+        """Call ``backward`` with the cotangents of all outputs; one gradient for each argument of ``forward``.
+
+        What forward saved is freed, unless ``retain_graph``.
+        """
+        xp = self.backend.xp
+        filled = [
+            xp.broadcast_to(xp.zeros((), dtype), shape) if cotangent is None else cotangent
+            for cotangent, (shape, dtype) in zip(cotangents, self.output_specs, strict=True)
+        ]
+        result = self.backward(self, *filled)
+        if not retain_graph:
+            self.release()
+        gradients = tuple(result) if isinstance(result, (tuple, list)) else (result,)
+        if len(gradients) != len(self.edges):
+            raise messages.gradient_count(self, len(gradients))
+        return tuple(map(self._check_gradient, gradients, self.input_specs, range(len(gradients))))
+
+    def _check_gradient(self, gradient: Any, spec: tuple[tuple[int, ...], Any] | None, argument: int) -> Any:
+        """``gradient`` as an array of its argument's shape and dtype; ``None`` where none is wanted."""
+        if gradient is None or spec is None:
+            return None
+        gradient = gradient.array if isinstance(gradient, Tensor) else self.input_backend.xp.asarray(gradient)
+        shape, dtype = spec
+        if gradient.shape != shape:
+            raise messages.gradient_shape(self, argument, gradient, shape)
+        if SWITCHES.anomaly:
+            anomaly.check_gradient(self, gradient, argument)
+        return gradient if gradient.dtype == dtype else gradient.astype(dtype)
+
+
+def gradient_edge(tensor: Tensor) -> Edge:
+    """Where the gradient of ``tensor`` goes: the output of the node that made it, or a leaf's accumulator."""
+    if tensor.grad_fn is not None:
+        return tensor.grad_fn, tensor.output_index
+    node = tensor._accumulator() if tensor._accumulator is not None else None
+    if node is None:
+        node = AccumulateGrad(tensor)
+        tensor._accumulator = weakref.ref(node)  # weak: the node holds the leaf
+    return node, 0
+
+
+def common_device(name: str, tensors: Sequence[Tensor]) -> device:
+    """The device of all ``tensors``, the CPU for none.
+
+    Raises:
+        DeviceError: if they live on different ones.
+    """
+    place = tensors[0]._device if tensors else CPU
+    for tensor in tensors:
+        if tensor._device is not place and tensor._device != place:
+            raise DeviceError(f"{name}: expected all tensors on one device, got {place} and {tensor._device}")
+    return place
+
+
+def check_history(name: str, tensors: Sequence[Tensor]) -> None:
+    """Raise ``AutogradError`` for a view whose memory a recorded operation has since changed through another one."""
+    for tensor in tensors:
+        if tensor.memory is not None and tensor.recorded_writes != tensor.memory.recorded:
+            raise messages.out_of_date(name)

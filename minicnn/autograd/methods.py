@@ -1,0 +1,143 @@
+"""What differentiates a tensor, as methods of ``Tensor``: ``requires_grad``, ``grad``, ``backward``, ``detach`` ..."""
+
+from __future__ import annotations
+
+import warnings
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+from ..errors import AutogradError
+from ..hooks import RemovableHandle
+from ..tensor import Tensor
+from .backward import backward as run_backward
+from .function import gradient_edge
+from .memory import memory_of, share_memory
+
+
+class Methods:
+    """The members that ``attach`` gives to ``Tensor``; ``self`` is the tensor."""
+
+    @property
+    def requires_grad(self: Any) -> bool:
+        """Whether operations on this tensor are recorded, so that ``backward`` reaches it."""
+        return self._requires_grad
+
+    @requires_grad.setter
+    def requires_grad(self: Any, value: bool) -> None:
+        if value and not self.is_floating_point():
+            raise AutogradError(f"only floating point tensors can require gradients, got {self.dtype}")
+        if not value and self.grad_fn is not None:
+            raise AutogradError("requires_grad can only be switched off on a leaf: use .detach()")
+        self._requires_grad = bool(value)
+        memory_of(self).of_leaf = self._requires_grad and self.grad_fn is None
+
+    def requires_grad_(self: Any, requires_grad: bool = True) -> Any:
+        """Set ``requires_grad`` in place and return the tensor."""
+        self.requires_grad = requires_grad
+        return self
+
+    @property
+    def is_leaf(self: Any) -> bool:
+        """Whether no recorded operation made this tensor; only leaves keep their ``.grad``."""
+        return self.grad_fn is None
+
+    @property
+    def grad(self: Any) -> Tensor | None:
+        """What ``backward`` has accumulated here so far."""
+        if self._grad is None and self.grad_fn is not None and not self._retains_grad:
+            warnings.warn(
+                f"reading .grad of a non-leaf tensor (made by {self.grad_fn.name()}): backward() does not keep it. "
+                "Call .retain_grad() before backward() if you want it.",
+                stacklevel=2,
+            )
+        return self._grad
+
+    @grad.setter
+    def grad(self: Any, value: Tensor | None) -> None:
+        if value is not None:
+            if not isinstance(value, Tensor):
+                raise TypeError(f".grad must be a Tensor or None, got {type(value).__name__}")
+            if value.shape != self.shape:
+                raise ValueError(f".grad must have the tensor's shape {self.shape}, got {value.shape}")
+        self._grad = value
+
+    @property
+    def retains_grad(self: Any) -> bool:
+        """Whether ``retain_grad()`` was called on this non-leaf tensor."""
+        return self._retains_grad
+
+    def retain_grad(self: Any) -> None:
+        """Keep ``.grad`` of this non-leaf tensor after ``backward()``; nothing to do for a leaf."""
+        if not self._requires_grad:
+            raise AutogradError("retain_grad() needs a tensor that requires grad")
+        if self.grad_fn is not None and not self._retains_grad:
+            self._retains_grad = True
+            self.grad_fn.retain[self.output_index] = weakref.ref(self)
+
+    def register_hook(self: Any, hook: Callable[[Tensor], Tensor | None]) -> RemovableHandle:
+        """Call ``hook(grad)`` whenever this tensor's gradient has been computed; a returned tensor replaces it."""
+        if not self._requires_grad:
+            raise AutogradError("register_hook() needs a tensor that requires grad")
+        node, index = gradient_edge(self)
+        if self.grad_fn is None:
+            self._hooked_accumulator = node  # a leaf has to keep alive what carries its hooks
+        return RemovableHandle(node.hooks.setdefault(index, {}), hook)
+
+    def backward(
+        self: Any,
+        gradient: Any = None,
+        retain_graph: bool | None = None,
+        create_graph: bool = False,
+        inputs: Any = None,
+    ) -> None:
+        """Add d(self)/d(leaf), weighted by ``gradient``, to ``.grad`` of every leaf that self depends on.
+
+        Args:
+            gradient: the cotangent, of self's shape; may be left out for a one-element tensor (then 1).
+            retain_graph: keep what the operations saved, so that backward can run once more.
+            inputs: accumulate only into these tensors.
+
+        Raises:
+            AutogradError: no graph, a freed graph, a saved tensor overwritten since, a missing cotangent.
+        """
+        run_backward(self, gradient, retain_graph=retain_graph, create_graph=create_graph, inputs=inputs)
+
+    def detach(self: Any) -> Tensor:
+        """The same memory, cut off from the tape."""
+        out = Tensor.wrap(self.array, self._device)
+        share_memory(out, self)
+        out.recorded_writes = self.recorded_writes
+        return out
+
+    def detach_(self: Any) -> Any:
+        """Cut this tensor itself off from the tape."""
+        self.grad_fn, self._requires_grad, self._retains_grad = None, False, False
+        return self
+
+    @property
+    def data(self: Any) -> Tensor:
+        """A detached tensor on the same memory whose writes backward does not notice."""
+        return Tensor.wrap(self.exposed_array(), self._device)
+
+    @data.setter
+    def data(self: Any, value: Any) -> None:
+        value = value if isinstance(value, Tensor) else Tensor(value)
+        self.array, self._device = value.exposed_array(), value._device
+        self.memory, self.recorded_writes = None, 0
+        memory_of(self).of_leaf = self._requires_grad and self.grad_fn is None
+
+    def mark_written(self: Any, recorded: bool = False) -> None:
+        """Tell the tape that this tensor's memory was written into, after a write into ``.array``."""
+        memory = memory_of(self)
+        memory.writes += 1
+        if recorded:
+            memory.recorded += 1
+            self.recorded_writes = memory.recorded
+
+
+def attach() -> None:
+    """Give ``Tensor`` the members above."""
+    for name, member in vars(Methods).items():
+        if not name.startswith("__"):
+            setattr(Tensor, name, member)
