@@ -92,7 +92,12 @@ class Call:
     @property
     def random(self) -> bool:
         """Whether it draws random numbers."""
-        return any(hasattr(arg, "bit_generator") for arg in (*self.args, *self.options.values()))
+        return bool(self.generators)
+
+    @property
+    def generators(self) -> list[Any]:
+        """The generators that it draws from."""
+        return [arg for arg in (*self.args, *self.options.values()) if hasattr(arg, "bit_generator")]
 
     def prepares(self, fixed: Container[Value]) -> bool:
         """Whether it computes the same as long as ``fixed`` values are the same."""
