@@ -74,11 +74,12 @@ class Plan:
         self.outputs = list(found)
         self.output_slots = [self.slot[value] for value, _ in self.outputs]
         self.place = {key: place for place, key in enumerate(self.outputs)}
-        returned = {value.memory for value, _ in self.outputs}
         saved = {memory for call in self.calls for memory in call.saves}
         self.saved_leaves = [i for i, value in enumerate((*self.inputs, *self.leaves)) if value.memory in saved]
         self.saved_outputs = [i for i, (value, _) in enumerate(self.outputs) if value.memory in saved]
-        self.returned_memory = returned
+        # What is made of leaves alone is kept for the next run: the caller may write into what he gets.
+        lasting = {value.memory for call in self.prepares for value in call.outputs}
+        self.lasting = {self.slot[value] for value, _ in self.outputs if value.memory in lasting}
 
     def _plan_memory(self) -> None:
         """After which step each value is dropped; leaves stay, they belong to the model."""
@@ -128,7 +129,7 @@ class Plan:
         self.preparation.enter(slots)
         for step in self.steps:
             step.run(slots, contexts)
-        return [slots[place] for place in self.output_slots]
+        return [slots[place].copy() if place in self.lasting else slots[place] for place in self.output_slots]
 
     def __str__(self) -> str:
         return "\n".join(str(step) for step in self.steps)
