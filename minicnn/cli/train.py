@@ -29,7 +29,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=seed, metavar="N", help="of everything random (default: 0)")
     _mine.add_argument(parser)
     parser.add_argument("--quiet", action="store_true", help="print only the final result")
-    parser.add_argument("--eager", action="store_true", help="run the model's own lines at every step: slower (--mine does)")
+    parser.add_argument(
+        "--eager", action="store_true", help="run the model's own lines at every step: slower (--mine does)"
+    )
     parser.add_argument("--detect-anomaly", action="store_true", help="name the operation of the first NaN (slow)")
     decay = number(LARGEST, zero=True)
     recipe = parser.add_argument_group("recipe (each data set has its own defaults)")

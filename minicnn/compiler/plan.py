@@ -7,7 +7,6 @@ numbers is decided here, once: what a call takes from the slots, what it leaves 
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable
 from operator import itemgetter
 from typing import Any
@@ -16,8 +15,8 @@ import numpy as np
 
 from ..tensor import Tensor
 from .record import Call, Graph, Input, Leaf, Returned, Value, mapped, stamp
-from .run import Compiled, Context
 from .rules import from_leaves, fuse
+from .run import Compiled, Context
 
 
 class Plan:
@@ -169,7 +168,9 @@ class Preparation:
             stamps = [stamp(leaf.tensor) for leaf in leaves]
             if key not in self.known or self.known[key][0] != stamps:
                 step.run(slots, None)
-                kept = [(leaf.tensor, leaf.tensor.array, leaf.tensor.memory) for leaf in leaves]  # so that no id is given twice
+                kept = [
+                    (leaf.tensor, leaf.tensor.array, leaf.tensor.memory) for leaf in leaves
+                ]  # so that no id is given twice
                 self.known[key] = stamps, [slots[place] for place in step.outputs], kept
             made = list(zip(step.outputs, self.known[key][1], strict=True))
             for place, value in made:

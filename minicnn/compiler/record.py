@@ -300,7 +300,8 @@ class Recorder:
         if _state_of_randomness() != self._randomness:
             self.give_up("its forward draws random numbers outside the operations that it records")
         graph = Graph(self.inputs, list(self.leaves.values()), self.calls, result, watched)
-        if self.reason is None and _share_memory(graph.returned):
+        taped = any(r.requires_grad for r in graph.returned)
+        if self.reason is None and taped and _share_memory(graph.returned):
             self.give_up("it returns two tensors on one memory")
         return graph if self.reason is None else None
 
@@ -363,14 +364,14 @@ def _watching() -> Iterator[None]:
     global _recordings
     with _lock:
         _recordings += 1
-        Tensor.array = property(_array, _set_array)  # type: ignore[assignment]
+        setattr(Tensor, "array", property(_array, _set_array))  # noqa: B010  (an attribute of instances, else)
     try:
         yield
     finally:
         with _lock:
             _recordings -= 1
             if not _recordings:
-                del Tensor.array
+                delattr(Tensor, "array")
 
 
 def stamp(tensor: Tensor) -> tuple[int, int, int, int]:

@@ -11,8 +11,8 @@ from typing import Any
 from .. import backend
 from ..autograd import no_grad
 from ..backend.cuda.transfer import prefetch
-from ..device import as_device
 from ..compiler import compile
+from ..device import as_device
 from ..models.googlenet import auxiliary_loss
 from ..nn import Module
 from ..nn.functional import cross_entropy
