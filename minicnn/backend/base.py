@@ -49,7 +49,9 @@ class Backend(Protocol):
         ``reference/fused.py`` what they compute. A backend may have some of them or none.
         """
 
-    least_work: int  # numbers, or eight multiply-adds each, from which on kernels for single operations pay
+    @property
+    def least_work(self) -> int:
+        """From so many numbers on, or eight multiply-adds each, a kernel for a single operation pays."""
 
     def to_device(self, array: Any) -> Array:
         """A host array as an array of this backend."""

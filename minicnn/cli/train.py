@@ -29,6 +29,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=seed, metavar="N", help="of everything random (default: 0)")
     _mine.add_argument(parser)
     parser.add_argument("--quiet", action="store_true", help="print only the final result")
+    parser.add_argument(
+        "--eager", action="store_true", help="run the model's own lines at every step: slower (--mine does)"
+    )
     parser.add_argument("--detect-anomaly", action="store_true", help="name the operation of the first NaN (slow)")
     decay = number(LARGEST, zero=True)
     recipe = parser.add_argument_group("recipe (each data set has its own defaults)")
@@ -57,10 +60,10 @@ def run(args: argparse.Namespace) -> int:
                 progress.line("this run is finished:")
                 progress.result(_tell(result, folder))
                 return 0
-            job = _open(config)
+            job = _open(config, compiled=not (args.eager or args.mine))
         else:
             config = make_config(**given)
-            job = _open(config)
+            job = _open(config, compiled=not (args.eager or args.mine))
             folder = RunFolder.create(config, args.out)
     with ExitStack() as held, _telling_how_to_go_on(folder):
         with misuse():
@@ -75,12 +78,12 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _open(config: Config) -> Job:
+def _open(config: Config, compiled: bool) -> Job:
     from ..data import DataError
     from ..training import Job
 
     try:
-        return Job(config)
+        return Job(config, compiled)
     except DataError as error:
         raise UsageError(f"--data {config.data}: {error}") from error
 

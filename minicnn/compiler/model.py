@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import backend
+from .. import backend, random
 from ..autograd.modes import SWITCHES
 from ..nn import Module
 from ..tensor import Tensor
@@ -73,12 +73,13 @@ class CompiledModel:
         return f"compile({self.model!r})"
 
     def _prepare(self, key: Key, inputs: tuple[Tensor, ...], state: State) -> Any:
-        """Run the model on ``inputs`` and record it for inputs like these; what it returns."""
+        """Record the model for inputs like these; what it returns for ``inputs``."""
         with _recording:
             plan = self._plans.get(key)
             if plan is not None and plan.holds():  # another thread has been here
                 return plan(inputs)
             arrays = [x.array for x in inputs]
+            before = _Before(state)
             returned, graph, reason = record(lambda: self.model(*inputs), inputs, state.tensors)
             if state_of(self.model).marks != state.marks:
                 kind = key[:-1]  # for the state is another one each time
@@ -93,8 +94,12 @@ class CompiledModel:
             if graph is None:
                 self._give_up(key, inputs, state, reason)
                 return returned
-            self._enter(key, Plan(graph, backend.get(inputs[0]._device), self._prepared), state)
-            return returned
+            plan = Plan(graph, backend.get(inputs[0]._device), self._prepared)
+            self._enter(key, plan, state)
+            if not before.restore(plan):
+                return returned
+            del returned  # and with it the tape of the recorded run
+            return plan(inputs)
 
     def _enter(self, key: Key, plan: Plan, state: State) -> None:
         """Add a plan, and forget the oldest of too many."""
@@ -113,6 +118,29 @@ class CompiledModel:
                 "it runs as it is",
                 stacklevel=4,
             )
+
+
+class _Before:
+    """What a recorded run may have changed, so that the plan can run in its place: a call of a compiled model has the
+    same bits whether it is the first or not, and so has a training that was stopped and is resumed.
+    """
+
+    def __init__(self, state: State) -> None:
+        self.buffers = {id(tensor): (tensor, tensor.array.copy()) for tensor in state.buffers}
+        self.randomness = random.default_generator.get_state()
+
+    def restore(self, plan: Plan) -> bool:
+        """Undo what was recorded in ``plan``; False, with nothing done, where that is not known."""
+        dirty = [leaf.tensor for leaf in plan.leaves if leaf.dirty]
+        generators = {id(generator) for call in plan.calls for generator in call.generators}
+        if any(id(tensor) not in self.buffers for tensor in dirty):
+            return False
+        if generators - {id(random.default_generator.numpy)}:
+            return False
+        for tensor in dirty:
+            tensor.array[...] = self.buffers[id(tensor)][1]
+        random.default_generator.set_state(self.randomness)
+        return True
 
 
 class _Rest:

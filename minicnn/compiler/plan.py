@@ -7,7 +7,6 @@ numbers is decided here, once: what a call takes from the slots, what it leaves 
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable
 from operator import itemgetter
 from typing import Any
@@ -16,8 +15,8 @@ import numpy as np
 
 from ..tensor import Tensor
 from .record import Call, Graph, Input, Leaf, Returned, Value, mapped, stamp
-from .run import Compiled, Context
 from .rules import from_leaves, fuse
+from .run import Compiled, Context
 
 
 class Plan:
@@ -74,11 +73,12 @@ class Plan:
         self.outputs = list(found)
         self.output_slots = [self.slot[value] for value, _ in self.outputs]
         self.place = {key: place for place, key in enumerate(self.outputs)}
-        returned = {value.memory for value, _ in self.outputs}
         saved = {memory for call in self.calls for memory in call.saves}
         self.saved_leaves = [i for i, value in enumerate((*self.inputs, *self.leaves)) if value.memory in saved]
         self.saved_outputs = [i for i, (value, _) in enumerate(self.outputs) if value.memory in saved]
-        self.returned_memory = returned
+        # What is made of leaves alone is kept for the next run: the caller may write into what he gets.
+        lasting = {value.memory for call in self.prepares for value in call.outputs}
+        self.lasting = {self.slot[value] for value, _ in self.outputs if value.memory in lasting}
 
     def _plan_memory(self) -> None:
         """After which step each value is dropped; leaves stay, they belong to the model."""
@@ -128,7 +128,7 @@ class Plan:
         self.preparation.enter(slots)
         for step in self.steps:
             step.run(slots, contexts)
-        return [slots[place] for place in self.output_slots]
+        return [slots[place].copy() if place in self.lasting else slots[place] for place in self.output_slots]
 
     def __str__(self) -> str:
         return "\n".join(str(step) for step in self.steps)
@@ -168,7 +168,9 @@ class Preparation:
             stamps = [stamp(leaf.tensor) for leaf in leaves]
             if key not in self.known or self.known[key][0] != stamps:
                 step.run(slots, None)
-                kept = [(leaf.tensor, leaf.tensor.array, leaf.tensor.memory) for leaf in leaves]  # so that no id is given twice
+                kept = [
+                    (leaf.tensor, leaf.tensor.array, leaf.tensor.memory) for leaf in leaves
+                ]  # so that no id is given twice
                 self.known[key] = stamps, [slots[place] for place in step.outputs], kept
             made = list(zip(step.outputs, self.known[key][1], strict=True))
             for place, value in made:

@@ -30,6 +30,7 @@ from ..autograd import scope
 from ..autograd.memory import memory_of, owner
 from ..autograd.modes import SWITCHES
 from ..device import device
+from ..ops.indexing import IndexOverwrite, IndexWrite
 from ..ops.inplace import Overwrite
 from ..tensor import Tensor
 
@@ -92,7 +93,12 @@ class Call:
     @property
     def random(self) -> bool:
         """Whether it draws random numbers."""
-        return any(hasattr(arg, "bit_generator") for arg in (*self.args, *self.options.values()))
+        return bool(self.generators)
+
+    @property
+    def generators(self) -> list[Any]:
+        """The generators that it draws from."""
+        return [arg for arg in (*self.args, *self.options.values()) if hasattr(arg, "bit_generator")]
 
     def prepares(self, fixed: Container[Value]) -> bool:
         """Whether it computes the same as long as ``fixed`` values are the same."""
@@ -172,17 +178,28 @@ class Recorder:
             return
         operation = type(ctx)
         if operation is Overwrite:
-            self._overwrite(args[0], args[1], outputs[0])
+            self._overwrite(args[0], self.value(args[1]), args[1].requires_grad, outputs[0])
             return
         tensors = [arg for arg in args if isinstance(arg, Tensor)]
         self._check_call(operation, args, options, (*tensors, *outputs))
         taken = tuple(self.value(arg) if isinstance(arg, Tensor) else arg for arg in args)
-        leaves = dict.fromkeys(arg for arg in taken if isinstance(arg, Leaf))
-        writes = tuple(leaf for leaf in leaves if self._has_written(leaf))
+        dirty = [value for arg, value in zip(args, taken, strict=True)
+                 if isinstance(arg, Tensor) and id(arg.array) in ctx._dirty]  # fmt: skip
+        written = [value for value in dirty if not isinstance(value, Leaf)]
+        if written and operation is IndexOverwrite:
+            operation = IndexWrite  # with a copy
+        elif written:
+            self.give_up(f"{operation.__name__} writes into numbers that the model computes")
+        writes = tuple(dict.fromkeys(leaf for leaf in dirty if isinstance(leaf, Leaf)))
+        for leaf in writes:
+            self._writes(leaf)
         differentiable = tuple(out.grad_fn is ctx for out in outputs)
         made = tuple(Value(out.shape, out.dtype, id(owner(out.array))) for out in outputs)
-        for out, value in zip(outputs, made, strict=True):
-            self._know(out, value)
+        if written:
+            self._overwrite(args[0], made[0], False, outputs[0])
+        else:
+            for out, value in zip(outputs, made, strict=True):
+                self._know(out, value)
         saves = frozenset(id(owner(array)) for array in ctx._saved if hasattr(array, "dtype"))
         self._kept += [array for array in ctx._saved if hasattr(array, "dtype")]
         line = ((scope.path(), operation.__name__),)
@@ -202,28 +219,27 @@ class Recorder:
             if not any(hasattr(arg, "bit_generator") for arg in (*args, *options.values())):
                 self.give_up("its forward draws random numbers outside the operations that it records")
 
-    def _has_written(self, leaf: Leaf) -> bool:
-        before, leaf.writes = leaf.writes, writes_into(leaf.tensor)
-        if leaf.writes != before:
-            leaf.dirty = True
-            if id(leaf.tensor) not in self._own:
-                self.give_up("it writes into tensors that are not the model's own")
-        return leaf.writes != before
+    def _writes(self, leaf: Leaf) -> None:
+        """An operation has written into ``leaf``."""
+        leaf.dirty, leaf.writes = True, leaf.writes + 1
+        if id(leaf.tensor) not in self._own:
+            self.give_up("it writes into tensors that are not the model's own")
 
-    def _overwrite(self, target: Tensor, result: Tensor, written: Tensor) -> None:
-        """The numbers of ``result`` have been written over those of ``target``; ``written`` is the same array."""
-        before, after, array = self.value(target), self.value(result), target.array
+    def _overwrite(self, target: Tensor, after: Value, requires_grad: bool, written: Tensor) -> None:
+        """``after`` has been written over ``target``; ``written`` is the same array."""
+        before, array = self.value(target), target.array
         sharing = self._sharing.get(id(owner(array)), set())
-        if isinstance(before, Leaf) and self._has_written(before):
+        if isinstance(before, Leaf):
+            self._writes(before)
             self.calls.append(
                 Call(Write, (before, after), {}, (), (False, False), (), (before,), lines=((scope.path(), "Write"),))
             )
-            if written.requires_grad:
+            if requires_grad:
                 self.give_up("it writes on the tape into its own state")
             return
         if any(isinstance(self._arrays[other], (Input, Leaf)) for other in sharing):
             self.give_up("it writes into its input or into tensors that are not its own")
-        elif result.dtype != target.dtype:
+        elif after.dtype != target.dtype:
             self.give_up("it converts numbers by writing them into a tensor of another dtype")
         elif target.requires_grad and not SWITCHES.grad_enabled:
             self.give_up("it writes, beside the tape, into a tensor that requires grad")
@@ -284,7 +300,8 @@ class Recorder:
         if _state_of_randomness() != self._randomness:
             self.give_up("its forward draws random numbers outside the operations that it records")
         graph = Graph(self.inputs, list(self.leaves.values()), self.calls, result, watched)
-        if self.reason is None and _share_memory(graph.returned):
+        taped = any(r.requires_grad for r in graph.returned)
+        if self.reason is None and taped and _share_memory(graph.returned):
             self.give_up("it returns two tensors on one memory")
         return graph if self.reason is None else None
 
@@ -347,14 +364,14 @@ def _watching() -> Iterator[None]:
     global _recordings
     with _lock:
         _recordings += 1
-        Tensor.array = property(_array, _set_array)  # type: ignore[assignment]
+        setattr(Tensor, "array", property(_array, _set_array))  # noqa: B010  (an attribute of instances, else)
     try:
         yield
     finally:
         with _lock:
             _recordings -= 1
             if not _recordings:
-                del Tensor.array
+                delattr(Tensor, "array")
 
 
 def stamp(tensor: Tensor) -> tuple[int, int, int, int]:

@@ -31,7 +31,6 @@ from . import fused
 from .record import Call, Graph, Leaf, Value, Write
 
 FLOATS = ("float32", "float64")
-ACTIVATIONS = {None: None, ReLU: "relu", SiLU: "silu"}
 
 
 @dataclass(frozen=True)
@@ -77,14 +76,17 @@ def _norm(calls: Sequence[Call], backend: Any) -> bool:
 
 
 def _conv(calls: Sequence[Call], backend: Any) -> bool:
+    _, weight, *_ = calls[0].args
+    y = calls[0].outputs[0]
+    return y.shape[0] * y.shape[2] * y.shape[3] * _numbers(weight) >> 3 >= backend.least_work and _folding(calls, backend)
+
+
+def _folding(calls: Sequence[Call], backend: Any) -> bool:
     x, weight, bias, *_ = calls[0].args
     y = calls[0].outputs[0]
-    work = y.shape[0] * y.shape[2] * y.shape[3] * _numbers(weight) >> 3
     others = [arg for call in calls[1:] if call.operation is Add for arg in call.args]
-    return (
-        _alike([x, weight, bias, *others])
-        and work >= backend.least_work
-        and all(isinstance(other, Value) and other.shape == y.shape for other in others)
+    return _alike([x, weight, bias, *others]) and all(
+        isinstance(other, Value) and other.shape == y.shape for other in others
     )
 
 
@@ -140,18 +142,25 @@ def _numbers(value: Value) -> int:
 PIECES = ((Add, ReLU), (Add, SiLU), (Add,), (ReLU,), (SiLU,), ())
 
 
-def _with(head: tuple[Any, ...], pieces: Sequence[tuple[Any, ...]], *rest: Any, **options: Any) -> list[Rule]:
+def _with(
+    head: tuple[Any, ...],
+    pieces: Sequence[tuple[Any, ...]],
+    stands_for: Any,
+    kernels: tuple[str, ...],
+    suits: Any,
+    folds: bool = False,
+) -> list[Rule]:
     """A rule for each of the ``pieces`` that may follow ``head``."""
+    activations = {ReLU: "relu", SiLU: "silu"}
     return [
-        Rule((*head, *piece), *rest, activation=ACTIVATIONS[piece[-1] if piece and piece[-1] is not Add else None],
-             **options)
+        Rule((*head, *piece), stands_for, kernels, suits, activations.get(piece[-1]) if piece else None, folds)
         for piece in pieces
-    ]  # fmt: skip
+    ]
 
 
 RULES: tuple[Rule, ...] = (
-    *_with((Conv2d, FixedNorm), PIECES, fused.PackedConv2d, ("pack",), _conv, folds=True),
-    *_with((Conv2d,), PIECES, fused.PackedConv2d, ("pack",), _conv, folds=True),
+    *_with((Conv2d, FixedNorm), PIECES, fused.PackedConv2d, ("pack",), _folding, folds=True),
+    *_with((Conv2d,), PIECES, fused.PackedConv2d, ("pack",), _folding, folds=True),
     *_with((BatchNorm,), PIECES, fused.FusedNorm, ("norm", "norm_grad"), _norm),
     *_with((FixedNorm,), PIECES, fused.FusedFixedNorm, ("fixed_norm", "fixed_norm_grad"), _norm),
     *_with((Conv2d,), [(ReLU,)], fused.FusedConv2d, ("conv2d", "relu_bias_grad"), _conv),
@@ -299,7 +308,9 @@ class _Fusion:
         if rule.activation is not None:
             operation = type(operation.__name__, (operation,), {"activation": rule.activation})
         lines = tuple(line for call in chain for line in call.lines)
-        saves = frozenset().union(*(call.saves for call in chain), {v.memory for v in residuals if isinstance(v, Value)})
+        saves = frozenset().union(
+            *(call.saves for call in chain), {v.memory for v in residuals if isinstance(v, Value)}
+        )
         last = chain[-1]
         made = []
         if rule.folds:
@@ -310,8 +321,16 @@ class _Fusion:
             args, wants = [chain[0].args[0], packed, *residuals], [False] * (2 + len(residuals))
         made.append(
             Call(
-                operation, tuple(args), chain[0].options, last.outputs, tuple(wants), last.differentiable,
-                tuple(leaf for call in chain for leaf in call.writes), saves, lines, rule.name,
+                operation,
+                tuple(args),
+                chain[0].options,
+                last.outputs,
+                tuple(wants),
+                last.differentiable,
+                tuple(leaf for call in chain for leaf in call.writes),
+                saves,
+                lines,
+                rule.name,
             )  # fmt: skip
         )
         return made

@@ -21,13 +21,14 @@ class State:
             A recording made in one state holds in every other with equal marks, whatever the tensors' numbers.
         hooked: whether there is a hook on a module.
         kept: what the ids among the marks belong to, so that none of them is given twice.
-        tensors: the model's own.
+        tensors: the model's own; ``buffers`` are those of them that its operations may write into.
     """
 
     marks: list[Any]
     hooked: bool
     kept: list[Any]
     tensors: list[Tensor]
+    buffers: list[Tensor]
 
 
 def state_of(model: Module) -> State:
@@ -35,6 +36,7 @@ def state_of(model: Module) -> State:
     marks: list[Any] = []
     kept: list[Any] = []
     tensors: list[Tensor] = []
+    buffers: list[Tensor] = []
     hooked = False
     waiting, known = [model], {id(model)}
     while waiting:
@@ -53,14 +55,15 @@ def state_of(model: Module) -> State:
             elif isinstance(value, Tensor):
                 tensors.append(value)
         tensors += own["_parameters"].values()
-        tensors += own["_buffers"].values()
+        buffers += own["_buffers"].values()
         for child in own["_modules"].values():
             if child is not None and id(child) not in known:
                 known.add(id(child))
                 waiting.append(child)
-    tensors = [tensor for tensor in tensors if tensor is not None]
+    buffers = [tensor for tensor in buffers if tensor is not None]
+    tensors = [*(tensor for tensor in tensors if tensor is not None), *buffers]
     kept += tensors
     for tensor in tensors:
         array = tensor.array
         marks += (id(tensor), tensor._requires_grad, array.shape, array.dtype)
-    return State(marks, hooked, kept, tensors)
+    return State(marks, hooked, kept, tensors, buffers)

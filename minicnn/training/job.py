@@ -32,12 +32,15 @@ CURVES_EVERY_SECONDS = 30
 class Job:
     """One configured training: the data, the network and the trainer, not yet run.
 
+    Args:
+        compiled: run the network by ``minicnn.compile``.
+
     Raises:
         ValueError, OSError, DeviceError: when the configuration cannot be had (no such model, folder or device; a
             network that is too large for the images).
     """
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, compiled: bool = True) -> None:
         self.config = config
         manual_seed(config.seed)
         self.data = open_data(config.data, SPLIT_SEED)
@@ -61,6 +64,7 @@ class Job:
             self.num_classes,
             config.label_smoothing,
             config.device,
+            compiled,
         )
 
     @property

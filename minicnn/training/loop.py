@@ -11,6 +11,7 @@ from typing import Any
 from .. import backend
 from ..autograd import no_grad
 from ..backend.cuda.transfer import prefetch
+from ..compiler import compile
 from ..device import as_device
 from ..models.googlenet import auxiliary_loss
 from ..nn import Module
@@ -48,6 +49,7 @@ class Trainer:
         label_smoothing: the share of the target that is spread over all classes, in the training loss and, so that
             the two can be compared, in the validation loss.
         device: where the batches go; the model must be there already.
+        compiled: run the model by ``minicnn.compile``.
     """
 
     def __init__(
@@ -60,8 +62,10 @@ class Trainer:
         num_classes: int,
         label_smoothing: float = 0.0,
         device: str = "cpu",
+        compiled: bool = False,
     ) -> None:
         self.model = model
+        self.network = compile(model) if compiled else model
         self.optimizer = optimizer
         self.scheduler = scheduler
         self.train_loader = train_loader
@@ -171,7 +175,7 @@ class Trainer:
 
     def forward(self, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         """The (detached) main logits of a batch, and its loss."""
-        output = self.model(images)
+        output = self.network(images)
         logits = output[0] if isinstance(output, tuple) else output
         loss = auxiliary_loss(output, targets, partial(cross_entropy, label_smoothing=self.label_smoothing))
         return logits.detach(), loss

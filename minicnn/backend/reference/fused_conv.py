@@ -62,5 +62,6 @@ def scale_channels_grad(dy: np.ndarray, x: np.ndarray, gate: np.ndarray) -> tupl
 
 
 FUSED: dict[str, Any] = {
-    function.__name__: function for function in (conv2d, pack, linear, channel_sums, scale_channels, scale_channels_grad)
+    function.__name__: function
+    for function in (conv2d, pack, linear, channel_sums, scale_channels, scale_channels_grad)
 }

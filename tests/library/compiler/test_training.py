@@ -400,7 +400,10 @@ def test_operations_of_somebody_else() -> None:
         (lambda m, x: m.conv(x) + minicnn.Tensor(m.conv(x).detach().numpy()), "looks at the numbers"),
         (lambda m, x: m.conv(x) + 0 * minicnn.Tensor(minicnn.randn(1).numpy()).to(np.float64), "random numbers"),
         (lambda m, x: m.conv(x) + keep(m, m.conv(x)), "changes the model"),
-        (lambda m, x: m.conv(x) + add_into(minicnn.zeros(1, 4, 1, 1, dtype=minicnn.float64), 1), "not the model's own|not its own"),
+        (
+            lambda m, x: m.conv(x) + add_into(minicnn.zeros(1, 4, 1, 1, dtype=minicnn.float64), 1),
+            "not the model's own|not its own",
+        ),
         (lambda m, x: (lambda y: (y, y[:, :2]))(m.conv(x)), "two tensors on one memory"),
         (lambda m, x: beside_the_tape(m.conv(x)), "beside the tape"),
     ],

@@ -18,12 +18,11 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import minicnn
-from minicnn import backend, models, nn
+from minicnn import models, nn
 from minicnn.backend import cpu
 from minicnn.backend.cpu import memory
-from minicnn.backend.cpu.operations import OPERATIONS as COMPILED
+from minicnn.compiler import fused
 from minicnn.data.transforms import ImageClassification
-from minicnn.deferral import no_deferral
 from minicnn.models import create_model, list_models, model_entry, prediction
 from minicnn.models.alexnet import AlexNet
 from minicnn.models.densenet import DenseNet
@@ -32,11 +31,14 @@ from minicnn.models.googlenet import GoogLeNet
 from minicnn.models.resnet import Bottleneck, ResNet
 from minicnn.models.vgg import VGG
 from minicnn.nn import functional as F
+from minicnn.ops.matrix import Linear as MatrixLinear
 
 
 @pytest.fixture(autouse=True)
-def _the_same_weights_every_time() -> None:
+def _the_same_weights_every_time_and_no_gradients() -> Iterator[None]:
     minicnn.manual_seed(0)
+    with minicnn.no_grad():
+        yield
 
 
 TOLERANCE = {"float32": 1e-4, "float64": 1e-9}  # of the largest number of a result
@@ -89,7 +91,7 @@ def tensors(result: Any) -> list[np.ndarray]:
 
 def plainly(model: nn.Module, x: minicnn.Tensor) -> Any:
     """The honest result: every operation by its own forward, one by one."""
-    with minicnn.no_grad(), no_deferral():
+    with minicnn.no_grad():
         return model(minicnn.Tensor(x.detach().numpy().copy()))
 
 
@@ -116,7 +118,7 @@ def compiling() -> Iterator[None]:
 def shown(compiled: Any) -> list[str]:
     """The steps of its only plan."""
     (plan,) = compiled.plans.values()
-    return [str(step) for step in plan.steps]
+    return [step.call.name for step in plan.steps]
 
 
 # ------------------------------------------------------------ every family of models
@@ -178,8 +180,8 @@ def test_what_becomes_of_a_resnet() -> None:
     assert sum(step == "Conv2d + FixedNorm + Add + ReLU" for step in steps) == 8
     assert [step for step in steps if "Conv2d" not in step] == ["MaxPool2d", "AdaptiveAvgPool2d", "Reshape", "Linear"]
     (plan,) = compiled.plans.values()
-    versions = {str(step): step.version for step in plan.steps if hasattr(step, "version")}
-    assert all(versions[name] is COMPILED[name] for name in ("MaxPool2d", "Linear"))
+    kernels = {step.call.name: step.call.operation for step in plan.steps}
+    assert (kernels["MaxPool2d"], kernels["Linear"]) == (fused.MaxPoolTaps, MatrixLinear)  # so little is left to NumPy
 
 
 def test_what_nobody_wants_is_not_computed() -> None:
@@ -201,7 +203,7 @@ def test_predictions_are_compiled_where_that_pays(monkeypatch: pytest.MonkeyPatc
     assert not made
     found = list(classifier.predict(pictures, batch_size=3))
     (compiled,) = made
-    assert [shape for shape, _ in compiled.plans] == [(3, 3, 32, 32)]
+    assert [key[0][0][0] for key in compiled.plans] == [(3, 3, 32, 32)]
     for guessed, expected in zip(found, few, strict=True):
         for guess, wanted in zip(guessed.guesses, expected.guesses, strict=True):
             assert (guess.index, guess.label) == (wanted.index, wanted.label)
@@ -398,13 +400,13 @@ def test_whatever_a_model_returns_and_does(function: Callable[..., Any]) -> None
             x = images((2, 3, 6, 6), seed=seed)
             got, expected = compiled(x), plainly(compiled.model, x)
             assert isinstance(expected, type(got))
-            assert not getattr(got, "requires_grad", False)
+            assert getattr(got, "requires_grad", False) == getattr(expected, "requires_grad", False)
             assert_close(got, expected, TOLERANCE["float32"])
     assert len(compiled.plans) == 1
 
 
 def test_writing_into_a_result_harms_nothing() -> None:
-    compiled, x = of(lambda m, x: (m.conv(x), m.norm.running_mean, m.conv.weight * 2)), images((2, 3, 6, 6))
+    compiled, x = of(lambda m, x: (m.conv(x), m.conv.weight * 2, (m.conv.weight * 3)[:1])), images((2, 3, 6, 6))
     expected = plainly(compiled.model, x)
     for _ in range(2):
         for result in compiled(x):
@@ -454,12 +456,12 @@ def test_several_shapes_share_their_filters() -> None:
         for shape in ((2, 3, 32, 32), (1, 3, 32, 32), (3, 3, 20, 28), (2, 3, 32, 32)):
             assert_same(compiled, images(shape))
     assert len(compiled.plans) == 3
-    filters = [{id(step.packed) for step in plan.steps if hasattr(step, "packed")} for plan in compiled.plans.values()]
+    filters = [{id(value) for _, value in plan.preparation.values} for plan in compiled.plans.values()]
     assert filters[0] == filters[1] == filters[2] and len(filters[0]) == 19
 
 
 def test_there_are_never_too_many_plans(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("minicnn.inference.compiled.MOST_PLANS", 3)
+    monkeypatch.setattr("minicnn.compiler.model.MOST_PLANS", 3)
     compiled = of(lambda m, x: m.norm(m.conv(x)))
     for size in (4, 5, 6, 7, 8, 4):
         assert_same(compiled, images((1, 3, size, size)))
@@ -474,31 +476,19 @@ def test_inputs_of_every_layout() -> None:
         assert_same(compiled, minicnn.Tensor(array))
 
 
-def test_inputs_that_require_grad_or_wait_to_be_computed() -> None:
-    compiled, x = of(lambda m, x: (m.norm(m.conv(x)), x)), images((2, 3, 6, 6))
-    norm = nn.BatchNorm2d(3)
-    for given_ in (minicnn.Tensor(x.numpy(), requires_grad=True), x * x, norm(x)):
-        assert_same(compiled, given_)
-    leaf = minicnn.Tensor(x.numpy(), requires_grad=True)
-    assert compiled.model(leaf)[0].grad_fn is not None and compiled(leaf)[0].grad_fn is None
-
-
 def test_what_runs_as_it_is() -> None:
     """Nothing is to be won there; and who asks for single operations gets them."""
     compiled, x = of(lambda m, x: m.norm(m.conv(x))), images((2, 3, 6, 6))
     with compiling():
-        with backend.use("reference"):
-            assert_same(compiled, x)
         with cpu.plain():
             assert_same(compiled, x)
-        with no_deferral():
-            assert_same(compiled, x, 0)
         with minicnn.detect_anomaly(), pytest.raises(minicnn.errors.AnomalyError):
             compiled(x * float("nan"))
         assert compiled(x[:0]).shape == (0, 4, 6, 6)
+        assert not compiled.plans
         compiled.model.to(dtype=np.float16)
-        assert compiled(x.to(np.float16)).dtype == np.float16
-    assert not compiled.plans
+        for _ in range(2):
+            assert compiled(x.to(np.float16)).dtype == np.float16
 
 
 # ------------------------------------------------------------ changes of the model
@@ -519,7 +509,7 @@ def changes() -> dict[str, Callable[[Any], Any]]:
     return {
         "a parameter written": lambda m: m.conv.bias.detach().zero_(),
         "a parameter added to": lambda m: m.conv.bias.detach().add_(1),
-        "an array exchanged": lambda m: setattr(m.conv.weight, "array", m.conv.weight.read() * 2),
+        "an array exchanged": lambda m: setattr(m.conv.weight, "array", m.conv.weight.array * 2),
         "an activation exchanged": lambda m: setattr(m, "activation", nn.Sigmoid().eval()),
         "a buffer written": lambda m: m.norm.running_var.fill_(3),
         "through data": lambda m: m.conv.weight.data.mul_(0.5),
@@ -596,19 +586,6 @@ def test_an_index_of_the_models_own() -> None:
             compiled(x)
 
 
-def test_training_mode_is_refused() -> None:
-    compiled = minicnn.compile(create_model("resnet20"))
-    with pytest.raises(
-        RuntimeError, match=r"compiled CifarResNet runs in evaluation mode only, and it is .* model\.eval"
-    ):
-        compiled(images((1, 3, 32, 32)))
-    compiled.model.eval()
-    compiled(images((1, 3, 32, 32)))
-    list(compiled.model.modules())[3].train()
-    with pytest.raises(RuntimeError, match="its module '[a-z0-9.]+' is in training mode"):
-        compiled(images((1, 3, 32, 32)))
-
-
 def test_hooks_run() -> None:
     compiled, x = of(lambda m, x: m.norm(m.conv(x))), images((2, 3, 6, 6))
     expected = compiled(x).numpy()
@@ -663,19 +640,14 @@ def with_gradients(m: Any, x: Any) -> Any:
         (lambda m, x: m.conv(x) * len(repr(m.conv(x))), "looks at the numbers"),
         (lambda m, x: m.conv(x).argmax(1), "looks at the numbers"),
         (lambda m, x: m.conv(x).data * 2, "looks at the numbers"),
-        (lambda m, x: write(m.conv(x), 0, 1.0), "looks at the numbers"),
-        (lambda m, x: write(minicnn.zeros(2, 3, 6, 6), 0, x[0]), "looks at the numbers"),
-        (lambda m, x: F.dropout(m.conv(x)) * 0, "random numbers"),
+        (lambda m, x: write(minicnn.zeros(2, 3, 6, 6), 0, x[0]), "not the model's own"),
         (lambda m, x: m.conv(x) + 0 * minicnn.randn(1), "random numbers"),
-        (lambda m, x: add_into(x, 1), "its input or into its own state"),
-        (lambda m, x: add_into(x[:, :], 1), "its input or into its own state"),
-        (lambda m, x: m.conv(x) + add_into(m.norm.running_mean, 1).sum(), "its input or into its own state"),
-        (lambda m, x: m.conv(x) + add_into(m.norm.running_mean[:2], 1).sum(), "its input or into its own state"),
+        (lambda m, x: add_into(x, 1), "writes into"),
+        (lambda m, x: add_into(x[:, :], 1), "writes into"),
+        (lambda m, x: m.conv(x) + add_into(m.norm.running_mean[:2], 1).sum(), "writes into"),
         (lambda m, x: keep(m, m.conv(x)), "changes the model"),
-        (lambda m, x: m.conv(x) + 0 * len(write(m.plain, 0, 1.0)), "changes the model"),
         (lambda m, x: add_into(m.conv(x), minicnn.ones(1, 4, 1, 1).double()), "another dtype"),
-        (lambda m, x: m.conv(x) + write(m.norm.running_mean, 0, m.norm.running_mean[0] + 1)[0], "used before"),
-        (lambda m, x: (lambda c: x * c + write(c, 0, 5.0))(minicnn.ones(6)), "used before"),
+        (lambda m, x: (lambda c: x * c + write(c, 0, 5.0))(minicnn.ones(6)), "not the model's own"),
         (lambda m, x: (lambda y, v: add_into(y, 1) + v)(*(lambda y: (y, y[:, :]))(m.conv(x))), "a view of a tensor"),
         (lambda m, x: (lambda y: (add_into(y[:, 1:], 1), y)[1])(m.conv(x)), "a view of a tensor"),
         (with_gradients, "switches gradients on"),
