@@ -24,8 +24,6 @@ from .packing import pack
 from .sweep import Sweep, forward_sweep, input_grad_sweeps
 from .target import target
 from .tiles import (
-    START,
-    WEIGHTS,
     Product,
     cuts,
     floor,
@@ -380,9 +378,9 @@ class Prepared:
 
     def table(self, panels: np.ndarray, bias: np.ndarray | None) -> np.ndarray:
         """The table of these panels, with the addresses of weights and bias: see ``tiles.py`` for the columns."""
-        table = self.relative.copy()
-        table[:, WEIGHTS] += panels.ctypes.data
-        table[:, START] += (self.zeros if bias is None else bias).ctypes.data
+        start = self.zeros if bias is None else bias
+        moves = np.array((panels.ctypes.data, 0, 0, 0, 0, start.ctypes.data), np.int64)  # of WEIGHTS and START
+        table: np.ndarray = self.relative + moves
         return table
 
     def __call__(self, x: np.ndarray, y: np.ndarray, table: np.ndarray, residual: np.ndarray | None) -> None:

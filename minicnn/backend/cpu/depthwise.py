@@ -21,7 +21,7 @@ from .packing import copy_strips
 from .sharing import MOST_JOBS
 from .sweep import Sweep
 from .target import target
-from .tiles import START, WEIGHTS, Product, floor, repeated, rows_table, run_tiles, silu_function, split, zeros
+from .tiles import Product, floor, repeated, rows_table, run_tiles, silu_function, split, zeros
 
 SCRATCH_BYTES = 128 * 1024
 SERIAL = 1 << 15  # multiply-adds: one thread is done with so few before another has woken up
@@ -63,9 +63,8 @@ def run_sweep(
     run.images[0] = x.ctypes.data
     run.places[0] = y.ctypes.data + run.first
     other = 0 if residual is None else residual.ctypes.data + run.first
-    panels = run.panels.copy()
-    panels[:, WEIGHTS] += packed.ctypes.data
-    panels[:, START] += (run.zeros if bias is None else bias).ctypes.data
+    start = run.zeros if bias is None else bias
+    panels = run.panels + np.array((packed.ctypes.data, 0, 0, 0, 0, start.ctypes.data), np.int64)
     scratch = memory.empty(run.scratch, np.uint8)
     _share_sweep(run.numbers, run.tiles, panels, run.images, scratch, run.places, other)
 
