@@ -9,7 +9,7 @@ A convolution whose groups have one channel each goes to ``depthwise.py``.
 
 from __future__ import annotations
 
-from functools import cached_property, lru_cache
+from functools import cache, cached_property, lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -70,12 +70,12 @@ class Packed:
         self.window, self.groups = window, groups
         self.filters = weight.shape[0]
         self.depthwise = weight.shape[1] == 1 and self.filters == groups > 1
-        taps = forward_sweep(window, window_size(window)).runs
+        numbers = tap_numbers(window)
         with LOCK:
             if self.depthwise:
-                self.panels = depthwise.pack_taps(weight, [tap for run in taps for tap in run])
+                self.panels = depthwise.pack_taps(weight, numbers)
             else:
-                self.panels = pack_filters(weight, groups, taps)
+                self.panels = pack_filters(weight, groups, numbers)
         self.tables: dict[Prepared, np.ndarray] = {}  # those of ``panels``, for images of each shape
         self.bias = None if bias is None else padded_bias(bias, 1 if self.depthwise else groups)
 
@@ -189,11 +189,10 @@ def conv2d_input_grad(
     with LOCK:
         for sweep in sweeps:
             if weight.shape[1] == 1 and weight.shape[0] == groups > 1:
-                taps = [tap for run in sweep.runs for tap in run]
-                packed = depthwise.pack_taps(weight, taps)
+                packed = depthwise.pack_taps(weight, sweep.numbers)
                 depthwise.run_sweep(sweep, source, packed, groups, result, residual=other)
                 continue
-            panels = pack_filters(weight, groups, sweep.runs, turned=True)
+            panels = pack_filters(weight, groups, sweep.numbers, turned=True)
             if winograd.suits(sweep, source.shape, x_shape[1], groups, dy.dtype):
                 filters = winograd.transform_filters(panels[0])
                 winograd.run_sweep(sweep, source, filters, groups, result, residual=other)
@@ -202,10 +201,11 @@ def conv2d_input_grad(
     return dx
 
 
-def window_size(window: Window) -> tuple[int, int]:
-    """The smallest image that the window fits on: the order of the taps does not depend on the size."""
+@cache
+def tap_numbers(window: Window) -> tuple[int, ...]:
+    """The order of a window's taps (``Sweep.numbers``), which does not depend on the images' size."""
     height, width = (max(window.extent(axis) - sum(window.padding[axis]), 1) for axis in (0, 1))
-    return height, width
+    return forward_sweep(window, (height, width)).numbers
 
 
 def in_step(residual: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -223,18 +223,17 @@ def in_step(residual: np.ndarray, y: np.ndarray) -> np.ndarray:
 # ---- packing ---------------------------------------------------------------------------------------------------------
 
 
-def pack_filters(weight: np.ndarray, groups: int, runs: list, turned: bool = False) -> np.ndarray:
+def pack_filters(weight: np.ndarray, groups: int, numbers: tuple[int, ...], turned: bool = False) -> np.ndarray:
     """Panels (groups, panels, steps, F) for a sweep whose taps are these.
 
     Args:
         weight: (K, C / groups, kH, kW).
-        runs: from ``Sweep.runs``.
+        numbers: from ``Sweep.numbers``.
         turned: put the channels side by side and reduce over the filters: for the gradient at the input.
     """
     weight = np.ascontiguousarray(weight)
     filters, channels, kernel_h, kernel_w = weight.shape
     taps, filters = kernel_h * kernel_w, filters // groups
-    numbers = tuple(tap[2] for run in runs for tap in run)
     columns, steps = (channels, filters) if turned else (filters, channels)
     column_step, step_step = (taps, channels * taps) if turned else (channels * taps, taps)
     packed = [

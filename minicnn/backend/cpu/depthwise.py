@@ -32,15 +32,14 @@ def chunk_width(itemsize: int) -> int:
     return VECTORS * target().lanes(itemsize)
 
 
-def pack_taps(weight: np.ndarray, taps: list) -> np.ndarray:
-    """(chunks, T, width) from the weight (C, 1, kH, kW): the taps in this order, zeros for channels there are not."""
+def pack_taps(weight: np.ndarray, numbers: tuple[int, ...]) -> np.ndarray:
+    """(chunks, T, width) from the weight (C, 1, kH, kW): these taps, with zeros for channels there are not."""
     channels = weight.shape[0]
     width = chunk_width(weight.itemsize)
     chunks = -(-channels // width)
-    numbers = [number for _, _, number in taps]
-    packed = np.zeros((len(taps), chunks * width), weight.dtype)
-    packed[:, :channels] = weight.reshape(channels, -1).T[numbers]
-    return np.ascontiguousarray(packed.reshape(len(taps), chunks, width).transpose(1, 0, 2))
+    packed = np.zeros((len(numbers), chunks * width), weight.dtype)
+    packed[:, :channels] = weight.reshape(channels, -1).T[list(numbers)]
+    return np.ascontiguousarray(packed.reshape(len(numbers), chunks, width).transpose(1, 0, 2))
 
 
 def run_sweep(
