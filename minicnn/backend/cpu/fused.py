@@ -52,7 +52,7 @@ def norm(
     """See ``reference.fused.norm``.
 
     Args:
-        moments: mean and variance of each channel, if they are known: from ``conv.conv2d_moments``.
+        moments: mean and variance of each channel, if they are known: from ``conv.conv2d_moments`` or ``moments``.
         out: where y is written, instead of new images; it may be x or the residual.
 
     Raises:
@@ -89,6 +89,29 @@ def fixed_norm(
 
 def statistics(x: np.ndarray, eps: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The mean, the variance and 1 / sqrt(variance + eps) of each channel (C,) of x (N, C, ...)."""
+    found, finite = _found(x, eps)
+    if not finite:  # of NaN and infinity NumPy makes what it makes
+        _, *by_numpy = reference.batch_norm(x, None, None, eps)
+        return by_numpy[0], by_numpy[1], by_numpy[2]
+    mean, variance, inv_std = found.astype(x.dtype)
+    return mean, variance, inv_std
+
+
+def moments(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The mean and the variance of each channel (C,) of x (N, C, ...), float64, for ``norm``.
+
+    Those of images whose channels come from several places are these places' moments, end to end. The variance of what
+    is not finite is NaN.
+    """
+    if not _suits(x):
+        axes = (0, *range(2, x.ndim))
+        return x.mean(axis=axes, dtype=np.float64), x.var(axis=axes, dtype=np.float64)
+    found, _ = _found(x, 0.0)
+    return found[0], found[1]
+
+
+def _found(x: np.ndarray, eps: float) -> tuple[np.ndarray, bool]:
+    """Mean, variance and 1 / sqrt(variance + eps), (3, C) in float64, and whether all variances are finite."""
     flat, step = _rows(x)
     channels, dtype = x.shape[1], x.dtype
     one, zero = _constants(channels, dtype)
@@ -96,11 +119,8 @@ def statistics(x: np.ndarray, eps: float) -> tuple[np.ndarray, np.ndarray, np.nd
     geometry = _geometry(x.shape, step, step, step, step, step, NONE, 0, 1)
     partial = memory.empty((parts, 2, geometry[1]), np.float64)
     _statistics.unchecked(dtype, parts, flat, flat, flat, flat, flat, zero, one, one, zero, flat, geometry, partial)
-    moments = np.empty((3, channels), dtype)
-    if not _moments(partial, flat, x.size // channels, eps, moments):  # of NaN and infinity NumPy makes what it makes
-        _, *found = reference.batch_norm(x, None, None, eps)
-        return found[0], found[1], found[2]
-    return moments[0], moments[1], moments[2]
+    found = np.empty((3, channels))
+    return found, _moments(partial, flat, x.size // channels, eps, found)
 
 
 def norm_grad(

@@ -204,12 +204,31 @@ def test_a_mean_far_from_zero_costs_no_digits_of_the_variance(dtype: Any, far: f
     close(variance, (centred**2).mean(axis=(0, 2, 3)).astype(np.float64), dtype)
 
 
+@given(problems())
+def test_moments_that_are_known(problem: Problem) -> None:
+    """Of images whose channels come from two places."""
+    p = problem
+    mean, variance = fused.moments(p.x)
+    wide_x = p.x.astype(np.float64)
+    np.testing.assert_allclose(mean, wide_x.mean(axis=(0, 2, 3)), rtol=1e-7, atol=1e-7)
+    np.testing.assert_allclose(variance, wide_x.var(axis=(0, 2, 3)), rtol=1e-7, atol=1e-12)
+    cut = p.shape[1] // 2
+    parts = [fused.moments(part) for part in (p.x[:, :cut], p.x[:, cut:]) if part.size]
+    known = tuple(np.concatenate(both) for both in zip(*parts, strict=True))
+    got, want = (
+        fused.norm(p.x, p.weight, p.bias, EPS, p.residual, p.activation, **k) for k in ({"moments": known}, {})
+    )
+    for one, other in zip(got[:4], want[:4], strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6 if p.x.size > p.shape[1] else 1)
+
+
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("activation", [None, "relu", "silu"])
 def test_what_is_not_finite_stays_in_its_channel(bad: float, activation: str | None) -> None:
     x, dy = (normal((2, 3, 4, 5), k).astype(np.float32) for k in range(2))
     x[1, 1, 2, 3] = bad
     with np.errstate(invalid="ignore"):
+        assert np.isnan(fused.moments(x)[1][1])
         got, want = (module.norm(x, None, None, EPS, None, activation) for module in (fused, reference))
         mean, inv_std = np.zeros(3, np.float32), np.ones(3, np.float32)
         grads, wanted = (
