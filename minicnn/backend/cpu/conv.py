@@ -18,7 +18,7 @@ from numba import get_thread_id, prange
 from ..base import Window
 from . import depthwise, memory, winograd
 from .compiling import LOCK, kernel, shared_out, threads
-from .layout import empty_images, even_pixels, images_for, pixel_bytes
+from .layout import even_pixels, images_for, pixel_bytes
 from .microkernel import VECTORS, address_of, clear_bytes, copy_bytes, tile_function
 from .moments import finish
 from .packing import pack
@@ -130,18 +130,24 @@ class Packed:
 
 
 def conv2d_moments(
-    x: np.ndarray, weight: np.ndarray, window: Window, groups: int = 1, bias: np.ndarray | None = None
+    x: np.ndarray,
+    weight: np.ndarray,
+    window: Window,
+    groups: int = 1,
+    bias: np.ndarray | None = None,
+    *,
+    out: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """``conv2d``, and the mean and the variance of each of its channels (K,), float64, gathered on the way out.
 
     Raises:
-        ValueError: if ``gathers_moments`` says that this is not possible.
+        ValueError: if ``gathers_moments`` says that this is not possible, or the result cannot be written into ``out``.
     """
     if not gathers_moments(x, weight, window, groups):
         raise ValueError("expected a convolution that gathers_moments")
     packed = Packed(weight, window, groups, bias)
     sweep = forward_sweep(window, x.shape[2:])
-    y = empty_images(x.shape[0], packed.filters, *sweep.count, x.dtype)
+    y = images_for((x.shape[0], packed.filters, *sweep.count), x.dtype, out)
     with LOCK:
         pixels, result = even_pixels(x), even_pixels(y)
         # The parts must not depend on how many threads there are, for the sums' bits not to.

@@ -89,7 +89,8 @@ def _depthwise_weight_gradient(dtype: np.dtype) -> None:
 
 def _norm(dtype: np.dtype) -> None:
     x, weight = _images(dtype, 4, 8), np.ones(4, dtype)
-    y, mean, _, inv_std = norm.batch_norm(x, weight, weight, 1e-5)
+    mean, _, inv_std, scale, shift = norm.batch_norm_statistics(x, weight, weight, 1e-5)
+    y = norm.batch_norm_apply(x, mean, scale, shift)
     norm.batch_norm_fused_grad(y, x, weight, mean, inv_std, y, residual=True)
 
 

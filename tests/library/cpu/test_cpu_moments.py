@@ -15,13 +15,17 @@ from minicnn.backend.cpu.target import target
 from minicnn.backend.reference import fused as reference
 from tests.library import strategies
 from tests.library.cpu.test_cpu_conv import WAYS, problems
+from tests.library.cpu.test_cpu_slices import empty_part
 
 
 def check(x: np.ndarray, weight: np.ndarray, window: Window, groups: int, bias: np.ndarray | None) -> None:
     """The result is that of ``conv2d``; the moments are its own."""
     with memory.guarded():
-        y, mean, variance = conv.conv2d_moments(x, weight, window, groups, bias)
         plain = conv.conv2d(x, weight, window, groups, bias)
+        out = empty_part(plain.shape, x.dtype, (3, 2))
+        y, mean, variance = conv.conv2d_moments(x, weight, window, groups, bias, out=out.images)
+    assert y is out.images
+    out.check()
     np.testing.assert_array_equal(y, plain)
     wide = plain.astype(np.float64)
     size = np.abs(wide).max(initial=1)
