@@ -116,7 +116,7 @@ def _found(x: np.ndarray, eps: float) -> tuple[np.ndarray, bool]:
     channels, dtype = x.shape[1], x.dtype
     one, zero = _constants(channels, dtype)
     parts = jobs(x.size)
-    geometry = _geometry(x.shape, step, step, step, step, step, NONE, 0, 1)
+    geometry = _geometry(x.shape, step, step, step, step, step, NONE, 0)
     partial = memory.empty((parts, 2, geometry[1]), np.float64)
     _statistics.unchecked(dtype, parts, flat, flat, flat, flat, flat, zero, one, one, zero, flat, geometry, partial)
     found = np.empty((3, channels))
@@ -189,7 +189,7 @@ def relu_bias_grad(dy: np.ndarray, y: np.ndarray, *, overwrite_dy: bool = False)
     dx = dy if overwrite_dy and _written_in_place(dy) else empty_like_pixels(y)
     flat_dx, dx_step = _rows(dx)
     # y is what the ReLU's input was, where that was positive: a norm with mean 0 and scale 1.
-    geometry = _geometry(y.shape, step, step, dy_step, dx_step, dx_step, RELU, KEEP, 1)
+    geometry = _geometry(y.shape, step, step, dy_step, dx_step, dx_step, RELU, KEEP)
     partial = memory.empty((jobs(y.size), 2, geometry[1]), np.float64)
     line = zero, one, one, zero
     _grad_sums.unchecked(
@@ -269,18 +269,18 @@ def _geometry(
     kept: int,
     activation: int,
     options: int,
-    images: int,
+    planes: bool = False,
 ) -> np.ndarray:
     """How arrays of this shape are cut into rows, for the kernels; the five arrays' pixels lie so many numbers apart.
 
-    ``images``: into as many equal parts at least, none of which ends within a row.
+    ``planes``: each image is whole rows, so that what belongs to it can be told from the others.
     """
     channels = shape[1]
     count = shape[0]
     for length in shape[2:]:
         count *= length
     times = -(-WIDTH // channels) if {x, other, dy, out, kept} == {channels} else 1
-    if images > 1:
+    if planes:
         plane = count // shape[0]
         times = next(t for t in range(min(times, plane), 0, -1) if plane % t == 0)
     width, rows = times * channels, -(-count // times)
@@ -311,9 +311,7 @@ def _apply_line(
     if plane_means:
         options |= MEANS
         parts = n * -(-parts // n)
-    geometry = _geometry(
-        x.shape, step, other_step, step, y_step, step, ACTIVATIONS[activation], options, n if plane_means else 1
-    )
+    geometry = _geometry(x.shape, step, other_step, step, y_step, step, ACTIVATIONS[activation], options, plane_means)
     if plane_means:
         sums = memory.empty((parts, 2, geometry[1]), np.float64)
     _apply.unchecked(
@@ -363,13 +361,15 @@ def _backward(
         dx = empty_like_pixels(x)
     flat_dx, dx_step = _rows(dx)
     flat_kept, kept_step = (flat_dx, dx_step) if kept is None else _rows(kept)
-    scales, images = flat, 1
-    if gated:
-        images = n
-        scales = _gates(gate, plane_means_grad, x)
-    options |= (KEEP if keeps else 0) | (FIXED if fixed else 0) | (ADD if add else 0) | (GATE if gated else 0)
+    scales = _gates(gate, plane_means_grad, x) if gated else flat
+    options |= (
+        (KEEP if keeps else 0)
+        | (FIXED if fixed else 0)
+        | (ADD if add and out is not None else 0)
+        | (GATE if gated else 0)
+    )
     geometry = _geometry(
-        x.shape, step, other_step, dy_step, dx_step, kept_step, ACTIVATIONS[activation], options, images
+        x.shape, step, other_step, dy_step, dx_step, kept_step, ACTIVATIONS[activation], options, gated
     )
     parts = jobs(x.size)
     if gated:
