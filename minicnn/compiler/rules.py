@@ -78,7 +78,9 @@ def _norm(calls: Sequence[Call], backend: Any) -> bool:
 def _conv(calls: Sequence[Call], backend: Any) -> bool:
     _, weight, *_ = calls[0].args
     y = calls[0].outputs[0]
-    return y.shape[0] * y.shape[2] * y.shape[3] * _numbers(weight) >> 3 >= backend.least_work and _folding(calls, backend)
+    return y.shape[0] * y.shape[2] * y.shape[3] * _numbers(weight) >> 3 >= backend.least_work and _folding(
+        calls, backend
+    )
 
 
 def _folding(calls: Sequence[Call], backend: Any) -> bool:
