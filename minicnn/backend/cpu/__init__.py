@@ -69,9 +69,6 @@ COMPILED: dict[str, tuple[str, Callable[..., int]]] = {
     "batch_norm": ("norm", _numbers),
     "batch_norm_grad": ("norm", _numbers),
     "scale_and_shift": ("norm", _numbers),
-    "batch_norm_statistics": ("norm", _numbers),
-    "batch_norm_apply": ("norm", _numbers),
-    "batch_norm_fused_grad": ("norm", _numbers),
     "sgd_step": ("optimizer", _numbers_of_all),
     "adam_step": ("optimizer", _numbers_of_all),
 }

@@ -52,16 +52,11 @@ def conv2d(
     window: Window,
     groups: int = 1,
     bias: np.ndarray | None = None,
-    residual: np.ndarray | None = None,
-    relu: bool = False,
+    *,
+    activation: str | None = None,
 ) -> np.ndarray:
-    """See ``reference.conv.conv2d``; and on the way out ``+ bias``, ``+ residual`` and a ReLU where they are wanted.
-
-    Args:
-        bias: (K,).
-        residual: like the result.
-    """
-    return Packed(weight, window, groups, bias)(x, residual, relu)
+    """See ``reference.fused_conv.conv2d``."""
+    return Packed(weight, window, groups, bias)(x, activation=activation)
 
 
 class Packed:
@@ -84,7 +79,6 @@ class Packed:
         self,
         x: np.ndarray,
         residual: np.ndarray | None = None,
-        relu: bool = False,
         *,
         activation: str | None = None,
         out: np.ndarray | None = None,
@@ -93,7 +87,6 @@ class Packed:
 
         Args:
             residual: like the result.
-            relu: the same as the activation "relu".
             activation: "relu" or "silu", applied on the way out, to the sum with the residual.
             out: where the result is to be written, instead of new images: some with pixels, such as a slice
                 ``big[:, a:b]`` of the channels of larger ones.
@@ -101,7 +94,6 @@ class Packed:
         Raises:
             ValueError: if the result cannot be written into ``out``, or there is no such activation.
         """
-        activation = "relu" if relu else activation
         if activation not in ACTIVATIONS:
             raise ValueError(f"expected one of the activations {ACTIVATIONS}, got {activation!r}")
         sweep = forward_sweep(self.window, x.shape[2:])

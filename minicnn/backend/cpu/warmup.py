@@ -22,7 +22,6 @@ from . import (
     fused,
     joining,
     matmul,
-    norm,
     optimizer,
     pointwise,
     pooling,
@@ -88,13 +87,6 @@ def _depthwise_weight_gradient(dtype: np.dtype) -> None:
 
 
 def _norm(dtype: np.dtype) -> None:
-    x, weight = _images(dtype, 4, 8), np.ones(4, dtype)
-    mean, _, inv_std, scale, shift = norm.batch_norm_statistics(x, weight, weight, 1e-5)
-    y = norm.batch_norm_apply(x, mean, scale, shift)
-    norm.batch_norm_fused_grad(y, x, weight, mean, inv_std, y, residual=True)
-
-
-def _fused(dtype: np.dtype) -> None:
     x, weight = _images(dtype, 4, 8), np.ones(4, dtype)
     y, mean, _, inv_std, _ = fused.norm(x, weight, weight, 1e-5)
     fused.norm_grad(y, x, weight, weight, mean, inv_std)
@@ -177,7 +169,6 @@ STEPS: dict[str, Callable[[np.dtype], None]] = {
     "depthwise convolution": _depthwise,
     "depthwise convolution's gradient at the weight": _depthwise_weight_gradient,
     "batch norm and its gradient": _norm,
-    "batch norm joined with its neighbours": _fused,
     "max pooling and its gradient": _max_pooling,
     "max pooling over large windows": _large_max_pooling,
     "average pooling and its gradient": _average_pooling,

@@ -43,9 +43,6 @@ class CudaBackend:
     batch_norm = norm.batch_norm
     batch_norm_grad = norm.batch_norm_grad
     scale_and_shift = norm.scale_and_shift
-    batch_norm_statistics = norm.batch_norm_statistics
-    batch_norm_apply = norm.batch_norm_apply
-    batch_norm_fused_grad = norm.batch_norm_fused_grad
     softmax_cross_entropy = loss.softmax_cross_entropy
     sgd_step = optimizer.sgd_step
     adam_step = optimizer.adam_step

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from . import conv, deformable, fused, fused_conv, fused_norm, loss, norm, optimizer, pooling
+from . import conv, deformable, fused, fused_conv, loss, norm, optimizer, pooling
 
 
 class ReferenceBackend:
@@ -44,9 +44,6 @@ class ReferenceBackend:
     batch_norm = staticmethod(norm.batch_norm)
     batch_norm_grad = staticmethod(norm.batch_norm_grad)
     scale_and_shift = staticmethod(norm.scale_and_shift)
-    batch_norm_statistics = staticmethod(fused_norm.batch_norm_statistics)
-    batch_norm_apply = staticmethod(fused_norm.batch_norm_apply)
-    batch_norm_fused_grad = staticmethod(fused_norm.batch_norm_fused_grad)
     softmax_cross_entropy = staticmethod(loss.softmax_cross_entropy)
     sgd_step = staticmethod(optimizer.sgd_step)
     adam_step = staticmethod(optimizer.adam_step)
