@@ -131,7 +131,7 @@ class Plan:
         return [slots[place].copy() if place in self.lasting else slots[place] for place in self.output_slots]
 
     def __str__(self) -> str:
-        return "\n".join(str(step) for step in self.steps)
+        return "\n".join(str(step).rstrip() for step in (*self.preparation.steps, *self.steps))
 
 
 class Preparation:
@@ -152,6 +152,7 @@ class Preparation:
             leaves = [leaf for value in call.reads for leaf in sources[value][1]]
             sources.update((value, ((key, place), leaves)) for place, value in enumerate(call.outputs))
             self.parts.append((Step(plan, 0, call), key, leaves))
+        self.steps = [step for step, _, _ in self.parts]
         self.leaves = list(dict.fromkeys(leaf for _, _, leaves in self.parts for leaf in leaves))
 
     def enter(self, slots: list[Any]) -> None:
@@ -218,8 +219,9 @@ class Step:
 
     def __str__(self) -> str:
         shape = " x ".join(map(str, self.call.outputs[0].shape)) if self.call.outputs else ""
-        lines = ", ".join(f"{path}: {name}" for path, name in self.call.lines)
-        return f"{self.call.name:<34} {shape:<20} {lines}"
+        kernels = ", ".join(self.call.kernels) or "its own forward and backward"
+        paths = ", ".join(dict.fromkeys(path.partition(".")[2] or path for path, _ in self.call.lines))
+        return f"{self.call.name:<32} {shape:<18} {paths:<36} {kernels}"
 
 
 class BackwardStep:

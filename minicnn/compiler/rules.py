@@ -78,7 +78,9 @@ def _norm(calls: Sequence[Call], backend: Any) -> bool:
 def _conv(calls: Sequence[Call], backend: Any) -> bool:
     _, weight, *_ = calls[0].args
     y = calls[0].outputs[0]
-    return y.shape[0] * y.shape[2] * y.shape[3] * _numbers(weight) >> 3 >= backend.least_work and _folding(calls, backend)
+    return y.shape[0] * y.shape[2] * y.shape[3] * _numbers(weight) >> 3 >= backend.least_work and _folding(
+        calls, backend
+    )
 
 
 def _folding(calls: Sequence[Call], backend: Any) -> bool:
@@ -317,7 +319,8 @@ class _Fusion:
             norm = chain[1].args[1:] if chain[1:] and chain[1].operation is FixedNorm else ()
             packed = Value((), None)
             parts = (*chain[0].args[1:], *norm)
-            made.append(Call(fused.Fold, parts, {}, (packed,), (False,) * len(parts), (False,), lines=lines))
+            nothing = (False,) * len(parts)
+            made.append(Call(fused.Fold, parts, {}, (packed,), nothing, (False,), lines=lines, kernels=rule.kernels))
             args, wants = [chain[0].args[0], packed, *residuals], [False] * (2 + len(residuals))
         made.append(
             Call(
@@ -331,7 +334,8 @@ class _Fusion:
                 saves,
                 lines,
                 rule.name,
-            )  # fmt: skip
+                rule.kernels,
+            )
         )
         return made
 
