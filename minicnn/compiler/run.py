@@ -16,6 +16,7 @@ class Context:
     """
 
     _saved: tuple[Any, ...] = ()
+    before: Any = None  # in backward: the gradient that has arrived at one of the arguments already
 
     @staticmethod
     def of(call: Call, primitives: Any) -> type:
