@@ -63,9 +63,13 @@ class FusedFixedNorm:
 
 
 class FusedConv2d:
-    """relu(x * w + b): the bias where the sums begin, the ReLU, if it is wanted, where they end."""
+    """relu(x * w + b): the bias where the sums begin, the ReLU, if it is wanted, where they end.
+
+    On the way back, the gradient at x is added to the one that is there already (``ctx.before``) while it is written.
+    """
 
     activation: str | None = None
+    adds = 0  # the argument at which ``before`` is
 
     @staticmethod
     def forward(ctx: Any, x: Any, weight: Any, bias: Any, window: Any, groups: int) -> Any:
@@ -90,7 +94,9 @@ class FusedConv2d:
             d_bias = ctx.kernels["channel_sums"](dy)
         geometry = ctx.window, ctx.groups
         return (
-            ctx.backend.conv2d_input_grad(dy, weight, ctx.x_shape, *geometry) if wants_x else None,
+            ctx.kernels["conv2d_input_grad"](dy, weight, ctx.x_shape, *geometry, residual=ctx.before)
+            if wants_x
+            else None,
             ctx.backend.conv2d_weight_grad(dy, x, ctx.weight_shape, *geometry) if wants_weight else None,
             d_bias if wants_bias else None,
             None,

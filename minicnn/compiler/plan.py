@@ -7,7 +7,9 @@ numbers is decided here, once: what a call takes from the slots, what it leaves 
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable
+from math import prod
 from operator import itemgetter
 from typing import Any
 
@@ -131,7 +133,7 @@ class Plan:
         return [slots[place].copy() if place in self.lasting else slots[place] for place in self.output_slots]
 
     def __str__(self) -> str:
-        return "\n".join(str(step) for step in self.steps)
+        return "\n".join(str(step).rstrip() for step in (*self.preparation.steps, *self.steps))
 
 
 class Preparation:
@@ -152,6 +154,7 @@ class Preparation:
             leaves = [leaf for value in call.reads for leaf in sources[value][1]]
             sources.update((value, ((key, place), leaves)) for place, value in enumerate(call.outputs))
             self.parts.append((Step(plan, 0, call), key, leaves))
+        self.steps = [step for step, _, _ in self.parts]
         self.leaves = list(dict.fromkeys(leaf for _, _, leaves in self.parts for leaf in leaves))
 
     def enter(self, slots: list[Any]) -> None:
@@ -218,8 +221,9 @@ class Step:
 
     def __str__(self) -> str:
         shape = " x ".join(map(str, self.call.outputs[0].shape)) if self.call.outputs else ""
-        lines = ", ".join(f"{path}: {name}" for path, name in self.call.lines)
-        return f"{self.call.name:<34} {shape:<20} {lines}"
+        kernels = ", ".join(self.call.kernels) or "its own forward and backward"
+        paths = ", ".join(dict.fromkeys(path.partition(".")[2] or path for path, _ in self.call.lines))
+        return f"{self.call.name:<32} {shape:<18} {paths:<36} {kernels}"
 
 
 class BackwardStep:
@@ -231,11 +235,13 @@ class BackwardStep:
         self.specs = [(value.shape, value.dtype) for value in call.outputs]
         self.backward = call.operation.backward
         self.targets = tuple(
-            (position, plan.slot[arg], arg.dtype)
+            (position, plan.slot[arg], arg.dtype, _adder(arg, plan.primitives))
             for position, (arg, wanted) in enumerate(zip(call.args, call.needs_input_grad, strict=True))
             if wanted and isinstance(arg, Value)
         )
         self.xp = plan.primitives.xp
+        adds = getattr(call.operation, "adds", None)  # the argument whose gradients it adds up for itself
+        self.adds = None if adds is None or not call.needs_input_grad[adds] else plan.slot[call.args[adds]]
 
     def run(self, contexts: list[Any], gradients: list[Any], keep: bool) -> None:
         """Add this call's gradients to ``gradients``, which are by slot."""
@@ -245,7 +251,11 @@ class BackwardStep:
                 contexts[self.index] = contexts[self.index] if keep else None
                 return
             gradients[self.output] = None
-            result = self.backward(contexts[self.index], cotangent)
+            ctx = contexts[self.index]
+            if self.adds is not None:
+                ctx.before, gradients[self.adds] = gradients[self.adds], None
+            result = self.backward(ctx, cotangent)
+            ctx.before = None
         else:
             cotangents = [gradients[place] for place in self.outputs]
             if all(cotangent is None for cotangent in cotangents):
@@ -258,18 +268,24 @@ class BackwardStep:
             contexts[self.index] = None
         if type(result) not in (tuple, list):
             result = (result,)
-        for position, place, dtype in self.targets:
+        for position, place, dtype, add in self.targets:
             gradient = result[position]
             if gradient is None:
                 continue
             if gradient.dtype != dtype:
                 gradient = gradient.astype(dtype)
             before = gradients[place]
-            gradients[place] = gradient if before is None else before + gradient
+            gradients[place] = gradient if before is None else add(before, gradient)
 
     def _filled(self, cotangent: Any, spec: tuple[tuple[int, ...], Any]) -> Any:
         shape, dtype = spec
         return self.xp.broadcast_to(self.xp.zeros((), dtype), shape) if cotangent is None else cotangent
+
+
+def _adder(value: Value, primitives: Any) -> Callable[[Any, Any], Any]:
+    """What adds two gradients at ``value``."""
+    large = prod(value.shape) >= primitives.least_work and value.dtype in ("float32", "float64")
+    return primitives.fused.get("add", operator.add) if large else operator.add
 
 
 def _taker(places: list[int]) -> Callable[[list[Any]], tuple[Any, ...]]:

@@ -72,6 +72,7 @@ class Call:
         writes: the leaves that it writes into.
         saves: the memories that it keeps for backward.
         lines: what it stands for, one (module path, operation) per operation of the model.
+        joined, kernels: the names of those operations, and of the kernels that compute them.
     """
 
     operation: Any
@@ -84,6 +85,7 @@ class Call:
     saves: frozenset[int] = frozenset()
     lines: tuple[tuple[str, str], ...] = ()
     joined: str = ""
+    kernels: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:

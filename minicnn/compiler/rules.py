@@ -6,7 +6,7 @@ of ``fused.py`` that stands for them. It holds for a backend that has the kernel
 | | reads and writes memory |
 |---|---|
 | BatchNorm + Add + ReLU (or SiLU) | for the statistics, once more for the result, as often on the way back |
-| Conv2d + ReLU, Linear + ReLU | bias and activation on the way out |
+| Conv2d + ReLU, Linear + ReLU | bias and activation on the way out; another gradient at x is added on the way back |
 | Conv2d + FixedNorm + Add + ReLU, without gradients | once: the norm goes into the filters, which are packed once |
 | single operations | in one pass on all threads, where they are large |
 """
@@ -92,10 +92,6 @@ def _folding(calls: Sequence[Call], backend: Any) -> bool:
     )
 
 
-def _conv_with_bias(calls: Sequence[Call], backend: Any) -> bool:
-    return calls[0].args[2] is not None and _conv(calls, backend)
-
-
 def _linear(calls: Sequence[Call], backend: Any) -> bool:
     x, weight, bias = calls[0].args
     return _alike([x, weight, bias]) and len(x.shape) == 2 and x.shape[0] * _numbers(weight) >> 3 >= backend.least_work
@@ -165,8 +161,8 @@ RULES: tuple[Rule, ...] = (
     *_with((Conv2d,), PIECES, fused.PackedConv2d, ("pack",), _folding, folds=True),
     *_with((BatchNorm,), PIECES, fused.FusedNorm, ("norm", "norm_grad"), _norm),
     *_with((FixedNorm,), PIECES, fused.FusedFixedNorm, ("fixed_norm", "fixed_norm_grad"), _norm),
-    *_with((Conv2d,), [(ReLU,)], fused.FusedConv2d, ("conv2d", "relu_bias_grad"), _conv),
-    Rule((Conv2d,), fused.FusedConv2d, ("conv2d", "channel_sums"), _conv_with_bias),
+    *_with((Conv2d,), [(ReLU,)], fused.FusedConv2d, ("conv2d", "conv2d_input_grad", "relu_bias_grad"), _conv),
+    Rule((Conv2d,), fused.FusedConv2d, ("conv2d", "conv2d_input_grad", "channel_sums"), _conv),
     *_with((Linear,), [(ReLU,), ()], fused.FusedLinear, ("linear",), _linear),
     Rule((Mul,), fused.Gate, ("scale_channels", "scale_channels_grad"), _gate),
     Rule((MaxPool2d,), fused.MaxPoolTaps, ("max_pool_taps", "max_pool_taps_grad"), _pool),
@@ -319,7 +315,8 @@ class _Fusion:
             norm = chain[1].args[1:] if chain[1:] and chain[1].operation is FixedNorm else ()
             packed = Value((), None)
             parts = (*chain[0].args[1:], *norm)
-            made.append(Call(fused.Fold, parts, {}, (packed,), (False,) * len(parts), (False,), lines=lines))
+            nothing = (False,) * len(parts)
+            made.append(Call(fused.Fold, parts, {}, (packed,), nothing, (False,), lines=lines, kernels=rule.kernels))
             args, wants = [chain[0].args[0], packed, *residuals], [False] * (2 + len(residuals))
         made.append(
             Call(
@@ -333,7 +330,8 @@ class _Fusion:
                 saves,
                 lines,
                 rule.name,
-            )  # fmt: skip
+                rule.kernels,
+            )
         )
         return made
 

@@ -17,13 +17,13 @@ FUSED: dict[str, Any] = {
         name: getattr(module, name)
         for module, names in (
             (fused, "norm norm_grad fixed_norm fixed_norm_grad relu_bias_grad"),
+            (conv, "conv2d_input_grad"),
             (matmul, "linear"),
             (pointwise, "relu relu_grad silu silu_grad add add_into channel_sums scale_channels scale_channels_grad"),
             (pooling, "max_pool_taps max_pool_taps_grad all_see_pixels"),
             (joining, "cat_channels split_channels"),
         )
         for name in names.split()
-        if hasattr(module, name)
     },
     "conv2d": conv2d,
     "pack": conv.Packed,

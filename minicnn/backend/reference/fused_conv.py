@@ -9,6 +9,7 @@ import numpy as np
 
 from ..base import Window
 from .conv import conv2d as convolve
+from .conv import conv2d_input_grad as input_grad
 from .fused import activate
 from .norm import per_channel
 
@@ -28,6 +29,20 @@ def conv2d(
     if bias is not None:
         y = y + per_channel(bias, y)
     return activate(y if residual is None else y + residual, activation)
+
+
+def conv2d_input_grad(
+    dy: np.ndarray,
+    weight: np.ndarray,
+    x_shape: tuple[int, ...],
+    window: Window,
+    groups: int,
+    *,
+    residual: np.ndarray | None = None,
+) -> np.ndarray:
+    """The gradient of ``conv2d`` at x, and another one added to it."""
+    dx = input_grad(dy, weight, x_shape, window, groups)
+    return dx if residual is None else dx + residual
 
 
 def pack(weight: np.ndarray, window: Window, groups: int, bias: np.ndarray | None) -> Callable[..., np.ndarray]:
@@ -63,5 +78,5 @@ def scale_channels_grad(dy: np.ndarray, x: np.ndarray, gate: np.ndarray) -> tupl
 
 FUSED: dict[str, Any] = {
     function.__name__: function
-    for function in (conv2d, pack, linear, channel_sums, scale_channels, scale_channels_grad)
+    for function in (conv2d, conv2d_input_grad, pack, linear, channel_sums, scale_channels, scale_channels_grad)
 }

@@ -58,6 +58,33 @@ def test_a_step_agrees_with_the_cpu_and_never_waits(cuda, dtype):
         np.testing.assert_allclose(got, want, rtol, atol * max(1.0, np.abs(want).max()), err_msg=name)
 
 
+@pytest.mark.parametrize("dtype", TOLERANCE)
+def test_a_compiled_step_agrees_with_eager_and_never_waits(cuda, dtype):
+    """With the fused norm, forward and backward: its kernels run through the plan."""
+    eager = resnet(dtype).to("cuda")
+    model = copy.deepcopy(eager)
+    compiled = minicnn.compile(model)
+    images, labels = (minicnn.tensor(array, device="cuda") for array in batch(dtype))
+    rtol, atol = TOLERANCE[dtype]
+    for step in range(2):
+        losses = []
+        for forward in (eager, compiled):
+            before = syncs.count
+            with syncs.forbid():
+                loss = cross_entropy(forward(images), labels)
+                loss.backward()
+            assert syncs.count == before
+            losses.append(loss.item())
+        assert losses[1] == pytest.approx(losses[0], rel=1e-4 if dtype == "float32" else 1e-9)
+        for (name, a), b in zip(eager.named_parameters(), model.parameters(), strict=True):
+            want, got = a.grad.cpu().numpy(), b.grad.cpu().numpy()
+            np.testing.assert_allclose(got, want, rtol, atol * max(1.0, np.abs(want).max()), err_msg=f"{name}, {step}")
+    (plan,) = compiled.plans.values()
+    names = [call.name for call in plan.calls]
+    assert names.count("BatchNorm + Add + ReLU") == 9 and names.count("BatchNorm + ReLU") == 10
+    assert {kernel for call in plan.calls for kernel in call.kernels} == {"norm", "norm_grad"}
+
+
 # --- the loop ----------------------------------------------------------------------------------------------------
 
 
