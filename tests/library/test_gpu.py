@@ -16,6 +16,7 @@ import pytest
 import minicnn
 from minicnn import backend
 from minicnn.backend.base import Window
+from minicnn.backend.reference import fused as reference
 from minicnn.errors import DeviceError
 from minicnn.models import create_model
 from minicnn.nn.functional import cross_entropy, dropout
@@ -104,12 +105,17 @@ def test_reductions_of_many_threads_agree_with_the_cpu(cuda):
     cpu = backend.load("cpu")
     x, dy, weight = normal((16, 8, 40, 40), 0), normal((16, 8, 40, 40), 1), normal((8,), 2)
     put = cuda.to_device
-    want = cpu.batch_norm_statistics(x, weight, weight, 1e-5)
-    got = cuda.batch_norm_statistics(put(x), put(weight), put(weight), 1e-5)
-    want += (cpu.batch_norm_apply(x, want[0], *want[3:], dy, True),)
-    got += (cuda.batch_norm_apply(put(x), got[0], *got[3:], put(dy), True),)
-    want += cpu.batch_norm_fused_grad(dy, x, weight, want[0], want[2], want[5], True)
-    got += cuda.batch_norm_fused_grad(put(dy), put(x), put(weight), got[0], got[2], put(want[5]), True)
+    want = cpu.batch_norm(x, weight, weight, 1e-5)
+    got = cuda.batch_norm(put(x), put(weight), put(weight), 1e-5)
+    _, mean, _, inv_std = want
+    want += cpu.batch_norm_grad(dy, x, weight, mean, inv_std)
+    got += cuda.batch_norm_grad(*map(put, (dy, x, weight, mean, inv_std)))
+    line = weight, weight, mean, inv_std
+    for activation in ("relu", "silu"):
+        want += (reference.norm(x, weight, weight, 1e-5, dy, activation).y,)
+        got += (cuda.fused["norm"](put(x), put(weight), put(weight), 1e-5, put(dy), activation)[0],)
+        want += reference.norm_grad(dy, x, *line, dy, activation)
+        got += cuda.fused["norm_grad"](put(dy), put(x), *map(put, line), put(dy), activation)
     logits, targets = normal((300, 1000), 3), np.eye(1000)[:300]
     want += cpu.softmax_cross_entropy(logits, targets)
     got += cuda.softmax_cross_entropy(put(logits), put(targets))

@@ -6,18 +6,12 @@ from typing import Any
 
 from . import conv, fused, joining, matmul, pointwise, pooling
 
-
-def conv2d(x: Any, weight: Any, window: Any, groups: int, bias: Any = None, *, activation: str | None = None) -> Any:
-    """See ``reference.fused_conv.conv2d``."""
-    return conv.Packed(weight, window, groups, bias)(x, activation=activation)
-
-
 FUSED: dict[str, Any] = {
     **{
         name: getattr(module, name)
         for module, names in (
             (fused, "norm norm_grad fixed_norm fixed_norm_grad relu_bias_grad"),
-            (conv, "conv2d_input_grad"),
+            (conv, "conv2d conv2d_input_grad"),
             (matmul, "linear"),
             (pointwise, "relu relu_grad silu silu_grad add add_into channel_sums scale_channels scale_channels_grad"),
             (pooling, "max_pool_taps max_pool_taps_grad all_see_pixels"),
@@ -25,6 +19,5 @@ FUSED: dict[str, Any] = {
         )
         for name in names.split()
     },
-    "conv2d": conv2d,
     "pack": conv.Packed,
 }

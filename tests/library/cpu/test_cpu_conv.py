@@ -227,7 +227,7 @@ def test_nan_and_infinity_go_where_they_belong() -> None:
     window = Window((3, 3), (1, 1), ((1, 1), (1, 1)))
     x, weight = np.ones((1, 5, 9, 9), np.float32), np.ones((4, 5, 3, 3), np.float32)
     x[0, 2, 4, 4] = np.nan
-    y = conv.conv2d(x, weight, window, relu=True)
+    y = conv.conv2d(x, weight, window, activation="relu")
     assert np.isnan(y[0, :, 3:6, 3:6]).all() and np.isnan(y).sum() == 4 * 9
     x[0, 2, 4, 4] = np.inf
     y = conv.conv2d(x, weight, window)

@@ -1,14 +1,14 @@
-"""Batch normalisation in single passes against the reference: layouts, edges of blocks, NaN, means far off."""
+"""Batch normalisation by itself against the reference: layouts, edges of blocks, NaN, means far off."""
 
 from __future__ import annotations
 
+import numba
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from minicnn.backend.cpu import memory, norm
-from minicnn.backend.reference import fused_norm
 from minicnn.backend.reference import norm as reference
 from tests.library.cpu.arrays import CHANNELS, DTYPES, LAYOUTS, SIDES, close, is_channels_last, laid_out
 from tests.library.strategies import SEEDS, normal
@@ -18,96 +18,83 @@ EPS = 1e-5
 
 @st.composite
 def images(draw):
-    """Numbers of a shape (N, C, ...), two layouts, a dtype, gamma and beta or ``None``."""
+    """x and dy of a shape (N, C, ...), in two layouts; gamma and beta or ``None``."""
     channels, sides = draw(CHANNELS), draw(st.one_of(SIDES, st.just(()), st.just((5,))))
     shape = (draw(st.integers(2, 3)), channels, *sides)
     dtype, seed = draw(DTYPES), draw(SEEDS)
     weight, bias = (normal((channels,), seed + k).astype(dtype) if draw(st.booleans()) else None for k in (1, 2))
-    layouts = [draw(st.sampled_from(LAYOUTS[:-1])) for _ in range(4)]
-    many = [laid_out(normal(shape, seed + 3 + k).astype(dtype), layout) for k, layout in enumerate(layouts)]
-    return many, weight, bias
+    x, dy = (laid_out(normal(shape, seed + k).astype(dtype), draw(st.sampled_from(LAYOUTS[:-1]))) for k in (3, 4))
+    return x, dy, weight, bias
 
 
 def wide(*arrays):
     return [None if array is None else array.astype(np.float64) for array in arrays]
 
 
-@given(drawn=images(), relu=st.booleans(), with_residual=st.booleans(), mean=st.sampled_from([0, -3, 1000]))
-def test_forward_and_backward(drawn, relu, with_residual, mean):
-    (x, dy, residual, _), weight, bias = drawn
-    x, dtype = x + x.dtype.type(mean), x.dtype
-    before = [array.copy() for array in (x, dy, residual)]
+@given(drawn=images(), far=st.sampled_from([0, -3, 1000]))
+def test_forward_and_backward(drawn, far):
+    x, dy, weight, bias = drawn
+    x, dtype = x + x.dtype.type(far), x.dtype
+    before = x.copy(), dy.copy()
     with memory.guarded():
-        statistics = norm.batch_norm_statistics(x, weight, bias, EPS)
-        y = norm.batch_norm_apply(x, statistics[0], *statistics[3:], residual if with_residual else None, relu)
-        gradients = norm.batch_norm_fused_grad(
-            dy, x, weight, statistics[0], statistics[2], y if relu else None, with_residual
-        )
-        plain = norm.batch_norm(x, weight, bias, EPS)
-        plain_gradients = norm.batch_norm_grad(dy, x, weight, statistics[0], statistics[2])
-    for array, copy in zip((x, dy, residual), before, strict=True):
+        y, mean, variance, inv_std = norm.batch_norm(x, weight, bias, EPS)
+        gradients = norm.batch_norm_grad(dy, x, weight, mean, inv_std)
+        line = norm.scale_and_shift(x, inv_std, mean)
+    for array, copy in zip((x, dy), before, strict=True):
         np.testing.assert_array_equal(array, copy)
 
-    # The reference in float64, with our own statistics rounded to the dtype: what is left is one pass's rounding.
-    expected = fused_norm.batch_norm_statistics(*wide(x, weight, bias), EPS)
-    tight = 1 if mean == 0 or dtype == np.float64 else 10
-    for got, want in zip(statistics, expected, strict=True):
-        if want is None:
-            assert got is None
-        else:
-            close(got, want, dtype, tight)
-    parts = wide(x, statistics[0], *statistics[3:])
-    expected_y = fused_norm.batch_norm_apply(*parts, *(wide(residual) if with_residual else [None]), relu)
-    close(y, expected_y, dtype, tight)
-    assert x.ndim != 4 or is_channels_last(y)
-    expected = fused_norm.batch_norm_fused_grad(
-        *wide(dy, x, weight, statistics[0], statistics[2], y if relu else None), with_residual
-    )
+    wide_y, *expected = reference.batch_norm(*wide(x, weight, bias), EPS)
+    tight = 1 if far == 0 or dtype == np.float64 else 10
+    for got, want in zip((mean, variance, inv_std), expected, strict=True):
+        close(got, want, dtype, tight)
+    close(y, wide_y, dtype, 3 * tight * (1 if far < 1000 else 10))
+    # With our own statistics, rounded to the dtype, what is left is one pass's rounding.
+    centred = x.astype(np.float64) - reference.per_channel(mean, x)
+    scale = inv_std if weight is None else weight * inv_std
+    close(y, reference.scale_and_shift(centred, scale, 0 * mean if bias is None else bias), dtype, tight)
+    close(line, reference.scale_and_shift(*wide(x, inv_std, mean)), dtype)
+    assert x.ndim != 4 or (is_channels_last(y) and is_channels_last(line) and is_channels_last(gradients[0]))
     # Where a gradient is small, it is the difference of numbers of this size.
-    size = np.abs(dy).max() * np.abs(statistics[2]).max() * (1 if weight is None else np.abs(weight).max())
-    for got, want in zip(gradients[:3], expected[:3], strict=True):
-        close(got, want, dtype, 3 * tight, size)
-    if with_residual:
-        np.testing.assert_array_equal(gradients[3], expected[3].astype(dtype))
-    else:
-        assert gradients[3] is None
-    for got, want in zip(plain, reference.batch_norm(*wide(x, weight, bias), EPS), strict=True):
-        close(got, want, dtype, 3 * tight * (1 if mean < 1000 else 10))
-    expected = reference.batch_norm_grad(*wide(dy, x, weight, statistics[0], statistics[2]))
-    for got, want in zip(plain_gradients, expected, strict=True):
+    size = np.abs(dy).max() * np.abs(inv_std).max() * (1 if weight is None else np.abs(weight).max())
+    expected = reference.batch_norm_grad(*wide(dy, x, weight, mean, inv_std))
+    for got, want in zip(gradients, expected, strict=True):
         close(got, want, dtype, 3 * tight, size)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("shape", [(2, 64, 37, 41), (3, 3, 129, 127), (1, 700, 11, 13)])
 def test_shared_among_jobs(shape, dtype):
-    """Sizes that are cut into many jobs; twice the same gives the same bits."""
-    x, dy, residual = (laid_out(normal(shape, seed).astype(dtype), "channels last") for seed in range(3))
+    """Sizes that are cut into many jobs; one thread gives the same bits as all."""
+    x, dy = (laid_out(normal(shape, seed).astype(dtype), "channels last") for seed in range(2))
     weight, bias = normal(shape[1:2], 4).astype(dtype), normal(shape[1:2], 5).astype(dtype)
 
     def run():
         with memory.guarded():
-            statistics = norm.batch_norm_statistics(x, weight, bias, EPS)
-            y = norm.batch_norm_apply(x, statistics[0], *statistics[3:], residual, True)
-            gradients = norm.batch_norm_fused_grad(dy, x, weight, statistics[0], statistics[2], y, True)
-        return *statistics, y, *gradients
+            y, mean, variance, inv_std = norm.batch_norm(x, weight, bias, EPS)
+            gradients = norm.batch_norm_grad(dy, x, weight, mean, inv_std)
+            return y, mean, variance, inv_std, *gradients, norm.scale_and_shift(x, weight, bias)
 
-    first, second = run(), run()
+    threads, first = numba.get_num_threads(), run()
+    numba.set_num_threads(1)
+    try:
+        second = run()
+    finally:
+        numba.set_num_threads(threads)
     for one, other in zip(first, second, strict=True):
         np.testing.assert_array_equal(one, other)
-    mean, variance, inv_std, scale, shift, y, *gradients = first
-    close(mean, x.mean(axis=(0, 2, 3), dtype=np.float64), dtype)
-    close(variance, x.var(axis=(0, 2, 3), dtype=np.float64), dtype)
-    close(y, fused_norm.batch_norm_apply(*wide(x, mean, scale, shift, residual), True), dtype)
-    expected = fused_norm.batch_norm_fused_grad(*wide(dy, x, weight, mean, inv_std, y), True)
+    y, mean, variance, inv_std, *gradients, line = first
+    for got, want in zip(first, reference.batch_norm(*wide(x, weight, bias), EPS), strict=False):
+        close(got, want, dtype)
+    expected = reference.batch_norm_grad(*wide(dy, x, weight, mean, inv_std))
     for got, want in zip(gradients, expected, strict=True):
         close(got, want, dtype, 3)
+    close(line, reference.scale_and_shift(*wide(x, weight, bias)), dtype)
 
 
 @pytest.mark.parametrize(("dtype", "far"), [(np.float32, 1e3), (np.float32, 1e6), (np.float64, 1e8)])
 def test_a_mean_far_from_zero_costs_no_digits_of_the_variance(dtype, far):
     x = laid_out((normal((4, 5, 16, 16), 1) + far).astype(dtype), "channels last")
-    mean, variance, *_ = norm.batch_norm_statistics(x, None, None, 0.0)
+    _, mean, variance, _ = norm.batch_norm(x, None, None, 0.0)
     close(mean, x.mean(axis=(0, 2, 3), dtype=np.longdouble).astype(np.float64), dtype)
     centred = x - x.mean(axis=(0, 2, 3), keepdims=True, dtype=np.longdouble)
     close(variance, (centred**2).mean(axis=(0, 2, 3)).astype(np.float64), dtype)
@@ -117,57 +104,55 @@ def test_a_mean_far_from_zero_costs_no_digits_of_the_variance(dtype, far):
 def test_a_first_pixel_far_from_the_others(dtype):
     x = normal((2, 3, 64, 64), 1).astype(dtype)
     x[0, :, 0, 0] = 1e4
-    _, variance, *_ = norm.batch_norm_statistics(x, None, None, 0.0)
+    _, _, variance, _ = norm.batch_norm(x, None, None, 0.0)
     close(variance, x.var(axis=(0, 2, 3), dtype=np.longdouble).astype(np.float64), dtype)
 
 
 def test_a_constant_channel_has_no_variance():
     x = np.full((3, 4, 5, 5), 0.1, np.float32)
-    mean, variance, inv_std, _, _ = norm.batch_norm_statistics(x, None, None, EPS)
+    y, mean, variance, inv_std = norm.batch_norm(x, None, None, EPS)
     np.testing.assert_array_equal(variance, 0)
     np.testing.assert_array_equal(mean, np.float32(0.1))
     np.testing.assert_allclose(inv_std, 1 / np.sqrt(EPS), rtol=1e-6)
-    np.testing.assert_array_equal(norm.batch_norm_apply(x, mean, inv_std, None), 0)
+    np.testing.assert_array_equal(y, 0)
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_not_a_number_stays_in_its_channel(bad, dtype):
-    x = normal((2, 3, 4, 5), 0).astype(dtype)
-    dy = normal(x.shape, 1).astype(dtype)
-    x[1, 1, 2, 3] = bad
-    with np.errstate(invalid="ignore"):
-        got = norm.batch_norm_statistics(x, None, None, EPS)
-        for one, want in zip(got, fused_norm.batch_norm_statistics(x, None, None, EPS), strict=True):
-            np.testing.assert_array_equal(one, want)
-        mean, scale = np.zeros(3, dtype), np.ones(3, dtype)
-        for residual in (None, dy):
-            for relu in (True, False):
-                y = norm.batch_norm_apply(x, mean, scale, None, residual, relu)
-                np.testing.assert_array_equal(y, fused_norm.batch_norm_apply(x, mean, scale, None, residual, relu))
-        y = norm.batch_norm_apply(x, mean, scale, None, None, True)
-        got = norm.batch_norm_fused_grad(dy, x, None, mean, scale, y, True)
-        for one, want in zip(got, fused_norm.batch_norm_fused_grad(dy, x, None, mean, scale, y, True), strict=True):
-            assert (np.isnan(one) == np.isnan(want)).all()
-            np.testing.assert_allclose(one[np.isfinite(want)], want[np.isfinite(want)], rtol=1e-4, atol=1e-6)
+    x, dy = (normal((2, 3, 4, 5), k).astype(dtype) for k in range(2))
+    x[0, 1, 2, 3] = bad
+    zero, one = np.zeros(3, dtype), np.ones(3, dtype)
+    bads = np.array([bad, 0, 1], dtype)
+    for function, *args in (
+        (norm.batch_norm, x, None, None, EPS),
+        (norm.batch_norm_grad, dy, x, None, zero, one),
+        (norm.scale_and_shift, x, one, zero),
+        (norm.scale_and_shift, x, bads, one),
+        (norm.scale_and_shift, x, one, bads),
+    ):
+        with np.errstate(invalid="ignore"):
+            got, want = function(*args), getattr(reference, function.__name__)(*args)
+        for some, other in zip(got, want, strict=True):
+            np.testing.assert_allclose(some, other, rtol=1e-4, atol=1e-5)
+            assert not np.isfinite(got[0]).all()
 
 
-@given(x=images(), dtype=st.sampled_from([np.float16, np.int64, "mixed", "empty"]))
-def test_what_the_kernels_do_not_take_goes_to_the_reference(x, dtype):
-    (x, residual, *_), weight, bias = x
-    if dtype == "empty":
-        x, residual = x[:0], residual[:0]
-    elif dtype == "mixed":
-        residual = residual.astype(np.float32 if x.dtype == np.float64 else np.float64)
+@given(drawn=images(), what=st.sampled_from(["float16", "int64", "mixed", "empty"]))
+def test_what_the_kernels_do_not_take_goes_to_the_reference(drawn, what):
+    x, dy, weight, bias = drawn
+    scale, shift = (normal(x.shape[1:2], k).astype(x.dtype) for k in range(2))
+    if what == "empty":
+        x = x[:0]
+    elif what == "mixed":
+        scale, shift = (line.astype("f8" if x.dtype == "f4" else "f4") for line in (scale, shift))
     else:
-        x, residual = x.astype(dtype), residual.astype(dtype)
-    scale = np.ones(x.shape[1], x.dtype)
-    got = norm.batch_norm_apply(x, None, scale, None, residual, True)
-    want = fused_norm.batch_norm_apply(x, None, scale, None, residual, True)
-    assert got.dtype == want.dtype
-    np.testing.assert_array_equal(got, want)
-    if dtype in ("mixed", "empty"):
-        return
-    got, want = (f(x, weight, bias, EPS) for f in (norm.batch_norm_statistics, fused_norm.batch_norm_statistics))
-    for one, other in zip(got, want, strict=True):
-        np.testing.assert_array_equal(one, other)
+        x, dy = x.astype(what), dy.astype(what)
+    calls = [(norm.scale_and_shift, x, scale, shift)]
+    if what != "empty":
+        calls += [(norm.batch_norm, x, scale, shift, EPS), (norm.batch_norm_grad, dy, x, weight, shift, scale)]
+    for function, *args in calls:
+        got, want = function(*args), getattr(reference, function.__name__)(*args)
+        for some, other in zip(got, want, strict=True):
+            assert some.dtype == other.dtype
+            np.testing.assert_array_equal(some, other)

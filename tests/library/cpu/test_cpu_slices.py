@@ -53,7 +53,7 @@ def test_convolution_and_both_gradients(
     with memory.guarded():
         source, result = Part(x, beside_x), empty_part(expected.shape, x.dtype, beside_y)
         packed = conv.Packed(weight, window, groups)
-        assert packed(source.images, residual, relu, out=result.images) is result.images
+        assert packed(source.images, residual, activation="relu" if relu else None, out=result.images) is result.images
         agree(result.images, np.maximum(total, 0) if relu else total)
         cotangent = Part(strategies.random_cotangent(expected.shape).astype(x.dtype), beside_y)
         dx = empty_part(x.shape, x.dtype, beside_x)

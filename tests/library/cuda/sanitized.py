@@ -50,11 +50,12 @@ def calls(cuda: Any) -> Iterator[Any]:
     for size in ((1, 1), (3, 2), (9, 8)):
         yield cuda.adaptive_avg_pool2d_grad(cuda.adaptive_avg_pool2d(x, size), x.shape)
     affine = put(normal((4,), 0))
-    mean, _, inv_std, scale, shift = cuda.batch_norm_statistics(x, affine, affine, 1e-5)
-    z = cuda.batch_norm_apply(x, mean, scale, shift, x, True)
-    yield cuda.batch_norm_apply(x, None, scale, None)
-    yield cuda.batch_norm_fused_grad(x, x, affine, mean, inv_std, z, True)
-    yield cuda.batch_norm_fused_grad(x, x, None, mean, inv_std)
+    for activation in ("relu", "silu"):
+        _, mean, _, inv_std, _ = cuda.fused["norm"](x, affine, affine, 1e-5, x, activation)
+        yield cuda.fused["norm_grad"](x, x, affine, affine, mean, inv_std, x, activation)
+        yield cuda.fused["norm_grad"](x, x, None, None, mean, inv_std, None, activation)
+    yield cuda.batch_norm_grad(x, x, None, mean, inv_std)
+    yield cuda.scale_and_shift(x, affine, affine)
     yield cuda.softmax_cross_entropy(put(normal((3, 5), 0)), put(np.eye(5)[:3]))
     yield cuda.dropout_mask((3, 3), 0.5, np.float64, np.random.default_rng(0))
     yield cuda.launch("random", "random_words", np.float32, 2, cuda.xp.empty((2, 4), "uint32"), 1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import re
 import subprocess
@@ -42,12 +41,20 @@ def windows(draw: Any, padding: int = 3) -> tuple[Window, tuple[int, int]]:
     return window, size  # type: ignore[return-value]
 
 
-def compare(cuda: Any, primitive: str, *args: Any, **options: Any) -> None:
+def compare(cuda: Any, primitive: str, *args: Any) -> None:
     """A primitive gives the same on the stand-in as in the reference backend."""
-    place: Callable[[Any], Any] = lambda x: cuda.to_device(x) if isinstance(x, np.ndarray) else x  # noqa: E731
+    agree(cuda, getattr(cuda, primitive), getattr(REFERENCE, primitive), *args)
+
+
+def compare_fused(cuda: Any, kernel: str, *args: Any) -> None:
+    """And so does a fused kernel."""
+    agree(cuda, cuda.fused[kernel], REFERENCE.fused[kernel], *args)
+
+
+def agree(cuda: Any, compute: Callable[..., Any], reference: Callable[..., Any], *args: Any) -> None:
     with np.errstate(all="ignore"):
-        expected = getattr(REFERENCE, primitive)(*args, **options)
-    found = getattr(cuda, primitive)(*map(place, args), **{key: place(value) for key, value in options.items()})
+        expected = reference(*args)
+    found = compute(*(cuda.to_device(x) if isinstance(x, np.ndarray) else x for x in args))
     pairs = [(found, expected)] if not isinstance(expected, tuple) else zip(found, expected, strict=True)
     for got, want in pairs:
         if want is None:
@@ -141,33 +148,33 @@ def test_batch_norm(cuda, shape, weighted, shifted, offset, dtype, seed):
 
 
 def compare_batch_norm(cuda: Any, x: Any, dy: Any, weight: Any = None, bias: Any = None) -> None:
-    """All of batch norm: with and without a residual, a ReLU and a mean, there and back."""
+    """All of batch norm: by itself, and with and without a residual and an activation, there and back."""
     compare(cuda, "batch_norm", x, weight, bias, 1e-5)
-    compare(cuda, "batch_norm_statistics", x, weight, bias, 1e-5)
-    mean, _, inv_std, scale, shift = REFERENCE.batch_norm_statistics(x, weight, bias, 1e-5)
-    for relu, residual in itertools.product((False, True), (None, dy[::-1].copy())):
-        compare(cuda, "batch_norm_apply", x, mean, scale, shift, residual, relu)
-        y = REFERENCE.batch_norm_apply(x, mean, scale, shift, residual, relu)
-        given = (dy, x, weight, mean, inv_std, y if relu else None)
-        compare(cuda, "batch_norm_fused_grad", *given, residual=residual is not None and relu)
-    compare(cuda, "batch_norm_apply", x, None, scale, shift)
+    _, mean, _, inv_std = REFERENCE.batch_norm(x, weight, bias, 1e-5)
     compare(cuda, "batch_norm_grad", dy, x, weight, mean, inv_std)
+    compare(cuda, "scale_and_shift", x, inv_std, mean)
+    for residual in (None, dy[::-1].copy()):
+        before = REFERENCE.fused["fixed_norm"](x, weight, bias, mean, inv_std, residual)
+        away = np.where(np.abs(before) < 1e-3, 0, dy).astype(dy.dtype)  # from the ReLU's kink
+        for activation in (None, "relu", "silu"):
+            compare_fused(cuda, "norm", x, weight, bias, 1e-5, residual, activation)
+            compare_fused(cuda, "norm_grad", away, x, weight, bias, mean, inv_std, residual, activation)
 
 
-def test_the_relu_behind_batch_norm_keeps_nan(cuda):
-    x = normal((2, 3, 4), 0)
-    x[0, 1, 2] = np.nan
-    one, dy = np.ones(3), normal((2, 3, 4), 1)
-    compare(cuda, "batch_norm_apply", x, None, one, None, None, True)
-    y = REFERENCE.batch_norm_apply(x, None, one, None, None, True)
-    assert np.isnan(y[0, 1, 2]) and np.isnan(y).sum() == 1 and y[~np.isnan(y)].min() == 0
-    compare(cuda, "batch_norm_fused_grad", dy, np.nan_to_num(x), None, 0 * one, one, y, True)
+@pytest.mark.parametrize("activation", [None, "relu", "silu"])
+def test_the_activation_behind_batch_norm_keeps_nan(cuda, activation):
+    x, dy, residual = (normal((2, 3, 4), k) for k in range(3))
+    residual[0, 1, 2] = np.nan
+    compare_fused(cuda, "norm", x, None, None, 1e-5, residual, activation)
+    y, mean, _, inv_std, _ = REFERENCE.fused["norm"](x, None, None, 1e-5, residual, activation)
+    assert np.isnan(y[0, 1, 2]) and np.isnan(y).sum() == 1
+    compare_fused(cuda, "norm_grad", dy, x, None, None, mean, inv_std, residual, activation)
 
 
 def test_batch_norm_keeps_precision_far_from_zero(cuda):
     """Moments that join without cancellation: the variance of 1e4 + small noise in float32."""
     x = (1e4 + normal((8, 2, 10, 10), 0)).astype("float32")
-    variance = cuda.to_host(cuda.batch_norm_statistics(cuda.to_device(x), None, None, 0.0)[1])
+    variance = cuda.to_host(cuda.batch_norm(cuda.to_device(x), None, None, 0.0)[2])
     np.testing.assert_allclose(variance, x.astype("float64").var(axis=(0, 2, 3)), rtol=1e-3)
 
 

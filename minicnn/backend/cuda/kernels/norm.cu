@@ -47,10 +47,10 @@ extern "C" __global__ void batch_norm_moments(
     }
 }
 
-// statistics (5, C): the mean, the biased variance, 1 / sqrt(variance + eps); weight times that; the bias.
-// weight and bias may be null, for 1 and 0.
+// statistics (4, C): the mean, the biased variance, 1 / sqrt(variance + eps), and weight times that. weight may be
+// null, for 1.
 extern "C" __global__ void batch_norm_statistics(
-    INDEX count, const REAL* moments, const REAL* weight, const REAL* bias, REAL* statistics, int parts, REAL eps) {
+    INDEX count, const REAL* moments, const REAL* weight, REAL* statistics, int parts, REAL eps) {
     FOR_EACH(c, count) {
         const INDEX jobs = count * parts;
         Moments all = {0, 0, 0};
@@ -62,28 +62,41 @@ extern "C" __global__ void batch_norm_statistics(
         const REAL inv_std = 1 / sqrt(variance + eps);
         statistics[2 * count + c] = inv_std;
         statistics[3 * count + c] = weight ? weight[c] * inv_std : inv_std;
-        statistics[4 * count + c] = bias ? bias[c] : (REAL)0;
     }
 }
 
-// y = (x - mean) * scale + shift [+ residual], and with relu max(y, 0). mean, shift and residual may be null, for 0.
+// Activations: 0 for none.
+enum { RELU = 1, SILU = 2 };
+
+// y = activation((x - mean) * scale + shift [+ residual]). mean, shift and residual may be null, for 0.
 extern "C" __global__ void batch_norm_apply(
     INDEX count, const REAL* x, const REAL* mean, const REAL* scale, const REAL* shift, const REAL* residual, REAL* y,
-    int channels, INDEX length, int relu) {
+    int channels, INDEX length, int activation) {
     FOR_EACH(index, count) {  // (N, C, L)
         const int c = index / length % channels;
         REAL value = (mean ? x[index] - mean[c] : x[index]) * scale[c];
         if (shift) value += shift[c];
         if (residual) value += residual[index];
-        y[index] = relu && value <= 0 ? (REAL)0 : value;  // NaN stays NaN
+        if (activation == RELU && value <= 0) value = 0;  // NaN stays NaN
+        if (activation == SILU) value /= 1 + exp(-value);
+        y[index] = value;
     }
 }
 
-// sums (2, C, parts): of dy, and of dy * x_hat. y, the output of a ReLU behind the norm, may be null: where it is not
-// positive, dy is 0. That dy is written to passed, unless null.
+// The gradient at what the activation was given, before[at], for that at its result.
+static __device__ REAL behind(REAL dy, const REAL* before, INDEX at, int activation) {
+    if (!activation) return dy;
+    const REAL value = before[at];
+    if (activation == RELU) return value <= 0 ? (REAL)0 : dy;
+    const REAL sigmoid = 1 / (1 + exp(-value));
+    return dy * sigmoid * (1 + value * (1 - sigmoid));
+}
+
+// sums (2, C, parts): of g, and of g * x_hat, where g is dy behind the activation, which was given before (null if
+// there is none). g is written to passed, unless null.
 extern "C" __global__ void batch_norm_grad_sums(
-    INDEX count, const REAL* dy, const REAL* x, const REAL* y, const REAL* mean, const REAL* inv_std, REAL* passed,
-    REAL* sums, int images, int channels, INDEX length, int parts) {
+    INDEX count, const REAL* dy, const REAL* x, const REAL* before, int activation, const REAL* mean,
+    const REAL* inv_std, REAL* passed, REAL* sums, int images, int channels, INDEX length, int parts) {
     __shared__ REAL partial[BLOCK];
     const INDEX values = images * length, part_length = (values + parts - 1) / parts;
     for (INDEX job = blockIdx.x; job < count; job += gridDim.x) {  // (C, parts)
@@ -92,7 +105,7 @@ extern "C" __global__ void batch_norm_grad_sums(
         REAL plain = 0, weighted = 0;
         for (INDEX i = start + threadIdx.x; i < end; i += blockDim.x) {
             const INDEX at = (i / length * channels + c) * length + i % length;
-            const REAL slope = y && y[at] <= 0 ? (REAL)0 : dy[at];
+            const REAL slope = behind(dy[at], before, at, activation);
             if (passed) passed[at] = slope;
             plain += slope;
             weighted += slope * ((x[at] - mean[c]) * inv_std[c]);
@@ -106,16 +119,15 @@ extern "C" __global__ void batch_norm_grad_sums(
     }
 }
 
-// dx = weight * inv_std * (dy - E[dy] - x_hat * E[dy * x_hat]); totals (2, C): the sums of dy and of dy * x_hat. y as
-// above.
+// dx = weight * inv_std * (g - E[g] - x_hat * E[g * x_hat]); totals (2, C): the sums of g and of g * x_hat.
 extern "C" __global__ void batch_norm_grad_apply(
-    INDEX count, const REAL* dy, const REAL* x, const REAL* y, const REAL* mean, const REAL* inv_std,
-    const REAL* weight, const REAL* totals, REAL* dx, int channels, INDEX length, REAL values) {
+    INDEX count, const REAL* dy, const REAL* x, const REAL* before, int activation, const REAL* mean,
+    const REAL* inv_std, const REAL* weight, const REAL* totals, REAL* dx, int channels, INDEX length, REAL values) {
     FOR_EACH(index, count) {  // (N, C, L)
         const int c = index / length % channels;
         const REAL x_hat = (x[index] - mean[c]) * inv_std[c];
         const REAL scale = weight ? weight[c] * inv_std[c] : inv_std[c];
-        const REAL slope = y && y[index] <= 0 ? (REAL)0 : dy[index];
+        const REAL slope = behind(dy[index], before, index, activation);
         dx[index] = (slope - totals[c] / values - x_hat * (totals[channels + c] / values)) * scale;
     }
 }
