@@ -53,6 +53,9 @@ class Backend(Protocol):
     def least_work(self) -> int:
         """From so many numbers on, or eight multiply-adds each, a kernel for a single operation pays."""
 
+    def release_memory(self) -> None:
+        """Give memory that is kept for later arrays, and free now, back to the system."""
+
     def to_device(self, array: Any) -> Array:
         """A host array as an array of this backend."""
 

@@ -245,12 +245,15 @@ class Fold:
     @staticmethod
     def forward(ctx: Any, weight: Any, bias: Any, window: Any, groups: int, *norm: Any) -> Any:
         """What ``kernels["pack"]`` returns: a function of x, the residual, and the activation."""
-        dtype = weight.dtype
-        if norm:
-            scale, shift = line_of(ctx.backend.xp, *norm)
-            weight = (weight * scale[:, None, None, None]).astype(dtype)
-            bias = (shift if bias is None else bias * scale + shift).astype(dtype)
-        return ctx.kernels["pack"](weight, window, groups, bias)
+        if not norm:
+            return ctx.kernels["pack"](weight, window, groups, bias, lambda: weight)
+        scale, shift = line_of(ctx.backend.xp, *norm)
+        bias = (shift if bias is None else bias * scale + shift).astype(weight.dtype)
+
+        def folded() -> Any:
+            return (weight * scale[:, None, None, None]).astype(weight.dtype)
+
+        return ctx.kernels["pack"](folded(), window, groups, bias, folded)
 
 
 class PackedConv2d:

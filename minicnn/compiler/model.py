@@ -99,7 +99,9 @@ class CompiledModel:
             if not before.restore(plan):
                 return returned
             del returned  # and with it the tape of the recorded run
-            return plan(inputs)
+            returned = plan(inputs)
+            plan.primitives.release_memory()  # a recorded run takes more than a plan's
+            return returned
 
     def _enter(self, key: Key, plan: Plan, state: State) -> None:
         """Add a plan, and forget the oldest of too many."""

@@ -112,6 +112,13 @@ class CpuBackend(ReferenceBackend):
         return SMALL
 
     @staticmethod
+    def release_memory() -> None:
+        """Give what is free in the pool back to the system."""
+        from . import memory
+
+        memory.release()
+
+    @staticmethod
     def deform_im2col(x: Any, offset: Any, mask: Any, window: Any, offset_groups: int) -> Any:
         """Deformable sampling, compiled."""
         from . import compiling, deformable

@@ -9,7 +9,8 @@ A convolution whose groups have one channel each goes to ``depthwise.py``.
 
 from __future__ import annotations
 
-from functools import cache, cached_property, lru_cache
+from collections.abc import Callable
+from functools import cache, lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -60,18 +61,25 @@ def conv2d(
 
 
 class Packed:
-    """The filters of a convolution, packed once for inputs of any size. Later writes into ``weight`` are not seen."""
+    """The filters of a convolution, packed once for inputs of any size. Later writes into ``weight`` are not seen.
 
-    def __init__(self, weight: np.ndarray, window: Window, groups: int = 1, bias: np.ndarray | None = None) -> None:
-        self.window, self.groups = window, groups
+    Args:
+        again: gives ``weight`` once more. Then they are kept in one form only, the one that was needed last.
+    """
+
+    def __init__(
+        self,
+        weight: np.ndarray,
+        window: Window,
+        groups: int = 1,
+        bias: np.ndarray | None = None,
+        again: Callable[[], np.ndarray] | None = None,
+    ) -> None:
+        self.window, self.groups, self.again = window, groups, again
         self.filters = weight.shape[0]
         self.depthwise = weight.shape[1] == 1 and self.filters == groups > 1
-        numbers = tap_numbers(window)
-        with LOCK:
-            if self.depthwise:
-                self.panels = depthwise.pack_taps(weight, numbers)
-            else:
-                self.panels = pack_filters(weight, groups, numbers)
+        self._panels: np.ndarray | None = self._pack(weight)
+        self._transformed: np.ndarray | None = None
         self.tables: dict[Prepared, np.ndarray] = {}  # those of ``panels``, for images of each shape
         self.bias = None if bias is None else padded_bias(bias, 1 if self.depthwise else groups)
 
@@ -116,10 +124,30 @@ class Packed:
                 run(pixels, result, table, other)
         return y
 
-    @cached_property
+    def _pack(self, weight: np.ndarray) -> np.ndarray:
+        numbers = tap_numbers(self.window)
+        with LOCK:
+            if self.depthwise:
+                return depthwise.pack_taps(weight, numbers)
+            return pack_filters(weight, self.groups, numbers)
+
+    @property
+    def panels(self) -> np.ndarray:
+        """The filters side by side, as tiles read them."""
+        if self._panels is None:
+            assert self.again is not None
+            self._panels, self._transformed = self._pack(self.again()), None
+        return self._panels
+
+    @property
     def transformed(self) -> np.ndarray:
         """The filters as ``winograd.py`` wants them."""
-        return winograd.transform_filters(self.panels[0])
+        if self._transformed is None:
+            self._transformed = winograd.transform_filters(self.panels[0])
+            if self.again is not None:
+                self._panels = None
+                self.tables.clear()
+        return self._transformed
 
 
 def conv2d_moments(

@@ -47,6 +47,9 @@ class CudaBackend:
     sgd_step = optimizer.sgd_step
     adam_step = optimizer.adam_step
 
+    def release_memory(self) -> None:
+        """What CuPy's pool keeps is for the next step."""
+
     def to_device(self, array: Any) -> Any:
         """A copy of a host array on the GPU; CuPy stages it through page-locked memory. A GPU array as it is."""
         return self.xp.asarray(array)

@@ -50,6 +50,10 @@ class ReferenceBackend:
     scatter_add = staticmethod(np.add.at)
 
     @staticmethod
+    def release_memory() -> None:
+        """NumPy keeps none."""
+
+    @staticmethod
     def to_device(array: Any) -> np.ndarray:
         """Host memory is this backend's memory."""
         return np.asarray(array)

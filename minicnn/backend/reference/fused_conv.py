@@ -45,8 +45,18 @@ def conv2d_input_grad(
     return dx if residual is None else dx + residual
 
 
-def pack(weight: np.ndarray, window: Window, groups: int, bias: np.ndarray | None) -> Callable[..., np.ndarray]:
-    """``conv2d`` for these filters: a function of x, the residual and the activation."""
+def pack(
+    weight: np.ndarray,
+    window: Window,
+    groups: int,
+    bias: np.ndarray | None,
+    again: Callable[[], np.ndarray] | None = None,
+) -> Callable[..., np.ndarray]:
+    """``conv2d`` for these filters: a function of x, the residual and the activation.
+
+    Args:
+        again: gives ``weight`` once more, for a backend that keeps filters in more than one form.
+    """
 
     def packed(x: np.ndarray, residual: np.ndarray | None = None, *, activation: str | None = None) -> np.ndarray:
         return conv2d(x, weight, window, groups, bias, residual, activation=activation)
