@@ -89,6 +89,22 @@ def test_bias_residual_and_activation(small_problems: list[str], residual: bool,
     assert small_problems == ["run_sweep"]
 
 
+def test_filters_are_kept_in_one_form(small_problems: list[str]) -> None:
+    weight = strategies.normal((2 * LANES, 2 * LANES, 3, 3), 1).astype("f")
+    packed = conv.Packed(weight, PADDED, again=lambda: weight)
+    for side, form in (
+        (8, "_transformed"),
+        (2, "_panels"),
+        (6, "_transformed"),
+        (3, "_panels"),
+    ):  # below 4 it is not used
+        x = strategies.normal((2, 2 * LANES, side, side), side).astype("f")
+        agree(packed(x), reference.conv2d(x.astype("d"), weight.astype("d"), PADDED))
+        kept = {name for name in ("_panels", "_transformed") if getattr(packed, name) is not None}
+        assert kept == {form}
+    assert small_problems == ["run_sweep", "run_sweep"]
+
+
 def test_where_it_is_used(small_problems: list[str]) -> None:
     x, weight = np.ones((2, 2 * LANES, 6, 6), np.float32), np.ones((2 * LANES, 2 * LANES, 3, 3), np.float32)
     y = conv.conv2d(x, weight, PADDED)
