@@ -21,6 +21,7 @@ from . import (
     deformable,
     fused,
     joining,
+    masking,
     matmul,
     optimizer,
     pointwise,
@@ -122,6 +123,7 @@ def _activations(dtype: np.dtype) -> None:
         (pointwise.silu, pointwise.silu_grad),
     ):
         backward(x, forward(x))
+    masking.masked(x > 1, x)
 
 
 def _sums(dtype: np.dtype) -> None:

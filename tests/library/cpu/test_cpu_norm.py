@@ -145,7 +145,7 @@ def test_what_the_kernels_do_not_take_goes_to_the_reference(drawn, what):
     if what == "empty":
         x = x[:0]
     elif what == "mixed":
-        scale, shift = (line.astype("f8" if x.dtype == "f4" else "f4") for line in (scale, shift))
+        shift = shift.astype("f8" if x.dtype == "f4" else "f4")
     else:
         x, dy = x.astype(what), dy.astype(what)
     calls = [(norm.scale_and_shift, x, scale, shift)]
