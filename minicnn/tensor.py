@@ -112,10 +112,6 @@ class Tensor(Attached):
     def ndim(self) -> int:
         return self.array.ndim
 
-    @property
-    def is_cuda(self) -> bool:
-        return self._device.type == "cuda"
-
     def is_floating_point(self) -> bool:
         """Whether the dtype is a float, the only kind that has gradients."""
         return self.array.dtype.kind == "f"

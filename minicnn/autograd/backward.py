@@ -5,18 +5,16 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
-from .. import backend
 from ..errors import AutogradError
 from ..tensor import Tensor
-from . import messages
+from . import checks
 from .backprop import CotangentSums, topological_order, walk
-from .function import AccumulateGrad, Edge, Function, Node, check_history, gradient_edge
+from .function import AccumulateGrad, Edge, Function, Node, gradient_edge
 from .memory import owner
 from .modes import no_grad
 
@@ -30,11 +28,16 @@ def backward(
 ) -> None:
     """Add the gradient of ``tensors``, weighted by the cotangents ``grad_tensors``, to every leaf's ``.grad``.
 
+    Args:
+        grad_tensors: of the tensors' shapes; may be left out for tensors of one element (then 1).
+        retain_graph: keep what the operations saved, so that backward can run once more.
+        inputs: accumulate only into these tensors.
+
     Raises:
-        AutogradError: see ``Tensor.backward``.
+        AutogradError: no graph, a freed graph, a saved tensor overwritten since, a missing cotangent.
     """
-    wanted = None if inputs is None else _differentiable(_as_list(inputs), "inputs")
-    captured = _run(_as_list(tensors), _as_list(grad_tensors), bool(retain_graph), create_graph, wanted)
+    wanted = None if inputs is None else checks.differentiable(checks.as_list(inputs), "inputs")
+    captured = _run(checks.as_list(tensors), checks.as_list(grad_tensors), bool(retain_graph), create_graph, wanted)
     for tensor, gradient in zip(wanted or (), captured, strict=True):
         if gradient is not None:
             if tensor.grad_fn is not None:
@@ -53,11 +56,11 @@ def grad(
     """The gradients of ``outputs`` with respect to ``inputs``, returned and not accumulated anywhere.
 
     Raises:
-        AutogradError: as ``Tensor.backward``; also for an input that the outputs do not depend on,
+        AutogradError: as ``backward``; also for an input that the outputs do not depend on,
             unless ``allow_unused``, which gives ``None`` for it.
     """
-    wanted = _differentiable(_as_list(inputs), "inputs")
-    captured = _run(_as_list(outputs), _as_list(grad_outputs), bool(retain_graph), create_graph, wanted)
+    wanted = checks.differentiable(checks.as_list(inputs), "inputs")
+    captured = _run(checks.as_list(outputs), checks.as_list(grad_outputs), bool(retain_graph), create_graph, wanted)
     for index, gradient in enumerate(captured):
         if gradient is None and not allow_unused:
             raise AutogradError(f"the outputs do not depend on inputs[{index}]: pass allow_unused=True to get None")
@@ -73,8 +76,8 @@ def _run(
     """Walk the graph; accumulate into the leaves, or with ``wanted`` return the gradients of those tensors."""
     if create_graph:
         raise AutogradError("create_graph=True: second derivatives are not recorded (backward runs on raw arrays)")
-    check_history("backward", _differentiable(roots, "tensors"))
-    seeds = _seed_cotangents(roots, cotangents)
+    checks.check_history("backward", checks.differentiable(roots, "tensors"))
+    seeds = checks.seed_cotangents(roots, cotangents)
     edges = [gradient_edge(root) for root in roots]
     order = topological_order(node for node, _ in edges)
     targets = {gradient_edge(tensor): None for tensor in wanted} if wanted is not None else None
@@ -83,7 +86,7 @@ def _run(
         order, last = _leading_to({node for node, _ in targets}, order)
     for node in order:  # before anything is accumulated
         if node not in last and getattr(node, "freed", False):
-            raise messages.freed(node)
+            raise checks.freed(node)
 
     sums = CotangentSums(order)
     for (node, index), seed in zip(edges, seeds, strict=True):
@@ -129,7 +132,7 @@ def _run_hooks(node: Node, gradients: list[Any]) -> bool:
             replacement = hook(Tensor.wrap(gradients[index], node.device))
             if replacement is not None:
                 if replacement.shape != gradients[index].shape:
-                    raise messages.hook_shape(node, replacement.shape, gradients[index].shape)
+                    raise checks.hook_shape(node, replacement.shape, gradients[index].shape)
                 gradients[index] = replacement.array
     for index, reference in node.retain.items():
         tensor = reference()
@@ -146,35 +149,3 @@ def _leading_to(targets: set[Node], order: list[Node]) -> tuple[list[Node], set[
             leading.add(node)
             last.discard(node)
     return [node for node in order if node in leading], last
-
-
-def _as_list(value: Any) -> list[Any]:
-    if value is None:
-        return []
-    return list(value) if isinstance(value, (list, tuple)) else [value]
-
-
-def _differentiable(tensors: list[Any], what: str) -> list[Tensor]:
-    for tensor in tensors:
-        if not isinstance(tensor, Tensor):
-            raise TypeError(f"{what}: expected Tensors, got {type(tensor).__name__}")
-        if not tensor._requires_grad:
-            raise messages.not_differentiable(what, tensor)
-    return tensors
-
-
-def _seed_cotangents(roots: list[Tensor], cotangents: list[Any]) -> list[Any]:
-    if cotangents and len(cotangents) != len(roots):
-        raise AutogradError(f"expected one cotangent for each of {len(roots)} tensors, got {len(cotangents)}")
-    seeds = []
-    for root, cotangent in itertools.zip_longest(roots, cotangents):
-        if cotangent is None:
-            if root.numel() != 1:
-                raise messages.no_cotangent(root.shape)
-            seeds.append(backend.get(root._device).xp.ones(root.shape, root.dtype))
-            continue
-        seed = cotangent if isinstance(cotangent, Tensor) else Tensor(cotangent, device=root._device)
-        if seed.shape != root.shape:
-            raise AutogradError(f"expected a cotangent of shape {root.shape}, got {seed.shape}")
-        seeds.append(seed.array if seed.dtype == root.dtype else seed.array.astype(root.dtype))
-    return seeds

@@ -30,14 +30,12 @@ import numpy as np
 
 from .. import backend
 from ..device import CPU, device
-from ..errors import DeviceError
 from ..tensor import Tensor
-from . import anomaly, messages, scope
+from . import anomaly, checks, scope
 from .memory import Memory, memory_of, owner, share_memory
 from .modes import SWITCHES
 
 Edge = tuple["Node", int]  # (the node that made the input, which of its outputs)
-
 _creation = itertools.count()
 
 
@@ -53,7 +51,7 @@ class Node:
         self.retain: dict[int, weakref.ref[Tensor]] = {}  # output index -> tensor that asked to keep its gradient
 
     def name(self) -> str:
-        """The name of the operation, for messages and graphs."""
+        """For messages and graphs."""
         return type(self).__name__
 
     def __repr__(self) -> str:
@@ -99,8 +97,6 @@ class Function(Node):
       checked not to have been overwritten in between. Big arrays belong here and not in attributes.
     - ``ctx.needs_input_grad``: for each argument, whether its gradient is wanted.
     - ``ctx.backend``: the primitives of the device the arrays live on; ``ctx.backend.xp`` is its NumPy.
-    - ``ctx.mark_non_differentiable(*arrays)``: outputs (indices, say) that carry no gradient.
-    - ``ctx.mark_dirty(*arrays)``: arguments that forward has written into.
     """
 
     backend: Any
@@ -113,15 +109,8 @@ class Function(Node):
     _non_differentiable: tuple[int, ...] = ()
     _dirty: tuple[int, ...] = ()
 
-    @staticmethod
-    def forward(ctx: Any, *args: Any, **kwargs: Any) -> Any:
-        """Compute the output array(s) from the input arrays."""
-        raise NotImplementedError("a Function needs a static forward(ctx, ...)")
-
-    @staticmethod
-    def backward(ctx: Any, *cotangents: Any) -> Any:
-        """Compute the gradient for each input from the cotangent of each output."""
-        raise NotImplementedError("a Function needs a static backward(ctx, ...)")
+    forward: Any = staticmethod(checks.no_forward)  # every subclass has its own
+    backward: Any = staticmethod(checks.no_backward)
 
     @classmethod
     def apply(cls, *args: Any, **kwargs: Any) -> Any:
@@ -136,11 +125,11 @@ class Function(Node):
         """
         ctx = cls()
         tensors = [arg for arg in args if isinstance(arg, Tensor)]
-        ctx.device = common_device(cls.__name__, tensors)
+        ctx.device = checks.common_device(cls.__name__, tensors)
         ctx.backend = ctx.input_backend = backend.get(ctx.device)
         ctx.needs_input_grad = tuple(isinstance(arg, Tensor) and arg._requires_grad for arg in args)
         if SWITCHES.grad_enabled:
-            check_history(cls.__name__, tensors)
+            checks.check_history(cls.__name__, tensors)
         with np.errstate(all="ignore"):  # log(0) is -inf and no warning, as on a GPU
             result = cls.forward(ctx, *(arg.array if isinstance(arg, Tensor) else arg for arg in args), **kwargs)
         outputs = ctx._wrap(result if isinstance(result, tuple) else (result,), tensors)
@@ -185,21 +174,17 @@ class Function(Node):
             if out.is_floating_point() and id(out.array) not in self._non_differentiable:
                 out.grad_fn, out.output_index, out._requires_grad = self, index, True
 
-    # ---- what forward may call -------------------------------------------------------------------------------
-
     def save_for_backward(self, *arrays: Any) -> None:
         """Keep ``arrays`` (or plain values, or ``None``) until backward."""
         self._saved = tuple(value.array if isinstance(value, Tensor) else value for value in arrays)
 
     def mark_non_differentiable(self, *arrays: Any) -> None:
-        """Declare outputs that carry no gradient."""
+        """Declare outputs that carry no gradient: indices, say."""
         self._non_differentiable = tuple(id(array) for array in arrays)
 
     def mark_dirty(self, *arrays: Any) -> None:
         """Declare arguments that forward has written into."""
         self._dirty = tuple(id(array) for array in arrays)
-
-    # ---- what backward may read ------------------------------------------------------------------------------
 
     @property
     def saved_tensors(self) -> tuple[Any, ...]:
@@ -209,18 +194,16 @@ class Function(Node):
             AutogradError: if they have been freed, or overwritten since they were saved.
         """
         if self.freed:
-            raise messages.freed(self)
+            raise checks.freed(self)
         for memory, version in self._saved_versions:
             if memory.writes != version:
-                raise messages.overwritten(self, memory, version)
+                raise checks.overwritten(self, memory, version)
         return self._saved
 
     def release(self) -> None:
         """Free what forward saved; a second backward through this node is then an error."""
         if self._saved:
             self._saved, self._saved_versions, self.freed = (), (), True
-
-    # ---- going back ------------------------------------------------------------------------------------------
 
     def run_backward(self, cotangents: list[Any], retain_graph: bool = False) -> tuple[Any, ...]:
         """Call ``backward`` with the cotangents of all outputs; one gradient for each argument of ``forward``.
@@ -237,7 +220,7 @@ class Function(Node):
             self.release()
         gradients = tuple(result) if isinstance(result, (tuple, list)) else (result,)
         if len(gradients) != len(self.edges):
-            raise messages.gradient_count(self, len(gradients))
+            raise checks.gradient_count(self, len(gradients))
         return tuple(map(self._check_gradient, gradients, self.input_specs, range(len(gradients))))
 
     def _check_gradient(self, gradient: Any, spec: tuple[tuple[int, ...], Any] | None, argument: int) -> Any:
@@ -247,7 +230,7 @@ class Function(Node):
         gradient = gradient.array if isinstance(gradient, Tensor) else self.input_backend.xp.asarray(gradient)
         shape, dtype = spec
         if gradient.shape != shape:
-            raise messages.gradient_shape(self, argument, gradient, shape)
+            raise checks.gradient_shape(self, argument, gradient, shape)
         if SWITCHES.anomaly:
             anomaly.check_gradient(self, gradient, argument)
         return gradient if gradient.dtype == dtype else gradient.astype(dtype)
@@ -262,23 +245,3 @@ def gradient_edge(tensor: Tensor) -> Edge:
         node = AccumulateGrad(tensor)
         tensor._accumulator = weakref.ref(node)  # weak: the node holds the leaf
     return node, 0
-
-
-def common_device(name: str, tensors: Sequence[Tensor]) -> device:
-    """The device of all ``tensors``, the CPU for none.
-
-    Raises:
-        DeviceError: if they live on different ones.
-    """
-    place = tensors[0]._device if tensors else CPU
-    for tensor in tensors:
-        if tensor._device is not place and tensor._device != place:
-            raise DeviceError(f"{name}: expected all tensors on one device, got {place} and {tensor._device}")
-    return place
-
-
-def check_history(name: str, tensors: Sequence[Tensor]) -> None:
-    """Raise ``AutogradError`` for a view whose memory a recorded operation has since changed through another one."""
-    for tensor in tensors:
-        if tensor.memory is not None and tensor.recorded_writes != tensor.memory.recorded:
-            raise messages.out_of_date(name)

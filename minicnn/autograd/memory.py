@@ -12,20 +12,14 @@ from ..tensor import Tensor
 
 
 class Memory:
-    """The counters of one piece of memory.
-
-    ``writes`` is its version, the number of writes so far. ``recorded`` counts those of them that went on the tape:
-    after one, an older view no longer knows how its values came about. ``of_leaf``: the memory is that of a leaf which
-    requires grad. ``fresh``: an operation made it and one tensor shows it. ``exposed`` counts how often the raw array
-    was given to code outside, which may write into it without notice.
-    """
-
-    __slots__ = ("exposed", "fresh", "of_leaf", "recorded", "writes")
+    """The counters of one piece of memory."""
 
     def __init__(self, fresh: bool = False) -> None:
-        self.writes = self.recorded = self.exposed = 0
-        self.of_leaf = False
-        self.fresh = fresh
+        self.writes = 0  # its version
+        self.recorded = 0  # writes that went on the tape, after which an older view does not know its own history
+        self.exposed = 0  # how often the raw array was given to code outside, which may write without notice
+        self.of_leaf = False  # whether it is the memory of a leaf that requires grad
+        self.fresh = fresh  # whether an operation made it and only one tensor shows it
 
 
 def memory_of(tensor: Tensor) -> Memory:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 import weakref
 from collections.abc import Callable
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from ..errors import AutogradError
 from ..hooks import RemovableHandle
 from ..tensor import Tensor
+from . import checks
 from .backward import backward as run_backward
 from .function import gradient_edge
 from .memory import memory_of, share_memory
@@ -46,11 +46,7 @@ class Methods:
     def grad(self: Any) -> Tensor | None:
         """What ``backward`` has accumulated here so far."""
         if self._grad is None and self.grad_fn is not None and not self._retains_grad:
-            warnings.warn(
-                f"reading .grad of a non-leaf tensor (made by {self.grad_fn.name()}): backward() does not keep it. "
-                "Call .retain_grad() before backward() if you want it.",
-                stacklevel=2,
-            )
+            checks.warn_of_missing_grad(self.grad_fn)
         return self._grad
 
     @grad.setter
@@ -85,22 +81,9 @@ class Methods:
         return RemovableHandle(node.hooks.setdefault(index, {}), hook)
 
     def backward(
-        self: Any,
-        gradient: Any = None,
-        retain_graph: bool | None = None,
-        create_graph: bool = False,
-        inputs: Any = None,
+        self: Any, gradient: Any = None, retain_graph: Any = None, create_graph: bool = False, inputs: Any = None
     ) -> None:
-        """Add d(self)/d(leaf), weighted by ``gradient``, to ``.grad`` of every leaf that self depends on.
-
-        Args:
-            gradient: the cotangent, of self's shape; may be left out for a one-element tensor (then 1).
-            retain_graph: keep what the operations saved, so that backward can run once more.
-            inputs: accumulate only into these tensors.
-
-        Raises:
-            AutogradError: no graph, a freed graph, a saved tensor overwritten since, a missing cotangent.
-        """
+        """Add d(self)/d(leaf), weighted by ``gradient``, to every leaf's ``.grad``: see ``autograd.backward``."""
         run_backward(self, gradient, retain_graph=retain_graph, create_graph=create_graph, inputs=inputs)
 
     def detach(self: Any) -> Tensor:
@@ -127,13 +110,9 @@ class Methods:
         self.memory, self.recorded_writes = None, 0
         memory_of(self).of_leaf = self._requires_grad and self.grad_fn is None
 
-    def mark_written(self: Any, recorded: bool = False) -> None:
+    def mark_written(self: Any) -> None:
         """Tell the tape that this tensor's memory was written into, after a write into ``.array``."""
-        memory = memory_of(self)
-        memory.writes += 1
-        if recorded:
-            memory.recorded += 1
-            self.recorded_writes = memory.recorded
+        memory_of(self).writes += 1
 
 
 def attach() -> None:

@@ -18,10 +18,7 @@ SWITCHES = _Switches()
 
 
 class Switch:
-    """Sets one switch for a block or a decorated function and puts the old value back; may be nested and reused.
-
-    Also around a function that yields or awaits: while it waits, the old value holds.
-    """
+    """Sets one switch for a block or a decorated function, and puts the old value back whenever that ends or yields."""
 
     name: str
     value: bool
@@ -78,10 +75,7 @@ class set_grad_enabled(Switch):  # noqa: N801
 
 
 class detect_anomaly(Switch):  # noqa: N801
-    """Check every result and every gradient for NaN and infinity, and name the operation and module of the first.
-
-    Costs a pass over each array; for looking, not for running.
-    """
+    """Check every result and every gradient for NaN and infinity, and name the operation and module of the first."""
 
     name, value = "anomaly", True
 

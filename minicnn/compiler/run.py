@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..autograd import Function, messages
+from ..autograd import Function, checks
 from ..autograd.memory import owner
 from .record import Call
 
@@ -67,7 +67,7 @@ class Compiled(Function):
         """The gradients of inputs and leaves; None where none of the cotangents comes from them."""
         self.saved_tensors  # noqa: B018  (raises if they have been overwritten)
         if self.contexts is None:
-            raise messages.freed(self)
+            raise checks.freed(self)
         plan, contexts = self.plan, self.contexts
         if not retain_graph:
             self.release()

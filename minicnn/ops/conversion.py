@@ -16,6 +16,11 @@ from ..tensor import Tensor
 class Conversions:
     """Members of ``Tensor``, attached by ``methods.py``; ``self`` is the tensor."""
 
+    @property
+    def is_cuda(self: Any) -> bool:
+        """Whether it lives on a GPU."""
+        return self._device.type == "cuda"
+
     def dim(self: Any) -> int:
         """The number of dimensions."""
         return self.array.ndim

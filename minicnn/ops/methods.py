@@ -118,6 +118,10 @@ def attach() -> None:
         "T": property(lambda self: self.permute(*reversed(range(self.ndim)))),
         "mT": property(lambda self: self.transpose(-1, -2)),
     }
-    conversions = {name: member for name, member in vars(conversion.Conversions).items() if callable(member)}
+    conversions = {
+        name: member
+        for name, member in vars(conversion.Conversions).items()
+        if callable(member) or isinstance(member, property)
+    }
     for name, function in {**METHODS, **OPERATORS, **conversions, **in_place, **views}.items():
         setattr(Tensor, name, function)

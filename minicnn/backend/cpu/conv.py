@@ -9,7 +9,7 @@ A convolution whose groups have one channel each goes to ``depthwise.py``.
 
 from __future__ import annotations
 
-from functools import cached_property, lru_cache
+from functools import cache, cached_property, lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -20,13 +20,13 @@ from . import depthwise, memory, winograd
 from .compiling import LOCK, kernel, threads
 from .layout import even_pixels, images_for, pixel_bytes
 from .microkernel import VECTORS, address_of, clear_bytes, copy_bytes, tile_function
+from .moments import finish
 from .packing import pack
 from .sharing import share_out
 from .sweep import Sweep, forward_sweep, input_grad_sweeps
 from .target import target
 from .tiles import (
-    START,
-    WEIGHTS,
+    NO_SUMS,
     Product,
     cuts,
     floor,
@@ -41,6 +41,7 @@ from .tiles import (
 
 # What a thread works on at a time is to stay in its own cache (1 to 2 MB on today's processors) with some weights.
 BLOCK_BYTES = 256 * 1024
+PARTS = 16  # of work whose sums are gathered
 SERIAL = 1 << 18  # multiply-adds: one thread is done with so few before another has woken up
 ACTIVATIONS = None, "relu", "silu"
 
@@ -70,12 +71,12 @@ class Packed:
         self.window, self.groups = window, groups
         self.filters = weight.shape[0]
         self.depthwise = weight.shape[1] == 1 and self.filters == groups > 1
-        taps = forward_sweep(window, window_size(window)).runs
+        numbers = tap_numbers(window)
         with LOCK:
             if self.depthwise:
-                self.panels = depthwise.pack_taps(weight, [tap for run in taps for tap in run])
+                self.panels = depthwise.pack_taps(weight, numbers)
             else:
-                self.panels = pack_filters(weight, groups, taps)
+                self.panels = pack_filters(weight, groups, numbers)
         self.tables: dict[Prepared, np.ndarray] = {}  # those of ``panels``, for images of each shape
         self.bias = None if bias is None else padded_bias(bias, 1 if self.depthwise else groups)
 
@@ -129,6 +130,46 @@ class Packed:
         return winograd.transform_filters(self.panels[0])
 
 
+def conv2d_moments(
+    x: np.ndarray,
+    weight: np.ndarray,
+    window: Window,
+    groups: int = 1,
+    bias: np.ndarray | None = None,
+    *,
+    out: np.ndarray | None = None,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """``conv2d``, and the mean and the variance of each of its channels (K,), float64, gathered on the way out.
+
+    Raises:
+        ValueError: if ``gathers_moments`` says that this is not possible, or the result cannot be written into ``out``.
+    """
+    if not gathers_moments(x, weight, window, groups):
+        raise ValueError("expected a convolution that gathers_moments")
+    packed = Packed(weight, window, groups, bias)
+    sweep = forward_sweep(window, x.shape[2:])
+    y = images_for((x.shape[0], packed.filters, *sweep.count), x.dtype, out)
+    with LOCK:
+        pixels, result = even_pixels(x), even_pixels(y)
+        # The parts must not depend on how many threads there are, for the sums' bits not to.
+        run = prepared(
+            sweep, pixels.shape, result.shape, groups, x.dtype, None, bias is not None, PARTS, pixel_bytes(pixels),
+            pixel_bytes(result),
+        )  # fmt: skip
+        sums = run.empty_sums()
+        run(pixels, result, run.table(packed.panels, packed.bias), None, sums)
+    return y, *finish(sums, packed.filters, result.size // packed.filters)
+
+
+def gathers_moments(x: np.ndarray, weight: np.ndarray, window: Window, groups: int = 1) -> bool:
+    """Whether ``conv2d_moments`` computes this: in float32, in the direct form, and not depthwise."""
+    sweep = forward_sweep(window, x.shape[2:])
+    n, channels, height, width = x.shape
+    direct = not winograd.suits(sweep, (n, height, width, channels), len(weight), groups, x.dtype)
+    depth = weight.shape[1] == 1 and len(weight) == groups > 1
+    return x.dtype == weight.dtype == np.float32 and bool(x.size) and min(sweep.count) > 0 and direct and not depth
+
+
 def conv2d_input_grad(
     dy: np.ndarray,
     weight: np.ndarray,
@@ -155,11 +196,10 @@ def conv2d_input_grad(
     with LOCK:
         for sweep in sweeps:
             if weight.shape[1] == 1 and weight.shape[0] == groups > 1:
-                taps = [tap for run in sweep.runs for tap in run]
-                packed = depthwise.pack_taps(weight, taps)
+                packed = depthwise.pack_taps(weight, sweep.numbers)
                 depthwise.run_sweep(sweep, source, packed, groups, result, residual=other)
                 continue
-            panels = pack_filters(weight, groups, sweep.runs, turned=True)
+            panels = pack_filters(weight, groups, sweep.numbers, turned=True)
             if winograd.suits(sweep, source.shape, x_shape[1], groups, dy.dtype):
                 filters = winograd.transform_filters(panels[0])
                 winograd.run_sweep(sweep, source, filters, groups, result, residual=other)
@@ -168,10 +208,11 @@ def conv2d_input_grad(
     return dx
 
 
-def window_size(window: Window) -> tuple[int, int]:
-    """The smallest image that the window fits on: the order of the taps does not depend on the size."""
+@cache
+def tap_numbers(window: Window) -> tuple[int, ...]:
+    """The order of a window's taps (``Sweep.numbers``), which does not depend on the images' size."""
     height, width = (max(window.extent(axis) - sum(window.padding[axis]), 1) for axis in (0, 1))
-    return height, width
+    return forward_sweep(window, (height, width)).numbers
 
 
 def in_step(residual: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -189,18 +230,17 @@ def in_step(residual: np.ndarray, y: np.ndarray) -> np.ndarray:
 # ---- packing ---------------------------------------------------------------------------------------------------------
 
 
-def pack_filters(weight: np.ndarray, groups: int, runs: list, turned: bool = False) -> np.ndarray:
+def pack_filters(weight: np.ndarray, groups: int, numbers: tuple[int, ...], turned: bool = False) -> np.ndarray:
     """Panels (groups, panels, steps, F) for a sweep whose taps are these.
 
     Args:
         weight: (K, C / groups, kH, kW).
-        runs: from ``Sweep.runs``.
+        numbers: from ``Sweep.numbers``.
         turned: put the channels side by side and reduce over the filters: for the gradient at the input.
     """
     weight = np.ascontiguousarray(weight)
     filters, channels, kernel_h, kernel_w = weight.shape
     taps, filters = kernel_h * kernel_w, filters // groups
-    numbers = tuple(tap[2] for run in runs for tap in run)
     columns, steps = (channels, filters) if turned else (filters, channels)
     column_step, step_step = (taps, channels * taps) if turned else (channels * taps, taps)
     packed = [
@@ -342,7 +382,7 @@ class Prepared:
         x_pixel: int,
         y_pixel: int,
     ) -> None:
-        size = dtype.itemsize
+        size, self.filters = dtype.itemsize, y_shape[3]
         self.steps = steps = plan(sweep, x_shape, y_shape, groups, size, workers, x_pixel, y_pixel)
         n, height, width, channels = x_shape
         width_bytes = VECTORS * target().lanes(size) * size
@@ -371,7 +411,7 @@ class Prepared:
             blocks = Blocks.of(sweep, x_shape, y_shape, steps, x_pixel, y_pixel, pixel)
             self.blocks = np.array(blocks, np.int64)
             self.scratch: tuple[int, ...] = (
-                workers,
+                max(workers, threads()),
                 ((steps.rows - 1) * sweep.stride[0] + sweep.span[0]) * blocks.line + 64,
             )
         elif steps.way == "padded":
@@ -381,26 +421,43 @@ class Prepared:
 
     def table(self, panels: np.ndarray, bias: np.ndarray | None) -> np.ndarray:
         """The table of these panels, with the addresses of weights and bias: see ``tiles.py`` for the columns."""
-        table = self.relative.copy()
-        table[:, WEIGHTS] += panels.ctypes.data
-        table[:, START] += (self.zeros if bias is None else bias).ctypes.data
+        start = self.zeros if bias is None else bias
+        moves = np.array((panels.ctypes.data, 0, 0, 0, 0, start.ctypes.data), np.int64)  # of WEIGHTS and START
+        table: np.ndarray = self.relative + moves
         return table
 
-    def __call__(self, x: np.ndarray, y: np.ndarray, table: np.ndarray, residual: np.ndarray | None) -> None:
-        """Run it; the arrays are as of ``run_sweep``."""
+    def empty_sums(self) -> np.ndarray:
+        """Zeros for the moments of what the parts compute: see ``moments.py``."""
+        if self.steps.way == "blocks":
+            parts = int(self.blocks[0] * self.blocks[13])
+        else:
+            parts = (len(self.tile_cuts) - 1) * (len(self.panel_cuts) - 1)
+        sums = memory.empty((parts, 2, self.filters + VECTORS * target().lanes(4)), np.float64)
+        sums[...] = 0
+        return sums
+
+    def __call__(
+        self,
+        x: np.ndarray,
+        y: np.ndarray,
+        table: np.ndarray,
+        residual: np.ndarray | None,
+        sums: np.ndarray = NO_SUMS,
+    ) -> None:
+        """Run it; the arrays are as of ``run_sweep``, ``sums`` from ``empty_sums``."""
         source, result = x.ctypes.data, y.ctypes.data + self.first
         other = 0 if residual is None else residual.ctypes.data + self.first
         numbers, steps = self.numbers, self.steps
         if steps.way == "direct":
-            share_tiles(numbers, steps.tiles, table, source, result, other, self.tile_cuts, self.panel_cuts)
+            share_tiles(numbers, steps.tiles, table, source, result, other, self.tile_cuts, self.panel_cuts, sums)
             return
         scratch = memory.empty(self.scratch, np.uint8)
         if steps.way == "blocks":
-            _share_blocks(numbers, steps.tiles, table, self.blocks, scratch, source, result, other)
+            _share_blocks(numbers, steps.tiles, table, self.blocks, scratch, source, result, other, sums)
         else:
             _share_padding(source, self.geometry, scratch)
             padded = scratch.ctypes.data
-            share_tiles(numbers, steps.tiles, table, padded, result, other, self.tile_cuts, self.panel_cuts)
+            share_tiles(numbers, steps.tiles, table, padded, result, other, self.tile_cuts, self.panel_cuts, sums)
 
 
 prepared = lru_cache(maxsize=512)(Prepared)
@@ -500,7 +557,7 @@ def copy_padded_row(source, target_address, line, before, skipped, copied, x_pix
 
 
 @kernel()
-def _block(numbers, tiles, panels, blocks, scratch, x, y, residual, job):
+def _block(numbers, tiles, panels, blocks, scratch, x, y, residual, sums, job):
     """One block of rows of one image: pad what it sees, then run its tiles."""
     per_image, rows, positions, tiles_per_row, stride, span, top, height = blocks[:8]
     line, before, skipped, copied, x_row_bytes, _, y_down_bytes, y_image_bytes = blocks[8:16]
@@ -513,19 +570,20 @@ def _block(numbers, tiles, panels, blocks, scratch, x, y, residual, job):
         copy_padded_row(source, scratch + i * line, line, before, skipped, copied, x_pixel, pixel)
     moved = image * y_image_bytes + first * y_down_bytes
     run_tiles(
-        numbers, tiles[: count * tiles_per_row], panels, scratch, y + moved, residual + moved if residual != 0 else 0
-    )
+        numbers, tiles[: count * tiles_per_row], panels, scratch, y + moved, residual + moved if residual != 0 else 0,
+        address_of(sums[job]) if sums.shape[2] else 0, sums.shape[2] * 8,
+    )  # fmt: skip
 
 
 @kernel()
-def _one_block(job, numbers, tiles, panels, blocks, scratch, x, y, residual):
+def _one_block(job, numbers, tiles, panels, blocks, scratch, x, y, residual, sums):
     own = address_of(scratch[get_thread_id()])
-    _block(numbers, tiles, panels, blocks, own, x, y, residual, job)
+    _block(numbers, tiles, panels, blocks, own, x, y, residual, sums, job)
 
 
 @kernel()
-def _share_blocks(numbers, tiles, panels, blocks, scratch, x, y, residual):
-    share_out(blocks[0] * blocks[13], _one_block, (numbers, tiles, panels, blocks, scratch, x, y, residual))
+def _share_blocks(numbers, tiles, panels, blocks, scratch, x, y, residual, sums):
+    share_out(blocks[0] * blocks[13], _one_block, (numbers, tiles, panels, blocks, scratch, x, y, residual, sums))
 
 
 PADDED_BY_ONE = 1 << 16  # bytes

@@ -21,7 +21,7 @@ from .packing import copy_strips
 from .sharing import MOST_JOBS, share_out
 from .sweep import Sweep
 from .target import target
-from .tiles import START, WEIGHTS, Product, floor, repeated, rows_table, run_tiles, silu_function, split, zeros
+from .tiles import Product, floor, repeated, rows_table, run_tiles, silu_function, split, zeros
 
 SCRATCH_BYTES = 128 * 1024
 SERIAL = 1 << 15  # multiply-adds: one thread is done with so few before another has woken up
@@ -32,15 +32,14 @@ def chunk_width(itemsize: int) -> int:
     return VECTORS * target().lanes(itemsize)
 
 
-def pack_taps(weight: np.ndarray, taps: list) -> np.ndarray:
-    """(chunks, T, width) from the weight (C, 1, kH, kW): the taps in this order, zeros for missing channels."""
+def pack_taps(weight: np.ndarray, numbers: tuple[int, ...]) -> np.ndarray:
+    """(chunks, T, width) from the weight (C, 1, kH, kW): these taps, with zeros for missing channels."""
     channels = weight.shape[0]
     width = chunk_width(weight.itemsize)
     chunks = -(-channels // width)
-    numbers = [number for _, _, number in taps]
-    packed = np.zeros((len(taps), chunks * width), weight.dtype)
-    packed[:, :channels] = weight.reshape(channels, -1).T[numbers]
-    return np.ascontiguousarray(packed.reshape(len(taps), chunks, width).transpose(1, 0, 2))
+    packed = np.zeros((len(numbers), chunks * width), weight.dtype)
+    packed[:, :channels] = weight.reshape(channels, -1).T[list(numbers)]
+    return np.ascontiguousarray(packed.reshape(len(numbers), chunks, width).transpose(1, 0, 2))
 
 
 def run_sweep(
@@ -63,9 +62,8 @@ def run_sweep(
     run.images[0] = x.ctypes.data
     run.places[0] = y.ctypes.data + run.first
     other = 0 if residual is None else residual.ctypes.data + run.first
-    panels = run.panels.copy()
-    panels[:, WEIGHTS] += packed.ctypes.data
-    panels[:, START] += (run.zeros if bias is None else bias).ctypes.data
+    start = run.zeros if bias is None else bias
+    panels = run.panels + np.array((packed.ctypes.data, 0, 0, 0, 0, start.ctypes.data), np.int64)
     scratch = memory.empty(run.scratch, np.uint8)
     _share_sweep(run.numbers, run.tiles, panels, run.images, scratch, run.places, other)
 

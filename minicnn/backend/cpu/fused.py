@@ -46,9 +46,14 @@ def norm(
     activation: str | None = None,
     plane_means: bool = False,
     *,
+    moments: tuple[np.ndarray, np.ndarray] | None = None,
     out: np.ndarray | None = None,
 ) -> Normed:
-    """See ``reference.fused.norm``. ``out``: where y is written, instead of new images; it may be x or the residual.
+    """See ``reference.fused.norm``.
+
+    Args:
+        moments: mean and variance of each channel, if they are known: from ``conv.conv2d_moments`` or ``moments``.
+        out: where y is written, instead of new images; it may be x or the residual.
 
     Raises:
         ValueError: if y cannot be written into ``out``.
@@ -56,7 +61,11 @@ def norm(
     if not _suits(x, weight, bias, residual):
         normed = reference.norm(x, weight, bias, eps, residual, activation, plane_means)
         return normed._replace(y=_copied_into(out, normed.y))
-    mean, variance, inv_std = statistics(x, eps)
+    if moments is not None and np.isfinite(moments[1]).all():
+        inv_std = (1 / np.sqrt(moments[1] + eps)).astype(x.dtype)
+        mean, variance = (moment.astype(x.dtype) for moment in moments)
+    else:
+        mean, variance, inv_std = statistics(x, eps)
     y, means = _apply_line(x, weight, bias, mean, inv_std, residual, activation, plane_means, out)
     return Normed(y, mean, variance, inv_std, means)
 
@@ -80,18 +89,38 @@ def fixed_norm(
 
 def statistics(x: np.ndarray, eps: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The mean, the variance and 1 / sqrt(variance + eps) of each channel (C,) of x (N, C, ...)."""
+    found, finite = _found(x, eps)
+    if not finite:  # of NaN and infinity NumPy makes what it makes
+        _, *by_numpy = reference.batch_norm(x, None, None, eps)
+        return by_numpy[0], by_numpy[1], by_numpy[2]
+    mean, variance, inv_std = found.astype(x.dtype)
+    return mean, variance, inv_std
+
+
+def moments(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The mean and the variance of each channel (C,) of x (N, C, ...), float64, for ``norm``.
+
+    Those of images whose channels come from several places are these places' moments, end to end. The variance of what
+    is not finite is NaN.
+    """
+    if not _suits(x):
+        axes = (0, *range(2, x.ndim))
+        return x.mean(axis=axes, dtype=np.float64), x.var(axis=axes, dtype=np.float64)
+    found, _ = _found(x, 0.0)
+    return found[0], found[1]
+
+
+def _found(x: np.ndarray, eps: float) -> tuple[np.ndarray, bool]:
+    """Mean, variance and 1 / sqrt(variance + eps), (3, C) in float64, and whether all variances are finite."""
     flat, step = _rows(x)
     channels, dtype = x.shape[1], x.dtype
     one, zero = _constants(channels, dtype)
     parts = jobs(x.size)
-    geometry = _geometry(x.shape, step, step, step, step, step, NONE, 0, 1)
+    geometry = _geometry(x.shape, step, step, step, step, step, NONE, 0)
     partial = memory.empty((parts, 2, geometry[1]), np.float64)
     _statistics.unchecked(dtype, parts, flat, flat, flat, flat, flat, zero, one, one, zero, flat, geometry, partial)
-    moments = np.empty((3, channels), dtype)
-    if not _moments(partial, flat, x.size // channels, eps, moments):  # of NaN and infinity NumPy makes what it makes
-        _, *found = reference.batch_norm(x, None, None, eps)
-        return found[0], found[1], found[2]
-    return moments[0], moments[1], moments[2]
+    found = np.empty((3, channels))
+    return found, _moments(partial, flat, x.size // channels, eps, found)
 
 
 def norm_grad(
@@ -160,7 +189,7 @@ def relu_bias_grad(dy: np.ndarray, y: np.ndarray, *, overwrite_dy: bool = False)
     dx = dy if overwrite_dy and _written_in_place(dy) else empty_like_pixels(y)
     flat_dx, dx_step = _rows(dx)
     # y is what the ReLU's input was, where that was positive: a norm with mean 0 and scale 1.
-    geometry = _geometry(y.shape, step, step, dy_step, dx_step, dx_step, RELU, KEEP, 1)
+    geometry = _geometry(y.shape, step, step, dy_step, dx_step, dx_step, RELU, KEEP)
     partial = memory.empty((jobs(y.size), 2, geometry[1]), np.float64)
     line = zero, one, one, zero
     _grad_sums.unchecked(
@@ -240,18 +269,18 @@ def _geometry(
     kept: int,
     activation: int,
     options: int,
-    images: int,
+    planes: bool = False,
 ) -> np.ndarray:
     """How arrays of this shape are cut into rows, for the kernels; the five arrays' pixels lie so many numbers apart.
 
-    ``images``: into as many equal parts at least, none of which ends within a row.
+    ``planes``: each image is whole rows, so that what belongs to it can be told from the others.
     """
     channels = shape[1]
     count = shape[0]
     for length in shape[2:]:
         count *= length
     times = -(-WIDTH // channels) if {x, other, dy, out, kept} == {channels} else 1
-    if images > 1:
+    if planes:
         plane = count // shape[0]
         times = next(t for t in range(min(times, plane), 0, -1) if plane % t == 0)
     width, rows = times * channels, -(-count // times)
@@ -282,9 +311,7 @@ def _apply_line(
     if plane_means:
         options |= MEANS
         parts = n * -(-parts // n)
-    geometry = _geometry(
-        x.shape, step, other_step, step, y_step, step, ACTIVATIONS[activation], options, n if plane_means else 1
-    )
+    geometry = _geometry(x.shape, step, other_step, step, y_step, step, ACTIVATIONS[activation], options, plane_means)
     if plane_means:
         sums = memory.empty((parts, 2, geometry[1]), np.float64)
     _apply.unchecked(
@@ -334,13 +361,15 @@ def _backward(
         dx = empty_like_pixels(x)
     flat_dx, dx_step = _rows(dx)
     flat_kept, kept_step = (flat_dx, dx_step) if kept is None else _rows(kept)
-    scales, images = flat, 1
-    if gated:
-        images = n
-        scales = _gates(gate, plane_means_grad, x)
-    options |= (KEEP if keeps else 0) | (FIXED if fixed else 0) | (ADD if add else 0) | (GATE if gated else 0)
+    scales = _gates(gate, plane_means_grad, x) if gated else flat
+    options |= (
+        (KEEP if keeps else 0)
+        | (FIXED if fixed else 0)
+        | (ADD if add and out is not None else 0)
+        | (GATE if gated else 0)
+    )
     geometry = _geometry(
-        x.shape, step, other_step, dy_step, dx_step, kept_step, ACTIVATIONS[activation], options, images
+        x.shape, step, other_step, dy_step, dx_step, kept_step, ACTIVATIONS[activation], options, gated
     )
     parts = jobs(x.size)
     if gated:

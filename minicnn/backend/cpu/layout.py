@@ -114,7 +114,8 @@ def pixels(x: np.ndarray) -> np.ndarray:
 def empty_like_pixels(x: np.ndarray) -> np.ndarray:
     """New memory with the shape of x (N, C, ...), its channels last, of any content."""
     if x.ndim == 4:
-        return empty_images(*x.shape, x.dtype)
+        n, channels, height, width = x.shape
+        return empty_images(n, channels, height, width, x.dtype)
     return np.moveaxis(memory.empty((x.shape[0], *x.shape[2:], x.shape[1]), x.dtype), -1, 1)
 
 

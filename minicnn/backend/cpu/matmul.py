@@ -15,6 +15,7 @@ from .packing import pack
 from .target import target
 from .tiles import (
     LANES,
+    NO_SUMS,
     WRITE_MORE,
     Product,
     cuts,
@@ -140,5 +141,5 @@ def _run(
     parts = 1 if few else min(len(tiles), -(-max(workers, a.nbytes // PART_BYTES) // workers) * workers)
     share_tiles(
         numbers.numbers(), tiles, panels, a.ctypes.data, c.ctypes.data, c.ctypes.data if further else 0,
-        cuts(len(tiles), parts), cuts(len(panels), workers if few else 1),
+        cuts(len(tiles), parts), cuts(len(panels), workers if few else 1), NO_SUMS,
     )  # fmt: skip

@@ -135,11 +135,15 @@ def _one_tile(code: Code, rows: int, vectors: int, spread: bool, a: Any, a_row: 
         first = code.load(at(start, column))
         for row in sums:
             builder.store(first, row[v])
-    # The results go to memory all at once in the end. Without warning each would have to wait for its line.
+    # The results go to memory all at once in the end, and a residual comes from there. Without warning each would have
+    # to wait for its line.
+    more = builder.icmp_signed("!=", residual, INT64(0))
+    other = builder.select(more, residual, y)
     for index in range(rows):
-        place = builder.add(y, builder.mul(y_row, INT64(index)))
+        down = builder.mul(y_row, INT64(index))
         for column in range(0, vectors * width, 64):
-            code.prefetch(at(place, column), writing=True)
+            code.prefetch(at(builder.add(y, down), column), writing=True)
+            code.prefetch(at(builder.add(other, down), column))
 
     # Three rows share an address register: x86 has sixteen of them, and a tile fourteen rows.
     steps = (0, a_row, builder.mul(a_row, INT64(2)))
@@ -172,7 +176,6 @@ def _one_tile(code: Code, rows: int, vectors: int, spread: bool, a: Any, a_row: 
 
     least = code.load_spread(floor)
     whole = builder.icmp_signed(">=", lanes, INT64(vectors * code.lanes))
-    more = builder.icmp_signed("!=", residual, INT64(0))
     masks = [code.mask(builder.sub(lanes, INT64(v * code.lanes))) for v in range(vectors)]
     for index, row in enumerate(sums):
         down = builder.mul(y_row, INT64(index))

@@ -17,7 +17,7 @@ import numpy as np
 
 from minicnn.backend.reference import fused_norm as reference
 
-from . import memory
+from . import fused, memory
 from .compiling import kernel
 from .inputs import floats, pixels
 from .layout import empty_like_pixels
@@ -32,15 +32,15 @@ def batch_norm(
     x: np.ndarray, weight: np.ndarray | None, bias: np.ndarray | None, eps: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """See ``reference.norm.batch_norm``."""
-    mean, variance, inv_std, scale, shift = batch_norm_statistics(x, weight, bias, eps)
-    return batch_norm_apply(x, mean, scale, shift), mean, variance, inv_std
+    y, mean, variance, inv_std, _ = fused.norm(x, weight, bias, eps)
+    return y, mean, variance, inv_std
 
 
 def batch_norm_grad(
     dy: np.ndarray, x: np.ndarray, weight: np.ndarray | None, mean: np.ndarray, inv_std: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """See ``reference.norm.batch_norm_grad``."""
-    return batch_norm_fused_grad(dy, x, weight, mean, inv_std)[:3]
+    return fused.norm_grad(dy, x, weight, None, mean, inv_std)[:3]
 
 
 def scale_and_shift(x: np.ndarray, scale: np.ndarray, shift: np.ndarray) -> np.ndarray:

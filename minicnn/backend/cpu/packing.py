@@ -51,11 +51,17 @@ def pack(
     panels = -(-columns // width)
     packed = memory.empty((panels, len(taps) * steps, width), weight.dtype)
     runs, stores = _runs(columns, steps, taps, column_step, step_step, width * size)
-    loads = np.arange(width, dtype=np.int64) * column_step * size
+    loads = steps_of(width, column_step * size)
     source = weight.ctypes.data + first * size
     numbers = np.array([source, columns, size, width, runs, step_step * size, column_step == 1], np.int64)
     share_packing(numbers, loads, stores, packed.view(np.uint8))
     return packed
+
+
+@lru_cache(maxsize=512)
+def steps_of(count: int, step: int) -> np.ndarray:
+    """0, step, 2 * step, ..."""
+    return np.arange(count, dtype=np.int64) * step
 
 
 @lru_cache(maxsize=512)
@@ -125,7 +131,7 @@ def unpack(sums: np.ndarray, channels: int, filters: np.ndarray) -> None:
     """
     size = sums.itemsize
     loads = _sums_order(len(sums), channels, sums.strides[0])
-    stores = np.arange(target().lanes(size), dtype=np.int64) * filters.strides[0]
+    stores = steps_of(target().lanes(size), filters.strides[0])
     numbers = np.array([sums.ctypes.data, filters.ctypes.data, len(filters), size, filters.strides[0]], np.int64)
     _share_unpacking(numbers, loads, stores)
 

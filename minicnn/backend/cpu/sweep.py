@@ -80,6 +80,11 @@ class Sweep:
         neighbours = all(b[1] - a[1] == 1 for run in whole for a, b in zip(run, run[1:], strict=False))
         return whole if neighbours and len(lengths) == 1 else [[tap] for tap in sorted(self.taps)]
 
+    @cached_property
+    def numbers(self) -> tuple[int, ...]:
+        """The numbers of the taps in the order of ``runs``, in which the weights are packed."""
+        return tuple(number for run in self.runs for _, _, number in run)
+
 
 @cache
 def forward_sweep(window: Window, size: Pair) -> Sweep:

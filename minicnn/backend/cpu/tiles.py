@@ -13,7 +13,8 @@ from typing import NamedTuple
 import numpy as np
 
 from .compiling import kernel
-from .microkernel import VECTORS, call_tile
+from .microkernel import VECTORS, address_of, call_tile
+from .moments import call_gather, gather_function
 from .sharing import share_out
 from .silu import call_rows, rows_function
 from .target import target
@@ -93,16 +94,20 @@ class Product(NamedTuple):
                 self.b_step, self.b_segment, self.y_row, 0 if self.start is None else self.start.ctypes.data,
                 self.floor.ctypes.data,
                 self.silu,
+                gather_function(),
             ],
             np.int64,
         )  # fmt: skip
 
 
 @kernel()
-def run_tiles(product, tiles, panels, x, y, residual):
-    """Every tile with every panel. ``residual`` is an address like ``y``, or 0."""
+def run_tiles(product, tiles, panels, x, y, residual, sums=0, between=0):
+    """Every tile with every panel. ``residual`` is an address like ``y``, or 0.
+
+    With ``sums``, an address, the results' moments are added there: see ``moments.py``.
+    """
     function, a_row, a_step, segments, count, length = product[:6]
-    b_step, b_segment, y_row, start, floor, silu = product[6:12]
+    b_step, b_segment, y_row, start, floor, silu, gather = product[6:13]
     for number in range(len(panels)):
         panel = panels[number]
         for index in range(len(tiles)):
@@ -118,10 +123,13 @@ def run_tiles(product, tiles, panels, x, y, residual):
             )  # fmt: skip
             if silu != 0:
                 call_rows(silu, y + write, y_row, tile[ROWS], panel[LANES])
+            if sums != 0:  # 8 bytes for each of 4
+                place = sums + 2 * panel[WRITE_MORE]
+                call_gather(gather, y + write, y_row, tile[ROWS], panel[LANES], place, between)
 
 
 @kernel()
-def _run_part(job, product, tiles, panels, x, y, residual, tile_cuts, panel_cuts):
+def _run_part(job, product, tiles, panels, x, y, residual, tile_cuts, panel_cuts, sums):
     parts = tile_cuts.size - 1
     part, block = job % parts, job // parts
     run_tiles(
@@ -131,14 +139,19 @@ def _run_part(job, product, tiles, panels, x, y, residual, tile_cuts, panel_cuts
         x,
         y,
         residual,
+        address_of(sums[job]) if sums.shape[2] else 0,
+        sums.shape[2] * 8,
     )
 
 
 @kernel()
-def share_tiles(product, tiles, panels, x, y, residual, tile_cuts, panel_cuts):
+def share_tiles(product, tiles, panels, x, y, residual, tile_cuts, panel_cuts, sums):
     """``run_tiles`` for each part of the tiles and each block of panels, on all threads."""
     jobs = (tile_cuts.size - 1) * (panel_cuts.size - 1)
-    share_out(jobs, _run_part, (product, tiles, panels, x, y, residual, tile_cuts, panel_cuts))
+    share_out(jobs, _run_part, (product, tiles, panels, x, y, residual, tile_cuts, panel_cuts, sums))
+
+
+NO_SUMS = np.zeros((1, 2, 0))  # for ``share_tiles``
 
 
 def cuts(count: int, parts: int) -> np.ndarray:

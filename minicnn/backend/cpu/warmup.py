@@ -31,6 +31,7 @@ from . import (
 )
 from .layout import channels_last, empty_images
 from .microkernel import tile_function
+from .moments import gather_function
 from .silu import rows_function
 
 POINT, SQUARE = Window((1, 1)), Window((3, 3), padding=((1, 1), (1, 1)))
@@ -69,6 +70,7 @@ def _convolution(dtype: np.dtype) -> None:
     conv.conv2d(_images(dtype, 4, 40), filters, SQUARE)  # many: a block of rows at a time
     conv.conv2d(_images(dtype, 64, 40), np.ones((64, 64, 3, 3), dtype), SQUARE)  # enough work for Winograd's form
     conv.conv2d_input_grad(_images(dtype, 4, 8), filters, (1, 4, 16, 16), STRIDED)
+    gather_function()
 
 
 def _weight_gradient(dtype: np.dtype) -> None:
@@ -87,7 +89,8 @@ def _depthwise_weight_gradient(dtype: np.dtype) -> None:
 
 def _norm(dtype: np.dtype) -> None:
     x, weight = _images(dtype, 4, 8), np.ones(4, dtype)
-    y, mean, _, inv_std = norm.batch_norm(x, weight, weight, 1e-5)
+    mean, _, inv_std, scale, shift = norm.batch_norm_statistics(x, weight, weight, 1e-5)
+    y = norm.batch_norm_apply(x, mean, scale, shift)
     norm.batch_norm_fused_grad(y, x, weight, mean, inv_std, y, residual=True)
 
 

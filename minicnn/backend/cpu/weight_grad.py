@@ -10,7 +10,7 @@ all taps use them.
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -70,11 +70,17 @@ def _reshaped(x: np.ndarray, dy: np.ndarray, sweep: Sweep) -> tuple[np.ndarray, 
     if sweep.taps != ((0, 0, 0),) or sweep.stride != (1, 1) or sweep.count != x.shape[1:3]:
         return x, dy, sweep
     pixels = dy.shape[0] * dy.shape[1] * dy.shape[2]
-    length = max(n for n in range(1, PIXELS[1] + 1) if pixels % n == 0)
+    length = _row_length(pixels)
     if length < dy.shape[2]:
         return x, dy, sweep
     rows = 1, pixels // length, length
     return x.reshape(*rows, -1), dy.reshape(*rows, -1), pointwise_sweep(rows[1:])
+
+
+@cache
+def _row_length(pixels: int) -> int:
+    """The longest row that so many pixels can be cut into."""
+    return max(n for n in range(1, PIXELS[1] + 1) if pixels % n == 0)
 
 
 class Plan(NamedTuple):
@@ -157,23 +163,47 @@ def _group(
     work = len(x) * sweep.count[0] * sweep.count[1] * len(sweep.taps) * channels * filters
     steps = plan(sweep, len(x), channels, panels, size, threads() if work > SERIAL else 1)
     sums = memory.empty((len(sweep.taps) * channels, panels * VECTORS * lanes), x.dtype)
-    n, height, width, _ = x.shape
-    start, least = zeros(size), floor(x.dtype)
-    numbers = np.array(
-        [
-            tile_function(x.dtype), start.ctypes.data, least.ctypes.data, size, lanes, filters * size,
-            n, height, width, pixel_bytes(x), pixel_bytes(dy), sweep.seen[1],
-            *sweep.margins(width), sweep.first[0], sweep.stride[0], sweep.stride[1], sweep.span[0],
-            sweep.count[0], sweep.count[1], steps.images, steps.rows, steps.x_panels,
-        ],
-        np.int64,
-    )  # fmt: skip
+    numbers = _numbers(sweep, x.shape, filters, x.dtype, pixel_bytes(x), pixel_bytes(dy), steps.images, steps.rows,
+                       steps.x_panels)  # fmt: skip
     scratch = memory.empty((threads(), steps.x_panels + steps.dy_panels + 64), np.uint8)
     _share(
         numbers, steps.strips, steps.tiles, steps.segments, scratch, x.ctypes.data + first_channel * size,
         dy.ctypes.data + first_filter * size, sums.view(np.uint8), steps.tile_cuts, steps.panel_cuts,
     )  # fmt: skip
     unpack(sums, channels, own.reshape(filters, -1))
+
+
+@lru_cache(maxsize=512)
+def _numbers(
+    sweep: Sweep,
+    x_shape: tuple[int, ...],
+    filters: int,
+    dtype: np.dtype,
+    x_pixel: int,
+    dy_pixel: int,
+    images: int,
+    rows: int,
+    x_panels: int,
+) -> np.ndarray:
+    """For ``_work``."""
+    n, height, width, _ = x_shape
+    size = dtype.itemsize
+    start, least = _ends(dtype)
+    return np.array(
+        [
+            tile_function(dtype), start.ctypes.data, least.ctypes.data, size, target().lanes(size), filters * size,
+            n, height, width, x_pixel, dy_pixel, sweep.seen[1],
+            *sweep.margins(width), sweep.first[0], sweep.stride[0], sweep.stride[1], sweep.span[0],
+            sweep.count[0], sweep.count[1], images, rows, x_panels,
+        ],
+        np.int64,
+    )  # fmt: skip
+
+
+@cache
+def _ends(dtype: np.dtype) -> tuple[np.ndarray, np.ndarray]:
+    """Where all sums start, and their least result."""
+    return zeros(dtype.itemsize), floor(dtype)
 
 
 @kernel()
