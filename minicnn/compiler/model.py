@@ -49,6 +49,7 @@ class CompiledModel:
         self._changing: dict[Key, int] = {}  # how often recording it found the model changed
         self._prepared: dict[Any, Any] = {}
         self._warned = False
+        self._state: State | None = None  # at the last call
 
     @property
     def plans(self) -> dict[Key, Plan]:
@@ -57,7 +58,9 @@ class CompiledModel:
 
     def __call__(self, *inputs: Tensor) -> Any:
         """What ``model(*inputs)`` returns."""
-        state = state_of(self.model)
+        state = self._state
+        if state is None or not state.holds():
+            state = self._state = state_of(self.model)
         if state.hooked or not _compilable(inputs):
             return self.model(*inputs)
         key = _key(inputs, state)
@@ -177,7 +180,7 @@ def compile(model: Module) -> CompiledModel:
 def _key(inputs: tuple[Tensor, ...], state: State) -> Key:
     """What a plan depends on."""
     kinds = tuple((x.array.shape, x.array.dtype, x._requires_grad, x._device) for x in inputs)
-    return kinds, backend.get(inputs[0]._device).name, SWITCHES.grad_enabled, tuple(state.marks)
+    return kinds, backend.get(inputs[0]._device).name, SWITCHES.grad_enabled, state.key
 
 
 def _compilable(inputs: tuple[Any, ...]) -> bool:

@@ -10,6 +10,7 @@ from ..tensor import Tensor
 
 PLAIN = frozenset({bool, int, float, complex, str, bytes, type(None)})
 SIZED = frozenset({list, dict, set})
+DICTIONARIES = ("_parameters", "_buffers", "_modules", "_forward_hooks", "_forward_pre_hooks")
 
 
 @dataclass(eq=False)
@@ -20,15 +21,40 @@ class State:
         marks: every module's settings, and which tensors it has, of which shape and dtype, with gradient or without.
             A recording made in one state holds in every other with equal marks, whatever the tensors' numbers.
         hooked: whether there is a hook on a module.
+        dicts: every module's dictionaries, and what was in them.
+        sized: other collections of the modules, and their lengths.
         kept: what the ids among the marks belong to, so that none of them is given twice.
         tensors: the model's own; ``buffers`` are those of them that its operations may write into.
     """
 
     marks: list[Any]
     hooked: bool
+    dicts: list[tuple[dict[str, Any], list[Any]]]
+    sized: list[tuple[Any, int]]
     kept: list[Any]
     tensors: list[Tensor]
     buffers: list[Tensor]
+
+    def __post_init__(self) -> None:
+        self.key = tuple(self.marks)
+        self.kinds = list(map(_kind, self.tensors))
+
+    def holds(self) -> bool:
+        """Whether nothing has changed since: quicker than to ask for the state anew."""
+        return (
+            all(_content(members) == content for members, content in self.dicts)
+            and all(len(collection) == length for collection, length in self.sized)
+            and list(map(_kind, self.tensors)) == self.kinds
+        )
+
+
+def _content(members: dict[str, Any]) -> list[Any]:
+    return [*members, *map(id, members.values())]
+
+
+def _kind(tensor: Tensor) -> tuple[bool, tuple[int, ...], Any]:
+    array = tensor.array
+    return tensor._requires_grad, array.shape, array.dtype
 
 
 def state_of(model: Module) -> State:
@@ -37,21 +63,26 @@ def state_of(model: Module) -> State:
     kept: list[Any] = []
     tensors: list[Tensor] = []
     buffers: list[Tensor] = []
+    dicts: list[tuple[dict[str, Any], list[Any]]] = []
+    sized: list[tuple[Any, int]] = []
     hooked = False
     waiting, known = [model], {id(model)}
     while waiting:
         own = waiting.pop().__dict__
         if own["_forward_hooks"] or own["_forward_pre_hooks"]:
             hooked = True
+        registries = [own[name] for name in DICTIONARIES]
+        dicts += [(members, _content(members)) for members in (own, *registries)]
+        kept += own.values()
         for value in own.values():  # the dictionaries of its members among them: another module has others
             kind = type(value)
             if kind in PLAIN:
                 marks.append(value)
                 continue
             marks.append(id(value))
-            kept.append(value)
             if kind in SIZED:
                 marks.append(len(value))
+                sized.append((value, len(value)))
             elif isinstance(value, Tensor):
                 tensors.append(value)
         tensors += own["_parameters"].values()
@@ -64,6 +95,5 @@ def state_of(model: Module) -> State:
     tensors = [*(tensor for tensor in tensors if tensor is not None), *buffers]
     kept += tensors
     for tensor in tensors:
-        array = tensor.array
-        marks += (id(tensor), tensor._requires_grad, array.shape, array.dtype)
-    return State(marks, hooked, kept, tensors, buffers)
+        marks += (id(tensor), *_kind(tensor))
+    return State(marks, hooked, dicts, sized, kept, tensors, buffers)

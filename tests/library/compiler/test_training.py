@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import warnings
 from collections.abc import Callable
@@ -300,7 +301,7 @@ def test_changes_between_the_steps(name: str) -> None:
 
 def test_training_and_evaluation_in_turn() -> None:
     """Each has its plan; what is folded into filters follows the parameters."""
-    pair = twins(FORWARDS["a network without norm"] if False else lambda m, x: F.relu(m.norm(m.conv(x))))
+    pair = twins(lambda m, x: F.relu(m.norm(m.conv(x))))
     for seed in range(3):
         pair.step(x_of(seed), lr=0.3)
         for model in (pair.eager, pair.model):
@@ -417,7 +418,7 @@ def test_a_recording_that_would_not_hold_is_not_used(function: Callable[..., Any
         for seed in range(3):
             compiled(x_of(seed))
     assert len(caught) == 1
-    assert pytest.importorskip("re").search(reason, str(caught[0].message)), caught[0].message
+    assert re.search(reason, str(caught[0].message)), caught[0].message
     assert not compiled.plans
     pair.compiled = compiled
     compiled.model.load_state_dict(pair.eager.state_dict())
@@ -457,7 +458,6 @@ def test_an_error_leaves_nothing_behind() -> None:
     with pytest.raises(ZeroDivisionError):
         compiled(images((2, 3, 6, 6)))
     assert "array" not in vars(minicnn.Tensor)
-    assert (compiled.model.conv(images((2, 3, 6, 6))).detach().numpy() == 0).all() == False  # noqa: E712
 
 
 def test_other_threads_are_not_recorded() -> None:
@@ -472,7 +472,6 @@ def test_other_threads_are_not_recorded() -> None:
     def elsewhere() -> None:
         started.wait(30)
         assert minicnn.ones(3).sum().item() == 3
-        F.dropout(minicnn.ones(3)) if False else None
         ended.set()
 
     thread = threading.Thread(target=elsewhere)
