@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from minicnn.backend.reference import norm as reference
+from minicnn.backend.reference import affine
 
 from . import fused
 from .inputs import floats
@@ -25,7 +25,7 @@ def batch_norm_grad(
 
 
 def scale_and_shift(x: np.ndarray, scale: np.ndarray, shift: np.ndarray) -> np.ndarray:
-    """See ``reference.norm.scale_and_shift``."""
+    """See ``reference.affine.scale_and_shift``."""
     if not floats(x, scale, shift):
-        return reference.scale_and_shift(x, scale, shift)
+        return affine.scale_and_shift(x, scale, shift)
     return fused.fixed_norm(x, scale, shift, np.zeros_like(scale), np.ones_like(scale))

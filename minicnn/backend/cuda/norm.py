@@ -23,7 +23,7 @@ def batch_norm_grad(cuda: Any, dy: Any, x: Any, weight: Any, mean: Any, inv_std:
 
 
 def scale_and_shift(cuda: Any, x: Any, scale: Any, shift: Any) -> Any:
-    """See ``reference.norm.scale_and_shift``."""
+    """See ``reference.affine.scale_and_shift``."""
     return _apply(cuda, x, None, scale, shift)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from . import conv, deformable, fused, fused_conv, loss, norm, optimizer, pooling
+from . import affine, conv, deformable, fused, fused_conv, loss, norm, optimizer, pooling
 
 
 class ReferenceBackend:
@@ -43,7 +43,7 @@ class ReferenceBackend:
     deform_im2col_grad = staticmethod(deformable.deform_im2col_grad)
     batch_norm = staticmethod(norm.batch_norm)
     batch_norm_grad = staticmethod(norm.batch_norm_grad)
-    scale_and_shift = staticmethod(norm.scale_and_shift)
+    scale_and_shift = staticmethod(affine.scale_and_shift)
     softmax_cross_entropy = staticmethod(loss.softmax_cross_entropy)
     sgd_step = staticmethod(optimizer.sgd_step)
     adam_step = staticmethod(optimizer.adam_step)

@@ -62,16 +62,6 @@ def batch_norm_grad(
     return d_x, d_weight, d_bias
 
 
-def scale_and_shift(x: np.ndarray, scale: np.ndarray, shift: np.ndarray) -> np.ndarray:
-    """y = scale * x + shift: what normalisation is where the statistics are given.
-
-    Args:
-        x: (N, C, ...).
-        scale, shift: (C,).
-    """
-    return x * per_channel(scale, x) + per_channel(shift, x)
-
-
 def per_channel(values: np.ndarray, like: np.ndarray) -> np.ndarray:
     """(C,) -> (1, C, 1, ...): lined up with axis 1 of ``like``."""
     return values.reshape(1, -1, *[1] * (like.ndim - 2))

@@ -9,11 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minicnn.backend.cpu import memory, norm
+from minicnn.backend.reference import affine
 from minicnn.backend.reference import norm as reference
 from tests.library.cpu.arrays import CHANNELS, DTYPES, LAYOUTS, SIDES, close, is_channels_last, laid_out
 from tests.library.strategies import SEEDS, normal
 
 EPS = 1e-5
+REFERENCE = {f.__name__: f for f in (reference.batch_norm, reference.batch_norm_grad, affine.scale_and_shift)}
 
 
 @st.composite
@@ -51,8 +53,8 @@ def test_forward_and_backward(drawn, far):
     # With our own statistics, rounded to the dtype, what is left is one pass's rounding.
     centred = x.astype(np.float64) - reference.per_channel(mean, x)
     scale = inv_std if weight is None else weight * inv_std
-    close(y, reference.scale_and_shift(centred, scale, 0 * mean if bias is None else bias), dtype, tight)
-    close(line, reference.scale_and_shift(*wide(x, inv_std, mean)), dtype)
+    close(y, affine.scale_and_shift(centred, scale, 0 * mean if bias is None else bias), dtype, tight)
+    close(line, affine.scale_and_shift(*wide(x, inv_std, mean)), dtype)
     assert x.ndim != 4 or (is_channels_last(y) and is_channels_last(line) and is_channels_last(gradients[0]))
     # Where a gradient is small, it is the difference of numbers of this size.
     size = np.abs(dy).max() * np.abs(inv_std).max() * (1 if weight is None else np.abs(weight).max())
@@ -88,7 +90,7 @@ def test_shared_among_jobs(shape, dtype):
     expected = reference.batch_norm_grad(*wide(dy, x, weight, mean, inv_std))
     for got, want in zip(gradients, expected, strict=True):
         close(got, want, dtype, 3)
-    close(line, reference.scale_and_shift(*wide(x, weight, bias)), dtype)
+    close(line, affine.scale_and_shift(*wide(x, weight, bias)), dtype)
 
 
 @pytest.mark.parametrize(("dtype", "far"), [(np.float32, 1e3), (np.float32, 1e6), (np.float64, 1e8)])
@@ -132,7 +134,7 @@ def test_not_a_number_stays_in_its_channel(bad, dtype):
         (norm.scale_and_shift, x, one, bads),
     ):
         with np.errstate(invalid="ignore"):
-            got, want = function(*args), getattr(reference, function.__name__)(*args)
+            got, want = function(*args), REFERENCE[function.__name__](*args)
         for some, other in zip(got, want, strict=True):
             np.testing.assert_allclose(some, other, rtol=1e-4, atol=1e-5)
             assert not np.isfinite(got[0]).all()
@@ -152,7 +154,7 @@ def test_what_the_kernels_do_not_take_goes_to_the_reference(drawn, what):
     if what != "empty":
         calls += [(norm.batch_norm, x, scale, shift, EPS), (norm.batch_norm_grad, dy, x, weight, shift, scale)]
     for function, *args in calls:
-        got, want = function(*args), getattr(reference, function.__name__)(*args)
+        got, want = function(*args), REFERENCE[function.__name__](*args)
         for some, other in zip(got, want, strict=True):
             assert some.dtype == other.dtype
             np.testing.assert_array_equal(some, other)
