@@ -30,9 +30,8 @@ def small(name: str, monkeypatch: pytest.MonkeyPatch) -> tuple[Any, int]:
 
 FAMILIES = ("alexnet", "vgg11_bn", "googlenet", "resnet18", "resnet20", "densenet121", "seresnet18", "efficientnet_b0",
             "deformable_resnet18")  # fmt: skip
-# Of each family one more. ``MINICNN_EVERY_MODEL=1 pytest -m slow`` takes them all, and a quarter of an hour.
-RELATIVES = ("vgg16", "resnet34", "resnet50", "plain18", "resnet56", "densenet169", "seresnet50", "efficientnet_b4",
-             "deformable_resnet50")  # fmt: skip
+# Some further kinds of block. ``MINICNN_EVERY_MODEL=1 pytest -m slow`` takes them all, and a quarter of an hour.
+RELATIVES = ("vgg16", "resnet50", "plain18", "resnet56", "seresnet50")
 EVERY = set(list_models()) if os.environ.get("MINICNN_EVERY_MODEL") else set(RELATIVES)
 FURTHER = [pytest.param(name, marks=pytest.mark.slow) for name in list_models() if name in EVERY - set(FAMILIES)]
 
