@@ -51,7 +51,7 @@ class Tensor(Attached):
         requires_grad: whether ``backward()`` should leave a gradient in ``.grad`` (floating point only).
         device: where to put it, ``"cpu"`` by default.
 
-    ``.array`` is the raw array, to be read: whoever writes into it calls ``mark_written()`` afterwards. ``.data`` is a
+    ``.array`` is the raw array, to be read: after a write into it call ``mark_written()``. ``.data`` is a
     detached tensor on the same memory, ``.grad`` the gradient or ``None``.
 
     Raises:
@@ -132,7 +132,7 @@ class Tensor(Attached):
         return self.exposed_array()
 
     def exposed_array(self) -> Any:
-        """The raw array for code that may keep it and write into it, of which nobody will be told."""
+        """The raw array, for code that may keep it and write into it without a call of ``mark_written()``."""
         if self.memory is not None:
             self.memory.exposed += 1
         return self.array

@@ -11,7 +11,7 @@ random numbers are those of eager too. ``docs/compiler.md`` follows a residual b
 The first call of each kind runs the model's own ``forward`` and records it. Of one kind are calls with the same shapes,
 dtypes and devices, with and without gradients, in the same mode, with the same parameters frozen, the same modules and
 the same settings of all modules. Parameters are inputs of a plan: an optimiser's step or a loaded checkpoint changes
-nothing about it. Without gradients, filters are packed, with the norms behind them folded in, and packed again when a
+nothing about it. Without gradients, filters are packed, with the norms after them folded in, and packed again when a
 parameter has been written into.
 
 Eager runs instead, with one warning, where a recording would not hold: a ``forward`` that looks at the numbers it

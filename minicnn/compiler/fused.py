@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..ops.running import updated_mean, updated_variance
+from ..ops.normalization import update_running
 
 
 class FusedNorm:
@@ -24,12 +24,9 @@ class FusedNorm:
     ) -> Any:  # fmt: skip
         """See ``ops.normalization.BatchNorm``."""
         y, mean, variance, inv_std, _ = ctx.kernels["norm"](x, weight, bias, eps, residual, ctx.activation)
-        # Of the bias nobody knows that it is read again.
+        # The bias is copied: eager does not save it, so a later write into it must not matter.
         ctx.save_for_backward(x, weight, None if bias is None else bias.copy(), mean, inv_std, residual)
-        if running_mean is not None:
-            running_mean[...] = updated_mean(running_mean, mean, momentum)
-        if running_var is not None:
-            running_var[...] = updated_variance(running_var, variance, x.size // x.shape[1], momentum)
+        update_running(ctx, running_mean, running_var, mean, variance, x.size // x.shape[1], momentum)
         return y
 
     @staticmethod
@@ -153,7 +150,7 @@ class MaxPoolTaps:
 
     @staticmethod
     def forward(ctx: Any, x: Any, window: Any, out_size: Any) -> Any:
-        """See ``ops.pooling.MaxPool2d``; nobody wants the indices."""
+        """See ``ops.pooling.MaxPool2d``; the indices are not used."""
         y, taps = ctx.kernels["max_pool_taps"](x, window, out_size)
         ctx.x_shape, ctx.window = x.shape, window
         ctx.save_for_backward(taps)
@@ -237,7 +234,7 @@ class Count:
 
 
 class Fold:
-    """The filters of a convolution, with the norms behind it folded in, and packed: made of leaves, so seldom.
+    """The filters of a convolution, with the norms after it folded in, and packed: made of leaves, so seldom.
 
     A norm with given statistics is the line ``scale y + shift`` for each channel. Worked out in float64.
     """

@@ -17,7 +17,7 @@ from .plan import Plan
 from .record import record
 from .state import State, state_of
 
-MOST_PLANS = 32  # a plan is small, but somebody may feed it pictures of all sizes
+MOST_PLANS = 32  # a plan is small, but images may come in all sizes
 
 Key = tuple[Any, ...]
 
@@ -184,7 +184,7 @@ def _key(inputs: tuple[Tensor, ...], state: State) -> Key:
 
 
 def _compilable(inputs: tuple[Any, ...]) -> bool:
-    """Whether these are ordinary tensors, and nobody has asked to see the operations one by one."""
+    """Whether these are ordinary tensors, and the operations need not run one by one."""
     if not inputs or SWITCHES.anomaly or SWITCHES.recorder is not None:
         return False
     if not all(isinstance(x, Tensor) and x.numel() and x.is_floating_point() for x in inputs):

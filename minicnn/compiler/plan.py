@@ -206,7 +206,7 @@ class Step:
         self.as_array = plan.primitives.xp.asanyarray
 
     def run(self, slots: list[Any], contexts: list[Any] | None) -> None:
-        """Compute the outputs and drop what nobody needs any more."""
+        """Compute the outputs and drop what no later step reads."""
         ctx = self.context()
         result = self.forward(ctx, *self.take(slots), **self.options)
         if type(result) is not tuple:

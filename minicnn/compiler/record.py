@@ -251,7 +251,7 @@ class Recorder:
             self._tensors[tensor] = after
 
     def seen(self, tensor: Tensor) -> None:
-        """The numbers of ``tensor`` are given to somebody outside."""
+        """The numbers of ``tensor`` leave the tensors."""
         value = self._tensors.get(id(tensor)) or self._arrays.get(id(tensor.array))
         if value is None or isinstance(value, Leaf):
             if value is not None and value.dirty:
@@ -377,9 +377,9 @@ def _watching() -> Iterator[None]:
 
 
 def stamp(tensor: Tensor) -> tuple[int, int, int, int]:
-    """What changes when the numbers of ``tensor`` do, or when its raw array is given to somebody who may change them.
+    """What changes when the numbers of ``tensor`` do, or when its raw array is given away to code that may change them.
 
-    It is true as long as somebody keeps its array and its memory.
+    Two stamps may be compared while the array and the memory of the first are kept.
     """
     memory = memory_of(tensor)
     return id(tensor.array), id(memory), memory.writes, memory.exposed

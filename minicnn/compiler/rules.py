@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from math import prod
 from typing import Any
 
 from ..ops.activation import ReLU, SiLU
@@ -35,7 +36,7 @@ FLOATS = ("float32", "float64")
 
 @dataclass(frozen=True)
 class Rule:
-    """``operations``, one behind the other, may be computed by ``stands_for``.
+    """``operations``, one after the other, may be computed by ``stands_for``.
 
     Attributes:
         kernels: the backend's kernels that are called.
@@ -78,9 +79,8 @@ def _norm(calls: Sequence[Call], backend: Any) -> bool:
 def _conv(calls: Sequence[Call], backend: Any) -> bool:
     _, weight, *_ = calls[0].args
     y = calls[0].outputs[0]
-    return y.shape[0] * y.shape[2] * y.shape[3] * _numbers(weight) >> 3 >= backend.least_work and _folding(
-        calls, backend
-    )
+    work = y.shape[0] * y.shape[2] * y.shape[3] * prod(weight.shape) >> 3
+    return work >= backend.least_work and _folding(calls, backend)
 
 
 def _folding(calls: Sequence[Call], backend: Any) -> bool:
@@ -94,45 +94,40 @@ def _folding(calls: Sequence[Call], backend: Any) -> bool:
 
 def _linear(calls: Sequence[Call], backend: Any) -> bool:
     x, weight, bias = calls[0].args
-    return _alike([x, weight, bias]) and len(x.shape) == 2 and x.shape[0] * _numbers(weight) >> 3 >= backend.least_work
+    return (
+        _alike([x, weight, bias]) and len(x.shape) == 2 and x.shape[0] * prod(weight.shape) >> 3 >= backend.least_work
+    )
 
 
 def _gate(calls: Sequence[Call], backend: Any) -> bool:
     a, b = calls[0].args
     if not all(isinstance(factor, Value) and len(factor.shape) == 4 for factor in (a, b)):
         return False
-    x, gate = (a, b) if _numbers(a) >= _numbers(b) else (b, a)
-    return _alike([a, b]) and gate.shape == (*x.shape[:2], 1, 1) != x.shape and _numbers(x) >= backend.least_work
+    x, gate = (a, b) if prod(a.shape) >= prod(b.shape) else (b, a)
+    return _alike([a, b]) and gate.shape == (*x.shape[:2], 1, 1) != x.shape and prod(x.shape) >= backend.least_work
 
 
 def _pool(calls: Sequence[Call], backend: Any) -> bool:
     x, window, out_size = calls[0].args
-    large = _alike([x]) and _numbers(x) >= backend.least_work
+    large = _alike([x]) and prod(x.shape) >= backend.least_work
     return large and bool(backend.fused["all_see_pixels"](x.shape, window, out_size))
 
 
 def _cat(calls: Sequence[Call], backend: Any) -> bool:
     xs = calls[0].args
     images = all(isinstance(x, Value) and len(x.shape) == 4 for x in xs) and calls[0].options == {"axis": 1}
-    return images and _alike(xs) and _numbers(calls[0].outputs[0]) >= backend.least_work
+    return images and _alike(xs) and prod(calls[0].outputs[0].shape) >= backend.least_work
 
 
 def _same_shapes(calls: Sequence[Call], backend: Any) -> bool:
     args = calls[0].args
     same = all(isinstance(arg, Value) and arg.shape == args[0].shape for arg in args)
-    return same and _alike(args) and _numbers(args[0]) >= backend.least_work
+    return same and _alike(args) and prod(args[0].shape) >= backend.least_work
 
 
 def _counts(calls: Sequence[Call], backend: Any) -> bool:
     counter = calls[0].args[0]
     return isinstance(counter, Leaf) and calls[-1].args[0] is counter and calls[-2].outputs[0].dtype == counter.dtype
-
-
-def _numbers(value: Value) -> int:
-    count = 1
-    for length in value.shape:
-        count *= length
-    return count
 
 
 # ---- the table -------------------------------------------------------------------------------------------------------
@@ -260,7 +255,7 @@ class _Fusion:
 
     def _holds(self, rule: Rule, chain: list[Call]) -> bool:
         if any(self.uses[value] for call in chain for value in call.outputs[1:]):
-            return False  # somebody wants the indices of a pooling
+            return False  # the indices of a pooling are used
         if rule.folds and (self.differentiable or not self._folds(chain)):
             return False
         if self.differentiable and not all(map(self._tape_runs_through, chain, chain[1:])):
@@ -277,7 +272,6 @@ class _Fusion:
     def _tape_runs_through(self, call: Call, follower: Call) -> bool:
         """Whether a gradient goes from ``follower`` to ``call`` exactly if one goes to either of them."""
         position = follower.args.index(call.outputs[0])
-        through = follower.needs_input_grad[position] and follower.differentiable[:1] == (True,)
         through = call.differentiable[0]
         return follower.needs_input_grad[position] == through and all(d == through for d in follower.differentiable)
 

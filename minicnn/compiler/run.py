@@ -78,7 +78,7 @@ class Compiled(Function):
         for step in plan.backward_steps:
             step.run(contexts, gradients, retain_graph)
         found = [None, *gradients[: len(self.edges) - 1]]
-        if retain_graph:  # what is kept for another backward is nobody's to write into
+        if retain_graph:  # what is kept for another backward must not be written into
             kept = {id(owner(array)) for ctx in contexts if ctx is not None for array in ctx._saved}
             found = [g.copy() if g is not None and id(owner(g)) in kept else g for g in found]
         return tuple(map(self._check_gradient, found, self.input_specs, range(len(found))))

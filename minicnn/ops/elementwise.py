@@ -294,7 +294,7 @@ def ceil(input: Tensor) -> Tensor:
     return Step.apply(input, lambda xp, x: xp.ceil(x))
 
 
-class Test(Function):
+class Predicate(Function):
     """A question to every element, by the name of NumPy's function: a bool each, without gradient."""
 
     @staticmethod
@@ -304,14 +304,14 @@ class Test(Function):
 
 def isnan(input: Tensor) -> Tensor:
     """Where the elements are NaN."""
-    return Test.apply(input, "isnan")
+    return Predicate.apply(input, "isnan")
 
 
 def isinf(input: Tensor) -> Tensor:
     """Where the elements are infinite."""
-    return Test.apply(input, "isinf")
+    return Predicate.apply(input, "isinf")
 
 
 def isfinite(input: Tensor) -> Tensor:
     """Where the elements are neither NaN nor infinite."""
-    return Test.apply(input, "isfinite")
+    return Predicate.apply(input, "isfinite")

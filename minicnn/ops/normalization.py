@@ -23,11 +23,7 @@ class BatchNorm(Function):
     ) -> Any:
         y, mean, variance, inv_std = ctx.backend.batch_norm(x, weight, bias, eps)
         ctx.save_for_backward(x, weight, mean, inv_std)
-        if running_mean is not None:
-            running_mean[...] = updated_mean(running_mean, mean, momentum)
-        if running_var is not None:
-            running_var[...] = updated_variance(running_var, variance, x.size // x.shape[1], momentum)
-        ctx.mark_dirty(running_mean, running_var)
+        update_running(ctx, running_mean, running_var, mean, variance, x.size // x.shape[1], momentum)
         return y
 
     @staticmethod
@@ -36,6 +32,15 @@ class BatchNorm(Function):
         gradients = ctx.backend.batch_norm_grad(dy, x, weight, mean, inv_std)
         wanted = ctx.needs_input_grad[:3]
         return (*(g if want else None for g, want in zip(gradients, wanted, strict=True)), None, None, None, None)
+
+
+def update_running(ctx: Any, mean: Any, var: Any, batch_mean: Any, batch_var: Any, count: int, momentum: float) -> None:
+    """Move the running statistics, where they are kept, towards those of a batch of ``count`` values, in place."""
+    if mean is not None:
+        mean[...] = updated_mean(mean, batch_mean, momentum)
+    if var is not None:
+        var[...] = updated_variance(var, batch_var, count, momentum)
+    ctx.mark_dirty(mean, var)
 
 
 class FixedNorm(Function):

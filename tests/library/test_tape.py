@@ -66,7 +66,7 @@ CALLS = {
     "Cos": lambda: sum_of(lambda a: a.cos(), IMAGES),
     "Clamp": lambda: sum_of(lambda a: a.clamp(-1, 1), IMAGES),
     "Step": lambda: sum_of(lambda a: a.floor() + a, IMAGES),
-    "Test": lambda: draws(IMAGES)[0].isnan(),
+    "Predicate": lambda: draws(IMAGES)[0].isnan(),
     "Maximum": lambda: sum_of(minicnn.maximum, IMAGES, IMAGES),
     "Minimum": lambda: sum_of(minicnn.minimum, IMAGES, IMAGES),
     "Where": lambda: sum_of(lambda a, b: minicnn.where(a > b, a, b), IMAGES, IMAGES),
@@ -150,7 +150,7 @@ def test_what_an_operation_says_is_what_runs(operation: str, name: str, monkeypa
     with backend.use(name):
         CALLS[operation]()
     assert "forward" in calls
-    assert "backward" in calls or kind.backward is Function.backward or operation in ("Compare", "Test")
+    assert "backward" in calls or kind.backward is Function.backward or operation in ("Compare", "Predicate")
 
 
 def test_every_operation_is_among_those() -> None:

@@ -26,7 +26,7 @@ class Table(NamedTuple):
     """Arrays for one call of a kernel.
 
     A row of ``rows`` (R, 3 + L) is for one place in the L lists of arrays that are written: its first number and the
-    one behind its last, counted through all rows; then the addresses of the first array, of the gradient, and of the
+    one after its last, counted through all rows; then the addresses of the first array, of the gradient, and of the
     other arrays, whose numbers all lie in one order. ``places`` are the places in the lists that the rows are for, and
     ``others`` those that a kernel cannot do. ``copies`` are gradients that lay otherwise: they must live until
     the call is over.
@@ -127,7 +127,7 @@ def _fits(array: np.ndarray, shape: tuple[int, ...], dtype: np.dtype, order: tup
 
 
 def _counted(sizes: Any) -> np.ndarray:
-    """For arrays one behind the other, each one's first number and the one behind its last."""
+    """For arrays laid end to end, the number that each begins with and the one after its last."""
     ends = np.array(list(accumulate(map(int, sizes))), np.int64)
     return np.stack([ends - np.array(list(sizes), np.int64), ends], axis=1) if len(ends) else np.zeros((0, 2), np.int64)
 

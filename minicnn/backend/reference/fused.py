@@ -84,7 +84,7 @@ def norm_grad(
         gate: (N, C, 1, 1), by which y was multiplied afterwards: dy is then the cotangent of that product.
         plane_means_grad: (N, C, 1, 1), the cotangent of the means of y's planes.
     """
-    g = _behind(dy, x, weight, bias, mean, inv_std, residual, activation, gate, plane_means_grad)
+    g = _before_activation(dy, x, weight, bias, mean, inv_std, residual, activation, gate, plane_means_grad)
     return NormGrads(*batch_norm_grad(g, x, weight, mean, inv_std), None if residual is None else g)
 
 
@@ -118,14 +118,14 @@ def fixed_norm_grad(
     activation: str | None = None,
 ) -> NormGrads:
     """The gradients of ``fixed_norm``: the statistics do not move."""
-    g = _behind(dy, x, weight, bias, mean, inv_std, residual, activation)
+    g = _before_activation(dy, x, weight, bias, mean, inv_std, residual, activation)
     axes = (0, *range(2, x.ndim))
     scale = inv_std if weight is None else weight * inv_std
     d_weight = (g * (x - per_channel(mean, x))).sum(axis=axes) * inv_std
     return NormGrads(g * per_channel(scale, x), d_weight, g.sum(axis=axes), None if residual is None else g)
 
 
-def _behind(
+def _before_activation(
     dy: np.ndarray,
     x: np.ndarray,
     weight: np.ndarray | None,
@@ -137,7 +137,7 @@ def _behind(
     gate: np.ndarray | None = None,
     plane_means_grad: np.ndarray | None = None,
 ) -> np.ndarray:
-    """The cotangent behind the activation, of the normalised x plus the residual."""
+    """The cotangent of the activation's input, which is the normalised x plus the residual."""
     if gate is not None:
         dy = dy * gate
     if plane_means_grad is not None:
