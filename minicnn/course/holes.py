@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import ast
 import io
+import textwrap
 import tokenize
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -132,6 +133,23 @@ def body_span(source: str, node: Function) -> tuple[int, int]:
     while stop < len(lines) and lines[stop].strip().startswith("#") and _indent(lines[stop]) > node.col_offset:
         stop += 1
     return start, stop
+
+
+def body(source: str, qualname: str) -> str:
+    """The lines of a function's body after its docstring, without their indentation."""
+    start, stop = body_span(source, find(ast.parse(source), qualname))
+    return textwrap.dedent("".join(source.splitlines(keepends=True)[start:stop]))
+
+
+def fill(source: str, bodies: Mapping[str, str]) -> str:
+    """``source`` with new bodies in some of its functions, whose names and docstrings stay."""
+    tree, lines = ast.parse(source), source.splitlines(keepends=True)
+    nodes = {find(tree, qualname): text for qualname, text in bodies.items()}
+    for node, text in sorted(nodes.items(), key=lambda item: item[0].lineno, reverse=True):
+        start, stop = body_span(source, node)
+        indented = textwrap.indent(textwrap.dedent(text).strip("\n") + "\n", " " * (node.col_offset + 4))
+        lines[start:stop] = indented.splitlines(keepends=True)
+    return "".join(lines)
 
 
 def is_untouched(source: str | bytes, hole: Hole) -> bool:

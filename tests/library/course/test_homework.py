@@ -23,8 +23,9 @@ from minicnn.course.loading import student_modules
 from minicnn.course.manifest import Homework, Task, homework, homework_ids, reference_path
 from minicnn.course.misconceptions import mistakes
 
+from ..support.other_answers import AUTHORS, hand_in
+
 ROOT = Path(__file__).resolve().parents[3]
-RIGHT_ANSWERS = sorted(path for path in (ROOT / "tests" / "library" / "right_answers").iterdir() if path.is_dir())
 
 every_homework = pytest.mark.parametrize("name", homework_ids())
 every_task = pytest.mark.parametrize("task_id", [task.id for name in homework_ids() for task in homework(name).tasks])
@@ -116,14 +117,15 @@ def test_solutions_are_the_reference_itself_and_have_all_points(name):
         assert getattr(modules[hole.stem], first) is getattr(reference, first)
 
 
-@pytest.mark.parametrize(("author", "seed"), list(zip(RIGHT_ANSWERS, (0, 1), strict=True)), ids=("first", "second"))
+@pytest.mark.parametrize(("author", "seed"), list(zip(AUTHORS, (0, 1), strict=True)), ids=AUTHORS)
 @every_homework
-def test_right_answers_by_another_road_have_all_points(name, author, seed):
+def test_right_answers_by_another_road_have_all_points(name, author, seed, tmp_path):
     owner = loaded(name)
-    modules = student_modules(owner, author)
+    hand_in(tmp_path, owner, author)
+    modules = student_modules(owner, tmp_path)
     for task in owner.tasks:
         for check in checks_of(task.id):
-            verdict = judge(check, modules, author, seed)
+            verdict = judge(check, modules, tmp_path, seed)
             assert verdict.state is State.PASS, verdict.message
 
 
