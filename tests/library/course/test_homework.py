@@ -15,12 +15,13 @@ import pytest
 
 from minicnn.cli.course import load_checks
 from minicnn.course import proof
-from minicnn.course.build import build, stub, table_of_tasks
+from minicnn.course.build import build, table_of_tasks
 from minicnn.course.checks import checks_of
 from minicnn.course.execution import State
+from minicnn.course.holes import body, fill
 from minicnn.course.judging import judge
 from minicnn.course.loading import student_modules
-from minicnn.course.manifest import Homework, Task, homework, homework_ids, reference_path
+from minicnn.course.manifest import Homework, Task, homework, homework_ids, reference_source
 from minicnn.course.misconceptions import mistakes
 
 from ..support.other_answers import AUTHORS, hand_in
@@ -62,12 +63,21 @@ def test_assignments_are_in_step_with_the_reference():
 
 @every_homework
 def test_stubs_put_together_again_are_the_reference(name):
+    """With the bodies back, each definition of a stub is the reference's."""
     owner = homework(name)
     for stem, module in owner.modules.items():
-        made = stub(owner, stem)
-        assert made.restore(made.stub) == reference_path(module).read_text(encoding="utf-8")
+        source = reference_source(module)
+        reference = {node.name: ast.dump(node) for node in ast.parse(source).body if hasattr(node, "name")}
+        bodies = {hole.qualname: body(source, hole.qualname) for hole in owner.holes(stem)}
         handed_out = (ROOT / "assignments" / owner.folder / f"{stem}.py").read_text(encoding="utf-8")
-        assert made.restore(handed_out) == reference_path(module).read_text(encoding="utf-8")
+        given = [node for node in ast.parse(fill(handed_out, bodies)).body if hasattr(node, "name")]
+        assert {node.name for node in given} == {hole.partition(".")[0] for hole in bodies}
+        assert all(ast.dump(node) == reference[node.name] for node in given)
+
+
+def test_stubs_hold_little_besides_the_holes():
+    stubs = [path for name in homework_ids() for path in (ROOT / "assignments" / homework(name).folder).glob("*.py")]
+    assert sum(len(path.read_text(encoding="utf-8").splitlines()) for path in stubs) <= 2300
 
 
 @every_homework
@@ -79,6 +89,9 @@ def test_no_answer_lies_in_what_is_handed_out(name):
     for stem in owner.modules:
         text = (ROOT / "assignments" / owner.folder / f"{stem}.py").read_text(encoding="utf-8")
         assert text.count("not written yet, see") == len(owner.holes(stem))
+        for private in re.findall(r"^    def (_[a-z]\w*)", text, re.MULTILINE):  # a method that helps a hole alone
+            is_hole = any(hole.qualname.endswith(f".{private}") for hole in owner.holes(stem))
+            assert is_hole or len(re.findall(rf"\b{private}\b", text)) > 1, f"make {private} a function"
 
 
 @every_task

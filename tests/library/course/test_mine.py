@@ -165,8 +165,9 @@ def triple(x):
 """
 GRADED = """
 from pathlib import Path
-from minicnn.course.loading import load_file
-triple = load_file(Path("assignments/hw4_resnet/residual.py").resolve()).triple
+from minicnn.course.loading import load
+from minicnn.course.manifest import homework
+triple = load(homework("hw4"), "residual", Path("assignments/hw4_resnet/residual.py").resolve()).triple
 """
 MINE = """
 import sys

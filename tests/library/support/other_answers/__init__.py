@@ -20,7 +20,7 @@ def written(owner: Homework, stem: str, author: str) -> str:
     """One file of a homework as the author hands it in."""
     answer = (Path(__file__).parent / author / owner.folder / f"{stem}.py").read_text(encoding="utf-8")
     holes = [hole.qualname for hole in owner.holes(stem)]
-    filled = fill(stub(owner, stem).stub, {name: body(answer, name) for name in holes})
+    filled = fill(stub(owner, stem), {name: body(answer, name) for name in holes})
     return filled + _helpers(answer, {name.partition(".")[0] for name in holes})
 
 
