@@ -49,6 +49,7 @@ from .tensor import Tensor
 if TYPE_CHECKING:
     from . import cuda, data, jit, models, optim, utils
     from .compiler import compile
+    from .models.resnet import residual_add
     from .nn.summary import summary
     from .serialization import load, save
 
@@ -67,6 +68,7 @@ def is_tensor(value: object) -> bool:  # type: ignore[valid-type]
 # Imported when they are first used, so that ``import minicnn`` stays quick: name -> module that has it.
 _LAZY = {name: f".{name}" for name in ("cuda", "data", "jit", "models", "optim", "utils")}
 _LAZY |= {"load": ".serialization", "save": ".serialization", "summary": ".nn.summary", "compile": ".compiler"}
+_LAZY["residual_add"] = ".models.resnet"
 
 
 def __getattr__(name: str) -> Any:

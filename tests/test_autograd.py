@@ -85,37 +85,37 @@ def two_gradients(operation, a, b, wanted, seed):
 
 
 @points("hw1.2", 2, "the product and the quotient", cases=unlike)
-def test_products(products, a, b, wanted, seed):
+def test_products(arithmetic, a, b, wanted, seed):
     a, b = tensor(a), tensor(b)
-    return {"a * b": products.Mul.apply(a, b), "a / b": products.Div.apply(a, b)}
+    return {"a * b": arithmetic.Mul.apply(a, b), "a / b": arithmetic.Div.apply(a, b)}
 
 
 @points("hw1.2", 3, "the gradients of a product", cases=alike, count=6)
-def test_mul_gradients(products, a, b, wanted, seed):
-    return two_gradients(products.Mul, a, b, wanted, seed)
+def test_mul_gradients(arithmetic, a, b, wanted, seed):
+    return two_gradients(arithmetic.Mul, a, b, wanted, seed)
 
 
 @points("hw1.2", 3, "the gradients of a quotient", cases=alike, count=6)
-def test_div_gradients(products, a, b, wanted, seed):
-    return two_gradients(products.Div, a, b, wanted, seed)
+def test_div_gradients(arithmetic, a, b, wanted, seed):
+    return two_gradients(arithmetic.Div, a, b, wanted, seed)
 
 
 @points("hw1.2", 3, "the gradients where shapes were broadcast", cases=unlike, count=8)
-def test_products_broadcast(products, a, b, wanted, seed):
+def test_products_broadcast(arithmetic, a, b, wanted, seed):
     answers = {}
-    for name, operation in (("a * b", products.Mul), ("a / b", products.Div)):
+    for name, operation in (("a * b", arithmetic.Mul), ("a / b", arithmetic.Div)):
         answers.update({f"{at}, {name}": value for at, value in two_gradients(operation, a, b, wanted, seed).items()})
     return answers
 
 
 @points("hw1.2", 2, "the product, the quotient and their gradients with a Python number", cases=with_number, count=3)
-def test_products_number(products, x, number, seed):
+def test_products_number(arithmetic, x, number, seed):
     x = tensor(x, requires_grad=True)
     results = {
-        "x * number": products.Mul.apply(x, number),
-        "number * x": products.Mul.apply(number, x),
-        "x / number": products.Div.apply(x, number),
-        "number / x": products.Div.apply(number, x),
+        "x * number": arithmetic.Mul.apply(x, number),
+        "number * x": arithmetic.Mul.apply(number, x),
+        "x / number": arithmetic.Div.apply(x, number),
+        "number / x": arithmetic.Div.apply(number, x),
     }
     answers: dict = dict(results)
     for name, result in results.items():
@@ -124,8 +124,8 @@ def test_products_number(products, x, number, seed):
 
 
 @points("hw1.2", 1, "the quotient and its gradients where b is very small, or 0", cases=divisions, count=4)
-def test_div_small(products, a, b, wanted, seed):
-    return {"a / b": products.Div.apply(tensor(a), tensor(b)), **two_gradients(products.Div, a, b, wanted, seed)}
+def test_div_small(arithmetic, a, b, wanted, seed):
+    return {"a / b": arithmetic.Div.apply(tensor(a), tensor(b)), **two_gradients(arithmetic.Div, a, b, wanted, seed)}
 
 
 # ---- hw1.3 and hw1.4: functions of one number ----------------------------------------------------------------------
@@ -241,33 +241,33 @@ def either(draw: Draw) -> dict:
 
 
 @points("hw1.5", 2, "the sum, with and without keepdim", cases=either, count=10)
-def test_sum(sums, x, axes, keepdim, seed):
-    return {"sum": sums.Sum.apply(tensor(x), axes, keepdim)}
+def test_sum(reduction, x, axes, keepdim, seed):
+    return {"sum": reduction.Sum.apply(tensor(x), axes, keepdim)}
 
 
 @points("hw1.5", 2, "the mean, with and without keepdim", cases=either, count=10)
-def test_mean(sums, x, axes, keepdim, seed):
-    return {"mean": sums.Mean.apply(tensor(x), axes, keepdim)}
+def test_mean(reduction, x, axes, keepdim, seed):
+    return {"mean": reduction.Mean.apply(tensor(x), axes, keepdim)}
 
 
 @points("hw1.5", 2, "the gradient of a sum that keeps its axes", cases=kept, count=10)
-def test_sum_gradient(sums, x, axes, keepdim, seed):
-    return one_gradient(sums.Sum, x, seed, axes, keepdim)
+def test_sum_gradient(reduction, x, axes, keepdim, seed):
+    return one_gradient(reduction.Sum, x, seed, axes, keepdim)
 
 
 @points("hw1.5", 2, "the gradient of a sum whose axes are left out", cases=left_out, count=10)
-def test_sum_gradient_left_out(sums, x, axes, keepdim, seed):
-    return one_gradient(sums.Sum, x, seed, axes, keepdim)
+def test_sum_gradient_left_out(reduction, x, axes, keepdim, seed):
+    return one_gradient(reduction.Sum, x, seed, axes, keepdim)
 
 
 @points("hw1.5", 2, "the gradient of a mean that keeps its axes", cases=kept, count=10)
-def test_mean_gradient(sums, x, axes, keepdim, seed):
-    return one_gradient(sums.Mean, x, seed, axes, keepdim)
+def test_mean_gradient(reduction, x, axes, keepdim, seed):
+    return one_gradient(reduction.Mean, x, seed, axes, keepdim)
 
 
 @points("hw1.5", 2, "the gradient of a mean whose axes are left out", cases=left_out, count=10)
-def test_mean_gradient_left_out(sums, x, axes, keepdim, seed):
-    return one_gradient(sums.Mean, x, seed, axes, keepdim)
+def test_mean_gradient_left_out(reduction, x, axes, keepdim, seed):
+    return one_gradient(reduction.Mean, x, seed, axes, keepdim)
 
 
 # ---- hw1.6: matrix product and linear layer ------------------------------------------------------------------------

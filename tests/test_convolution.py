@@ -425,10 +425,10 @@ def running_case(draw: Draw) -> dict:
 
 
 @points("hw2.9", 3, "the running mean and variance", cases=running_case, count=5)
-def test_running_statistics(running, mean, batch_mean, variance, batch_variance, count, momentum):
+def test_running_statistics(normalization, mean, batch_mean, variance, batch_variance, count, momentum):
     return {
-        "running mean": running.updated_mean(mean, batch_mean, momentum),
-        "running variance": running.updated_variance(variance, batch_variance, count, momentum),
+        "running mean": normalization.updated_mean(mean, batch_mean, momentum),
+        "running variance": normalization.updated_variance(variance, batch_variance, count, momentum),
     }
 
 
@@ -477,16 +477,16 @@ SHAPES = [(5, 3), (4, 2, 3, 3), (6, 1, 5, 2), (2, 3, 4)]
 
 
 @points("hw2.11", 2, "fan in and fan out", cases=[{"shape": shape} for shape in SHAPES])
-def test_fan(scale, shape):
-    fan_in, fan_out = scale.fan_in_and_fan_out(shape)
+def test_fan(init, shape):
+    fan_in, fan_out = init.fan_in_and_fan_out(shape)
     return {"fan in": fan_in, "fan out": fan_out}
 
 
 @points("hw2.11", 2, "the deviation in front of a ReLU", cases=[{"shape": shape} for shape in SHAPES])
-def test_kaiming_std(scale, shape):
+def test_kaiming_std(init, shape):
     return {
-        "standard deviation": scale.kaiming_std(shape, nonlinearity="relu"),
-        "with nothing but the shape given": scale.kaiming_std(shape),
+        "standard deviation": init.kaiming_std(shape, nonlinearity="relu"),
+        "with nothing but the shape given": init.kaiming_std(shape),
     }
 
 
@@ -503,16 +503,16 @@ OPTIONS = [
 
 
 @points("hw2.11", 1, "the deviation for another mode, slope, nonlinearity, and an empty weight", cases=OPTIONS)
-def test_kaiming_std_options(scale, shape, a, mode, nonlinearity):
-    return {"standard deviation": scale.kaiming_std(shape, a, mode, nonlinearity)}
+def test_kaiming_std_options(init, shape, a, mode, nonlinearity):
+    return {"standard deviation": init.kaiming_std(shape, a, mode, nonlinearity)}
 
 
 @points("hw2.11", 1, "refuses a vector, a number, a mode and a nonlinearity that are none")
-def test_scale_refuses(scale):
+def test_scale_refuses(init):
     return {
-        "a weight with one dimension": raises(scale.fan_in_and_fan_out, (4,)),
-        "a weight without dimensions": raises(scale.fan_in_and_fan_out, ()),
-        "the deviation of a weight with one dimension": raises(scale.kaiming_std, (4,)),
-        "mode 'fan_avg'": raises(scale.kaiming_std, (4, 3), 0, "fan_avg"),
-        "nonlinearity 'swoosh'": raises(scale.kaiming_std, (4, 3), 0, "fan_in", "swoosh"),
+        "a weight with one dimension": raises(init.fan_in_and_fan_out, (4,)),
+        "a weight without dimensions": raises(init.fan_in_and_fan_out, ()),
+        "the deviation of a weight with one dimension": raises(init.kaiming_std, (4,)),
+        "mode 'fan_avg'": raises(init.kaiming_std, (4, 3), 0, "fan_avg"),
+        "nonlinearity 'swoosh'": raises(init.kaiming_std, (4, 3), 0, "fan_in", "swoosh"),
     }

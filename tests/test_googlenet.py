@@ -85,24 +85,24 @@ def biased_case(draw: Draw) -> dict:
 
 
 @points("hw3.2", 3, "the output, where the number of channels changes", cases=pointwise_case)
-def test_pointwise_output(pointwise, x, weight):
-    return {"output": run(pointwise.pointwise_conv2d, x, weight)}
+def test_pointwise_output(conv, x, weight):
+    return {"output": run(conv.pointwise_conv2d, x, weight)}
 
 
 @points("hw3.2", 2, "the output, where the number of channels stays", cases=square_case)
-def test_pointwise_output_of_equal_channels(pointwise, x, weight):
-    return {"output": run(pointwise.pointwise_conv2d, x, weight)}
+def test_pointwise_output_of_equal_channels(conv, x, weight):
+    return {"output": run(conv.pointwise_conv2d, x, weight)}
 
 
 @points("hw3.2", 2, "the output with a bias", cases=biased_case)
-def test_pointwise_bias(pointwise, x, weight, bias):
-    return {"output": run(pointwise.pointwise_conv2d, x, weight, bias)}
+def test_pointwise_bias(conv, x, weight, bias):
+    return {"output": run(conv.pointwise_conv2d, x, weight, bias)}
 
 
 @points("hw3.2", 4, "the gradients at input, weight and bias", cases=biased_case)
-def test_pointwise_gradients(pointwise, **arrays):
+def test_pointwise_gradients(conv, **arrays):
     leaves = {name: tensor(array, requires_grad=True) for name, array in arrays.items()}
-    return gradients(pointwise.pointwise_conv2d(*leaves.values()), leaves, seed=5)
+    return gradients(conv.pointwise_conv2d(*leaves.values()), leaves, seed=5)
 
 
 REFUSED = [
@@ -116,8 +116,8 @@ REFUSED = [
 
 
 @points("hw3.2", 1, "the error for a weight that is not (K, C, 1, 1)", cases=REFUSED)
-def test_pointwise_refuses_other_weights(pointwise, image, kernels):
-    return {"raises": raises(pointwise.pointwise_conv2d, minicnn.ones(*image), minicnn.ones(*kernels))}
+def test_pointwise_refuses_other_weights(conv, image, kernels):
+    return {"raises": raises(conv.pointwise_conv2d, minicnn.ones(*image), minicnn.ones(*kernels))}
 
 
 # ---- hw3.3 and hw3.4 the two modules -------------------------------------------------------------------------------

@@ -27,27 +27,27 @@ MISMATCHED = [
 
 
 @points("hw4.1", 2, "the sum, in a new tensor", cases=sum_case, count=5)
-def test_residual_sum(residual, branch, shortcut):
-    total = residual.residual_add(tensor(branch), tensor(shortcut))
+def test_residual_sum(resnet, branch, shortcut):
+    total = resnet.residual_add(tensor(branch), tensor(shortcut))
     shared = [name for name, x in (("branch", branch), ("shortcut", shortcut)) if np.shares_memory(total.array, x)]
     return {"sum": total, "shares its memory with": ", ".join(shared) or "nothing"}
 
 
 @points("hw4.1", 3, "its gradients at branch and shortcut", cases=sum_case, count=4)
-def test_residual_sum_gradients(residual, **arrays):
+def test_residual_sum_gradients(resnet, **arrays):
     leaves = {name: tensor(array, requires_grad=True) for name, array in arrays.items()}
-    return gradients(residual.residual_add(*leaves.values()), leaves, seed=1)
+    return gradients(resnet.residual_add(*leaves.values()), leaves, seed=1)
 
 
 @points("hw4.1", 1, "the gradient at x, which reaches it through branch and shortcut", cases=sum_case, count=2)
-def test_residual_gradient_through_both(residual, branch, shortcut):
+def test_residual_gradient_through_both(resnet, branch, shortcut):
     x = tensor(shortcut, requires_grad=True)
-    return gradients(residual.residual_add(x * tensor(branch), x), {"x": x}, seed=2)
+    return gradients(resnet.residual_add(x * tensor(branch), x), {"x": x}, seed=2)
 
 
 @points("hw4.1", 2, "the error for shapes that differ", cases=MISMATCHED)
-def test_residual_shapes(residual, branch, shortcut):
-    return {"raises": raises(residual.residual_add, minicnn.ones(*branch), minicnn.ones(*shortcut))}
+def test_residual_shapes(resnet, branch, shortcut):
+    return {"raises": raises(resnet.residual_add, minicnn.ones(*branch), minicnn.ones(*shortcut))}
 
 
 # ---- hw4.2 and hw4.3 the two blocks --------------------------------------------------------------------------------

@@ -36,10 +36,10 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from minicnn import nn
-from minicnn.models.input_size import require_size
 from minicnn.nn import functional as F
 from minicnn.ops import cat
 from minicnn.tensor import Tensor
+from minicnn.models.input_size import require_size
 
 if TYPE_CHECKING:  # no import is needed: this file is laid over the module that has them
     from minicnn.models.googlenet import (

@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # no import is needed: this file is laid over the module that has them
-    from minicnn.models.inception_cost import Shape
+    from minicnn.lecture.analyses.inception_cost import Shape
 
 
 def conv_multiply_adds(

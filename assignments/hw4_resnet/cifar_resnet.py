@@ -16,9 +16,9 @@ Choices, and where they deviate from the paper
 from __future__ import annotations
 
 from minicnn import nn
-from minicnn.models.resnet import BasicBlock, PlainBlock, conv3x3
 from minicnn.nn import functional as F
 from minicnn.tensor import Tensor
+from minicnn.models.resnet import BasicBlock, PlainBlock, conv3x3
 
 
 class ZeroPadShortcut(nn.Module):

@@ -27,7 +27,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from minicnn import nn
-from minicnn.ops import residual_add
+from minicnn.errors import ShapeError
+from minicnn.ops import add
 from minicnn.tensor import Tensor
 
 if TYPE_CHECKING:  # no import is needed: this file is laid over the module that has them
@@ -40,6 +41,25 @@ def projection(in_planes: int, out_planes: int, stride: int = 1, norm_layer: Nor
     (N, in_planes, H, W) -> (N, out_planes, H/stride, W/stride)
     """
     raise NotImplementedError("hw4.5 projection: not written yet, see assignments/hw4_resnet/README.md")
+
+
+def residual_add(branch: Tensor, shortcut: Tensor) -> Tensor:
+    """``F(x) + x``, the sum that makes a residual block (lecture line L2.2.3; He et al. 2015, equation 1).
+
+    Unlike ``+`` it refuses to broadcast: a branch and a shortcut of different shapes are a mistake in the block.
+
+    Args:
+        branch: F(x), what the layers of the block have learned to add.
+        shortcut: x, or its projection; of the same shape.
+
+    Returns:
+        A new tensor of that shape. In the backward pass both get the whole cotangent.
+
+    Raises:
+        ShapeError: if the shapes differ.
+    """
+    # Refuse shapes that differ first: + would broadcast them.
+    raise NotImplementedError("hw4.1 residual_add: not written yet, see assignments/hw4_resnet/README.md")
 
 
 class BasicBlock(nn.Module):

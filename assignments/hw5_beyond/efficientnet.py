@@ -24,9 +24,9 @@ from math import ceil
 from typing import TYPE_CHECKING, Any
 
 from minicnn import nn
-from minicnn.models.senet import SqueezeExcitation
 from minicnn.ops import stochastic_depth
 from minicnn.tensor import Tensor
+from minicnn.models.senet import SqueezeExcitation
 
 if TYPE_CHECKING:  # no import is needed: this file is laid over the module that has them
     from minicnn.models.efficientnet import ALPHA_DEPTH, BETA_WIDTH, GAMMA_RESOLUTION, TABLE_1, ConvNorm

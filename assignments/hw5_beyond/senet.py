@@ -22,9 +22,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from minicnn import nn
-from minicnn.models.resnet import BasicBlock, Bottleneck
-from minicnn.ops import residual_add
 from minicnn.tensor import Tensor
+from minicnn.models.resnet import BasicBlock, Bottleneck, residual_add
 
 if TYPE_CHECKING:  # no import is needed: this file is laid over the module that has them
     from minicnn.models.senet import REDUCTION, _reduced

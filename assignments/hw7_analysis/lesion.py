@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 
 from minicnn import nn
-from minicnn.lecture.blocks import is_residual, replaced, shortcut
 from minicnn.tensor import Tensor
+from minicnn.lecture.blocks import is_residual, replaced, shortcut
 
 
 def without_branch(module: nn.Module) -> Callable[[Tensor], Tensor]:

@@ -20,10 +20,10 @@ import numpy as np
 
 from minicnn import nn
 from minicnn.autograd import grad
-from minicnn.lecture.blocks import ResidualBlock, branch, replaced, residual_blocks, shortcut
 from minicnn.nn.functional import cross_entropy
 from minicnn.ops import residual_add
 from minicnn.tensor import Tensor
+from minicnn.lecture.blocks import ResidualBlock, branch, replaced, residual_blocks, shortcut
 
 if TYPE_CHECKING:  # no import is needed: this file is laid over the module that has them
     from minicnn.lecture.unravel import Path

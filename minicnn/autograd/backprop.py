@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from minicnn.autograd.function import Edge, Node
-from minicnn.autograd.memory import is_writable
+from .function import Edge, Node
+from .memory import is_writable
 
 #: What happens at a node: from the node and the cotangents of its outputs to (edge, gradient, fresh), for each edge
 #: along which a gradient is passed on. ``fresh`` is as in ``CotangentSums.add``.

@@ -132,7 +132,7 @@ class Gate:
 
     @staticmethod
     def forward(ctx: Any, x: Any, gate: Any) -> Any:
-        """See ``ops.products.Mul``."""
+        """See ``ops.arithmetic.Mul``."""
         ctx.gate_first = gate.size > x.size
         x, gate = (gate, x) if ctx.gate_first else (x, gate)
         ctx.save_for_backward(x, gate)

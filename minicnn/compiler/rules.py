@@ -20,13 +20,12 @@ from math import prod
 from typing import Any
 
 from ..ops.activation import ReLU, SiLU
-from ..ops.arithmetic import Add
+from ..ops.arithmetic import Add, Mul
 from ..ops.conv import Conv2d
 from ..ops.joining import Cat
 from ..ops.matrix import Linear
 from ..ops.normalization import BatchNorm, FixedNorm
 from ..ops.pooling import MaxPool2d
-from ..ops.products import Mul
 from ..ops.shape import Clone
 from . import fused
 from .record import Call, Graph, Leaf, Value, Write

@@ -13,8 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from minicnn.serialization.atomic import replacing
-
+from ..serialization.atomic import replacing
 from .holes import HoleError, cut, find, has_specification, slice_of
 from .manifest import Homework, ManifestError, reference_source
 

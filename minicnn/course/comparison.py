@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from minicnn import Tensor
-from minicnn.autograd.diagnosis import diagnose
+from .. import Tensor
+from ..autograd.diagnosis import diagnose
 
 # An array keeps its dtype, which is compared. A number is a number, whether it is Python's or NumPy's.
 Answer = np.ndarray | int | float | tuple[int | float, ...] | str | None

@@ -10,8 +10,8 @@ from zlib import crc32
 
 import numpy as np
 
-from minicnn import Tensor, nn
-from minicnn.autograd import Function
+from .. import Tensor, nn
+from ..autograd import Function
 
 #: The dtype of the float arrays of the case that is running, in which ``fill`` draws.
 CASE_DTYPE: ContextVar[str] = ContextVar("CASE_DTYPE", default="float64")

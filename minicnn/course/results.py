@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import minicnn
-from minicnn.serialization.atomic import replacing
 
+from ..serialization.atomic import replacing
 from .execution import State
 from .judging import state_of_task
 from .manifest import Homework, Task, homework

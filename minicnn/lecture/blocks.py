@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, TypeGuard
 
-from minicnn import nn
-from minicnn.models.resnet import BasicBlock, Bottleneck, PlainBlock
-from minicnn.tensor import Tensor
+from .. import nn
+from ..models.resnet import BasicBlock, Bottleneck, PlainBlock
+from ..tensor import Tensor
 
 ResidualBlock = BasicBlock | Bottleneck
 

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from minicnn.models import create_model
-from minicnn.models.registry import model_entry
-from minicnn.nn.summary import FLOAT32_BYTES, summary
+from ..models import create_model
+from ..models.registry import model_entry
+from ..nn.summary import FLOAT32_BYTES, summary
 
 
 @dataclass(frozen=True)

@@ -17,10 +17,10 @@ from typing import Any
 
 import numpy as np
 
-from minicnn import nn
-from minicnn.autograd import grad
-from minicnn.nn.functional import cross_entropy
-from minicnn.tensor import Tensor
+from .. import nn
+from ..autograd import grad
+from ..nn.functional import cross_entropy
+from ..tensor import Tensor
 
 Loss = Callable[[Any, Tensor], Tensor]
 

@@ -15,11 +15,11 @@ from typing import Any
 
 import numpy as np
 
-from minicnn import nn
-from minicnn.autograd import no_grad
-from minicnn.lecture.blocks import is_residual, replaced, shortcut
-from minicnn.nn.summary import evaluating
-from minicnn.tensor import Tensor
+from .. import nn
+from ..autograd import no_grad
+from ..nn.summary import evaluating
+from ..tensor import Tensor
+from .blocks import is_residual, replaced, shortcut
 
 
 def without_branch(module: nn.Module) -> Callable[[Tensor], Tensor]:

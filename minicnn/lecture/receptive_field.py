@@ -12,8 +12,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from minicnn.autograd import grad
-from minicnn.tensor import Tensor
+from ..autograd import grad
+from ..tensor import Tensor
 
 
 def receptive_field(layers: Sequence[tuple[int, int, int]]) -> list[tuple[int, int]]:

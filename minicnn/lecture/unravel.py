@@ -17,12 +17,12 @@ from math import comb
 
 import numpy as np
 
-from minicnn import nn
-from minicnn.autograd import grad
-from minicnn.lecture.blocks import ResidualBlock, branch, replaced, residual_blocks, shortcut
-from minicnn.nn.functional import cross_entropy
-from minicnn.ops import residual_add
-from minicnn.tensor import Tensor
+from .. import nn
+from ..autograd import grad
+from ..models.resnet import residual_add
+from ..nn.functional import cross_entropy
+from ..tensor import Tensor
+from .blocks import ResidualBlock, branch, replaced, residual_blocks, shortcut
 
 Path = tuple[bool, ...]  # for each block from the input on: does the path go through the residual branch?
 

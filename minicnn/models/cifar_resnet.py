@@ -17,11 +17,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from minicnn import nn
-from minicnn.models.registry import Score, register
-from minicnn.models.resnet import PAPER, BasicBlock, PlainBlock, conv3x3
-from minicnn.nn import functional as F
-from minicnn.tensor import Tensor
+from .. import nn
+from ..nn import functional as F
+from ..tensor import Tensor
+from .registry import Score, register
+from .resnet import PAPER, BasicBlock, PlainBlock, conv3x3
 
 # fmt: off
 # The table of section 4.2, for a 32 x 32 image.

@@ -22,10 +22,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from minicnn import nn
-from minicnn.models.registry import Paper, register
-from minicnn.models.resnet import CONFIGS, VARIANTS, ResNet
-from minicnn.tensor import Tensor
+from .. import nn
+from ..tensor import Tensor
+from .registry import Paper, register
+from .resnet import CONFIGS, VARIANTS, ResNet
 
 PAPER = Paper(
     title="Deformable Convolutional Networks",

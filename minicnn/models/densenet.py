@@ -24,13 +24,13 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from minicnn import nn
-from minicnn.models.input_size import require_size
-from minicnn.models.registry import Paper, Score, register
-from minicnn.nn.state import IncompatibleKeys
-from minicnn.ops import cat
-from minicnn.tensor import Tensor
-from minicnn.utils.checkpoint import checkpoint
+from .. import nn
+from ..nn.state import IncompatibleKeys
+from ..ops import cat
+from ..tensor import Tensor
+from ..utils.checkpoint import checkpoint
+from .input_size import require_size
+from .registry import Paper, Score, register
 
 PAPER = Paper(
     title="Densely Connected Convolutional Networks",

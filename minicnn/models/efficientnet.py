@@ -24,11 +24,11 @@ from functools import partial
 from math import ceil, sqrt
 from typing import Any
 
-from minicnn import nn
-from minicnn.models.registry import Paper, Score, register
-from minicnn.models.senet import SqueezeExcitation
-from minicnn.ops import stochastic_depth
-from minicnn.tensor import Tensor
+from .. import nn
+from ..ops import stochastic_depth
+from ..tensor import Tensor
+from .registry import Paper, Score, register
+from .senet import SqueezeExcitation
 
 PAPER = Paper(
     title="EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks",

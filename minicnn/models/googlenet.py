@@ -35,12 +35,12 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
-from minicnn import nn
-from minicnn.models.input_size import require_size
-from minicnn.models.registry import Paper, Score, register
-from minicnn.nn import functional as F
-from minicnn.ops import cat
-from minicnn.tensor import Tensor
+from .. import nn
+from ..nn import functional as F
+from ..ops import cat
+from ..tensor import Tensor
+from .input_size import require_size
+from .registry import Paper, Score, register
 
 PAPER = Paper(
     title="Going Deeper with Convolutions",

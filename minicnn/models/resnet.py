@@ -26,10 +26,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from minicnn import nn
-from minicnn.models.registry import Paper, Score, register
-from minicnn.ops import residual_add
-from minicnn.tensor import Tensor
+from .. import nn
+from ..errors import ShapeError
+from ..ops import add
+from ..tensor import Tensor
+from .registry import Paper, Score, register
 
 TITLE = "Deep Residual Learning for Image Recognition"
 PAPER = Paper(TITLE, "He, Zhang, Ren, Sun", 2015, "https://arxiv.org/abs/1512.03385", lecture="L2.2")
@@ -67,6 +68,26 @@ def projection(in_planes: int, out_planes: int, stride: int = 1, norm_layer: Nor
     (N, in_planes, H, W) -> (N, out_planes, H/stride, W/stride)
     """
     return nn.Sequential(conv1x1(in_planes, out_planes, stride), norm_layer(out_planes))
+
+
+def residual_add(branch: Tensor, shortcut: Tensor) -> Tensor:
+    """``F(x) + x``, the sum that makes a residual block (lecture line L2.2.3; He et al. 2015, equation 1).
+
+    Unlike ``+`` it refuses to broadcast: a branch and a shortcut of different shapes are a mistake in the block.
+
+    Args:
+        branch: F(x), what the layers of the block have learned to add.
+        shortcut: x, or its projection; of the same shape.
+
+    Returns:
+        A new tensor of that shape. In the backward pass both get the whole cotangent.
+
+    Raises:
+        ShapeError: if the shapes differ.
+    """
+    if branch.shape != shortcut.shape:
+        raise ShapeError(f"residual_add: the branch has shape {branch.shape}, the shortcut {shortcut.shape}")
+    return add(branch, shortcut)
 
 
 class BasicBlock(nn.Module):

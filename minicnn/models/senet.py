@@ -21,12 +21,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from minicnn import nn
-from minicnn.models.backbone import features
-from minicnn.models.registry import Paper, Score, register
-from minicnn.models.resnet import VARIANTS, BasicBlock, Bottleneck, ResNet
-from minicnn.ops import residual_add
-from minicnn.tensor import Tensor
+from .. import nn
+from ..tensor import Tensor
+from .backbone import features
+from .registry import Paper, Score, register
+from .resnet import VARIANTS, BasicBlock, Bottleneck, ResNet, residual_add
 
 PAPER = Paper(
     title="Squeeze-and-Excitation Networks",

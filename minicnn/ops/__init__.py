@@ -1,4 +1,4 @@
-"""Every differentiable operation, one family a file: forward and chain rule on one screen.
+"""Every differentiable operation, one family per file: forward and chain rule on one screen.
 
 Functions take and return Tensors and have PyTorch's names and signatures; importing this package also attaches them
 to ``Tensor`` as methods and operators (``methods.py``).
@@ -27,6 +27,7 @@ from .arithmetic import (
     bitwise_or,
     bitwise_right_shift,
     bitwise_xor,
+    div,
     eq,
     floor_divide,
     ge,
@@ -36,11 +37,14 @@ from .arithmetic import (
     logical_not,
     logical_or,
     lt,
+    mul,
     ne,
     neg,
+    pow,
+    remainder,
     sub,
 )
-from .conv import conv2d
+from .conv import conv2d, pointwise_conv2d
 from .deformable import deform_conv2d
 from .dropout import dropout, dropout2d, stochastic_depth
 from .elementwise import (
@@ -73,10 +77,8 @@ from .loss import cross_entropy, l1_loss, mse_loss, nll_loss
 from .matrix import linear, matmul
 from .methods import attach
 from .normalization import batch_norm, group_norm, local_response_norm
-from .pointwise import pointwise_conv2d
 from .pooling import adaptive_avg_pool2d, avg_pool2d, max_pool2d
 from .probability import log_softmax, softmax
-from .products import div, mul, pow, remainder
 from .reduction import (
     all_ as all,
 )
@@ -88,12 +90,15 @@ from .reduction import (
     cumsum,
     logsumexp,
     max,
+    mean,
     min,
     norm,
     prod,
+    std,
+    sum,
+    var,
 )
 from .reduction import any_ as any
-from .residual import residual_add
 from .shape import (
     expand,
     flatten,
@@ -110,7 +115,6 @@ from .shape import (
     unsqueeze,
 )
 from .sorting import argsort, sort, topk
-from .sums import mean, std, sum, var
 
 globals().update({name: guard(value) for name, value in globals().items() if isinstance(value, FunctionType)})
 mm = bmm = matmul
@@ -127,7 +131,7 @@ __all__ = [  # the functions, not the modules that they are written in
     "l1_loss", "le", "leaky_relu", "linear", "local_response_norm", "log", "log_softmax", "logical_and", "logical_not",
     "logical_or", "logsumexp", "lt", "masked_fill", "matmul", "max", "max_pool2d", "maximum", "mean", "min", "minimum",
     "mm", "movedim", "mse_loss", "mul", "narrow", "ne", "neg", "nll_loss", "norm", "pad", "permute",
-    "pointwise_conv2d", "pow", "prod", "relu", "relu6", "remainder", "repeat", "reshape", "residual_add", "round",
+    "pointwise_conv2d", "pow", "prod", "relu", "relu6", "remainder", "repeat", "reshape", "round",
     "rsqrt", "sigmoid", "sign", "silu", "sin", "softmax", "sort", "split", "sqrt", "square", "squeeze", "stack", "std",
     "stochastic_depth", "sub", "sum", "t", "tanh", "topk", "transpose", "unbind", "unflatten", "unsqueeze", "var",
     "where",

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from minicnn.autograd import Function
-from minicnn.ops.elementwise import as_float
-from minicnn.tensor import Tensor
+from ..autograd import Function
+from ..tensor import Tensor
+from .elementwise import as_float
 
 
 class ReLU(Function):

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from minicnn.dtypes import get_default_dtype, int64
-from minicnn.errors import ShapeError
-from minicnn.ops.integers import CATEGORY, fitted
-from minicnn.tensor import Tensor
+from ..dtypes import get_default_dtype, int64
+from ..errors import ShapeError
+from ..tensor import Tensor
+from .integers import CATEGORY, fitted
 
 
 def unbroadcast(gradient: Any, shape: tuple[int, ...]) -> Any:

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from minicnn.autograd import Function
-from minicnn.backend.base import Window
-from minicnn.errors import ShapeError
-from minicnn.ops.geometry import convolution_window, on_batch, pair
-from minicnn.ops.matrix import check_dtypes
-from minicnn.tensor import Tensor
+from ..autograd import Function
+from ..backend.base import Window
+from ..errors import ShapeError
+from ..tensor import Tensor
+from .geometry import convolution_window, on_batch, pair
+from .matrix import check_dtypes
 
 
 class DeformIm2col(Function):

@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from minicnn.autograd import Function
-from minicnn.errors import ShapeError
-from minicnn.ops.axes import normal_dim
-from minicnn.ops.shape import squeeze, to, unsqueeze
-from minicnn.ops.sizes import integer, integers
-from minicnn.tensor import Tensor
+from ..autograd import Function
+from ..errors import ShapeError
+from ..tensor import Tensor
+from .axes import normal_dim
+from .shape import squeeze, to, unsqueeze
+from .sizes import integer, integers
 
 
 class Cat(Function):

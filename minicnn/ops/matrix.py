@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from minicnn.autograd import Function
-from minicnn.errors import ShapeError
-from minicnn.ops.broadcast import result_type, unbroadcast
-from minicnn.tensor import Tensor
+from ..autograd import Function
+from ..errors import ShapeError
+from ..tensor import Tensor
+from .broadcast import result_type, unbroadcast
 
 
 class MatMul(Function):

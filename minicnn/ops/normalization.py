@@ -1,4 +1,9 @@
-"""Normalisation: batch norm, group norm, and AlexNet's local response normalisation."""
+"""Normalisation: batch norm, group norm, and AlexNet's local response normalisation.
+
+A batch is normalised by its own mean and variance. An image that is to be classified later has no batch around it, so
+Algorithm 2 of Ioffe and Szegedy (2015) takes averages over training, the running statistics. They are exponential
+averages, as PyTorch's: after each batch the old value counts ``1 - momentum``, the new one ``momentum``.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +13,6 @@ from .. import backend
 from ..autograd import Function
 from ..errors import ShapeError
 from ..tensor import Tensor
-from .running import updated_mean, updated_variance
 
 
 class BatchNorm(Function):
@@ -32,6 +36,38 @@ class BatchNorm(Function):
         gradients = ctx.backend.batch_norm_grad(dy, x, weight, mean, inv_std)
         wanted = ctx.needs_input_grad[:3]
         return (*(g if want else None for g, want in zip(gradients, wanted, strict=True)), None, None, None, None)
+
+
+def updated_mean(running: Any, batch: Any, momentum: float) -> Any:
+    """A running statistic after one more batch; for the mean that is all.
+
+    Args:
+        running: the statistic until now (C,). It is not written into.
+        batch: that of the batch (C,).
+        momentum: the weight of the batch, from 0 to 1.
+
+    Returns:
+        (C,), dtype of running.
+    """
+    return (1 - momentum) * running + momentum * batch
+
+
+def updated_variance(running: Any, variance: Any, count: int, momentum: float) -> Any:
+    """The running variance after one more batch.
+
+    A batch is normalised by its biased variance, an average over its ``count`` values. What is remembered is to hold
+    for all images, and is the unbiased estimate, over ``count - 1``.
+
+    Args:
+        running: the running variance until now (C,). It is not written into.
+        variance: the batch's biased variance (C,).
+        count: how many values a channel has in the batch, at least 2.
+        momentum: the weight of the batch, from 0 to 1.
+
+    Returns:
+        (C,), dtype of running.
+    """
+    return updated_mean(running, variance * (count / (count - 1)), momentum)
 
 
 def update_running(ctx: Any, mean: Any, var: Any, batch_mean: Any, batch_var: Any, count: int, momentum: float) -> None:

@@ -1,4 +1,4 @@
-"""Extremes, products, norms: many numbers into fewer. Sums and means are in ``sums.py``."""
+"""Sum, mean, variance, extremes, products, norms: many numbers into fewer. Forward and chain rule side by side."""
 
 from __future__ import annotations
 
@@ -12,7 +12,75 @@ from ..tensor import Tensor
 from .arithmetic import ne
 from .axes import Dims, axes_of, count, kept, normal_dim, reduced
 from .elementwise import as_float
-from .sums import RootOfSquares, sum
+
+
+class Sum(Function):
+    """y = the sum of x over ``axes``, in the dtype of x.
+
+    ``axes`` is sorted, not negative, and empty only for a single number, of shape (). The axes are left out of y's
+    shape, or with ``keepdim`` stay as axes of length 1. The gradient has the shape of x; ``axes`` and ``keepdim`` get
+    none.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Any, axes: tuple[int, ...], keepdim: bool) -> Any:
+        ctx.shape, ctx.axes = x.shape, axes
+        return x.sum(axis=axes, keepdims=keepdim)
+
+    @staticmethod
+    def backward(ctx: Any, dy: Any) -> Any:
+        # every summand gets the cotangent of its sum
+        return ctx.backend.xp.broadcast_to(kept(dy, ctx.shape, ctx.axes), ctx.shape), None, None
+
+
+class Mean(Function):
+    """y = the mean of x over ``axes``; arguments and gradients as those of ``Sum``."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Any, axes: tuple[int, ...], keepdim: bool) -> Any:
+        ctx.shape, ctx.axes = x.shape, axes
+        return x.mean(axis=axes, keepdims=keepdim)
+
+    @staticmethod
+    def backward(ctx: Any, dy: Any) -> Any:
+        share = kept(dy, ctx.shape, ctx.axes) / count(ctx.shape, ctx.axes)  # one of m numbers moves the mean by 1/m
+        return ctx.backend.xp.broadcast_to(share, ctx.shape), None, None
+
+
+class Var(Function):
+    """y = sum (x - mean)^2 / (m - correction); dx = 2 (x - mean) dy / (m - correction)."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Any, axes: tuple[int, ...], keepdim: bool, correction: float) -> Any:
+        ctx.save_for_backward(x)
+        ctx.axes = axes
+        spare = count(x.shape, axes) - correction
+        ctx.divisor = spare if spare > 0 else 0  # nothing to spare: NaN or infinity, as in PyTorch
+        centred = x - x.mean(axis=axes, keepdims=True)
+        return (centred * centred).sum(axis=axes, keepdims=keepdim) / ctx.backend.xp.asarray(ctx.divisor, x.dtype)
+
+    @staticmethod
+    def backward(ctx: Any, dy: Any) -> Any:
+        (x,) = ctx.saved_tensors
+        centred = x - x.mean(axis=ctx.axes, keepdims=True)
+        scale = ctx.backend.xp.asarray(2.0, x.dtype) / ctx.backend.xp.asarray(ctx.divisor, x.dtype)
+        return kept(dy, x.shape, ctx.axes) * (scale * centred), None, None, None
+
+
+class RootOfSquares(Function):
+    """y = sqrt x for a sum of squares x; at its minimum 0 the gradient is 0, not infinite."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Any) -> Any:
+        y = ctx.backend.xp.sqrt(x)
+        ctx.save_for_backward(y)
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, dy: Any) -> Any:
+        (y,) = ctx.saved_tensors
+        xp = ctx.backend.xp
+        return dy / (2 * xp.where(y == 0, xp.inf, y))
 
 
 class Extreme(Function):
@@ -97,6 +165,48 @@ class ValuesIndices(NamedTuple):
 
     values: Tensor
     indices: Tensor
+
+
+def sum(input: Tensor, dim: Dims = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
+    """The sum over ``dim`` (an int, several, or all); bools and integers add up as int64."""
+    if dtype is not None:
+        input = input.to(dtype)
+    elif not input.is_floating_point():
+        input = input.to(int64)
+    return Sum.apply(input, axes_of(input, dim), keepdim)
+
+
+def mean(input: Tensor, dim: Dims = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
+    """The mean over ``dim``.
+
+    Raises:
+        TypeError: for integers and bools.
+    """
+    input = _floating("mean", input if dtype is None else input.to(dtype))
+    return Mean.apply(input, axes_of(input, dim), keepdim)
+
+
+def var(
+    input: Tensor, dim: Dims = None, unbiased: bool = True, keepdim: bool = False, *, correction: float | None = None
+) -> Tensor:
+    """The variance over ``dim``, divided by m - 1 (``unbiased``), m, or m - ``correction``."""
+    if isinstance(dim, bool):  # PyTorch's var(unbiased)
+        return var(input, None, dim, keepdim, correction=correction)
+    input = _floating("var", input)
+    return Var.apply(input, axes_of(input, dim), keepdim, int(unbiased) if correction is None else correction)
+
+
+def std(
+    input: Tensor, dim: Dims = None, unbiased: bool = True, keepdim: bool = False, *, correction: float | None = None
+) -> Tensor:
+    """The square root of ``var``."""
+    return RootOfSquares.apply(var(input, dim, unbiased, keepdim, correction=correction))
+
+
+def _floating(name: str, input: Tensor) -> Tensor:
+    if not input.is_floating_point():
+        raise TypeError(f"{name}: expected a floating point tensor, got {input.dtype}: convert with .float()")
+    return input
 
 
 def amax(input: Tensor, dim: Dims = None, keepdim: bool = False) -> Tensor:

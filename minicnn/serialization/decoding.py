@@ -7,8 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from minicnn.errors import FileFormatError
-
+from ..errors import FileFormatError
 from .source import shown
 
 # How each supported dtype lies in a file. NumPy has no bfloat16: it is the upper half of a float32.

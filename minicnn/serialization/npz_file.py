@@ -12,8 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from minicnn.errors import FileFormatError
-
+from ..errors import FileFormatError
 from .decoding import decode, itemsize, reshaped
 from .source import Archive, shown
 

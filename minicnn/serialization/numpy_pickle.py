@@ -12,8 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from minicnn.errors import FileFormatError
-
+from ..errors import FileFormatError
 from .pickle_machine import Call
 
 # Kinds and sizes: bool, integers, floats. Not "O", whose elements are objects, nor text, dates and records.

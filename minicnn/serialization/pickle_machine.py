@@ -23,8 +23,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from minicnn.errors import FileFormatError
-
+from ..errors import FileFormatError
 from .source import shown
 
 # A state dict of 1 000 tensors takes about 40 000 instructions.

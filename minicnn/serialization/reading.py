@@ -9,11 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from minicnn.device import CPU, as_device
-from minicnn.errors import FileFormatError
-from minicnn.paths import printable
-from minicnn.tensor import Tensor
-
+from ..device import CPU, as_device
+from ..errors import FileFormatError
+from ..paths import printable
+from ..tensor import Tensor
 from . import npz_file, safetensors_file, torch_file
 from .pickle_machine import Foreign
 from .source import Archive, Source, shown

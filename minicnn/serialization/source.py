@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from minicnn.errors import FileFormatError
-from minicnn.paths import expanded
+from ..errors import FileFormatError
+from ..paths import expanded
 
 # Weights do not deflate well. An archive that promises much more than this is a bomb or a mistake.
 MAX_INFLATED_BYTES = 1 << 29

@@ -8,8 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from minicnn.errors import FileFormatError
-
+from ..errors import FileFormatError
 from .decoding import itemsize
 from .pickle_machine import Call, PickleMachine
 from .source import Archive, Source, shown

@@ -15,8 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from minicnn.errors import FileFormatError
-
+from ..errors import FileFormatError
 from . import numpy_pickle
 from .decoding import decode, itemsize
 from .pickle_machine import Call

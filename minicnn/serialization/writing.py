@@ -8,9 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from minicnn.paths import expanded
-from minicnn.tensor import Tensor
-
+from ..paths import expanded
+from ..tensor import Tensor
 from .atomic import replacing
 from .decoding import STORED_AS
 from .npz_file import write_npz

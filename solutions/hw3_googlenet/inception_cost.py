@@ -1,5 +1,5 @@
-"""Homework 3, the answer: minicnn/models/inception_cost.py itself."""
+"""Homework 3, the answer: minicnn/lecture/analyses/inception_cost.py itself."""
 
 from minicnn.course.solution import reexport
 
-reexport("minicnn.models.inception_cost", globals())
+reexport("minicnn.lecture.analyses.inception_cost", globals())

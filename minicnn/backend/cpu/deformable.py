@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numba import njit, prange
 
-from minicnn.backend.base import Window
+from ..base import Window
 
 CHANNEL_BLOCKS = 4  # pieces of an image's channels that threads may share out; each locates the samples anew
 

@@ -21,10 +21,9 @@ from functools import lru_cache
 
 import numpy as np
 
-from minicnn.backend.reference import fused as reference
-from minicnn.backend.reference.fused import Normed as Normed
-from minicnn.backend.reference.fused import NormGrads as NormGrads
-
+from ..reference import fused as reference
+from ..reference.fused import Normed as Normed
+from ..reference.fused import NormGrads as NormGrads
 from . import memory
 from .compiling import kernel
 from .inputs import copied, floats

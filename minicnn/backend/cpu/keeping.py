@@ -149,9 +149,9 @@ class _Locator(caching._CacheLocator):
 
 
 class _LaidOver(caching._CacheLocator):
-    """For a module that a student's file is laid over: kept where that file's own would be, as long as it is the same.
+    """For what is left of a module that a student's file is laid over: kept where that file's own functions are.
 
-    What is compiled from the rest of the module calls the student's functions.
+    It calls the student's functions, so it has to be compiled anew when the student's file changes.
     """
 
     def __init__(self, function: Any, locator: Any) -> None:
@@ -161,9 +161,9 @@ class _LaidOver(caching._CacheLocator):
 
     @classmethod
     def from_function(cls, function: Any, source: str) -> Any:
-        if "__laid_over__" not in function.__globals__:
+        file = function.__globals__.get("__file__")
+        if "__laid_over__" not in function.__globals__ or file == source:
             return None
-        file = function.__globals__["__file__"]
         locators = (kind.from_function(function, file) for kind in _numbas_locators)
         found = next((locator for locator in locators if locator is not None), None)
         return _Nowhere(function, source) if found is None else cls(function, found)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from minicnn.backend.reference import affine
-
+from ..reference import affine
 from . import fused
 from .inputs import floats
 

@@ -12,8 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 from numba import carray, types
 
-from minicnn.backend.reference import optimizer as reference
-
+from ..reference import optimizer as reference
 from .addresses import table_of
 from .compiling import intrinsic
 from .sharing import EXACT, jobs, task

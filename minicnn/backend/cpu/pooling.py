@@ -13,9 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from minicnn.backend.base import Pair, Window
-from minicnn.backend.reference import pooling as reference
-
+from ..base import Pair, Window
+from ..reference import pooling as reference
 from .compiling import kernel
 from .inputs import channels_last, floats, spread_pixels
 from .layout import empty_images, images_for

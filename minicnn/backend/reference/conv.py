@@ -14,7 +14,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from minicnn.backend.base import Pair, Window
+from ..base import Pair, Window
 
 
 def taps(window: Window, out_size: Pair) -> Iterator[tuple[int, int, tuple[slice, slice]]]:

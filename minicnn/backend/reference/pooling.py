@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from minicnn.backend.base import Pair, Window
-from minicnn.backend.reference.conv import taps
+from ..base import Pair, Window
+from .conv import taps
 
 
 def max_pool2d(x: np.ndarray, window: Window, out_size: Pair) -> tuple[np.ndarray, np.ndarray]:

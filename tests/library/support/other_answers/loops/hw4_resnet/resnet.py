@@ -3,9 +3,19 @@
 from typing import TYPE_CHECKING
 
 from minicnn import nn
+from minicnn.errors import ShapeError
 
 if TYPE_CHECKING:
     from minicnn.models.resnet import PlainBlock
+
+
+def residual_add(branch, shortcut):
+    same = branch.ndim == shortcut.ndim
+    for axis in range(branch.ndim):
+        same = same and branch.shape[axis] == shortcut.shape[axis]
+    if not same:
+        raise ShapeError(f"{branch.shape} and {shortcut.shape} cannot be added")
+    return branch + shortcut
 
 
 def projection(in_planes, out_planes, stride, norm_layer):

@@ -6,11 +6,19 @@ import math
 from typing import TYPE_CHECKING
 
 from minicnn import nn
-from minicnn.ops import residual_add
+from minicnn.errors import ShapeError
+from minicnn.ops.joining import stack
 from minicnn.tensor import Tensor
 
 if TYPE_CHECKING:
     from minicnn.models.resnet import CONFIGS, PlainBlock, conv3x3
+
+
+def residual_add(branch, shortcut):
+    pair = [branch, shortcut]
+    if len({tuple(x.shape) for x in pair}) > 1:
+        raise ShapeError("branch and shortcut: " + " against ".join(str(x.shape) for x in pair))
+    return stack(pair).sum(0)
 
 
 def projection(in_planes, out_planes, stride, norm_layer):

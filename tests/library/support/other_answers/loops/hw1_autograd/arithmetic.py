@@ -1,4 +1,4 @@
-"""Homework 1, products.py: the holes, filled in another way."""
+"""Homework 1, arithmetic.py: the holes, filled in another way."""
 
 import numpy as np
 

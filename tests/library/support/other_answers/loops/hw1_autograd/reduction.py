@@ -1,4 +1,4 @@
-"""Homework 1, sums.py: the holes, filled in another way."""
+"""Homework 1, reduction.py: the holes, filled in another way."""
 
 from __future__ import annotations
 

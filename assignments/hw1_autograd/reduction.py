@@ -1,14 +1,15 @@
-"""Sum, mean, variance: many numbers into fewer. The chain rule spreads the cotangent out again."""
+"""Sum, mean, variance, extremes, products, norms: many numbers into fewer. Forward and chain rule side by side."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from minicnn import backend
 from minicnn.autograd import Function
 from minicnn.ops.axes import count, kept
 
 if TYPE_CHECKING:  # no import is needed: this file is laid over the module that has them
-    from minicnn.ops.sums import mean, sum
+    from minicnn.ops.reduction import mean, sum
 
 
 class Sum(Function):

@@ -1,4 +1,4 @@
-"""``* / ** %``, with broadcasting; forward and chain rule side by side."""
+"""``+ - * / ** %`` and comparisons, with broadcasting; forward and chain rule side by side."""
 
 from __future__ import annotations
 

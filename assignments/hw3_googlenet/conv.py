@@ -1,15 +1,15 @@
-"""The 1x1 convolution as what it is: one linear map over the channels, the same at every pixel (lecture L2.1.3)."""
+"""Convolution. What computes is the backend: ``backend/reference/conv.py`` is the version to read."""
 
 from __future__ import annotations
 
 from minicnn.errors import ShapeError
+from minicnn.tensor import Tensor
 from minicnn.ops.matrix import linear
 from minicnn.ops.shape import permute, reshape
-from minicnn.tensor import Tensor
 
 
 def pointwise_conv2d(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """``conv2d`` with a 1x1 kernel, by a single matrix product over all pixels of all images.
+    """``conv2d`` with a 1x1 kernel, by a single matrix product over all pixels of all images (lecture L2.1.3).
 
     At every pixel the vector of C channels becomes ``weight @ vector + bias``, a vector of K channels.
 

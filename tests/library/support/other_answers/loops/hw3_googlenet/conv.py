@@ -1,4 +1,4 @@
-"""Homework 3, pointwise.py: the holes, filled in another way."""
+"""Homework 3, conv.py: the holes, filled in another way."""
 
 from minicnn.errors import ShapeError
 from minicnn.ops import cat

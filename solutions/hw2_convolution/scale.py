@@ -1,5 +1,0 @@
-"""Homework 2, the answer to the scale of the first weights: minicnn/nn/scale.py itself."""
-
-from minicnn.course.solution import reexport
-
-reexport("minicnn.nn.scale", globals())
