@@ -63,7 +63,7 @@ def lay_over(module: ModuleType, path: Path, reference: str, holes: Sequence[Hol
 
 
 def _runner(tree: ast.Module, file: str, module: ModuleType) -> Callable[[list[ast.stmt]], set[str]]:
-    """Runs statements of a file in ``module``, with what the file imports from ``__future__``; returns what they set."""
+    """Runs statements of a file in ``module``, with what the file imports from ``__future__``; returns what is set."""
     futures = [part for part in tree.body if isinstance(part, ast.ImportFrom) and part.module == "__future__"]
     features = [getattr(__future__, each.name) for part in futures for each in part.names]
     flags = reduce(or_, (feature.compiler_flag for feature in features), 0)

@@ -149,9 +149,9 @@ class _Locator(caching._CacheLocator):
 
 
 class _LaidOver(caching._CacheLocator):
-    """For a module that a student's file is laid over: kept where that file's own would be, as long as it is the same.
+    """For what is left of a module that a student's file is laid over: kept where that file's own functions are.
 
-    What is compiled from the rest of the module calls the student's functions.
+    It calls the student's functions, so it has to be compiled anew when the student's file changes.
     """
 
     def __init__(self, function: Any, locator: Any) -> None:
@@ -161,9 +161,9 @@ class _LaidOver(caching._CacheLocator):
 
     @classmethod
     def from_function(cls, function: Any, source: str) -> Any:
-        if "__laid_over__" not in function.__globals__:
+        file = function.__globals__.get("__file__")
+        if "__laid_over__" not in function.__globals__ or file == source:
             return None
-        file = function.__globals__["__file__"]
         locators = (kind.from_function(function, file) for kind in _numbas_locators)
         found = next((locator for locator in locators if locator is not None), None)
         return _Nowhere(function, source) if found is None else cls(function, found)
@@ -215,6 +215,6 @@ def _save(self: Any, signature: Any, data: Any) -> None:
 _cache: Any = caching.Cache
 _numbas_load, _numbas_save = _cache.load_overload, _cache.save_overload
 _cache.load_overload, _cache.save_overload = _load, _save
-_numbas_locators = list(caching.CompileResultCacheImpl._locator_classes)
+_numbas_locators: list[Any] = list(caching.CompileResultCacheImpl._locator_classes)
 for _kind in (caching.CompileResultCacheImpl, caching.CodeLibraryCacheImpl):
     _kind._locator_classes[:] = [_LaidOver, _Locator, *_kind._locator_classes, _Nowhere]

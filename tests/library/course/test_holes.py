@@ -141,8 +141,9 @@ TOY = textwrap.dedent(
 def test_a_stub_keeps_the_specification_and_loses_the_body_with_its_comments():
     hole = Hole("toy", "public", "hw9.1", ("First double.", "", "  Then add."))
     stub = cut(TOY, "toy", [hole], HANDOUT)
-    assert textwrap.dedent(
-        '''
+    assert (
+        textwrap.dedent(
+            '''
         def public(x):
             """Twice, then once more.
 
@@ -154,7 +155,9 @@ def test_a_stub_keeps_the_specification_and_loses_the_body_with_its_comments():
             #   Then add.
             raise NotImplementedError("hw9.1 public: not written yet, see assignments/hw9_toy/README.md")
         '''
-    ).lstrip() in stub
+        ).lstrip()
+        in stub
+    )
     assert "comment that tells" not in stub and "another one after" not in stub
 
 
