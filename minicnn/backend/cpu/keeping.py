@@ -215,6 +215,6 @@ def _save(self: Any, signature: Any, data: Any) -> None:
 _cache: Any = caching.Cache
 _numbas_load, _numbas_save = _cache.load_overload, _cache.save_overload
 _cache.load_overload, _cache.save_overload = _load, _save
-_numbas_locators = list(caching.CompileResultCacheImpl._locator_classes)
+_numbas_locators: list[Any] = list(caching.CompileResultCacheImpl._locator_classes)
 for _kind in (caching.CompileResultCacheImpl, caching.CodeLibraryCacheImpl):
     _kind._locator_classes[:] = [_LaidOver, _Locator, *_kind._locator_classes, _Nowhere]

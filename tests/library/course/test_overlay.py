@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 import traceback
 from pathlib import Path
@@ -178,3 +179,48 @@ def test_annotations_are_evaluated_unless_the_file_says_otherwise(laid):
     with pytest.raises(NameError, match="Unknown"):
         laid(WRITTEN.replace("from __future__ import annotations\n", "def f(x: Unknown):\n    pass\n"))
     assert laid(WRITTEN + "\n\ndef f(x: Unknown):\n    pass\n").f.__annotations__ == {"x": "Unknown"}
+
+
+COMPILED = '''
+"""Compiled functions."""
+
+from numba import njit
+
+
+@njit(cache=True)
+def step(x):
+    """What ``walk`` adds up."""
+    y = 2 * x
+    return y
+
+
+@njit(cache=True)
+def walk(n):
+    """The sum of n steps."""
+    total = 0
+    for x in range(n):
+        total += step(x)
+    return total
+'''.lstrip("\n")
+
+
+def test_machine_code_of_the_rest_follows_the_students_file(tmp_path, monkeypatch):
+    """The rest calls the student's functions: what Numba keeps of it goes with the student's file."""
+    importlib.import_module("minicnn.backend.cpu.keeping")
+    (tmp_path / "steps_reference.py").write_text(COMPILED)
+    monkeypatch.syspath_prepend(tmp_path)
+    path = tmp_path / "hw9_steps" / "steps.py"
+    path.parent.mkdir()
+
+    def walk(body: str):
+        path.write_text(f"from numba import njit\n\n\n@njit(cache=True)\ndef step(x):\n    {body}\n")
+        module = ModuleType("hw9_steps_steps")
+        module.__file__ = str(path)
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+        lay_over(module, path, "steps_reference", [Hole("steps", "step", "hw9.1")])
+        return module.walk
+
+    assert walk("return x")(4) == 6
+    assert walk("return -x")(4) == -6
+    again = walk("return -x")
+    assert again(4) == -6 and sum(again.stats.cache_hits.values()) == 1
