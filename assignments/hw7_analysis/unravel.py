@@ -20,8 +20,8 @@ import numpy as np
 
 from minicnn import nn
 from minicnn.autograd import grad
+from minicnn.models.resnet import residual_add
 from minicnn.nn.functional import cross_entropy
-from minicnn.ops import residual_add
 from minicnn.tensor import Tensor
 from minicnn.lecture.blocks import ResidualBlock, branch, replaced, residual_blocks, shortcut
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 import ast
 import json
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from minicnn.course.build import answer
 from minicnn.course.holes import body_span, find
-from minicnn.course.manifest import homework, homework_ids, reference_path
+from minicnn.course.manifest import homework, homework_ids, reference_source
 from minicnn.course.mine import substitutes
 
 from ..support.other_answers import AUTHORS, hand_in
@@ -28,8 +28,8 @@ def desk(top: Path, *names: str) -> Path:
         owner = homework(name)
         folder = top / "assignments" / owner.folder
         folder.mkdir(parents=True)
-        for stem, module in owner.modules.items():
-            shutil.copy(reference_path(module), folder / f"{stem}.py")
+        for stem in owner.modules:
+            (folder / f"{stem}.py").write_text(answer(owner, stem), encoding="utf-8")
     return folder
 
 
@@ -61,9 +61,8 @@ def run(top: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 def test_a_module_is_taken_from_a_students_file_and_given_back(tmp_path):
     """In a process of its own, for all of minicnn is imported anew."""
-    original = Path(sys.modules["minicnn"].__file__).parent / "ops" / "broadcast.py"
     mine = tmp_path / "broadcast.py"
-    mine.write_text(original.read_text().replace("from ..", "from minicnn.") + "\nMINE = True\n")
+    mine.write_text(reference_source("minicnn.ops.broadcast") + "\nMINE = True\n")
     script = f"""
 import sys
 import minicnn
@@ -114,8 +113,8 @@ def test_training_with_mine_runs_the_students_code(tmp_path):
     (tmp_path / "tests").mkdir()
     folder = tmp_path / "assignments" / owner.folder
     folder.mkdir(parents=True)
-    for stem, module in owner.modules.items():
-        (folder / f"{stem}.py").write_text(reference_path(module).read_text(encoding="utf-8"))
+    for stem in owner.modules:
+        (folder / f"{stem}.py").write_text(answer(owner, stem), encoding="utf-8")
     command = [sys.executable, "-m", "minicnn", "train", "resnet20", "--epochs=1", "--mine=hw2", "--quiet"]
     watched = {"conv": ("conv2d", "conv2d_weight_grad"), "norm": ("batch_norm", "batch_norm_grad")}
     for stem, functions in watched.items():
@@ -132,7 +131,7 @@ def test_training_with_mine_runs_the_students_code(tmp_path):
     assert done.returncode == 1 and "on purpose" in done.stderr, done.stderr
     for function in (*watched["conv"], *watched["norm"]):
         assert f"my own {function} ran" in done.stderr, done.stderr
-    shutil.copy(reference_path(owner.modules["norm"]), folder / "norm.py")
+    (folder / "norm.py").write_text(answer(owner, "norm"), encoding="utf-8")
     (folder / "conv.py").write_text((ROOT / "assignments" / owner.folder / "conv.py").read_text())
     done = subprocess.run(command[:-1], cwd=tmp_path, capture_output=True, text=True)
     assert "not yours: hw2_convolution/conv.py: hw2." in done.stderr and done.returncode == 0, done.stderr
@@ -142,15 +141,13 @@ def test_training_with_a_file_that_imports_what_waits_for_it_says_what_to_import
     owner = homework("hw3")
     (tmp_path / "tests").mkdir()
     folder = hand_in(tmp_path / "assignments", owner, AUTHORS[0])
-    path = folder / "pointwise.py"
+    path = folder / "conv.py"
     lines = path.read_text().splitlines()
     number = next(i for i, line in enumerate(lines) if line.startswith("from minicnn"))
     path.write_text("\n".join([*lines[:number], "from minicnn.ops import softmax", *lines[number:]]))
     command = [sys.executable, "-m", "minicnn", "train", "resnet20", "--epochs=1", "--mine=hw3"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
-    assert (
-        f"hw3_googlenet/pointwise.py, line {number + 1}: 'softmax' cannot be imported from minicnn.ops" in done.stderr
-    )
+    assert f"hw3_googlenet/conv.py, line {number + 1}: 'softmax' cannot be imported from minicnn.ops" in done.stderr
     assert "import it from minicnn.ops.probability" in done.stderr and done.returncode == 2, done.stderr
 
 
@@ -167,24 +164,24 @@ GRADED = """
 from pathlib import Path
 from minicnn.course.loading import load
 from minicnn.course.manifest import homework
-triple = load(homework("hw4"), "residual", Path("assignments/hw4_resnet/residual.py").resolve()).triple
+triple = load(homework("hw1"), "broadcast", Path("assignments/hw1_autograd/broadcast.py").resolve()).triple
 """
 MINE = """
 import sys
 from pathlib import Path
 from minicnn.course.mine import Mine, import_all, install
-files = {"minicnn.ops.residual": Mine(Path("assignments/hw4_resnet/residual.py").resolve())}
+files = {"minicnn.ops.broadcast": Mine(Path("assignments/hw1_autograd/broadcast.py").resolve())}
 install(files)
 import_all(files)
-triple = sys.modules["minicnn.ops.residual"].triple
+triple = sys.modules["minicnn.ops.broadcast"].triple
 """
 
 
 def test_what_numba_compiled_is_found_again_by_the_next_grading_by_training_and_after_a_move(tmp_path):
     """Numba's cache names the module that it was made in."""
-    folder = tmp_path / "here" / "assignments" / "hw4_resnet"
+    folder = tmp_path / "here" / "assignments" / "hw1_autograd"
     folder.mkdir(parents=True)
-    (folder / "residual.py").write_text(reference_path("minicnn.ops.residual").read_text() + COMPILED)
+    (folder / "broadcast.py").write_text(reference_source("minicnn.ops.broadcast") + COMPILED)
     cached = "\nassert triple(14) == 42 and sum(triple.stats.cache_hits.values()) == {hits}, triple.stats"
     for number, script in enumerate((GRADED, MINE, GRADED)):
         if number == 2:
@@ -293,36 +290,39 @@ def test_images_that_are_too_small_are_no_mistake_of_the_student(tmp_path):
 
 # --- files that cannot be used --------------------------------------------------------------------------------------
 
-RESIDUAL = reference_path("minicnn.ops.residual").read_bytes()
-STUB = (ROOT / "assignments" / "hw4_resnet" / "residual.py").read_bytes()
+CIFAR = answer(homework("hw4"), "cifar_resnet").encode()
+STUB = (ROOT / "assignments" / "hw4_resnet" / "cifar_resnet.py").read_bytes()
 STOP = "your code: RuntimeError: stop here (hw4_resnet/resnet.py, line "  # the file was taken
-LEFT_OUT = "not yours: hw4_resnet/residual.py: hw4.1 residual_add is not written"
+LEFT_OUT = "not yours: hw4_resnet/cifar_resnet.py: hw4.4 ZeroPadShortcut.forward is not written"
 
 FILES = {
-    "a comment in Latin-1": (RESIDUAL + "# caf\xe9\n".encode("latin-1"), STOP),
+    "a comment in Latin-1": (CIFAR + "# caf\xe9\n".encode("latin-1"), STOP),
     "a string in Latin-1": (
-        RESIDUAL + "X = 'caf\xe9'\n".encode("latin-1"),
+        CIFAR + "X = 'caf\xe9'\n".encode("latin-1"),
         "your code: SyntaxError: (unicode error) 'utf-8' codec",
     ),
-    "UTF-16": (RESIDUAL.decode().encode("utf-16"), "residual.py is not text that Python can read (UTF-16?)"),
-    "UTF-16 without a mark": (RESIDUAL.decode().encode("utf-16-le"), "residual.py is not text that Python can read"),
+    "UTF-16": (CIFAR.decode().encode("utf-16"), "cifar_resnet.py is not text that Python can read (UTF-16?)"),
+    "UTF-16 without a mark": (CIFAR.decode().encode("utf-16-le"), "cifar_resnet.py is not text that Python can read"),
     "a mark and the stub": (b"\xef\xbb\xbf" + STUB, LEFT_OUT),
     "another encoding and the stub": (b"# coding: latin-1\n# \xe9\n" + STUB, LEFT_OUT),
     "a syntax error": (
-        b"def residual_add(x,\n",
-        "your code: SyntaxError: '(' was never closed (hw4_resnet/residual.py, line 1)",
+        b"def blocks_per_stage(layers,\n",
+        "your code: SyntaxError: '(' was never closed (hw4_resnet/cifar_resnet.py, line 1)",
     ),
     "an import that fails": (
         b"import nowhere\n",
-        "ModuleNotFoundError: No module named 'nowhere' (hw4_resnet/residual.py, line 1, in <module>)",
+        "ModuleNotFoundError: No module named 'nowhere' (hw4_resnet/cifar_resnet.py, line 1, in <module>)",
     ),
-    "exit() at the top": (b"exit()\n", "your code: SystemExit: it leaves the program (hw4_resnet/residual.py, line 1"),
-    "an empty file": (b"", "hw4_resnet/residual.py: there is no residual_add (hw4.1)"),
-    "another name": (RESIDUAL.replace(b"def residual_add", b"def residual_sum"), "there is no residual_add (hw4.1)"),
-    "no file": (None, "residual.py (`minicnn course build hw4` writes a missing stub)"),
-    "a helper beside it": (RESIDUAL + b"import my_helper\nassert my_helper.X == 1\n", STOP),
+    "exit() at the top": (
+        b"exit()\n",
+        "your code: SystemExit: it leaves the program (hw4_resnet/cifar_resnet.py, line 1",
+    ),
+    "an empty file": (b"", "hw4_resnet/cifar_resnet.py: there is no ZeroPadShortcut.forward (hw4.4)"),
+    "another name": (CIFAR.replace(b"def blocks_per", b"def layers_per"), "there is no blocks_per_stage (hw4.8)"),
+    "no file": (None, "cifar_resnet.py (`minicnn course build hw4` writes a missing stub)"),
+    "a helper beside it": (CIFAR + b"import my_helper\nassert my_helper.X == 1\n", STOP),
     "a helper that fails": (
-        RESIDUAL + b"import my_wrong_helper\n",
+        CIFAR + b"import my_wrong_helper\n",
         "NameError: name 'y' is not defined (hw4_resnet/my_wrong_helper.py, line 1",
     ),
 }  # fmt: skip
@@ -339,9 +339,9 @@ def file_failures(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[i
         filled(folder / "resnet.py", "BasicBlock.forward", "raise RuntimeError('stop here')")
         (folder / "my_helper.py").write_text("X = 1\n")
         (folder / "my_wrong_helper.py").write_text("X = y\n")
-        (folder / "residual.py").unlink()
+        (folder / "cifar_resnet.py").unlink()
         if content is not None:
-            (folder / "residual.py").write_bytes(content)
+            (folder / "cifar_resnet.py").write_bytes(content)
         jobs[name] = str(top), "hw4"
     done = subprocess.run([sys.executable, "-c", FILES_SCRIPT, json.dumps(jobs)], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -377,6 +377,7 @@ def test_the_option_is_understood_as_argparse_understands_it(tmp_path):
 def test_a_figure_is_drawn_with_the_students_functions(tmp_path):
     """Networks that cost nothing to count, none of which is run; kept until the student's file changes."""
     path = desk(tmp_path, "hw7") / "efficiency.py"
+    path.write_text(reference_source(homework("hw7").modules["efficiency"]), encoding="utf-8")  # with what is given
     filled(path, "cost", "return Cost('my_' + name, 32, len(name), 10**6, 1, 30.0, 10.0, 'nowhere')")
     filled(path, "accuracy_density", "return np.full(len(accuracies), 4321.0)")
     command = ["lecture", "cost", "--quick", "--mine", "hw7"]

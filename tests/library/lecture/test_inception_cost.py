@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from minicnn.models.inception_cost import conv_multiply_adds, inception_multiply_adds, naive_multiply_adds
 
 from minicnn import nn
+from minicnn.lecture.analyses.inception_cost import conv_multiply_adds, inception_multiply_adds, naive_multiply_adds
 from minicnn.models.googlenet import TABLE_1, Inception, NaiveInception, Row
 from minicnn.nn.summary import summary
 

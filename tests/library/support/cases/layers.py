@@ -253,7 +253,7 @@ DROPOUT = [
 ]  # fmt: skip
 
 COMPOSED = [
-    Case("residual_add", "composed", lambda lib, x: lib.ops.residual_add(x * 2, x), one(arrays()), torch=False),
+    Case("residual_add", "composed", lambda lib, x: lib.residual_add(x * 2, x), one(arrays()), torch=False),
     Case("residual block", "composed", _residual_block, _residual()),
     Case("batch norm, ReLU", "composed", _norm_then_relu, _before_a_kink()),
     Case("batch norm, sum, ReLU", "composed", _sum_then_relu, _before_a_kink()),
