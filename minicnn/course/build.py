@@ -73,7 +73,7 @@ def build(root: Path, homework: Sequence[Homework], check: bool = False) -> list
     """Bring ``root/assignments`` up to date.
 
     Args:
-        check: write nothing, only tell what is out of date.
+        check: write nothing, only say what is out of date.
 
     Returns:
         what was written, and what was left alone because it has been edited.

@@ -110,7 +110,7 @@ def _difference(got: Answer, right: Answer) -> str:
     numbers, expected = np.asarray(got), np.asarray(right)
     if numbers.shape != expected.shape:
         return _shapes_differ(numbers, expected)
-    # A wrong dtype is told where the numbers are right: "got 3.0, expected 4" says more.
+    # A wrong dtype is mentioned where the numbers are right: "got 3.0, expected 4" says more.
     both_arrays = isinstance(got, np.ndarray) and isinstance(right, np.ndarray)
     return _values_differ(numbers, expected) or _dtypes_differ(numbers.dtype, expected.dtype, both_arrays)
 

@@ -61,7 +61,7 @@ AXES = {
 }
 MODULES = ("np", "xp", "F", "nn", "functional", "math", "backend", "init")
 SYMMETRIC = ("max", "min", "maximum", "minimum", "add", "residual_add", "swapaxes", "transpose")  # with two arguments
-LAYOUT = ("ascontiguousarray", "contiguous")  # how an array lies in memory is nobody's mistake
+LAYOUT = ("ascontiguousarray", "contiguous")  # how an array lies in memory is no mistake
 ERRORS = ("ValueError", "TypeError")
 
 

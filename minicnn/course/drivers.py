@@ -63,7 +63,7 @@ def fill(module: nn.Module, seed: int) -> nn.Module:
 def gradients(output: Any, inputs: Mapping[str, Any], seed: int, prefix: str = "gradient at ") -> dict[str, Any]:
     """The gradients of sum(output * cotangent), with a random cotangent drawn from ``seed``.
 
-    The graph is walked twice: whoever writes into the cotangent, or into what forward saved, is found out.
+    The graph is walked twice: a backward that writes into the cotangent, or into what forward saved, is detected.
 
     Args:
         output: a tensor, or a tuple of tensors that each get a cotangent.

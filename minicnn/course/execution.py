@@ -33,8 +33,8 @@ WALL_FACTOR = 20  # by the clock, on a busy machine
 MEMORY = 4 * 2**30  # bytes, beyond what the process had before; and at most half of what is free
 OUTPUT = 32 * 2**20  # bytes that it may print
 
-FRAMES = 6  # of a student's, that are told; a recursion without end has a thousand
-TEXT = 400  # characters of an exception's message that are told
+FRAMES = 6  # of a student's, that are shown; an endless recursion has a thousand
+TEXT = 400  # characters of an exception's message that are shown
 
 
 class State(StrEnum):
@@ -127,15 +127,15 @@ def failure(error: BaseException, needed: Modules) -> Failure:
 
 def student_frames(frames: Sequence[tuple[str, int, str]], where: Sequence[str]) -> tuple[str, ...]:
     """``file:line in function: code`` for the frames (file, line, function) in one of the folders, not too many."""
-    told = [
+    shown = [
         f"{file}:{line} in {function}: {linecache.getline(file, line).strip()}".removesuffix(": ")
         for file, line, function in frames
         if os.path.dirname(file) in where
     ]
-    if len(told) > FRAMES:
+    if len(shown) > FRAMES:
         half = FRAMES // 2
-        told[half:-half] = [f"... {len(told) - FRAMES} more frames ..."]
-    return tuple(told)
+        shown[half:-half] = [f"... {len(shown) - FRAMES} more frames ..."]
+    return tuple(shown)
 
 
 def folders(modules: Modules) -> list[str]:
@@ -155,7 +155,7 @@ def _text(error: BaseException) -> str:
 
 
 def _unusable(error: Exception, text: str, kind: str, needed: Modules) -> str:
-    """Why a driver could not go on: the function is gone, it takes other arguments, or it gave something odd."""
+    """Why a driver could not go on: the function is missing, it takes other arguments, or it gave something odd."""
     if isinstance(error, AttributeError) and any(error.obj is module for module in needed.values()):
         file = Path(str(getattr(error.obj, "__file__", ""))).name
         return f"{file} has no {error.name!r} any more: was it renamed or deleted?"

@@ -140,7 +140,7 @@ class Grader:
 
 
 def _show(printed: dict[int, str], verdict: Verdict) -> None:
-    """Print what the student's code printed, up to the case that is told: pytest keeps it beside the check."""
+    """Print what the student's code printed, up to the case of the verdict: pytest keeps it beside the check."""
     for number, text in printed.items():
         if text:
             print(f"case {number}:\n{text}" if len(printed) > 1 else text)
@@ -149,7 +149,7 @@ def _show(printed: dict[int, str], verdict: Verdict) -> None:
 
 
 def _is_debugged() -> bool:
-    """Whether a debugger is attached to this process; coverage, which traces too, is none."""
+    """Whether a debugger is attached to this process; coverage, which traces too, does not count."""
     tracer = sys.gettrace()
     return isinstance(getattr(tracer, "__self__", None), bdb.Bdb) or bool(tracer and "pydevd" in sys.modules)
 

@@ -197,7 +197,7 @@ def fill(source: str, bodies: Mapping[str, str]) -> str:
 
 
 def is_untouched(source: str | bytes, hole: Hole) -> bool:
-    """Whether a student's file still has the stub's ``raise`` where the hole is. False for a file that is no Python.
+    """Whether a student's file still has the stub's ``raise`` where the hole is. False for a file that is not Python.
 
     Bytes are decoded as Python does it when the file is imported.
     """

@@ -37,7 +37,7 @@ class Name:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What became of one check. ``case`` is the number of the case that is told about in ``message``."""
+    """What became of one check. ``case`` is the number of the case that ``message`` is about."""
 
     state: State
     points: int
@@ -174,7 +174,7 @@ def changed_outside(check: Check, impl: Path) -> list[str]:
     for stem in check.stems:
         holes = check.homework.holes(stem)
         for source, path, _ in _sources(holes[:1], check, impl):
-            with contextlib.suppress(SyntaxError, ValueError):  # told as an import error
+            with contextlib.suppress(SyntaxError, ValueError):  # reported as an import error
                 names = holes_module.changed_outside(source, reference_source(check.homework.modules[stem]), holes)
                 if names and len(names) <= FEW:
                     said.append(f"{path.name} is changed outside its holes: {', '.join(names)}")
@@ -215,9 +215,9 @@ def _headline(check: Check, state: State) -> str:
 
 def _case(number: int, case: Case) -> str:
     """``case 3 (x (2, 4, 7, 5) float32, stride=2)``."""
-    told = ", ".join(f"{name} {_value(value)}" if isinstance(value, np.ndarray) else f"{name}={value!r}"
-                     for name, value in case.items())  # fmt: skip
-    return f"case {number} ({told})" if told else f"case {number}"
+    values = ", ".join(f"{name} {_value(value)}" if isinstance(value, np.ndarray) else f"{name}={value!r}"
+                       for name, value in case.items())  # fmt: skip
+    return f"case {number} ({values})" if values else f"case {number}"
 
 
 def _value(array: np.ndarray) -> str:

@@ -200,7 +200,7 @@ def _task(data: dict[str, Any], modules: Mapping[str, str]) -> Task:
         lines = scaffold.pop(qualname, "").strip("\n").splitlines()
         holes.append(Hole(stem, qualname, name, tuple(lines)))
     if scaffold:
-        raise ValueError(f"{name}: a scaffold for {sorted(scaffold)}, which are none of its holes")
+        raise ValueError(f"{name}: a scaffold for {sorted(scaffold)}, which are not its holes")
     return Task(name, data["title"], data["points"], data["minutes"], tuple(holes), tuple(data.get("needs", ())))
 
 

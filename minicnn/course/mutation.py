@@ -29,7 +29,7 @@ from .manifest import Hole, Homework, find_task, reference_source
 from .misconceptions import Mistake, load_source, planted_source
 from .mutators import MUTATORS
 
-SKIPPED = (ast.JoinedStr, ast.Assert)  # what an error says is nobody's mistake
+SKIPPED = (ast.JoinedStr, ast.Assert)  # the text of an error is not graded
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,7 +107,7 @@ def _key(changes: Mapping[ast.AST, ast.AST], scope: Scope) -> str:
 
 
 def _loses_super(changes: Mapping[ast.AST, ast.AST]) -> bool:
-    """Whether ``super()`` goes: such code closes over nothing and does not fit, and nobody gets far without it."""
+    """Whether ``super()`` goes: such code closes over nothing and does not fit, and would fail at once."""
     return any("super()" in ast.unparse(old) and "super()" not in ast.unparse(new) for old, new in changes.items())
 
 

@@ -20,7 +20,7 @@ from .judging import Verdict
 from .manifest import find_task, homework_ids
 from .results import CheckResult, by_homework, collected, table, write
 
-# What a state is called in pytest's counts, its letter, and its word in a verbose run. Failures are told in full, the
+# What a state is called in pytest's counts, its letter, and its word in a verbose run. Failures are shown in full, the
 # others by the table alone.
 SHOWN = {
     State.PASS: ("passed", ".", "PASS"),
@@ -67,8 +67,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         sizes = {check.name: check.size for item in items if (check := _check(item))}
         _keep(config, items, lambda item: 0 <= case < sizes.get(getattr(_check(item), "name", ""), 0))
         if not items:
-            told = ", ".join(f"{name} has cases 0 to {size - 1}" for name, size in list(sizes.items())[:3])
-            raise pytest.UsageError(f"--case {case}: {told or 'no check was chosen'}")
+            ranges = ", ".join(f"{name} has cases 0 to {size - 1}" for name, size in list(sizes.items())[:3])
+            raise pytest.UsageError(f"--case {case}: {ranges or 'no check was chosen'}")
 
 
 def _keep(config: pytest.Config, items: list[pytest.Item], wanted: Callable[[pytest.Item], bool]) -> None:

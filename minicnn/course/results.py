@@ -62,7 +62,7 @@ class TaskResult:
 
 
 def collected(ran: Iterable[tuple[str, CheckResult]], chosen: Iterable[CheckResult] = ()) -> list[CheckResult]:
-    """One result a check.
+    """One result per check.
 
     Args:
         ran: the test's id and its result: the last counts where a test ran again (pytest-rerunfailures), the worst
@@ -89,7 +89,7 @@ def by_homework(results: Iterable[CheckResult]) -> dict[Homework, list[TaskResul
 
 
 def table(owner: Homework, tasks: Sequence[TaskResult], impl: str) -> list[str]:
-    """The table of one homework: a line a task with points, state and what to do next."""
+    """The table of one homework: one line per task with points, state and what to do next."""
     states = {result.task.id: result.state for result in tasks}
     lines = [f"{owner.id}  {owner.title}  ({impl}/{owner.folder})"]
     said: set[str] = set()

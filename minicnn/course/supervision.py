@@ -50,7 +50,7 @@ class Run:
 
 
 class Stopped(Exception):
-    """A worker costs more than it may; carries what is told to the student."""
+    """A worker costs more than it may; carries the message to the student."""
 
     def __init__(self, state: State, text: str) -> None:
         super().__init__(text)
@@ -101,7 +101,7 @@ class Supervisor:
         """Fill ``run``; returns the stub file whose import ended the worker, if that is what happened."""
         importing, cases = None, request["cases"]
         since = worker.traces.stat().st_size
-        worker.watch = None  # what minicnn imports for itself is nobody's time
+        worker.watch = None  # what minicnn imports for itself is not the student's time
         try:
             worker.ask(request)
             if at_once:
@@ -355,7 +355,7 @@ def _kernels() -> list[str]:
 
 
 def _outcome(message: Mapping[str, Any]) -> Outcome:
-    """An outcome as the worker sent it. Raises ValueError or TypeError for what is none."""
+    """An outcome as the worker sent it. Raises ValueError or TypeError for anything else."""
     if "answers" in message:
         return as_answers(message["answers"])
     state = State(message["state"])

@@ -4,7 +4,7 @@
 
     [[equivalent]]
     hole = "products:Mul.forward"
-    why = "what nobody needs is saved too"
+    why = "what is not needed is saved too"
     mutants = ["b if wants_a else None -> b"]
 
 and, as ``[[slow]]``, those that need more time or memory than there is: they are not run.

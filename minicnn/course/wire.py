@@ -1,7 +1,7 @@
 """What crosses between the grader and the process that runs a student's code: numbers, strings, arrays and lists of
-them, as bytes that can be read without trusting whoever wrote them. Nothing is ever unpickled.
+them, as bytes that can be read without trusting the writer. Nothing is ever unpickled.
 
-A message is a header in JSON, behind it the arrays' bytes::
+A message is a header in JSON, followed by the arrays' bytes::
 
     <length of all> <length of the header> <header> <array> <array> ...
 

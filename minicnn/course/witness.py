@@ -144,7 +144,7 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 
 
 def _places(error: BaseException) -> list[Place]:
-    """The lines that an error went through, outermost first, less those that only watched."""
+    """The lines that an error went through, outermost first, without those that only watched."""
     frames = []
     traceback = error.__traceback__
     while traceback is not None:

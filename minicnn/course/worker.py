@@ -37,7 +37,7 @@ WHERE = getattr(signal, "SIGUSR1", None)  # asks a process where it is, before i
 
 
 def main() -> None:
-    """Serve requests until the grader is gone."""
+    """Serve requests until the grader ends."""
     requests, replies = _private(0, "rb"), _private(1, "wb")
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)  # input() finds nothing
     os.dup2(2, 1)  # the file in which all output is collected
@@ -133,15 +133,15 @@ class Server:
             self._answer(number, outcome)
 
     def _answer(self, number: int, outcome: Any) -> None:
-        told: dict[str, Any] = {"number": number, "printed": os.stat(self.output).st_size}
+        about: dict[str, Any] = {"number": number, "printed": os.stat(self.output).st_size}
         if isinstance(outcome, Failure):
             kept = {name: getattr(outcome, name) for name in ("text", "kind", "frames", "unwritten")}
-            self.reply(**told, state=str(outcome.state), **kept)
+            self.reply(**about, state=str(outcome.state), **kept)
             return
         try:
-            self.reply(**told, answers=outcome)
+            self.reply(**about, answers=outcome)
         except WireError as error:
-            self.reply(**told, state="WRONG", text=f"what came back: {error}", kind="WireError")
+            self.reply(**about, state="WRONG", text=f"what came back: {error}", kind="WireError")
 
     def reply(self, **fields: Any) -> None:
         """Send one message to the grader."""
@@ -149,11 +149,11 @@ class Server:
 
 
 class Breakpoint(BaseException):
-    """The code under test asked for a debugger, and here nobody sits at a keyboard."""
+    """The code under test asked for a debugger, and here there is no keyboard."""
 
 
 def _no_debugger(*_: Any, **__: Any) -> NoReturn:
-    raise Breakpoint("breakpoint() waits for somebody who types: run with --here, in a terminal, or take it out")
+    raise Breakpoint("breakpoint() waits for input from a keyboard: run with --here, in a terminal, or take it out")
 
 
 def _tell_of_compiling(server: Server) -> None:

@@ -51,7 +51,7 @@ def skip() -> Iterator[None]:
 
 # ------------------------------------------------------------------------------------------- how large they are
 
-# The factor by which weights must grow to make up for what the nonlinearity behind them takes away.
+# The factor by which weights must grow to make up for what the nonlinearity after them takes away.
 GAINS: dict[str, Callable[[float | None], float]] = {
     "linear": lambda _: 1.0,
     "conv1d": lambda _: 1.0,

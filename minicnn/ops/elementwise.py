@@ -161,7 +161,7 @@ class Minimum(Function):
 
 
 def _to_winners(ctx: Any, dc: Any, a: Any, b: Any, a_loses: Any, b_loses: Any) -> tuple[Any, Any]:
-    """A tie is shared; beside a NaN nobody loses, and both get the whole cotangent, as PyTorch has it."""
+    """A tie is shared; if one is NaN, both get the whole cotangent, as in PyTorch."""
     xp = ctx.backend.xp
     share = xp.where(a == b, dc / 2, dc)
     shapes = getattr(a, "shape", ()), getattr(b, "shape", ())

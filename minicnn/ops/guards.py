@@ -33,7 +33,7 @@ _ABSENT = object()
 
 
 def guard(function: Callable[..., Any]) -> Callable[..., Any]:
-    """``function`` behind the checks of this module; itself if its signature names no tensor.
+    """``function`` after the checks of this module; itself if its signature names no tensor.
 
     The guarded function raises ``TypeError``, which names the function and the argument.
     """

@@ -23,7 +23,7 @@ def fitted(name: str, a: Any, b: Any, dtype: np.dtype) -> tuple[Any, Any]:
     Raises:
         TypeError: for bools where PyTorch refuses them.
         ValueError: for integers to a negative power.
-        ZeroDivisionError: for integers divided by 0. (On a GPU nobody looks.)
+        ZeroDivisionError: for integers divided by 0. (Not on a GPU.)
     """
     bools = any(isinstance(x, Tensor) and x.dtype.kind == "b" for x in (a, b))
     if name in NEED_NUMBERS and bools and (name == "sub" or dtype.kind == "b"):

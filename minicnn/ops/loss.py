@@ -175,7 +175,7 @@ def _elementwise(name: str, losses: Tensor, input: Tensor, target: Tensor, reduc
         warnings.warn(
             f"{name}: an input of shape {input.shape} and a target of shape {target.shape} are broadcast to "
             f"{losses.shape}: this is likely a mistake",
-            stacklevel=4,  # the caller of the loss, behind its guard
+            stacklevel=4,  # the caller of the loss, outside its guard
         )
     return losses if reduction == "none" else losses.mean() if reduction == "mean" else losses.sum()
 

@@ -158,7 +158,7 @@ def batch_norm(
     for rounding errors times 1 / sqrt(eps).
 
     Raises:
-        ShapeError: if the channels do not fit, and in training with a single value a channel, whose variance says
+        ShapeError: if the channels do not fit, and in training with a single value per channel, whose variance says
             nothing.
         ValueError: in evaluation without running statistics.
     """
@@ -175,7 +175,7 @@ def batch_norm(
         return FixedNorm.apply(input, weight, bias, running_mean.detach(), running_var.detach(), eps)
     count = input.numel() // channels if channels else 0
     if count == 1:
-        raise ShapeError(f"expected more than one value a channel to normalise in training, got shape {input.shape}")
+        raise ShapeError(f"expected more than one value per channel to normalise in training, got shape {input.shape}")
     if count == 0:  # there are no statistics, and nothing to normalise
         nothing = Tensor.wrap(backend.get(input.device).xp.zeros(channels, input.dtype), input.device)
         return FixedNorm.apply(input, weight, bias, nothing, nothing, eps)
@@ -193,8 +193,9 @@ def group_norm(
         weight, bias: (C,) or ``None``.
 
     Raises:
-        ShapeError: if ``num_groups`` does not divide C, and for a single image with one value a channel and a channel
-            a group. Elsewhere a group of one value, like one of equal values, is its own mean: the result is ``bias``.
+        ShapeError: if ``num_groups`` does not divide C, and for a single image with one value per channel and one
+            channel per group. Elsewhere a group of one value, like one of equal values, is its own mean: the result is
+            ``bias``.
     """
     if input.ndim < 2 or num_groups < 1 or input.shape[1] % num_groups:
         raise ShapeError(f"expected channels divisible by num_groups={num_groups}, got shape {input.shape}")

@@ -1,7 +1,7 @@
 """Planted wrong solutions: the mistakes that students make, written down as small changes of the reference.
 
 They prove the checks (each must lose points in its own task) and they teach: a wrong answer that equals one of them
-is told its name. ``hwN.toml`` beside this file::
+is called by its name. ``hwN.toml`` beside this file::
 
     [[mistake]]
     task = "hw4.2"

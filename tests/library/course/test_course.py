@@ -33,7 +33,7 @@ from . import toy
         ('needs = ["hw9.1"]', 'needs = ["hw8.1"]', "hw9.2 needs"),
         ('needs = ["hw9.1"]', 'needs = ["hw9.2"]', "hw9.2 needs"),
         ('needs = ["hw9.1"]', 'need = ["hw9.1"]', "unknown keys"),
-        ("scaffold.double", "scaffold.single", "none of its holes"),
+        ("scaffold.double", "scaffold.single", "which are not its holes"),
         ('title = "A toy"\n', "", "'title' is missing"),
     ],
 )

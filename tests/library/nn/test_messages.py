@@ -119,7 +119,7 @@ def test_a_single_small_image_in_training(name: str) -> None:
     with pytest.raises(ShapeError) as caught:
         model.train()(minicnn.zeros(1, 3, size, size))
     assert re.match(
-        r"\w+\.[\w.]+: expected more than one value a channel to normalise in training, got shape \(1, \d+, 1, 1\)"
+        r"\w+\.[\w.]+: expected more than one value per channel to normalise in training, got shape \(1, \d+, 1, 1\)"
         r"( \(from [\w.]+\))?$",
         str(caught.value),
     )
