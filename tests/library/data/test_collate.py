@@ -8,9 +8,7 @@ import numpy as np
 import pytest
 
 import minicnn
-from minicnn.data import (
-    collate,
-)
+from minicnn.data import collate
 
 
 def test_collate_stacks_and_keeps_the_structure() -> None:

@@ -9,14 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from minicnn.data import (
-    CIFAR10,
-    DataError,
-    DataLoader,
-    ImageFolder,
-    load_image,
-    open_data,
-)
+from minicnn.data import CIFAR10, DataError, DataLoader, ImageFolder, load_image, open_data
 from tests.library.support import peers
 from tests.library.support.image_folders import RGB, make_folder, paint, photos
 

@@ -11,11 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from minicnn.data import (
-    DataError,
-    ImageFolder,
-    load_image,
-)
+from minicnn.data import DataError, ImageFolder, load_image
 from tests.library.support.image_folders import COLOUR, GREY, RGB, make_folder, paint
 
 MODES = {

@@ -12,12 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import minicnn
-from minicnn.data import (
-    ArrayDataset,
-    DataError,
-    DataLoader,
-    Dataset,
-)
+from minicnn.data import ArrayDataset, DataError, DataLoader, Dataset
 from tests.library.support.numbered_images import AUGMENTED, OneByOne, numbered, seeds
 
 

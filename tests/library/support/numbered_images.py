@@ -7,11 +7,7 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
-from minicnn.data import (
-    ArrayDataset,
-    Dataset,
-    transforms,
-)
+from minicnn.data import ArrayDataset, Dataset, transforms
 
 seeds = st.integers(0, 2**31)
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from minicnn.backend.cpu import fused, memory
 from minicnn.backend.reference import fused as reference
-from tests.library.backend.cpu.test_slices import Part, empty_part
 from tests.library.support.layouts import CHANNELS, DTYPES, LAYOUTS, SIDES, close, laid_out
+from tests.library.support.slices import Part, empty_part
 from tests.library.support.strategies import SEEDS, normal
 
 EPS = 1e-5

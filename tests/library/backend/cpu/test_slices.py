@@ -10,36 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minicnn.backend.base import Window
-from minicnn.backend.cpu import conv, layout, memory, pooling, weight_grad, winograd
+from minicnn.backend.cpu import conv, memory, pooling, weight_grad, winograd
 from minicnn.backend.cpu.target import target
 from minicnn.backend.reference import conv as reference
 from minicnn.backend.reference import pooling as pooled
-from tests.library.backend.cpu.test_conv import WAYS, agree, problems
 from tests.library.support import strategies
-
-MARGINS = st.tuples(st.integers(0, 19), st.integers(0, 19))
-
-
-class Part:
-    """Images as channels of larger ones, that hold NaN beside them."""
-
-    def __init__(self, values: np.ndarray, margins: tuple[int, int]) -> None:
-        n, channels, height, width = values.shape
-        before, after = margins
-        self.whole = layout.empty_images(n, before + channels + after, height, width, values.dtype)
-        self.whole[...] = np.nan
-        self.images = self.whole[:, before : before + channels]
-        self.images[...] = values
-        self.beside = self.whole[:, :before], self.whole[:, before + channels :]
-
-    def check(self) -> None:
-        """Nothing has been written beside them."""
-        assert all(np.isnan(part).all() for part in self.beside)
-
-
-def empty_part(shape: tuple[int, ...], dtype: Any, margins: tuple[int, int]) -> Part:
-    """One to be written into."""
-    return Part(np.full(shape, np.nan, dtype), margins)
+from tests.library.support.convolutions import WAYS, agree, problems
+from tests.library.support.slices import MARGINS, Part, empty_part
 
 
 @given(problems(), MARGINS, MARGINS, st.booleans(), st.booleans())

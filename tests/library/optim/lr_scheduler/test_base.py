@@ -15,14 +15,7 @@ from hypothesis import strategies as st
 import minicnn
 from minicnn.optim import SGD, lr_scheduler
 from tests.library.support import peers
-from tests.library.support.schedules import (
-    EPOCHS,
-    assert_equal_rates,
-    both,
-    drawn_schedule,
-    follow,
-    make_optimizer,
-)
+from tests.library.support.schedules import EPOCHS, assert_equal_rates, both, drawn_schedule, follow, make_optimizer
 
 # ---- the same rates as PyTorch's -----------------------------------------------------------------------------
 

@@ -11,11 +11,7 @@ from hypothesis import strategies as st
 import minicnn
 from minicnn.optim import lr_scheduler
 from tests.library.support import peers
-from tests.library.support.schedules import (
-    RATES,
-    assert_equal_rates,
-    make_optimizer,
-)
+from tests.library.support.schedules import RATES, assert_equal_rates, make_optimizer
 
 
 @given(

@@ -10,14 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minicnn.optim import lr_scheduler
-from tests.library.support.schedules import (
-    RATES,
-    assert_equal_rates,
-    both,
-    drawn_schedule,
-    follow,
-    make_optimizer,
-)
+from tests.library.support.schedules import RATES, assert_equal_rates, both, drawn_schedule, follow, make_optimizer
 
 
 @given(parts=st.lists(drawn_schedule, min_size=1, max_size=3), data=st.data())
