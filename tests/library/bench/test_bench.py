@@ -80,14 +80,6 @@ def test_without_proc_memory_and_load_are_unknown(monkeypatch: pytest.MonkeyPatc
     assert not measuring.forget_peak()
 
 
-def test_the_roofs_are_measured() -> None:
-    from minicnn.backend.cpu.roofline import measure_bandwidth, measure_peak
-
-    with using_threads(1):
-        assert 1e8 < measure_peak(0.001) < 1e13
-        assert 1e7 < measure_bandwidth(0.001, mebibytes=1) < 1e13
-
-
 def test_as_many_threads_as_there_are() -> None:
     import numba
 

@@ -19,7 +19,7 @@ from PIL import Image, ImageOps
 
 import minicnn
 from minicnn import cli, nn
-from minicnn.data import DataError, imagenet_labels, load_image, read_labels
+from minicnn.data import DataError, imagenet_labels, load_image
 from minicnn.data.transforms import ImageClassification
 from minicnn.errors import FileFormatError, ShapeError
 from minicnn.models import Card, create_model, load_classifier, predict
@@ -228,29 +228,6 @@ def test_a_pair_squeezes_the_whole_picture() -> None:
 def test_a_transform_that_cannot_be(arguments: tuple[Any, ...]) -> None:
     with pytest.raises(ValueError, match=r"size|means|std"):
         ImageClassification(*arguments)
-
-
-# ------------------------------------------------------------ the names
-
-
-def test_the_labels_are_imagenets() -> None:
-    labels = imagenet_labels()
-    assert len(labels) == 1000 == len(set(labels))
-    assert (labels[0], labels[281], labels[999]) == ("tench", "tabby", "toilet tissue")
-    torchvision = peers.torchvision()
-    assert list(labels) == torchvision.models.ResNet18_Weights.IMAGENET1K_V1.meta["categories"]
-
-
-def test_labels_of_ones_own(tmp_path: Path) -> None:
-    path = tmp_path / "labels.txt"
-    path.write_text("\ufeffBär\r\n\r\n Katze \nHund", encoding="utf-8")
-    assert read_labels(path) == ("Bär", "Katze", "Hund")
-    for content, message in ((b"\xff\xfe\x00", "expected text"), (b" \n\n", "no class name")):
-        path.write_bytes(content)
-        with pytest.raises(DataError, match=message):
-            read_labels(path)
-    with pytest.raises(DataError, match=r"nowhere.txt': No such file"):
-        read_labels(tmp_path / "nowhere.txt")
 
 
 # ------------------------------------------------------------ the function
