@@ -10,6 +10,7 @@ import pytest
 import minicnn
 from minicnn import backend, is_grad_enabled
 from minicnn.backend import cpu
+from tests.library.support.leaves import leaf
 
 
 def in_a_thread(function):
@@ -162,3 +163,48 @@ def test_no_mode_reaches_another_thread():
         assert in_a_thread(is_grad_enabled)
         assert in_a_thread(lambda: (backend.get("cpu").name, backend.load("cpu").plain)) == ("cpu", False)
         assert in_a_thread(lambda: minicnn.nn.Linear(3, 3).weight.abs().sum().item()) > 0
+
+
+def test_no_grad_and_enable_grad():
+    x = leaf(1.0)
+    with minicnn.no_grad():
+        assert not (x * 2).requires_grad and not minicnn.is_grad_enabled()
+        with minicnn.enable_grad():
+            assert (x * 2).requires_grad
+        assert not (x * 2).requires_grad
+    assert minicnn.is_grad_enabled()
+
+
+def test_no_grad_survives_an_exception_and_works_as_decorator():
+    x = leaf(1.0)
+
+    @minicnn.no_grad()
+    def with_parentheses():
+        return x * 2
+
+    @minicnn.no_grad
+    def without():
+        return x * 2
+
+    assert not with_parentheses().requires_grad and not without().requires_grad
+    with pytest.raises(KeyError), minicnn.no_grad():
+        raise KeyError
+    assert minicnn.is_grad_enabled()
+
+
+def test_set_grad_enabled_as_call_and_as_block():
+    minicnn.set_grad_enabled(False)
+    assert not minicnn.is_grad_enabled()
+    minicnn.set_grad_enabled(True)
+    with minicnn.set_grad_enabled(False):
+        assert not minicnn.is_grad_enabled()
+    assert minicnn.is_grad_enabled()
+
+
+def test_modes_are_per_thread():
+    seen = []
+    with minicnn.no_grad():
+        thread = threading.Thread(target=lambda: seen.append(minicnn.is_grad_enabled()))
+        thread.start()
+        thread.join()
+    assert seen == [True]

@@ -18,9 +18,6 @@ def names(folder: ImageFolder) -> list[str]:
     return [os.path.relpath(path, folder.root) for path, _ in folder.samples]
 
 
-# ---- what lies in a folder --------------------------------------------------------------------------------------
-
-
 def test_links_to_folders_and_files_are_followed(tmp_path: Path) -> None:
     elsewhere = photos(tmp_path / "elsewhere", ("cat",)) / "cat"
     root = photos(tmp_path / "root")

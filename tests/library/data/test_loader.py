@@ -20,9 +20,6 @@ def numbers_in(batches: Any) -> list[list[int]]:
     return [images.numpy()[:, 0, 0, 0].astype(int).tolist() for images, _ in batches]
 
 
-# ---- the loader ----------------------------------------------------------------------------------------------
-
-
 @given(
     count=st.integers(0, 40),
     batch_size=st.integers(1, 12),

@@ -9,8 +9,6 @@ import pytest
 from minicnn.data import CIFAR10, CIFAR100, DataError, ImageFolder, load_image, open_data, read_labels
 from tests.library.support.image_folders import photos
 
-# ---- what the command line calls them ------------------------------------------------------------------------
-
 
 @pytest.mark.parametrize(
     ("spec", "message"),

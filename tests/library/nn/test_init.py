@@ -259,9 +259,6 @@ def test_bad_arguments(call, message):
         call()
 
 
-# ------------------------------------------------------------------------------------------- skipping, layers
-
-
 def test_skip_draws_nothing_and_ends_with_the_block():
     before = minicnn.random.default_generator.get_state()
     with init.skip():

@@ -196,9 +196,6 @@ def test_dtype_of_a_layer():
         minicnn.set_default_dtype(before)
 
 
-# ---------------------------------------------------------------------------------------------------- arguments
-
-
 def test_the_smallest_layers_there_are():
     one_pixel = minicnn.Tensor(np.ones((2, 1, 1, 1), np.float32))
     for layer in (nn.Conv2d(1, 1, 1), nn.LocalResponseNorm(1), nn.GroupNorm(1, 1), nn.MaxPool2d(1)):

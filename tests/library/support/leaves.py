@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 import minicnn
+from minicnn import Tensor
 
 
 def tensor(values, dtype=np.float64, requires_grad=True):
@@ -17,3 +18,7 @@ def gradient_of(fn, *values):
     fn(*inputs).sum().backward()
     found = [x.grad.numpy().tolist() for x in inputs]
     return found[0] if len(found) == 1 else found
+
+
+def leaf(*values: float) -> Tensor:
+    return minicnn.tensor(list(values) if len(values) != 1 else values[0], dtype=minicnn.float64, requires_grad=True)

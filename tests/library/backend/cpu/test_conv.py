@@ -164,9 +164,6 @@ def test_the_same_numbers_every_time() -> None:
         assert np.array_equal(compute(), compute())
 
 
-# ---- geometry --------------------------------------------------------------------------------------------------------
-
-
 def test_an_activation_that_is_none() -> None:
     packed = conv.Packed(np.ones((4, 3, 1, 1), np.float32), Window((1, 1)))
     with pytest.raises(ValueError, match="expected one of the activations"):

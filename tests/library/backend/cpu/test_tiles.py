@@ -18,9 +18,6 @@ def test_split_fills_the_rows_with_tiles_that_exist(count: int) -> None:
     assert len(heights) <= -(-count // target().tile_rows) + 2
 
 
-# ---- other processors ------------------------------------------------------------------------------------------------
-
-
 def test_where_sums_start_and_end() -> None:
     """``floor`` and ``zeros`` are what tiles read whole vectors of."""
     assert tiles.zeros(4).size == VECTORS * target().lanes(4)

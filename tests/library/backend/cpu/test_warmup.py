@@ -92,9 +92,6 @@ def test_after_it_nothing_is_left_to_compile(tmp_path: Path) -> None:
         assert (trained.stdout, trained.stderr) == ("compiled:\n", ""), name
 
 
-# ---- the command, with little to compile -----------------------------------------------------------------------------
-
-
 def _nothing(dtype: np.dtype) -> None:
     pass
 

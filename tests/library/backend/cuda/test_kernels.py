@@ -18,8 +18,6 @@ from tests.library.support.cuda.agreement import compare, compare_batch_norm
 from tests.library.support.cuda.fakeraw import RawKernel
 from tests.library.support.strategies import normal
 
-# --- how they run ------------------------------------------------------------------------------------------------
-
 
 @pytest.fixture
 def four_threads(monkeypatch):
