@@ -20,7 +20,7 @@ from minicnn import cli
 from minicnn.data import load_image
 from minicnn.models import Card, create_model, load_classifier
 from tests.library.support import peers
-from tests.library.support.pixels import picture, save_tinynet
+from tests.library.support.blots import picture, save_tinynet
 from tests.library.support.tiny_training import register_tinynet
 
 register_tinynet()

@@ -15,7 +15,7 @@ from minicnn.errors import FileFormatError
 from minicnn.models import Card, create_model, load_classifier
 from minicnn.models.densenet import DenseNet
 from tests.library.support import peers
-from tests.library.support.pixels import picture, save_tinynet
+from tests.library.support.blots import picture, save_tinynet
 from tests.library.support.tiny_training import register_tinynet
 
 register_tinynet()

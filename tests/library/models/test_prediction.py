@@ -19,7 +19,7 @@ from minicnn.errors import ShapeError
 from minicnn.models import create_model, predict
 from minicnn.models.prediction import NotFinite
 from tests.library.support import peers
-from tests.library.support.pixels import TRANSFORM_TOLERANCE, picture, pixels
+from tests.library.support.blots import TRANSFORM_TOLERANCE, picture, pixels
 
 
 class Means(nn.Module):

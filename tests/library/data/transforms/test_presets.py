@@ -13,8 +13,8 @@ from PIL import Image
 import minicnn
 from minicnn.data import transforms as T
 from minicnn.data.transforms import ImageClassification
+from tests.library.support.blots import TRANSFORM_TOLERANCE, pixels
 from tests.library.support.pictures import picture, seeds, vision
-from tests.library.support.pixels import TRANSFORM_TOLERANCE, pixels
 
 
 @given(width=st.integers(8, 90), height=st.integers(8, 90), seed=seeds)

@@ -1,4 +1,4 @@
-"""Pictures, and networks that look at them."""
+"""Pictures of random blots, and the weights of a small network that looks at pictures."""
 
 from __future__ import annotations
 
