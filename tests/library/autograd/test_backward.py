@@ -14,7 +14,7 @@ from minicnn.autograd import Function, grad
 from minicnn.errors import AutogradError
 from tests.library.support.leaves import leaf
 
-# ---- order and accumulation ------------------------------------------------------------------------------------
+# ---- accumulation ---------------------------------------------------------------------------------------------
 
 
 def test_long_chain_that_is_never_differentiated_is_freed_without_recursion():

@@ -13,7 +13,7 @@ from minicnn.tensor import Tensor
 from tests.library.support.strategies import SEEDS, normal, shapes
 from tests.library.support.wrong_gradients import broadcast_product, cube, leaf
 
-# --- what is wrong is named -----------------------------------------------------------------------------------
+# --- what is wrong is reported --------------------------------------------------------------------------------
 
 
 def test_reports_the_argument_the_worst_entry_and_the_share():

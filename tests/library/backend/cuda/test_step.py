@@ -126,11 +126,3 @@ def test_an_epoch_waits_only_to_read_the_metrics(cuda):
 def test_divergence_is_noticed_everywhere(cuda, device):
     with pytest.raises(TrainingDiverged):
         trainer(device, poison=True).fit(1)
-
-
-# --- copies ------------------------------------------------------------------------------------------------------
-
-
-def batches(count: int = 5) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Different batches, the last one smaller."""
-    return [(np.full((4 - (i == count - 1), 2), float(i)), np.full(3, i)) for i in range(count)]

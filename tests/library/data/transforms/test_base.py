@@ -1,4 +1,4 @@
-"""The transforms: naive loops for what is random, torchvision for what is not, and one image like a batch."""
+"""What all transforms share: one image is like a batch, a tensor like an array, and equal seeds give equal images."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The learning-rate schedules: PyTorch's rates, the formulas, composition, state, and errors."""
+"""What all schedules share: rates changed by hand, two at once, state, and errors."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_a_rate_changed_by_hand_is_treated_as_in_pytorch(schedule: Any) -> None:
     assert_equal_rates(*results)
 
 
-# ---- the formulas --------------------------------------------------------------------------------------------
+# ---- a schedule of one's own ---------------------------------------------------------------------------------
 
 
 def test_a_schedule_of_ones_own_needs_only_get_lr() -> None:
