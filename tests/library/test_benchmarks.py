@@ -1,4 +1,4 @@
-"""``minicnn bench`` and ``benchmarks/cpu.py``: what they print and compute. No test here asserts a time."""
+"""``benchmarks/cpu.py``: what it prints and computes. No test here asserts a time."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -16,216 +15,11 @@ import numpy as np
 import pytest
 
 import minicnn
-from minicnn import backend, cli
-from minicnn.bench import ladder, measuring
-from minicnn.bench.machine import using_threads
-from minicnn.bench.networks import Measured, measure
-from minicnn.cli import bench
+from minicnn.bench import measuring
 from tests.library.support import peers
 
-ROOT = Path(__file__).resolve().parents[3]
-needs_proc = pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="memory is read from Linux's /proc")
+ROOT = Path(__file__).resolve().parents[2]
 MEGABYTE = 10**6
-
-# ------------------------------------------------------------ measuring
-
-
-def test_quartiles() -> None:
-    assert measuring.quartiles([4, 1, 2, 3, 5]) == (2, 3, 4)
-    assert measuring.quartiles([1, 2]) == (1.25, 1.5, 1.75)
-    assert measuring.quartiles(iter([7])) == (7, 7, 7)
-    with pytest.raises(ValueError):
-        measuring.quartiles([])
-
-
-def test_median_time_calls_at_least_once() -> None:
-    calls: list[int] = []
-    assert measuring.median_time(lambda: calls.append(1), 0) >= 0
-    assert calls == [1]
-
-
-def test_foreign_cores_are_what_is_busy_and_not_our_own() -> None:
-    spans = [
-        (measuring.Usage(0, 10, 1), measuring.Usage(1, 12, 2)),  # 2 busy, 1 of it ours
-        (measuring.Usage(5, 20, 3), measuring.Usage(8, 23, 6)),  # 3 busy, all ours
-    ]
-    assert measuring.foreign_cores(spans) == pytest.approx(1 / 4)
-    assert measuring.foreign_cores([(measuring.Usage(0, 0, 0), measuring.Usage(1, 0.9, 1))]) == 0
-    assert measuring.foreign_cores([(None, None)]) is None
-
-
-@needs_proc
-def test_our_own_work_is_seen() -> None:
-    before = measuring.usage([os.getpid()])
-    while measuring.usage([os.getpid()]).own - before.own < 0.05:
-        sum(range(1000))
-    after = measuring.usage([os.getpid()])
-    assert after.wall > before.wall and after.busy > before.busy
-
-
-@needs_proc
-def test_extra_memory_is_the_peak_and_not_what_remains() -> None:
-    def run() -> np.ndarray:
-        np.ones(60 * MEGABYTE, np.uint8)
-        return np.ones(20 * MEGABYTE, np.uint8)
-
-    for _ in range(2):  # what a first run took and gave back does not hide what the second takes
-        assert 55 * MEGABYTE < measuring.extra_bytes(run) < 90 * MEGABYTE
-
-
-def test_without_proc_memory_and_load_are_unknown(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(measuring, "PROC", tmp_path)
-    assert measuring.usage() is measuring.resident_bytes() is measuring.peak_bytes() is None
-    assert measuring.available_bytes() is measuring.extra_bytes(lambda: None) is None
-    assert not measuring.forget_peak()
-
-
-def test_the_roofs_are_measured() -> None:
-    from minicnn.backend.cpu.roofline import measure_bandwidth, measure_peak
-
-    with using_threads(1):
-        assert 1e8 < measure_peak(0.001) < 1e13
-        assert 1e7 < measure_bandwidth(0.001, mebibytes=1) < 1e13
-
-
-def test_as_many_threads_as_there_are() -> None:
-    import numba
-
-    before = numba.get_num_threads()
-    with using_threads(1):
-        assert numba.get_num_threads() == 1
-    assert numba.get_num_threads() == before
-    with pytest.raises(ValueError, match="threads"), using_threads(10**6):
-        pass
-
-
-# ------------------------------------------------------------ the ladder
-
-TINY = ladder.Problem(batch=2, channels=3, size=5)
-
-
-def test_all_rungs_compute_the_same() -> None:
-    rungs = ladder.climb(TINY, threads=1, seconds=0)
-    assert [rung.name for rung in rungs] == ["loops", "im2col", "im2col, blocked", "direct", "Winograd", "GPU"]
-    assert all(rung.seconds for rung in rungs[:-1]) and all(rung.why for rung in rungs)
-
-
-def test_loops_are_scaled_to_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ladder, "LOOP_MULTIPLY_ADDS", 9 * 3 * 3 * 10)  # ten pixels
-    monkeypatch.setattr(ladder, "median_time", lambda run, seconds: (run(), 1.0)[1])
-    loops = ladder.climb(TINY, threads=1, seconds=0)[0]
-    assert loops.seconds == 2 * 25 / 10
-    assert "over 10 of 50 output pixels" in loops.why
-
-
-def test_a_rung_that_computes_something_else_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    direct = backend.load("cpu")
-    monkeypatch.setattr(direct, "conv2d", lambda x, *_: np.full(x.shape, np.nan, x.dtype))
-    with pytest.raises(ArithmeticError, match="direct and im2col disagree"):
-        ladder.climb(TINY, threads=1, seconds=0)
-
-
-def test_the_ladders_multiply_adds() -> None:
-    assert ladder.Problem(batch=1, channels=64, size=56).multiply_adds == 115_605_504  # of ResNet-18's first blocks
-
-
-# ------------------------------------------------------------ networks
-
-
-@pytest.mark.parametrize(("work", "passes"), [("inference", 1), ("training", 3)])
-def test_a_network_is_measured(work: str, passes: int) -> None:
-    measured = measure("resnet20", work, batch=2, size=8, seconds=0)
-    once = minicnn.summary(minicnn.models.create_model("resnet20", init=False), (3, 8, 8)).multiply_adds
-    assert measured.multiply_adds == passes * 2 * once
-    assert measured.seconds > 0
-    if measured.total_bytes is not None:
-        assert 0 <= measured.step_bytes < measured.total_bytes
-
-
-def test_rates() -> None:
-    measured = Measured("net", "training", 8, 224, 0.5, 10**10, None, None)
-    assert (measured.images_per_second, measured.flops) == (16, 4e10)
-
-
-# ------------------------------------------------------------ minicnn bench
-
-Command = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def command(capfd: pytest.CaptureFixture[str]) -> Command:
-    """``minicnn bench`` in this process: exit status, standard output, standard error."""
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        status = cli.main(("bench", *arguments))
-        out, error = capfd.readouterr()
-        return status, out, error
-
-    return run
-
-
-def test_bench_prints_one_line_for_each_kind_of_work(command: Command) -> None:
-    status, out, _ = command("resnet20", "--batch", "2", "--size", "8", "--seconds", "0.01", "--threads", "1")
-    lines = out.splitlines()
-    assert status == 0
-    assert lines[0].split()[:4] == ["network", "work", "batch", "ms"]
-    assert [line.split()[:3] for line in lines[1:3]] == [["resnet20", "inference", "2"], ["resnet20", "training", "2"]]
-    for said in ("measured peak: ", "1 threads used", "other processes: ", "versions: minicnn ", "benchmarks/cpu.py"):
-        assert said in out
-
-
-def test_bench_of_one_kind_of_work(command: Command) -> None:
-    out = command("resnet20", "--batch", "1", "--size", "8", "--seconds", "0.01", "--inference")[1]
-    assert " inference " in out and " training " not in out.partition("\n\n")[0]
-
-
-def test_bench_ladder(command: Command) -> None:
-    status, out, _ = command("ladder", "--batch", "2", "--channels", "3", "--size", "5", "--seconds", "0.01")
-    assert status == 0
-    lines = out.splitlines()
-    assert lines[0].startswith("3x3 convolution, 3 -> 3 channels, 5 x 5 pixels, batch 2: 0.000e9 multiply-adds")
-    names = ["loops", "im2col", "im2col, blocked", "direct", "Winograd", "GPU"]
-    assert [line.split("  ")[0] for line in lines[2:8]] == names
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["resnt20"], "did you mean 'resnet20'"),
-        (["ladder", "resnet20"], "ladder stands alone"),
-        (["ladder", "--training"], "--training: a single convolution"),
-        (["resnet20", "--channels", "8"], "--channels: only ladder"),
-        (["resnet20", "--batch", "0"], "--batch: expected a whole number from 1"),
-        (["resnet20", "--seconds", "-1"], "--seconds: expected a number above 0"),
-        (["resnet20", "--threads", "1000000"], "number of threads must be between 1 and"),
-    ],
-)
-def test_misuse_of_bench(command: Command, arguments: list[str], message: str) -> None:
-    status, out, error = command(*arguments)
-    assert (status, out) == (2, "")
-    assert message in error and error.count("\n") == 1
-
-
-def test_cells() -> None:
-    measured = Measured("net", "training", 8, 224, 0.25, 10**10, 123_456_789, 2 * 10**9)
-    assert bench.network_cells(measured, peak=4e11) == [
-        "net", "training", "8", "250.0", "32", "80.0", "20 %", "123.5", "2,000.0",
-    ]  # fmt: skip
-    problem = ladder.Problem(batch=1, channels=64, size=56)
-    rung = ladder.Rung("direct", "because", problem.multiply_adds / 1e11, None)
-    assert bench.ladder_cells(rung, problem, 4e11) == ["direct", "1.2", "200.0", "50 %", "-", "because"]
-    slow = ladder.Rung("loops", "because", problem.multiply_adds / 1e7, None)
-    assert bench.ladder_cells(slow, problem, 4e11)[2:4] == ["0.020", "0.005 %"]
-    assert bench.ladder_cells(ladder.Rung("GPU", "none"), problem, 4e11) == ["GPU", "-", "-", "-", "-", "none"]
-
-
-def test_a_disturbed_measurement_says_so() -> None:
-    assert bench.load(0.03) == "3 % of a core"
-    assert "measure again" in bench.load(1.2)
-    assert bench.load(None).startswith("not known")
-
-
-# ------------------------------------------------------------ benchmarks/cpu.py
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The CUDA C compiled for real GPUs, where a compiler for them is installed: no warning, no spilled register."""
+"""The CUDA C compiled for real GPUs where a compiler for them is installed, and called with the arguments that fit."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from minicnn.backend.cuda import compiler
+from tests.library.support.cuda import fakeraw
 from tests.library.support.cuda.nvrtc import Nvrtc
 
 VARIANTS = {"float": (), "double": ("-DDOUBLE",), "wide double": ("-DDOUBLE", "-DWIDE")}
@@ -56,3 +58,27 @@ def test_nvrtc_refuses_what_is_no_cuda():
         pytest.skip("NVRTC is not installed: pip install nvidia-cuda-nvrtc-cu12")
     with pytest.raises(SyntaxError, match="undefined"):
         Nvrtc.installed()[0].compile('extern "C" __global__ void f(int* x) { x[0] = y; }', ("-arch=sm_90",))
+
+
+MISTAKES = {
+    "too few arguments": (lambda xp: (xp.zeros(4), 4), "expected 4 arguments"),
+    "a strided array": (lambda xp: (xp.zeros((4, 2))[:, 0], 4, 0.5, 1), "strided float64"),
+    "another dtype": (lambda xp: (xp.zeros(4, "float32"), 4, 0.5, 1), "got contiguous float32"),
+}
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_arguments_that_do_not_fit_are_refused(cuda, name):
+    make, message = MISTAKES[name]
+    with pytest.raises(TypeError, match=message):
+        cuda.launch("random", "dropout_mask", np.float64, 1, *make(cuda.xp))
+
+
+def test_the_python_side_reads_the_signatures_the_compiler_sees(cuda):
+    """Parameter for parameter: the text of the .cu file against g++'s view of it."""
+    letters = {"int": "i", "double": "d", "WORDS": "Q", "WORD": "I", "REAL": "d", "INDEX": "i", "long long": "q"}
+    for path in compiler.KERNELS.glob("*.cu"):
+        for name, types in compiler.signatures(path.stem).items():
+            kernel = fakeraw.RawModule(code=compiler.source(path.stem), options=("-DDOUBLE",)).get_function(name)
+            expected = ["P" * kind.endswith("*") + letters[kind.removesuffix("*")] for kind in types]
+            assert kernel.parameters == ["i", *expected], name
