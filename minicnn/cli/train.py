@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from . import _mine
@@ -12,7 +12,7 @@ from ._arguments import LARGEST, device, number, seed, whole
 from ._errors import RunStopped, Stopped, UsageError, describe, misuse, printable
 
 if TYPE_CHECKING:
-    from ..training import Config, Job, RunFolder
+    from ..training import Config, RunFolder
 
 HELP = "train a model; leaves its weights, metrics and learning curves in a run folder"
 
@@ -47,12 +47,18 @@ def run(args: argparse.Namespace) -> int:
     if args.model is None and args.resume is None:
         raise UsageError("which model? For example `minicnn train resnet20`; `minicnn models` lists them")
 
-    from ..training import Progress, RunFolder, RunFolderError, make_config
+    from ..data import DataError
+    from ..training import Job, Progress, RunFolder, make_config
 
     progress = Progress(args.quiet)
     given = {name: value for name in SETTINGS if (value := getattr(args, name)) is not None}
+    compiled = not (args.eager or args.mine)
     with misuse():
-        if args.resume is not None:
+        if args.resume is None:
+            config = make_config(**given)
+            with misuse(f"--data {config.data}", (DataError,)):
+                job = Job.start(config, args.out, compiled)
+        else:
             folder = RunFolder(args.resume)
             config = folder.read_config()
             _check_agreement(config, folder, given, args.out)
@@ -60,40 +66,28 @@ def run(args: argparse.Namespace) -> int:
                 progress.line("this run is finished:")
                 progress.result(_tell(result, folder))
                 return 0
-            job = _open(config, compiled=not (args.eager or args.mine))
-        else:
-            config = make_config(**given)
-            job = _open(config, compiled=not (args.eager or args.mine))
-            folder = RunFolder.create(config, args.out)
-    with ExitStack() as held, _telling_how_to_go_on(folder):
-        with misuse():
-            held.enter_context(folder.locked())
-        with misuse(errors=(RunFolderError,)):
-            job.take_up(folder)
-        progress.line(job.describe())
-        reached = f", after epoch {job.trainer.epoch}" if args.resume else ""
-        progress.line(f"run folder: {printable(folder)}{reached}")
+            with misuse(f"--data {config.data}", (DataError,)):
+                job = Job.resume(args.resume, compiled)
+    with _telling_how_to_go_on(job.folder):
         result = job.run(progress, anomaly=args.detect_anomaly)
-    progress.result(_tell(result, folder))
+    progress.result(_tell(result, job.folder))
     return 0
-
-
-def _open(config: Config, compiled: bool) -> Job:
-    from ..data import DataError
-    from ..training import Job
-
-    try:
-        return Job(config, compiled)
-    except DataError as error:
-        raise UsageError(f"--data {config.data}: {error}") from error
 
 
 @contextmanager
 def _telling_how_to_go_on(folder: RunFolder) -> Iterator[None]:
-    """What stops a run in this block, be it Ctrl-C or a full disk, leaves it as it was after its last epoch."""
+    """A run that is stopped in this block, by Ctrl-C or a full disk, is left as it was after its last epoch: say so.
+
+    A folder in which another process trains, or whose checkpoint is damaged, is misuse.
+    """
+    from ..training import RunFolderError
+    from ..training.lock import FolderInUse
+
     go_on = f"go on with: minicnn train --resume {folder}"
     try:
         yield
+    except (FolderInUse, RunFolderError) as error:
+        raise UsageError(describe(error)) from error
     except KeyboardInterrupt:
         raise Stopped(f"stopped; {go_on}") from None
     except OSError as error:
