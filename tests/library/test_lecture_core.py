@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 import minicnn
 from minicnn import nn
-from minicnn.lecture import blocks, efficiency, gradient_flow, lesion, receptive_field, unravel
-from minicnn.lecture._training import digit_images, fit
+from minicnn.lecture.analyses import blocks, efficiency, gradient_flow, lesion, receptive_field, unravel
+from minicnn.lecture.training import digit_images, fit
 from minicnn.models import create_model
 from minicnn.models.cifar_resnet import CifarResNet
 from minicnn.models.resnet import BasicBlock, Bottleneck, PlainBlock, ResNet

@@ -17,7 +17,7 @@ import numpy as np
 
 from minicnn import nn
 from minicnn.autograd import no_grad
-from minicnn.lecture.blocks import is_residual, replaced, shortcut
+from minicnn.lecture.analyses.blocks import is_residual, replaced, shortcut
 from minicnn.nn.summary import evaluating
 from minicnn.tensor import Tensor
 

@@ -20,7 +20,7 @@ import numpy as np
 
 from minicnn import nn
 from minicnn.autograd import grad
-from minicnn.lecture.blocks import ResidualBlock, branch, replaced, residual_blocks, shortcut
+from minicnn.lecture.analyses.blocks import ResidualBlock, branch, replaced, residual_blocks, shortcut
 from minicnn.nn.functional import cross_entropy
 from minicnn.ops import residual_add
 from minicnn.tensor import Tensor

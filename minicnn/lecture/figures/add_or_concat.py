@@ -18,32 +18,23 @@ from typing import Any
 
 import numpy as np
 
-from .. import nn, optim
-from ..creation import randn
-from ..models.cifar_resnet import CifarResNet
-from ..models.densenet import DenseBlock, Transition
-from ..models.resnet import BasicBlock, conv3x3
-from ..random import manual_seed
-from ..tensor import Tensor
-from ._figure import Figure, Settings, Table
-from ._training import digit_images, fit
-from .lesion import error_rate
+from ... import nn, optim
+from ...creation import randn
+from ...models.cifar_resnet import CifarResNet
+from ...models.densenet import DenseBlock, Transition
+from ...models.resnet import BasicBlock, conv3x3
+from ...random import manual_seed
+from ...tensor import Tensor
+from ..analyses.lesion import error_rate
+from ..base import Figure, Settings, Size, Table
+from ..training import digit_images, fit
 
 BLOCKS, LAYERS, GROWTH = 3, 6, 12
 WEIGHT_DECAY = 0.5  # AdamW's: weights that are of no use shrink to a third or so in the few epochs here
 STAGES = ("ResNet: add", "DenseNet: concatenate", "DenseNet, concatenating again in backward")
 
 
-@dataclass(frozen=True)
-class Size:
-    """How large the experiment is: ``images`` of each split (all for ``None``), ``depths`` of measured stages."""
-
-    epochs: int
-    images: int | None
-    depths: tuple[int, ...]
-
-
-FULL = Size(epochs=8, images=None, depths=(2, 4, 8, 16, 32, 64))
+FULL = Size(epochs=8, depths=(2, 4, 8, 16, 32, 64))  # depths: blocks or layers of the measured stages
 QUICK = Size(epochs=2, images=256, depths=(4, 8, 16))
 
 

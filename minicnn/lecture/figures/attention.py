@@ -16,33 +16,24 @@ from typing import Any
 
 import numpy as np
 
-from .. import nn
-from ..autograd import no_grad
-from ..models.cifar_resnet import CifarResNet
-from ..models.senet import SEBasicBlock, SqueezeExcitation
-from ..nn.summary import evaluating
-from ..random import manual_seed
-from ..tensor import Tensor
-from ._figure import Figure, Settings, Table
-from ._training import digit_images, fit
-from .blocks import replaced
-from .lesion import error_rate
+from ... import nn
+from ...autograd import no_grad
+from ...models.cifar_resnet import CifarResNet
+from ...models.senet import SEBasicBlock, SqueezeExcitation
+from ...nn.summary import evaluating
+from ...random import manual_seed
+from ...tensor import Tensor
+from ..analyses.blocks import replaced
+from ..analyses.lesion import error_rate
+from ..base import Figure, Settings, Size, Table
+from ..training import digit_images, fit
 
 CLASSES = 10
 SHOWN = (0, 4, 8)  # of the nine blocks: the first, the middle, the last
 
 
-@dataclass(frozen=True)
-class Size:
-    """How large the experiment is: ``images`` of each split, ``None`` for all of them."""
-
-    seeds: int
-    epochs: int
-    images: int | None
-
-
-FULL = Size(seeds=3, epochs=8, images=None)
-QUICK = Size(seeds=1, epochs=3, images=384)
+FULL = Size(seeds=3, epochs=8)
+QUICK = Size(epochs=3, images=384)
 
 
 @dataclass

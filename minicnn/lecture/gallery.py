@@ -11,7 +11,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from ._figure import Figure, Settings, stem
+from .base import Figure, Settings, stem
 
 STYLE = """
 :root { color-scheme: light dark; --text: #1d2430; --soft: #5b6472; --line: #d9dde3; --page: #fff; --mark: #b3261e; }

@@ -17,27 +17,19 @@ from typing import Any
 
 import numpy as np
 
-from ..autograd import no_grad
-from ..models import create_model
-from ..models.backbone import FeatureExtractor, features
-from ..random import manual_seed
-from ..tensor import Tensor
-from ._figure import Figure, Settings, Table
+from ...autograd import no_grad
+from ...models import create_model
+from ...models.backbone import FeatureExtractor, features
+from ...random import manual_seed
+from ...tensor import Tensor
+from ..base import Figure, Settings, Size, Table
 
 LEVELS = ("C2", "C3", "C4", "C5")
 SHIFT = 32  # pixels: one pixel of C5
 
 
-@dataclass(frozen=True)
-class Size:
-    """Which networks, and the side of the picture, a multiple of 32."""
-
-    networks: tuple[str, str]
-    side: int
-
-
-FULL = Size(networks=("vgg16", "resnet50"), side=320)
-QUICK = Size(networks=("vgg11", "resnet18"), side=224)
+FULL = Size(side=320, networks=("vgg16", "resnet50"))  # side: a multiple of 32
+QUICK = Size(side=224, networks=("vgg11", "resnet18"))
 
 
 @dataclass

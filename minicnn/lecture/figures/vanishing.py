@@ -22,12 +22,12 @@ from typing import Any
 
 import numpy as np
 
-from .. import nn
-from ..random import manual_seed
-from ..tensor import Tensor
-from ._figure import Figure, Settings, Table
-from ._training import digit_images
-from .gradient_flow import behaviour, expected_gain, gain_per_layer, output_gradient_norms
+from ... import nn
+from ...random import manual_seed
+from ...tensor import Tensor
+from ..analyses.gradient_flow import behaviour, expected_gain, gain_per_layer, output_gradient_norms
+from ..base import Figure, Settings, Size, Table
+from ..training import digit_images
 
 CHANNELS, SIDE, KERNEL = 16, 8, 3
 FAN = KERNEL**2 * CHANNELS  # in and out
@@ -64,17 +64,8 @@ KINDS = (
 )
 
 
-@dataclass(frozen=True)
-class Size:
-    """How large the experiment is: numbers of convolutions (even), random networks of each kind, digits."""
-
-    depths: tuple[int, ...]
-    seeds: int
-    digits: int
-
-
-FULL = Size(depths=(10, 20, 50, 100), seeds=5, digits=32)
-QUICK = Size(depths=(10, 30), seeds=2, digits=16)
+FULL = Size(seeds=5, images=32, depths=(10, 20, 50, 100))  # depths: convolutions, an even number
+QUICK = Size(seeds=2, images=16, depths=(10, 30))
 
 
 class Pair(nn.Module):
@@ -158,7 +149,7 @@ def _ratio(norms: np.ndarray) -> float:
 def compute(settings: Settings) -> Vanishing:
     """Build every network with every seed, and let one loss's gradient through it."""
     size = QUICK if settings.quick else FULL
-    images, labels = digit_images("train", size.digits)
+    images, labels = digit_images("train", size.images)
     x = Tensor(images.astype(np.float64)).to(settings.device)
     targets = Tensor(labels).to(settings.device)
     norms = np.full((len(KINDS), len(size.depths), size.seeds, max(size.depths) // 2), np.nan)

@@ -16,35 +16,37 @@ from typing import Any
 
 import numpy as np
 
-from .. import nn
-from ..models.cifar_resnet import CifarResNet
-from ..models.resnet import BasicBlock
-from ..random import manual_seed
-from ..tensor import Tensor
-from . import lesion, unravel
-from ._figure import Figure, Settings, Table
-from ._training import Images, digit_images, fit
-from .blocks import residual_blocks
+from ... import nn
+from ...models.cifar_resnet import CifarResNet
+from ...models.resnet import BasicBlock
+from ...random import manual_seed
+from ...tensor import Tensor
+from ..analyses import lesion, unravel
+from ..analyses.blocks import residual_blocks
+from ..base import Figure, Settings, Size, Table
+from ..training import Images, digit_images, fit
 
 VGG_STAGES = ((16,) * 4, (32,) * 4, (64,) * 4)
 
 
 @dataclass(frozen=True)
-class Size:
-    """How large the experiment is. ``digits``: of each split, ``None`` for all; ``draws``: of each random lesion."""
+class Lesions(Size):
+    """``samples`` paths of each length, each with a ``batch`` of images; ``draws`` of each random lesion.
 
-    depth: int
-    digits: int | None
-    epochs: int
-    samples: int
-    batch: int
-    draws: int
-    removed: tuple[int, ...]
-    swaps: tuple[int, ...]
+    ``removed``, ``swaps``: how many blocks are removed or swapped in them.
+    """
+
+    samples: int = 1
+    batch: int = 1
+    draws: int = 1
+    removed: tuple[int, ...] = ()
+    swaps: tuple[int, ...] = ()
 
 
-FULL = Size(110, None, 8, samples=6, batch=16, draws=4, removed=(1, 2, 5, 10, 20, 30), swaps=(1, 2, 5, 10, 20, 40))
-QUICK = Size(20, 400, 4, samples=4, batch=16, draws=2, removed=(1, 2, 4), swaps=(1, 4))
+FULL = Lesions(
+    epochs=8, depths=(110,), samples=6, batch=16, draws=4, removed=(1, 2, 5, 10, 20, 30), swaps=(1, 2, 5, 10, 20, 40)
+)
+QUICK = Lesions(epochs=4, images=400, depths=(20,), samples=4, batch=16, draws=2, removed=(1, 2, 4), swaps=(1, 4))
 
 
 class SmallVGG(nn.Module):
@@ -153,9 +155,10 @@ def compute(settings: Settings) -> Paths:
     size = QUICK if settings.quick else FULL
     rng = np.random.default_rng([settings.seed, 1])
     manual_seed(settings.seed)
-    data, held_out = digit_images("train", size.digits), digit_images("test", size.digits)
+    data, held_out = digit_images("train", size.images), digit_images("test", size.images)
     test = Tensor(held_out[0]).to(settings.device), Tensor(held_out[1]).to(settings.device)
-    resnet = trained(CifarResNet(BasicBlock, size.depth, in_channels=1), data, size, settings, f"ResNet-{size.depth}")
+    (depth,) = size.depths
+    resnet = trained(CifarResNet(BasicBlock, depth, in_channels=1), data, size, settings, f"ResNet-{depth}")
     vgg = SmallVGG()
     trained(vgg, data, size, settings, "VGG")
 

@@ -17,17 +17,17 @@ from typing import Any
 
 import numpy as np
 
-from .. import backend, nn
-from ..autograd import enable_grad, no_grad, topological_order
-from ..backend.shapes import shape_array
-from ..data.transforms.presets import IMAGENET_MEAN, IMAGENET_STD
-from ..models import create_model
-from ..models.backbone import features
-from ..nn.summary import Row, evaluating, summary
-from ..random import manual_seed
-from ..tensor import Tensor
-from ._figure import Figure, Settings, Table
-from .receptive_field import centre_gradient, effective_size
+from ... import backend, nn
+from ...autograd import enable_grad, no_grad, topological_order
+from ...backend.shapes import shape_array
+from ...data.transforms.presets import IMAGENET_MEAN, IMAGENET_STD
+from ...models import create_model
+from ...models.backbone import features
+from ...nn.summary import Row, evaluating, summary
+from ...random import manual_seed
+from ...tensor import Tensor
+from ..analyses.receptive_field import centre_gradient, effective_size
+from ..base import Figure, Settings, Size, Table
 
 # L2.2.1: who won which year, with how many layers (None: not a deep network), and top-5 error in per cent.
 REVOLUTION = (
@@ -43,16 +43,8 @@ NETWORKS = ("alexnet", "vgg19", "resnet34")
 STAGES = 4  # strides 4, 8, 16 and 32
 
 
-@dataclass(frozen=True)
-class Size:
-    """How large the experiment is: side of the photographs' middle, and how many of the two."""
-
-    side: int
-    photographs: int
-
-
-FULL = Size(side=224, photographs=2)
-QUICK = Size(side=112, photographs=1)
+FULL = Size(images=2, side=224)  # the middles of scikit-learn's two photographs
+QUICK = Size(images=1, side=112)
 
 
 @dataclass
@@ -96,7 +88,7 @@ def photographs(size: Size) -> Tensor:
     from sklearn.datasets import load_sample_images
 
     middles = []
-    for photo in load_sample_images().images[: size.photographs]:
+    for photo in load_sample_images().images[: size.images]:
         top, left = ((length - size.side) // 2 for length in photo.shape[:2])
         pixels = photo[top : top + size.side, left : left + size.side].astype(np.float32) / 255
         middles.append((pixels - IMAGENET_MEAN) / IMAGENET_STD)

@@ -17,34 +17,30 @@ from typing import Any
 
 import numpy as np
 
-from .. import nn
-from ..autograd import no_grad
-from ..models import create_model
-from ..models.efficientnet import ERRORS, SCALING, compound_scaling
-from ..models.resnet import BasicBlock, conv1x1, conv3x3
-from ..nn.summary import evaluating, multiply_adds
-from ..random import manual_seed
-from ..tensor import Tensor
-from ._figure import Figure, Settings, Table
-from ._training import Images, digit_images, fit
+from ... import nn
+from ...autograd import no_grad
+from ...models import create_model
+from ...models.efficientnet import ERRORS, SCALING, compound_scaling
+from ...models.resnet import BasicBlock, conv1x1, conv3x3
+from ...nn.summary import evaluating, multiply_adds
+from ...random import manual_seed
+from ...tensor import Tensor
+from ..base import Figure, Settings, Size, Table
+from ..training import Images, digit_images, fit
 
 CHANNELS, BLOCKS, SIDE = 8, 2, 4  # of the base
 WAYS = ("width", "depth", "resolution", "compound")
 
 
 @dataclass(frozen=True)
-class Size:
-    """How large the experiment is: steps ``phis``, ``images`` of each split (``None`` for all), EfficientNets."""
+class Steps(Size):
+    """``phis``: the steps of scaling; ``networks``: the EfficientNets that are counted."""
 
-    seeds: int
-    epochs: int
-    phis: tuple[int, ...]
-    images: int | None
-    efficientnets: int
+    phis: tuple[int, ...] = ()
 
 
-FULL = Size(seeds=3, epochs=6, phis=(1, 2, 3), images=None, efficientnets=len(SCALING))
-QUICK = Size(seeds=1, epochs=2, phis=(1, 2), images=384, efficientnets=3)
+FULL = Steps(seeds=3, epochs=6, networks=tuple(SCALING), phis=(1, 2, 3))
+QUICK = Steps(epochs=2, images=384, networks=tuple(SCALING)[:3], phis=(1, 2))
 
 
 class SmallNet(nn.Module):
@@ -144,9 +140,8 @@ def compute(settings: Settings) -> Scaling:
             found[:, row, i] = loss_and_error(model, resized(test, side))
     macs = [multiply_adds(SmallNet(channels, blocks), (1, side, side)) for channels, blocks, side in sizes]
 
-    names = list(SCALING)[: size.efficientnets]
     counts = []
-    for name in names:
+    for name in size.networks:
         settings.progress(f"counting {name}")
         efficientnet, side = create_model(name), SCALING[name][2]
         parameters = sum(p.numel() for p in efficientnet.parameters())
@@ -158,8 +153,8 @@ def compute(settings: Settings) -> Scaling:
         macs=np.array(macs),
         losses=found[0],
         errors=found[1],
-        efficientnets=np.array(names),
-        factors=np.array([SCALING[name][:3] for name in names]),
+        efficientnets=np.array(size.networks),
+        factors=np.array([SCALING[name][:3] for name in size.networks]),
         parameters=np.array([parameters for parameters, _ in counts]),
         efficientnet_macs=np.array([macs for _, macs in counts]),
     )

@@ -19,14 +19,14 @@ from typing import Any
 
 import numpy as np
 
-from .. import nn
-from ..models.googlenet import AUXILIARY_WEIGHT, TABLE_1, GoogLeNet, Inception, NaiveInception, auxiliary_loss
-from ..nn.summary import summary
-from ..random import manual_seed
-from ..tensor import Tensor
-from ._figure import Figure, Settings, Table
-from ._training import digit_images
-from .gradient_flow import output_gradient_norms
+from ... import nn
+from ...models.googlenet import AUXILIARY_WEIGHT, TABLE_1, GoogLeNet, Inception, NaiveInception, auxiliary_loss
+from ...nn.summary import summary
+from ...random import manual_seed
+from ...tensor import Tensor
+from ..analyses.gradient_flow import output_gradient_norms
+from ..base import Figure, Settings, Size, Table
+from ..training import digit_images
 
 LAYERS = ("conv1", "conv2", "conv3", *(row.here[0] for row in TABLE_1 if row.filters is not None))
 BELOW_AUX1, BELOW_AUX2 = LAYERS.index("inception4a"), LAYERS.index("inception4d")  # the last layer that feeds each
@@ -35,16 +35,8 @@ INITS = ("He", "Xavier")
 IMAGE_SIDE = 64
 
 
-@dataclass(frozen=True)
-class Size:
-    """How large the experiment is: random networks of each initialisation, digits they see."""
-
-    seeds: int
-    digits: int
-
-
-FULL = Size(seeds=5, digits=16)
-QUICK = Size(seeds=1, digits=4)
+FULL = Size(seeds=5, images=16)
+QUICK = Size(images=4)
 
 
 @dataclass
@@ -98,7 +90,7 @@ def module_costs() -> np.ndarray:
 def compute(settings: Settings) -> Auxiliary:
     """Send both losses' gradients through the network, and count both kinds of modules."""
     size = QUICK if settings.quick else FULL
-    images, labels = digit_images("train", size.digits, size=IMAGE_SIDE)
+    images, labels = digit_images("train", size.images, size=IMAGE_SIDE)
     x, targets = Tensor(images).to(settings.device), Tensor(labels).to(settings.device)
     norms = np.empty((len(INITS), 2, size.seeds, len(LAYERS)))
     for (i, init), seed in ((pair, seed) for pair in enumerate(INITS) for seed in range(size.seeds)):

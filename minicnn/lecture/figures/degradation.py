@@ -18,31 +18,22 @@ from typing import Any
 
 import numpy as np
 
-from .. import nn, optim
-from ..data import DataSource, open_data
-from ..models import create_model
-from ..random import manual_seed
-from ..tensor import Tensor
-from ._figure import Figure, Settings, Table
-from ._training import Images, fit
-from .lesion import error_rate
+from ... import nn, optim
+from ...data import DataSource, open_data
+from ...models import create_model
+from ...random import manual_seed
+from ...tensor import Tensor
+from ..analyses.lesion import error_rate
+from ..base import Figure, Settings, Size, Table
+from ..training import Images, fit
 
 NETWORKS = ("plain20", "plain56", "resnet20", "resnet56")
 PAIRS = {"plain": (0, 1), "residual": (2, 3)}  # shallow and deep
 LR, BATCH_SIZE = 0.05, 64
 
 
-@dataclass(frozen=True)
-class Size:
-    """How large the experiment is: ``images`` of each split, ``None`` for all of them."""
-
-    seeds: int
-    epochs: int
-    images: int | None
-
-
-FULL = Size(seeds=3, epochs=12, images=None)
-QUICK = Size(seeds=1, epochs=2, images=256)
+FULL = Size(seeds=3, epochs=12)
+QUICK = Size(epochs=2, images=256)
 
 
 @dataclass

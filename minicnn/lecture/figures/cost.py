@@ -18,16 +18,16 @@ from typing import Any
 
 import numpy as np
 
-from .. import nn
-from ..autograd import no_grad
-from ..backend.cpu import memory
-from ..creation import randn
-from ..models import create_model
-from ..nn.summary import FLOAT32_BYTES
-from ..random import manual_seed
-from ..tensor import Tensor
-from ._figure import Figure, Settings, Table
-from .efficiency import accuracy_density, cost, pareto_front
+from ... import nn
+from ...autograd import no_grad
+from ...backend.cpu import memory
+from ...creation import randn
+from ...models import create_model
+from ...nn.summary import FLOAT32_BYTES
+from ...random import manual_seed
+from ...tensor import Tensor
+from ..analyses.efficiency import accuracy_density, cost, pareto_front
+from ..base import Figure, Settings, Table
 
 FAMILIES = {
     "AlexNet": ("alexnet",),
