@@ -33,7 +33,7 @@ class Settings:
 
     @property
     def suffix(self) -> str:
-        """What the names of the files end in: a quick figure, or a student's, never replaces the real one."""
+        """The end of the files' names, so that a quick figure, or a student's, never replaces the real one."""
         return "-mine" * self.mine + "-quick" * self.quick
 
 
@@ -86,7 +86,7 @@ def run(figure: Figure, out: str | Path, settings: Settings, use_cache: bool = T
         ValueError: for other images than the figure's own, if it cannot train on others.
     """
     if settings.data != Settings.data and not figure.chooses_data:
-        raise ValueError(f"the figure {figure.name!r} has images of its own: it takes no other data set")
+        raise ValueError(f"the figure {figure.name!r} has its own images: it takes no other data set")
     folder = Path(out)
     (folder / "cache").mkdir(parents=True, exist_ok=True)
     kept = folder / "cache" / f"{figure.name}-{_key(figure, settings)}.npz"
@@ -108,7 +108,7 @@ def run(figure: Figure, out: str | Path, settings: Settings, use_cache: bool = T
 
 
 def stem(figure: Figure, settings: Settings) -> str:
-    """The name of the figure's files, without .png and the like."""
+    """The name of the figure's files, without their extension."""
     return figure.name + settings.suffix
 
 

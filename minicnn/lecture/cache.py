@@ -102,13 +102,13 @@ def fingerprint(data: str) -> str:
 
 
 def write(path: Path, data: Any) -> None:
-    """Keep a dataclass of arrays, numbers and strings."""
+    """Write a dataclass of arrays, numbers and strings to ``path``."""
     with replacing(path) as temporary, open(temporary, "wb") as file:
         arrays: dict[str, Any] = {field.name: np.asarray(getattr(data, field.name)) for field in fields(data)}
         np.savez(file, **arrays)
 
 
 def read(path: Path, result: type) -> Any:
-    """What ``write`` kept. Numbers and strings come back as such, sequences as arrays."""
+    """Read what ``write`` wrote. Numbers and strings keep their type, sequences become arrays."""
     with np.load(path) as arrays:
         return result(**{name: array if array.ndim else array.item() for name, array in arrays.items()})

@@ -22,7 +22,7 @@ def digit_images(split: str, count: int | None = None, size: int = 8) -> Images:
 
 
 class Shuffled:
-    """A sampler: the indices 0 to ``count`` - 1, in an order drawn from ``rng`` anew each time."""
+    """A sampler: the indices 0 to ``count`` - 1, in a new order drawn from ``rng`` each time."""
 
     def __init__(self, count: int, rng: np.random.Generator) -> None:
         self.count = count
@@ -65,7 +65,7 @@ def fit(
     images, labels = data
     shuffled = Shuffled(len(images), rng)
     size = min(batch_size, len(images))
-    batches = DataLoader(TensorDataset(*data), size, sampler=shuffled, drop_last=True, seed=0)  # of no augmentation
+    batches = DataLoader(TensorDataset(*data), size, sampler=shuffled, drop_last=True, seed=0)  # the seed has no effect
     rule = optimizer(model.parameters(), lr=lr, **options)
     schedule = optim.lr_scheduler.CosineAnnealingLR(rule, epochs * len(batches))
     device = str(next(model.parameters()).device)

@@ -223,7 +223,7 @@ def loader(config: Config, dataset: Any, shuffle: bool = False) -> DataLoader:
 
 
 def _check_image_size(model: Module, config: Config, data: DataSource) -> None:
-    """Before anything of that size is made: is the network too deep for the images, or are they too large?"""
+    """Raise ValueError if the network is too deep for the images, or they are too large, before any memory is used."""
     height, width = data.image_size if config.image_size is None else (config.image_size, config.image_size)
     try:
         require_memory(model, (data.in_channels, height, width), min(config.batch_size, len(data.train)))
@@ -237,7 +237,7 @@ def one_blas_thread() -> AbstractContextManager[Any]:
     """Let matrix products of this process run on one thread, unless OPENBLAS_NUM_THREADS says how many.
 
     The products of small networks are too short to share. OpenBLAS's second thread waits for the next one in a busy
-    loop, which gains little on an idle machine, and on a busy one makes a training several times slower.
+    loop: this gains little on an idle machine, and makes training several times slower on a busy one.
     """
     if "OPENBLAS_NUM_THREADS" in os.environ:
         return nullcontext()

@@ -1,4 +1,4 @@
-"""One process at a time: a lock that belongs to its process and ends with it, however that ends."""
+"""One process at a time: a lock that is released when its process ends, in whatever way."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ else:
     import fcntl
 
     def _lock(handle: int) -> None:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)  # over NFS it becomes a lock of the server
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)  # over NFS the server holds it
 
 
 class FolderInUse(BlockingIOError):
     """Another process holds the lock."""
 
 
-TAKEN = (errno.EAGAIN, errno.EACCES, errno.EDEADLK)  # what the systems say of a lock that another process holds
+TAKEN = (errno.EAGAIN, errno.EACCES, errno.EDEADLK)  # the systems' errors for a lock that another process holds
 
 
 @contextmanager

@@ -245,7 +245,7 @@ def test_one_way_gives_the_blocks_own_numbers(through_branch: bool) -> None:
 
 
 def test_a_path_must_have_a_choice_for_every_block() -> None:
-    with pytest.raises(ValueError, match="5 choices, and the network 6 residual blocks"):
+    with pytest.raises(ValueError, match="5 choices, but the network has 6 residual blocks"):
         unravel.path_gradient(small_resnet(14), *batch(), [True] * 5)
 
 

@@ -291,7 +291,7 @@ def test_every_place_of_a_checkpoint_is_checked(change: str, run: Path) -> None:
         if place == ("config", "image_size") and change == "null":
             continue
         save_checkpoint(run / "checkpoint.npz", changed(whole, place, CHANGES[change]))
-        with pytest.raises(RunFolderError, match=r"^run/checkpoint\.npz is damaged or no run's: [^\n]*$"):
+        with pytest.raises(RunFolderError, match=r"^run/checkpoint\.npz is damaged or not a run's: [^\n]*$"):
             job.run(Progress(quiet=True))
     np.testing.assert_array_equal(job.trainer.model.state_dict()["0.weight"].numpy(), before)  # nothing of it was taken
 
@@ -352,7 +352,7 @@ def test_a_full_disk_names_the_file_and_how_to_go_on(
         status, error = resume()
     assert status == 1
     assert error == (
-        "minicnn: error: No space left on device: run/model.safetensors; when that is mended, go on with: "
+        "minicnn: error: No space left on device: run/model.safetensors; when that is repaired, go on with: "
         "minicnn train --resume run\n"
     )
     assert resume() == (0, "")

@@ -1,13 +1,13 @@
-"""Figure ``deformable`` (L2.3.4): where a deformable convolution looks, and what that is worth on warped digits.
+"""Figure ``deformable`` (L2.3.4): where a deformable convolution samples, and how much that helps on warped digits.
 
 Claim [Dai et al., ICCV 2017, Figures 5 and 6]: sampling points start as a rigid grid and leave it as the offsets are
 trained; the freedom to deform helps where objects are seen under changing geometry.
 
-Two small networks, equal but for the three 3x3 convolutions in their middle (ordinary or deformable), learn digits
-under random affine warps: their test errors are compared over several seeds. So is that of a wider ordinary one, since
-what predicts the offsets has parameters too. Another deformable one learns to tell crops of two photographs apart:
-for one of its output pixels the 9 * 9 * 9 points that its three layers sample are followed down to the picture, before
-and after training.
+Two small networks, equal except for the three 3x3 convolutions in their middle (ordinary or deformable), learn digits
+under random affine warps: their test errors are compared over several seeds. A wider ordinary network is compared too,
+because the layers that predict the offsets add parameters. Another deformable network learns to distinguish crops of
+two photographs: for one of its output pixels, the 9 * 9 * 9 points that its three layers sample are traced to the
+picture, before and after training.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class SmallNet(nn.Module):
         self.fc = nn.Linear(channels, num_classes)
 
     def maps(self, x: Tensor) -> list[Tensor]:
-        """What each of the three convolutions is given, and what the last one makes of it."""
+        """The inputs of the three convolutions, and the output of the last one."""
         maps = [nn.functional.relu(self.norms[0](self.stem(x)))]  # (N, channels, H/2, W/2)
         for conv, norm in zip(self.convs, list(self.norms)[1:], strict=True):
             maps.append(nn.functional.relu(norm(conv(maps[-1]))))
@@ -76,7 +76,8 @@ class Deformable:
 
     ``errors`` (3, seeds): test error in per cent of each of ``NETWORKS`` on warped digits;
     ``picture`` (H, W, 3): the crop; ``before``, ``after`` (729, 2): rows and columns of it that one output pixel
-    samples; ``centre`` (2,): that pixel; ``offset_size``: mean distance in input pixels that training moved the points.
+    samples; ``centre`` (2,): that pixel; ``offset_size``: mean distance in input pixels by which training moved the
+    points.
     """
 
     errors: np.ndarray
@@ -127,7 +128,7 @@ def _photographs() -> list[np.ndarray]:
 
 
 def photograph_crops(count: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Random crops (count, 3, 48, 48) of scikit-learn's two photographs at a third of their size, and which one."""
+    """Random crops (count, 3, 48, 48) of scikit-learn's two photographs at a third of their size, and their labels."""
     small = _photographs()
     labels = np.arange(count) % 2
     crops = np.empty((count, 3, CROP_SIZE, CROP_SIZE), np.float32)
@@ -158,7 +159,7 @@ def sampling_points(net: SmallNet, image: np.ndarray, pixel: tuple[int, int]) ->
 
 
 def compute(settings: Settings) -> Deformable:
-    """Train the networks and follow the sampling points."""
+    """Train the networks and trace the sampling points."""
     size = QUICK if settings.quick else FULL
     errors = np.empty((len(NETWORKS), size.seeds))
     for row, name in enumerate(NETWORKS):
