@@ -429,7 +429,7 @@ def test_densenets_published_files_have_older_keys(tmp_path: Path) -> None:
 
     state = create_model("densenet121", 3, init=False).state_dict()
     minicnn.save({with_dots(key): value for key, value in state.items()}, tmp_path / "densenet121.npz")
-    with pytest.raises(ValueError, match="they tell 3 classes apart, not 1000"):
+    with pytest.raises(ValueError, match="they are for 3 classes, not 1000"):
         create_model("densenet121", weights=tmp_path / "densenet121.npz")
 
 
@@ -462,7 +462,7 @@ def test_damaged_cards_are_one_error(text: str, message: str, tmp_path: Path) ->
 
 
 WRONG_WEIGHTS = {
-    "classes": ({"num_classes": 7}, r"do not fit tinynet: they tell 10 classes apart, not 7\n"),
+    "classes": ({"num_classes": 7}, r"do not fit tinynet: they are for 10 classes, not 7\n"),
     "channels": ({"in_channels": 1}, r"they are for images of 3 channels, not 1\n"),
     "both": (
         {"in_channels": 1, "num_classes": 7},
@@ -716,7 +716,7 @@ MISUSES: dict[str, tuple[list[Any], str]] = {
         ["a.png", "--weights", bare, "--model", "vgg11"],
         "'bare.npz' do not fit vgg11: .*more differences",
     ),
-    "wrong number": (["a.png", "--weights", bare, "--model", "alexnet"], "they tell 3 classes apart, not 1000"),
+    "wrong number": (["a.png", "--weights", bare, "--model", "alexnet"], "they are for 3 classes, not 1000"),
     "unknown variant": (["a.png", "--weights", "w.npz", "--variant", "v2"], "tinynet has no variant 'v2'"),
     "labels": (
         ["a.png", "--weights", "w.npz", "--labels", two_labels],
@@ -756,4 +756,4 @@ def test_untrained_weights_are_a_failure_and_not_an_answer(command: Command, tmp
     with np.errstate(all="ignore"):
         status, out, error = command("a.png", "--weights", "w.npz", "--model", "tinynet", "--classes", "3")
     assert (status, out) == (1, "")
-    assert "the network's answer to 'a.png' is not finite" in error and error.count("\n") == 1
+    assert "the network's logits for 'a.png' are not finite" in error and error.count("\n") == 1
