@@ -499,8 +499,8 @@ def test_a_file_of_other_things(tmp_path: Path) -> None:
     torch.save([torch.zeros(2)], tmp_path / "list.pth")
     minicnn.save({}, tmp_path / "nothing.npz")
     for name, message in (
-        ("log.pth", "expected tensors by name, and the file holds a dictionary of 2 entries"),
-        ("list.pth", "expected tensors by name, and the file holds a list"),
+        ("log.pth", "expected tensors by name, but the file holds a dictionary of 2 entries"),
+        ("list.pth", "expected tensors by name, but the file holds a list"),
         ("nothing.npz", "expected tensors by name"),
     ):
         with pytest.raises(FileFormatError, match=f"{name}: {message}"):
