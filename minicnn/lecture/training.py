@@ -50,7 +50,7 @@ def fit(
 
     Args:
         model: its auxiliary classifiers, if any, count as in the lecture.
-        data: images and labels; each epoch leaves out the images that do not fill a batch, drawn anew each time.
+        data: images and labels; in each epoch a different random few are left out, if they do not fill a batch.
         epochs: passes over the data.
         rng: shuffles.
         lr: learning rate at the start.
