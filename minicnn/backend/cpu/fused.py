@@ -280,9 +280,7 @@ def _record(
     dys, dy_step = (flat, x_step) if dy is None else _rows(dy)
     outs, out_step = (flat, x_step) if out is None else _rows(out)
     kepts, kept_step = (flat, x_step) if kept is None else _rows(kept)
-    options |= (
-        (0 if residual is None else RESIDUAL) | (0 if kept is None else KEEP) | (0 if gates is None else GATE)
-    )
+    options |= (0 if residual is None else RESIDUAL) | (0 if kept is None else KEEP) | (0 if gates is None else GATE)
     by_image = bool(options & (GATE | MEANS))
     steps = x_step, other_step, dy_step, out_step, kept_step
     rows = _cut(x.shape, steps, by_image, ACTIVATIONS[activation], options)
