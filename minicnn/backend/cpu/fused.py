@@ -288,7 +288,7 @@ def _record(
     if by_image:
         parts = x.shape[0] * -(-parts // x.shape[0])
     if sums is None:
-        sums = memory.empty((parts, 2, rows.width), np.float64)
+        sums = (np if parts == 1 else memory).empty((parts, 2, rows.width), np.float64)  # NumPy is quicker for few
     one, zero = _constants(x.shape[1], x.dtype)
     mean, inv_std, weight, bias = line or (None, None, None, None)
     return Norm(

@@ -47,6 +47,7 @@ Sums = Annotated[np.ndarray, "float64[:,:,::1]"]
 
 class _Compiled(NamedTuple):
     function: Any
+    address: Any
     loop: Any
     records: list[tuple[int, np.dtype]]  # the fields that are records: where they are, and how they lie in memory
 
@@ -67,20 +68,21 @@ class Task:
         """
         with LOCK:
             compiled = self.compiled.get(dtype) or self._compile(dtype)
-            fields = list(record)
+            fields = [*record]
             for place, layout in compiled.records:
                 fields[place] = _packed(fields[place], layout)
-            compiled.loop(compiled.function.address, jobs, tuple(fields))
+            compiled.loop(compiled.address, jobs, tuple(fields))
 
     def _compile(self, dtype: np.dtype) -> _Compiled:
         hints = list(get_type_hints(self.record, include_extras=True).values())
-        fields = [_compiled_for(hint, dtype) for hint in hints]
-        record = types.BaseTuple.from_types(fields, self.record)
+        record = _compiled_for(self.record, dtype)
         options: Any = {"cache": True, "nogil": True, "error_model": "numpy", "fastmath": self.arithmetic}
         function = numba.cfunc(types.void(types.int64, types.int64, record), **options)(self.function)
         records = [(place, layout_of(hint, dtype)) for place, hint in enumerate(hints) if hasattr(hint, "_fields")]
-        passed = (types.Array(kind, 0, "C") if isinstance(kind, types.Record) else kind for kind in fields)
-        self.compiled[dtype] = _Compiled(function, _loop_over(tuple(passed)), records)
+        passed = list(record)
+        for place, layout in records:
+            passed[place] = types.Array(numpy_support.from_dtype(layout), 0, "C")
+        self.compiled[dtype] = _Compiled(function, function.address, _loop_over(tuple(passed)), records)
         return self.compiled[dtype]
 
 
@@ -90,11 +92,12 @@ def task(record: type, arithmetic: set[str] = ARITHMETIC) -> Callable[[Callable[
 
 
 def _compiled_for(hint: Any, dtype: np.dtype) -> Any:
-    """The compiler's type for a field of a record."""
-    if hint is int:
-        return types.int64
+    """The compiler's type for a record, or a field of one."""
+    if hint is int or hint is float:
+        return types.int64 if hint is int else numpy_support.from_dtype(dtype)
     if hasattr(hint, "_fields"):
-        return numpy_support.from_dtype(layout_of(hint, dtype))
+        fields = get_type_hints(hint, include_extras=True).values()
+        return types.BaseTuple.from_types([_compiled_for(field, dtype) for field in fields], hint)
     (kind,) = hint.__metadata__
     return sigutils.normalize_signature(f"void({kind.replace('T', dtype.name)})")[0][0]
 
@@ -164,14 +167,17 @@ def _share_task(typing_context, address, jobs, fields):
     """The function at ``address`` with each job's number, the number of jobs and a record, on all threads."""
 
     def generate(context, builder, signature, values):
-        members, kinds = [], []
-        for kind, value in zip(signature.args[2], cgutils.unpack_tuple(builder, values[2]), strict=True):
-            if isinstance(kind, types.Array) and kind.ndim == 0:  # a record, which the function gets by its address
-                members.append(context.make_array(kind)(context, builder, value).data)
-                kinds.append(kind.dtype)
-            else:
-                members.append(value)
-                kinds.append(kind)
+        kinds = list(signature.args[2])
+        members = cgutils.unpack_tuple(builder, values[2])
+        for place, kind in enumerate(kinds):
+            if isinstance(kind, types.Array) and kind.ndim == 0:  # a record of numbers: the function gets its fields
+                data = context.make_array(kind)(context, builder, members[place]).data
+                numbers = [
+                    cgutils.get_record_member(builder, data, field.offset, context.get_data_type(field.type))
+                    for field in kind.dtype.fields.values()
+                ]
+                kinds[place] = types.BaseTuple.from_types([field.type for field in kind.dtype.fields.values()])
+                members[place] = context.make_tuple(builder, kinds[place], [*map(builder.load, numbers)])
         record = context.make_tuple(builder, types.BaseTuple.from_types(kinds), members)
 
         def call(builder, job, needed):
