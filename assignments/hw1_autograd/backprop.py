@@ -6,15 +6,14 @@ L1.2.1, L2.2.4). ``backward.py`` says what happens at a node.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
 
 from minicnn.autograd.function import Edge, Node
 from minicnn.autograd.memory import is_writable
 
-#: What happens at a node: from the node and the cotangents of its outputs to (edge, gradient, fresh), for each edge
-#: along which a gradient is passed on. ``fresh`` is as in ``CotangentSums.add``.
-Run = Callable[[Node, list[Any]], Iterable[tuple[Edge, Any, bool]]]
+if TYPE_CHECKING:  # no import is needed: this file is laid over the module that has them
+    from minicnn.autograd.backprop import Run
 
 
 def topological_order(roots: Iterable[Node]) -> list[Node]:

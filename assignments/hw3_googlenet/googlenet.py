@@ -33,94 +33,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING
 
 from minicnn import nn
 from minicnn.models.input_size import require_size
-from minicnn.models.registry import Paper, Score, register
 from minicnn.nn import functional as F
 from minicnn.ops import cat
 from minicnn.tensor import Tensor
 
-PAPER = Paper(
-    title="Going Deeper with Convolutions",
-    authors="Szegedy, Liu, Jia, Sermanet, Reed, Anguelov, Erhan, Vanhoucke, Rabinovich",
-    year=2014,
-    url="https://arxiv.org/abs/1409.4842",
-    lecture="L2.1",
-)
-VARIANTS = ("paper", "torchvision")
-
-Filters = tuple[int, int, int, int, int, int]
-
-
-class Row(NamedTuple):
-    """A row of Table 1: its modules here, their output, a module's filters; costs in the paper, and those they have."""
-
-    here: tuple[str, ...]
-    output: tuple[int, int]
-    filters: Filters | None = None
-    paper_params: float | None = None
-    paper_ops: float | None = None
-    weights: int = 0
-    multiply_adds: int = 0
-
-
-# fmt: off
-# Table 1, for a 224 x 224 image. The paper's K is 1024 parameters, its M a million operations; what the paper's variant
-# has are weights without biases, and one multiply-add a weight and output pixel.
-TABLE_1 = (
-    #   here                channels,  1x1  3x3  3x3  5x5  5x5 pool      paper's      weights    multiply-adds
-    #                       side           red.      red.     proj.      K     M
-    Row(("conv1",),         (64, 112), None,                           2.7,   34,       9_408,     118_013_952),
-    Row(("maxpool1",),      (64, 56)),
-    Row(("conv2", "conv3"), (192, 56), None,                           112,  360,     114_688,     359_661_568),
-    Row(("maxpool2",),      (192, 28)),
-    Row(("inception3a",),   (256, 28), (64,   96, 128, 16,  32,  32),  159,  128,     163_328,     128_049_152),
-    Row(("inception3b",),   (480, 28), (128, 128, 192, 32,  96,  64),  380,  304,     388_096,     304_267_264),
-    Row(("maxpool3",),      (480, 14)),
-    Row(("inception4a",),   (512, 14), (192,  96, 208, 16,  48,  64),  364,   73,     375_552,      73_608_192),
-    Row(("inception4b",),   (512, 14), (160, 112, 224, 24,  64,  64),  437,   88,     448_512,      87_908_352),
-    Row(("inception4c",),   (512, 14), (128, 128, 256, 24,  64,  64),  463,  100,     509_440,      99_850_240),
-    Row(("inception4d",),   (528, 14), (112, 144, 288, 32,  64,  64),  580,  119,     604_672,     118_515_712),
-    Row(("inception4e",),   (832, 14), (256, 160, 320, 32, 128, 128),  840,  170,     867_328,     169_996_288),
-    Row(("maxpool4",),      (832, 7)),
-    Row(("inception5a",),   (832, 7),  (256, 160, 320, 32, 128, 128), 1072,   54,   1_042_432,      51_079_168),
-    Row(("inception5b",),   (1024, 7), (384, 192, 384, 48, 128, 128), 1388,   71,   1_442_816,      70_697_984),
-    Row(("avgpool",),       (1024, 1)),
-    Row(("fc",),            (1000, 1), None,                          1000,    1,   1_024_000,       1_024_000),
-)
-
-# Parameters, biases and norms included, without and with the auxiliary classifiers; multiply-adds in evaluation.
-PARAMETERS     = {"paper": (6_998_552, 13_378_280), "torchvision": (6_624_904, 13_004_888)}
-MULTIPLY_ADDS  = {"paper": 1_582_671_872,           "torchvision": 1_498_376_192}
-SMALLEST_INPUT = {"paper": 31,                      "torchvision": 15}
-DROPOUT        = {"paper": 0.4,                     "torchvision": 0.2}
-# fmt: on
-
-FILTERS = {row.here[0]: row.filters for row in TABLE_1 if row.filters is not None}
-
-AUXILIARY_WEIGHT = 0.3  # of each auxiliary classifier's loss (section 5)
-
-ERRORS: dict[str, Score] = {"googlenet": (None, 10.07, "Table 3: validation, 1 model, 1 crop")}
-
-# What ImageNet's pictures have, RGB.
-MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-
-
-class BasicConv2d(nn.Module):
-    """Convolution and ReLU: with a bias (paper), or with a batch norm between them (torchvision)."""
-
-    def __init__(self, in_channels: int, out_channels: int, variant: str = "paper", **options: Any) -> None:
-        super().__init__()
-        self.conv = nn.Conv2d(in_channels, out_channels, bias=variant == "paper", **options)
-        self.bn = None if variant == "paper" else nn.BatchNorm2d(out_channels, eps=0.001)
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = self.conv(x)  # (N, C, H, W) -> (N, K, H', W')
-        if self.bn is not None:
-            x = self.bn(x)
-        return F.relu(x)
+if TYPE_CHECKING:  # no import is needed: this file is laid over the module that has them
+    from minicnn.models.googlenet import (
+        AUXILIARY_WEIGHT, DROPOUT, FILTERS, SMALLEST_INPUT, VARIANTS, BasicConv2d, GoogLeNetOutputs, renormalise,
+    )
 
 
 class NaiveInception(nn.Module):
@@ -194,13 +118,6 @@ class InceptionAux(nn.Module):
         # -> (N, 128, 4, 4) -> (N, 2048) -> (N, 1024) -> (N, num_classes)
         raise NotImplementedError("hw3.6 InceptionAux.forward: not written yet, see assignments/hw3_googlenet/README.md")
 
-class GoogLeNetOutputs(NamedTuple):
-    """What a training step returns: logits, each (N, num_classes); the auxiliary ones are those of 4d and of 4a."""
-
-    logits: Tensor
-    aux_logits2: Tensor
-    aux_logits1: Tensor
-
 
 def auxiliary_loss(
     outputs: Tensor | tuple[Tensor, ...],
@@ -220,12 +137,6 @@ def auxiliary_loss(
         The loss, as ``criterion`` gives it: a number for ``cross_entropy``. Nothing that was given is changed.
     """
     raise NotImplementedError("hw3.7 auxiliary_loss: not written yet, see assignments/hw3_googlenet/README.md")
-
-
-def renormalise(x: Tensor) -> Tensor:
-    """Images (N, 3, H, W) normalised with ImageNet's mean and deviation, as those normalised with 0.5 and 0.5."""
-    channels = [x[:, c : c + 1] * (STD[c] / 0.5) + (MEAN[c] - 0.5) / 0.5 for c in range(3)]  # each (N, 1, H, W)
-    return cat(channels, 1)
 
 
 class GoogLeNet(nn.Module):
@@ -316,9 +227,3 @@ class GoogLeNet(nn.Module):
         # require_size(x, SMALLEST_INPUT[self.variant]), then renormalise if self.transform_input.
         # Then Table 1, from top to bottom; keep what the auxiliary classifiers read.
         raise NotImplementedError("hw3.8 GoogLeNet.forward: not written yet, see assignments/hw3_googlenet/README.md")
-
-
-@register(PAPER, ERRORS, variants=VARIANTS)
-def googlenet(num_classes: int = 1000, **options: Any) -> GoogLeNet:
-    """GoogLeNet: nine inception modules, with two auxiliary classifiers in training."""
-    return GoogLeNet(num_classes, **options)

@@ -15,37 +15,10 @@ Choices, and where they deviate from the paper
 
 from __future__ import annotations
 
-from typing import Any
-
 from minicnn import nn
-from minicnn.models.registry import Score, register
-from minicnn.models.resnet import PAPER, BasicBlock, PlainBlock, conv3x3
+from minicnn.models.resnet import BasicBlock, PlainBlock, conv3x3
 from minicnn.nn import functional as F
 from minicnn.tensor import Tensor
-
-# fmt: off
-# The table of section 4.2, for a 32 x 32 image.
-TABLE = (
-    # here    output  layers  filters
-    ("relu",      32, "1",        16),
-    ("layer1",    32, "2n",       16),
-    ("layer2",    16, "2n",       32),
-    ("layer3",     8, "2n",       64),
-)
-
-# Table 6: the residual networks on CIFAR-10.
-TABLE_6 = {
-    # layers  parameters/1e6  error/%
-    20:       (0.27,          8.75),
-    32:       (0.46,          7.51),
-    44:       (0.66,          7.17),
-    56:       (0.85,          6.97),
-    110:      (1.7,           6.43),
-}
-# fmt: on
-ERRORS: dict[str, Score] = {
-    f"resnet{layers}": (error, None, "Table 6: CIFAR-10 test set") for layers, (_, error) in TABLE_6.items()
-}
 
 
 class ZeroPadShortcut(nn.Module):
@@ -121,63 +94,3 @@ class CifarResNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self._forward_impl(x)
-
-
-@register(PAPER, ERRORS, input_size=32)
-def resnet20(num_classes: int = 10, **options: Any) -> CifarResNet:
-    """ResNet-20 for small images, shortcuts without parameters."""
-    return CifarResNet(BasicBlock, 20, num_classes, **options)
-
-
-@register(PAPER, ERRORS, input_size=32)
-def resnet32(num_classes: int = 10, **options: Any) -> CifarResNet:
-    """ResNet-32 for small images, shortcuts without parameters."""
-    return CifarResNet(BasicBlock, 32, num_classes, **options)
-
-
-@register(PAPER, ERRORS, input_size=32)
-def resnet44(num_classes: int = 10, **options: Any) -> CifarResNet:
-    """ResNet-44 for small images, shortcuts without parameters."""
-    return CifarResNet(BasicBlock, 44, num_classes, **options)
-
-
-@register(PAPER, ERRORS, input_size=32)
-def resnet56(num_classes: int = 10, **options: Any) -> CifarResNet:
-    """ResNet-56 for small images, shortcuts without parameters."""
-    return CifarResNet(BasicBlock, 56, num_classes, **options)
-
-
-@register(PAPER, ERRORS, input_size=32)
-def resnet110(num_classes: int = 10, **options: Any) -> CifarResNet:
-    """ResNet-110 for small images, shortcuts without parameters."""
-    return CifarResNet(BasicBlock, 110, num_classes, **options)
-
-
-@register(PAPER, ERRORS, input_size=32)
-def plain20(num_classes: int = 10, **options: Any) -> CifarResNet:
-    """ResNet-20 without its shortcuts."""
-    return CifarResNet(PlainBlock, 20, num_classes, **options)
-
-
-@register(PAPER, ERRORS, input_size=32)
-def plain32(num_classes: int = 10, **options: Any) -> CifarResNet:
-    """ResNet-32 without its shortcuts."""
-    return CifarResNet(PlainBlock, 32, num_classes, **options)
-
-
-@register(PAPER, ERRORS, input_size=32)
-def plain44(num_classes: int = 10, **options: Any) -> CifarResNet:
-    """ResNet-44 without its shortcuts."""
-    return CifarResNet(PlainBlock, 44, num_classes, **options)
-
-
-@register(PAPER, ERRORS, input_size=32)
-def plain56(num_classes: int = 10, **options: Any) -> CifarResNet:
-    """ResNet-56 without its shortcuts."""
-    return CifarResNet(PlainBlock, 56, num_classes, **options)
-
-
-@register(PAPER, ERRORS, input_size=32)
-def plain110(num_classes: int = 10, **options: Any) -> CifarResNet:
-    """ResNet-110 without its shortcuts."""
-    return CifarResNet(PlainBlock, 110, num_classes, **options)

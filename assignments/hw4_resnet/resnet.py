@@ -23,42 +23,15 @@ Choices, and where they deviate from the paper
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from minicnn import nn
-from minicnn.models.registry import Paper, Score, register
 from minicnn.ops import residual_add
 from minicnn.tensor import Tensor
 
-TITLE = "Deep Residual Learning for Image Recognition"
-PAPER = Paper(TITLE, "He, Zhang, Ren, Sun", 2015, "https://arxiv.org/abs/1512.03385", lecture="L2.2")
-VARIANTS = ("paper", "torchvision")
-Norm = Callable[[int], nn.Module]  # makes what follows a convolution from its number of channels
-
-# fmt: off
-# Table 1: the side of each output for a 224 x 224 image, and the (kernel, filters) of each block there.
-# How many blocks a network has in each row is in CONFIGS.
-TABLE_1 = (
-    # paper           here     output  18 and 34 layers        50, 101 and 152 layers
-    ("conv1",        "relu",     112, ((7, 64),),             ((7, 64),)),
-    ("conv2_x",      "layer1",    56, ((3, 64), (3, 64)),     ((1, 64), (3, 64), (1, 256))),
-    ("conv3_x",      "layer2",    28, ((3, 128), (3, 128)),   ((1, 128), (3, 128), (1, 512))),
-    ("conv4_x",      "layer3",    14, ((3, 256), (3, 256)),   ((1, 256), (3, 256), (1, 1024))),
-    ("conv5_x",      "layer4",     7, ((3, 512), (3, 512)),   ((1, 512), (3, 512), (1, 2048))),
-    ("average pool", "avgpool",    1, (),                     ()),
-)
-# fmt: on
-
-
-def conv3x3(in_planes: int, out_planes: int, stride: int = 1, groups: int = 1, dilation: int = 1) -> nn.Conv2d:
-    """3x3 convolution, padded: (N, in_planes, H, W) -> (N, out_planes, H/stride, W/stride)."""
-    return nn.Conv2d(in_planes, out_planes, 3, stride, padding=dilation, dilation=dilation, groups=groups, bias=False)
-
-
-def conv1x1(in_planes: int, out_planes: int, stride: int = 1) -> nn.Conv2d:
-    """1x1 convolution, the same linear map over channels at every ``stride``-th pixel."""
-    return nn.Conv2d(in_planes, out_planes, 1, stride, bias=False)
+if TYPE_CHECKING:  # no import is needed: this file is laid over the module that has them
+    from minicnn.models.resnet import CONFIGS, VARIANTS, Block, Norm, PlainBlock, conv1x1, conv3x3
 
 
 def projection(in_planes: int, out_planes: int, stride: int = 1, norm_layer: Norm = nn.BatchNorm2d) -> nn.Sequential:
@@ -86,21 +59,13 @@ class BasicBlock(nn.Module):
         base_width: int = 64, dilation: int = 1, norm_layer: Norm | None = None, variant: str = "paper",
     ) -> None:  # fmt: skip
         # super().__init__() first; then refuse what the block cannot do.
-        # The parts, in the order in which forward uses them. conv3x3 is above.
+        # The parts, in the order in which forward uses them. conv3x3 makes a convolution.
         raise NotImplementedError("hw4.2 BasicBlock.__init__: not written yet, see assignments/hw4_resnet/README.md")
 
     def forward(self, x: Tensor) -> Tensor:
         # The shortcut: x itself, or what downsample makes of it.
         # The branch F(x): two convolutions, two norms, how many ReLUs?
         raise NotImplementedError("hw4.2 BasicBlock.forward: not written yet, see assignments/hw4_resnet/README.md")
-
-
-class PlainBlock(BasicBlock):
-    """``BasicBlock`` without its shortcut, for the plain networks that show the degradation (L2.2.2)."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        out = self.relu(self.bn1(self.conv1(x)))  # (N, C, H, W) -> (N, K, H/s, W/s)
-        return self.relu(self.bn2(self.conv2(out)))  # (N, K, H/s, W/s)
 
 
 class Bottleneck(nn.Module):
@@ -125,28 +90,6 @@ class Bottleneck(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         raise NotImplementedError("hw4.3 Bottleneck.forward: not written yet, see assignments/hw4_resnet/README.md")
-
-
-Block = type[BasicBlock] | type[Bottleneck]
-
-# fmt: off
-# Multiply-adds are those of Table 1: one per weight and output pixel, in all convolutions and the linear layer.
-# Errors are of the validation set, 10 crops, in per cent.
-CONFIGS: dict[str, tuple[Block, tuple[int, int, int, int], int, float, Score]] = {
-    #                         blocks                    multiply-  top-1  top-5
-    #             block       per stage     parameters  adds       error  error
-    "resnet18":  (BasicBlock, (2, 2, 2, 2),  11_689_512,  1.8e9,  (27.88, None, "Table 2, option A")),
-    "resnet34":  (BasicBlock, (3, 4, 6, 3),  21_797_672,  3.6e9,  (24.52, 7.46, "Table 3, option B")),
-    "resnet50":  (Bottleneck, (3, 4, 6, 3),  25_557_032,  3.8e9,  (22.85, 6.71, "Table 3")),
-    "resnet101": (Bottleneck, (3, 4, 23, 3), 44_549_160,  7.6e9,  (21.75, 6.05, "Table 3")),
-    "resnet152": (Bottleneck, (3, 8, 36, 3), 60_192_808, 11.3e9,  (21.43, 5.71, "Table 3")),
-    "plain18":   (PlainBlock, (2, 2, 2, 2),  11_515_688,  1.8e9,  (27.94, None, "Table 2")),
-    "plain34":   (PlainBlock, (3, 4, 6, 3),  21_623_848,  3.6e9,  (28.54, 10.02, "Table 3")),
-}
-# fmt: on
-ERRORS: dict[str, Score] = {
-    name: (top1, top5, f"{table}: validation, 10 crops") for name, (*_, (top1, top5, table)) in CONFIGS.items()
-}
 
 
 class ResNet(nn.Module):
@@ -227,45 +170,3 @@ class ResNet(nn.Module):
 def _build(name: str, num_classes: int, options: dict[str, Any]) -> ResNet:
     """The network that ``CONFIGS`` has under ``name``; ``options`` are further arguments of ``ResNet``, by name."""
     raise NotImplementedError("hw4.7 _build: not written yet, see assignments/hw4_resnet/README.md")
-
-
-@register(PAPER, ERRORS, variants=VARIANTS)
-def resnet18(num_classes: int = 1000, **options: Any) -> ResNet:
-    """ResNet-18: blocks of two 3x3 convolutions."""
-    return _build("resnet18", num_classes, options)
-
-
-@register(PAPER, ERRORS, variants=VARIANTS)
-def resnet34(num_classes: int = 1000, **options: Any) -> ResNet:
-    """ResNet-34: blocks of two 3x3 convolutions."""
-    return _build("resnet34", num_classes, options)
-
-
-@register(PAPER, ERRORS, variants=VARIANTS)
-def resnet50(num_classes: int = 1000, **options: Any) -> ResNet:
-    """ResNet-50: bottleneck blocks."""
-    return _build("resnet50", num_classes, options)
-
-
-@register(PAPER, ERRORS, variants=VARIANTS)
-def resnet101(num_classes: int = 1000, **options: Any) -> ResNet:
-    """ResNet-101: bottleneck blocks."""
-    return _build("resnet101", num_classes, options)
-
-
-@register(PAPER, ERRORS, variants=VARIANTS)
-def resnet152(num_classes: int = 1000, **options: Any) -> ResNet:
-    """ResNet-152: bottleneck blocks."""
-    return _build("resnet152", num_classes, options)
-
-
-@register(PAPER, ERRORS)
-def plain18(num_classes: int = 1000, **options: Any) -> ResNet:
-    """ResNet-18 without its shortcuts."""
-    return _build("plain18", num_classes, options)
-
-
-@register(PAPER, ERRORS)
-def plain34(num_classes: int = 1000, **options: Any) -> ResNet:
-    """ResNet-34 without its shortcuts: worse than plain-18, in training too."""
-    return _build("plain34", num_classes, options)

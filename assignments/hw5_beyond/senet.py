@@ -18,34 +18,16 @@ Choices, and where they deviate from the paper
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from minicnn import nn
-from minicnn.models.backbone import features
-from minicnn.models.registry import Paper, Score, register
-from minicnn.models.resnet import VARIANTS, BasicBlock, Bottleneck, ResNet
+from minicnn.models.resnet import BasicBlock, Bottleneck
 from minicnn.ops import residual_add
 from minicnn.tensor import Tensor
 
-PAPER = Paper(
-    title="Squeeze-and-Excitation Networks",
-    authors="Hu, Shen, Albanie, Sun, Wu",
-    year=2017,
-    url="https://arxiv.org/abs/1709.01507",
-    lecture="L2.3.2",
-)
-REDUCTION = 16
-
-# fmt: off
-# Validation error in per cent.
-ERRORS: dict[str, Score] = {
-    #              top-1  top-5
-    "seresnet50":  (23.29, 6.62, "Table 2: validation, one crop"),
-    "seresnet101": (22.38, 6.07, "Table 2: validation, one crop"),
-    "seresnet152": (21.57, 5.73, "Table 2: validation, one crop"),
-}
-# fmt: on
+if TYPE_CHECKING:  # no import is needed: this file is laid over the module that has them
+    from minicnn.models.senet import REDUCTION, _reduced
 
 
 class SqueezeExcitation(nn.Module):
@@ -77,13 +59,6 @@ class SqueezeExcitation(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Every channel of every image times its gate (equation 4)."""
         raise NotImplementedError("hw5.4 SqueezeExcitation.forward: not written yet, see assignments/hw5_beyond/README.md")
-
-
-def _reduced(channels: int, variant: str) -> int:
-    """The width inside an SE block: C / 16; public weights have the nearest multiple of 8, at least 8."""
-    if variant == "paper":
-        return channels // REDUCTION
-    return max(8, int(channels / REDUCTION + 4) // 8 * 8)
 
 
 class SEBasicBlock(BasicBlock):
@@ -132,72 +107,3 @@ class SEBottleneck(Bottleneck):
 
     def forward(self, x: Tensor) -> Tensor:
         raise NotImplementedError("hw5.5 SEBottleneck.forward: not written yet, see assignments/hw5_beyond/README.md")
-
-
-# fmt: off
-CONFIGS: dict[str, tuple[type[SEBasicBlock] | type[SEBottleneck], tuple[int, int, int, int], int]] = {
-    #              block         blocks a stage  parameters (public weights' variant)
-    "seresnet18":  (SEBasicBlock, (2, 2, 2, 2),  11_779_624),
-    "seresnet34":  (SEBasicBlock, (3, 4, 6, 3),  21_960_416),
-    "seresnet50":  (SEBottleneck, (3, 4, 6, 3),  28_088_024),
-    "seresnet101": (SEBottleneck, (3, 4, 23, 3), 49_326_872),
-    "seresnet152": (SEBottleneck, (3, 8, 36, 3), 66_821_848),
-}
-# fmt: on
-
-
-def insert_se(
-    model: nn.Module,
-    names: Sequence[str],
-    reduction: int = REDUCTION,
-    input_shape: tuple[int, int, int] = (3, 224, 224),
-) -> nn.Module:
-    """Put an SE block behind each of the modules ``names`` of any network, in place: SE-VGG, SE-Inception (Figure 2).
-
-    A wrapped module's parameters are found under ``<name>.0``, its SE block's under ``<name>.1``.
-
-    Raises:
-        ValueError: for a module that the model does not have, or whose output is no feature map.
-    """
-    channels = features(model, names, input_shape).channels
-    for name in names:
-        parent_name, _, child_name = name.rpartition(".")
-        child = model.get_submodule(name)
-        se = SqueezeExcitation(channels[name], max(1, channels[name] // reduction))
-        model.get_submodule(parent_name).add_module(child_name, nn.Sequential(child, se))
-    return model
-
-
-def _build(name: str, num_classes: int, options: dict[str, Any]) -> ResNet:
-    block, layers, _ = CONFIGS[name]
-    return ResNet(block, layers, num_classes, **options)
-
-
-@register(PAPER, ERRORS, variants=VARIANTS)
-def seresnet18(num_classes: int = 1000, **options: Any) -> ResNet:
-    """SE-ResNet-18: basic blocks with channel attention."""
-    return _build("seresnet18", num_classes, options)
-
-
-@register(PAPER, ERRORS, variants=VARIANTS)
-def seresnet34(num_classes: int = 1000, **options: Any) -> ResNet:
-    """SE-ResNet-34: basic blocks with channel attention."""
-    return _build("seresnet34", num_classes, options)
-
-
-@register(PAPER, ERRORS, variants=VARIANTS)
-def seresnet50(num_classes: int = 1000, **options: Any) -> ResNet:
-    """SE-ResNet-50: bottlenecks with channel attention."""
-    return _build("seresnet50", num_classes, options)
-
-
-@register(PAPER, ERRORS, variants=VARIANTS)
-def seresnet101(num_classes: int = 1000, **options: Any) -> ResNet:
-    """SE-ResNet-101: bottlenecks with channel attention."""
-    return _build("seresnet101", num_classes, options)
-
-
-@register(PAPER, ERRORS, variants=VARIANTS)
-def seresnet152(num_classes: int = 1000, **options: Any) -> ResNet:
-    """SE-ResNet-152: bottlenecks with channel attention."""
-    return _build("seresnet152", num_classes, options)

@@ -23,18 +23,7 @@ from __future__ import annotations
 from typing import Any
 
 from minicnn import nn
-from minicnn.models.registry import Paper, register
-from minicnn.models.resnet import CONFIGS, VARIANTS, ResNet
 from minicnn.tensor import Tensor
-
-PAPER = Paper(
-    title="Deformable Convolutional Networks",
-    authors="Dai, Qi, Xiong, Li, Zhang, Hu, Wei",
-    year=2017,
-    url="https://arxiv.org/abs/1703.06211",
-    lecture="L2.3.4",
-)
-DEFORMABLE_STAGE = "layer4"
 
 
 class OffsetConv2d(nn.DeformConv2d):
@@ -103,45 +92,3 @@ class OffsetConv2d(nn.DeformConv2d):
             (N, K, H', W').
         """
         raise NotImplementedError("hw6.8 OffsetConv2d.forward: not written yet, see assignments/hw6_deformable/README.md")
-
-
-class DeformableResNet(ResNet):
-    """``ResNet`` with every 3x3 convolution of its last stage deformable. Arguments as of ``ResNet``.
-
-    Args:
-        modulated: version 2, with a mask.
-    """
-
-    def __init__(self, *args: Any, modulated: bool = False, **options: Any) -> None:
-        super().__init__(*args, **options)
-        for block in getattr(self, DEFORMABLE_STAGE):
-            for name, child in list(block.named_children()):
-                if isinstance(child, nn.Conv2d) and child.kernel_size == (3, 3):
-                    setattr(block, name, OffsetConv2d.replacing(child, modulated))
-
-    def parameter_groups(self, lr: float, offset_lr_multiplier: float = 1.0) -> list[dict[str, Any]]:
-        """Groups for an optimizer, in which the offsets learn at ``offset_lr_multiplier`` times the rate.
-
-        The paper's beta (section 2.1 trains with 1; version 2 with 0.1 where training is delicate).
-        """
-        named = list(self.named_parameters())
-        offsets = [p for name, p in named if ".offsets." in name]
-        others = [p for name, p in named if ".offsets." not in name]
-        return [{"params": others, "lr": lr}, {"params": offsets, "lr": lr * offset_lr_multiplier}]
-
-
-def _build(name: str, num_classes: int, options: dict[str, Any]) -> DeformableResNet:
-    block, layers, *_ = CONFIGS[name]
-    return DeformableResNet(block, layers, num_classes, **options)
-
-
-@register(PAPER, variants=VARIANTS)
-def deformable_resnet18(num_classes: int = 1000, **options: Any) -> DeformableResNet:
-    """ResNet-18 whose last stage samples where predicted offsets point."""
-    return _build("resnet18", num_classes, options)
-
-
-@register(PAPER, variants=VARIANTS)
-def deformable_resnet50(num_classes: int = 1000, **options: Any) -> DeformableResNet:
-    """ResNet-50 whose last stage samples where predicted offsets point."""
-    return _build("resnet50", num_classes, options)

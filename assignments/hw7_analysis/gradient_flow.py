@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -22,7 +22,8 @@ from minicnn.autograd import grad
 from minicnn.nn.functional import cross_entropy
 from minicnn.tensor import Tensor
 
-Loss = Callable[[Any, Tensor], Tensor]
+if TYPE_CHECKING:  # no import is needed: this file is laid over the module that has them
+    from minicnn.lecture.gradient_flow import Loss
 
 
 def weight_gradient_norms(

@@ -9,16 +9,14 @@ plain network cuts its only path.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
 from minicnn import nn
-from minicnn.autograd import no_grad
 from minicnn.lecture.blocks import is_residual, replaced, shortcut
-from minicnn.nn.summary import evaluating
 from minicnn.tensor import Tensor
 
 
@@ -33,18 +31,6 @@ def without_branch(module: nn.Module) -> Callable[[Tensor], Tensor]:
 
 
 @contextmanager
-def removed(model: nn.Module, names: Iterable[str]) -> Iterator[None]:
-    """Inside this block the network runs without the named modules; see ``without_branch``.
-
-    Raises:
-        AttributeError: for a name that leads to no module.
-    """
-    modules = [model.get_submodule(name) for name in names]
-    with replaced({module: without_branch(module) for module in modules}):
-        yield
-
-
-@contextmanager
 def reordered(model: nn.Module, order: Mapping[str, str]) -> Iterator[None]:
     """Inside this block each module named as a key of ``order`` computes what the one named as its value did before.
 
@@ -56,52 +42,6 @@ def reordered(model: nn.Module, order: Mapping[str, str]) -> Iterator[None]:
         AttributeError: for a name that leads to no module.
     """
     raise NotImplementedError("hw7.6 reordered: not written yet, see assignments/hw7_analysis/README.md")
-
-
-def error_rate(model: nn.Module, images: Tensor, targets: Tensor, batch_size: int = 256) -> float:
-    """The share of wrong answers in per cent, in evaluation mode; the model is in its own mode afterwards.
-
-    Args:
-        model: (N, C, H, W) -> logits (N, classes).
-        images: (N, C, H, W).
-        targets: (N,) class indices.
-        batch_size: how many images run at once.
-    """
-    wrong = 0
-    with evaluating(model), no_grad():
-        for start in range(0, len(images), batch_size):
-            rows = slice(start, start + batch_size)
-            answers = model(images[rows]).argmax(1).cpu().numpy()
-            wrong += int((answers != targets[rows].cpu().numpy()).sum())
-    return 100 * wrong / len(images)
-
-
-def errors_without_each(model: nn.Module, names: Sequence[str], images: Tensor, targets: Tensor) -> np.ndarray:
-    """The error in per cent after removing one module at a time: (names,)."""
-    errors = []
-    for name in names:
-        with removed(model, [name]):
-            errors.append(error_rate(model, images, targets))
-    return np.array(errors)
-
-
-def random_swaps(groups: Sequence[Sequence[str]], count: int, rng: np.random.Generator) -> dict[str, str]:
-    """The order after ``count`` swaps of two random blocks of the same group.
-
-    Args:
-        groups: names of blocks that can stand for each other, such as those of one stage; at least one group has two.
-        count: how many swaps, one after the other.
-        rng: draws them; a pair of a group is as likely as a pair of another.
-
-    Returns:
-        an ``order`` for ``reordered`` over all names.
-    """
-    order = {name: name for group in groups for name in group}
-    pairs = [(a, b) for group in groups for i, a in enumerate(group) for b in group[i + 1 :]]
-    for pair in rng.integers(len(pairs), size=count):
-        a, b = pairs[pair]
-        order[a], order[b] = order[b], order[a]
-    return order
 
 
 def kendall_tau(order: Sequence[int]) -> float:

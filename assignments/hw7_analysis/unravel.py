@@ -10,10 +10,11 @@ up to the whole gradient.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import product
 from math import comb
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -24,7 +25,8 @@ from minicnn.nn.functional import cross_entropy
 from minicnn.ops import residual_add
 from minicnn.tensor import Tensor
 
-Path = tuple[bool, ...]  # for each block from the input on: does the path go through the residual branch?
+if TYPE_CHECKING:  # no import is needed: this file is laid over the module that has them
+    from minicnn.lecture.unravel import Path
 
 
 def path_counts(n: int) -> list[int]:
@@ -91,37 +93,6 @@ def path_gradient(model: nn.Module, images: Tensor, targets: Tensor, path: Seque
     """
     # replaced({block: forward, ...}) runs the network with other forwards for its blocks.
     raise NotImplementedError("hw7.4 path_gradient: not written yet, see assignments/hw7_analysis/README.md")
-
-
-def random_path(n: int, length: int, rng: np.random.Generator) -> Path:
-    """A path through n blocks, each one of that length with the same probability."""
-    chosen = set(rng.choice(n, length, replace=False).tolist())
-    return tuple(block in chosen for block in range(n))
-
-
-def gradient_by_length(
-    model: nn.Module,
-    batches: Iterable[tuple[Tensor, Tensor]],
-    lengths: Iterable[int],
-    rng: np.random.Generator,
-) -> np.ndarray:
-    """How much gradient reaches the images along single paths of each length, sampled as the paper does.
-
-    Args:
-        model: a network with n residual blocks.
-        batches: images (N, C, H, W) and targets (N,); on each a random path of each length is measured.
-        lengths: which to measure, each in 0 ... n.
-        rng: draws the paths, for every batch one path a length in the order of ``lengths``.
-
-    Returns:
-        (lengths, batches): the Euclidean norm of ``path_gradient``.
-    """
-    n, wanted = len(residual_blocks(model)), list(lengths)
-    norms = []
-    for batch in batches:
-        gradients = (path_gradient(model, *batch, random_path(n, length, rng)) for length in wanted)
-        norms.append([np.linalg.norm(gradient.astype(np.float64)) for gradient in gradients])  # squares below 1e-38
-    return np.array(norms, float).reshape(-1, len(wanted)).T
 
 
 def share_by_length(n: int, magnitudes: Sequence[float] | np.ndarray) -> np.ndarray:

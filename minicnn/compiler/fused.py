@@ -7,6 +7,7 @@ here may stand for; ``backend/reference/fused.py`` has the kernels to read.
 
 from __future__ import annotations
 
+from itertools import accumulate
 from typing import Any
 
 from ..backend.reference.fused import Line
@@ -34,7 +35,10 @@ class FusedNorm:
     def backward(ctx: Any, dy: Any) -> Any:
         """The gradients along all arguments."""
         x, *line, residual = ctx.saved_tensors
-        dx, d_weight, d_bias, d_residual = ctx.kernels["norm_grad"](dy, x, Line(*line), residual, ctx.activation)
+        added = {} if ctx.before is None else {"out": ctx.before, "add": True}
+        dx, d_weight, d_bias, d_residual = ctx.kernels["norm_grad"](
+            dy, x, Line(*line), residual, ctx.activation, **added
+        )
         return dx, d_weight, d_bias, None, None, None, None, d_residual
 
 
@@ -171,13 +175,42 @@ class CatChannels:
     @staticmethod
     def forward(ctx: Any, *xs: Any, axis: int) -> Any:
         """See ``ops.joining.Cat``."""
-        ctx.lengths = [x.shape[1] for x in xs]
+        ctx.channels = [x.shape[1] for x in xs]
         return ctx.kernels["cat_channels"](xs)
 
     @staticmethod
     def backward(ctx: Any, dy: Any) -> Any:
-        """The gradient of each."""
-        return tuple(ctx.kernels["split_channels"](dy, ctx.lengths))
+        """The gradient of each: a part of dy, in place."""
+        ends = list(accumulate(ctx.channels))
+        return tuple(dy[:, end - count : end] for end, count in zip(ends, ctx.channels, strict=True))
+
+
+class Reserve:
+    """Images like x, with room for so many channels."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Any, channels: int) -> Any:
+        """Images (N, channels, H, W) of any content."""
+        n, _, height, width = x.shape
+        return ctx.kernels["empty_images"](n, channels, height, width, x.dtype)
+
+
+class Grow:
+    """Images joined along the channels: the first channels of ``room``, in which ``earlier`` are there already."""
+
+    @staticmethod
+    def forward(ctx: Any, room: Any, earlier: Any, *xs: Any) -> Any:
+        """The channels of ``earlier`` and of ``xs``, of which only these are copied."""
+        ctx.channels = [0 if earlier is None else earlier.shape[1], *(x.shape[1] for x in xs)]
+        ends = list(accumulate(ctx.channels))
+        for start, end, x in zip(ends, ends[1:], xs, strict=False):
+            room[:, start:end] = x
+        return room[:, : ends[-1]]
+
+    @staticmethod
+    def backward(ctx: Any, dy: Any) -> Any:
+        """The gradient of each: a part of dy, in place."""
+        return None, *CatChannels.backward(ctx, dy)
 
 
 class PointwiseReLU:

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from ..tensor import Tensor
+from .growing import share_beginnings
 from .record import Call, Graph, Input, Leaf, Returned, Value, mapped, stamp
 from .rules import from_leaves, fuse
 from .run import Compiled, Context
@@ -35,6 +36,7 @@ class Plan:
         self.differentiable = any(r.requires_grad for r in graph.returned)
         self.graph, self.result, self.watched = graph, graph.result, graph.watched
         calls = fuse(graph, primitives, self.differentiable)
+        calls = share_beginnings(calls, {r.value for r in graph.returned}, primitives)
         fixed = from_leaves(graph, calls) if not self.differentiable else set()
         self.prepares = [call for call in calls if fixed and call.prepares(fixed)]
         self.calls = [call for call in calls if call not in self.prepares]

@@ -161,7 +161,7 @@ RULES: tuple[Rule, ...] = (
     *_with((Linear,), [(ReLU,), ()], fused.FusedLinear, ("linear",), _linear),
     Rule((Mul,), fused.Gate, ("scale_channels", "scale_channels_grad"), _gate),
     Rule((MaxPool2d,), fused.MaxPoolTaps, ("max_pool_taps", "max_pool_taps_grad"), _pool),
-    Rule((Cat,), fused.CatChannels, ("cat_channels", "split_channels"), _cat),
+    Rule((Cat,), fused.CatChannels, ("cat_channels",), _cat),
     Rule((ReLU,), fused.PointwiseReLU, ("relu", "relu_grad"), _same_shapes),
     Rule((SiLU,), fused.PointwiseSiLU, ("silu", "silu_grad"), _same_shapes),
     Rule((Add,), fused.PointwiseAdd, ("add",), _same_shapes),

@@ -215,17 +215,18 @@ class InceptionAux(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self._pool(x)  # aux1: (N, 512, 14, 14) -> (N, 512, 4, 4), aux2: (N, 528, 14, 14) -> (N, 528, 4, 4)
+        x = _pool(x, self.variant)  # aux1: (N, 512, 14, 14) -> (N, 512, 4, 4), aux2: (N, 528, 14, 14) -> (N, 528, 4, 4)
         x = self.conv(x)  # (N, 128, 4, 4)
         x = x.flatten(1)  # (N, 2048)
         x = F.relu(self.fc1(x))  # (N, 1024)
         x = self.dropout(x)
         return self.fc2(x)  # (N, num_classes)
 
-    def _pool(self, x: Tensor) -> Tensor:
-        if self.variant == "paper" and all(14 <= side <= 16 for side in x.shape[2:]):
-            return F.avg_pool2d(x, kernel_size=5, stride=3)
-        return F.adaptive_avg_pool2d(x, 4)
+
+def _pool(x: Tensor, variant: str) -> Tensor:
+    if variant == "paper" and all(14 <= side <= 16 for side in x.shape[2:]):
+        return F.avg_pool2d(x, kernel_size=5, stride=3)
+    return F.adaptive_avg_pool2d(x, 4)
 
 
 class GoogLeNetOutputs(NamedTuple):

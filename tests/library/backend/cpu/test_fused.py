@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from minicnn.backend.cpu import fused, memory
 from minicnn.backend.reference import fused as reference
 from minicnn.backend.reference.fused import Line
-from tests.library.backend.cpu.test_slices import Part, empty_part
 from tests.library.support.layouts import CHANNELS, DTYPES, LAYOUTS, SIDES, close, laid_out
+from tests.library.support.slices import Part, empty_part
 from tests.library.support.strategies import SEEDS, normal
 
 EPS = 1e-5
@@ -182,17 +182,6 @@ def test_the_result_may_be_written_over_an_argument(over: str, layout: str) -> N
     out = x if over == "x" else residual
     assert fused.norm(x, None, None, EPS, residual, "silu", out=out).y is out
     np.testing.assert_array_equal(out, expected)
-
-
-def test_one_image_whose_rows_are_not_whole_vectors() -> None:
-    """What lies beyond the last pixel belongs to no plane."""
-    x, bias = laid_out(normal((1, 3, 9, 7), 0), "channels last"), np.ones(3)
-    gate = normal((1, 3, 1, 1), 1)
-    got, want = (module.norm(x, None, bias, EPS, None, "silu", True) for module in (fused, reference))
-    close(got.plane_means, want.plane_means, np.float64)
-    given = x, x, Line(want.mean, want.inv_std, None, bias), None, "silu", gate, gate
-    for one, other in zip(fused.norm_grad(*given)[:3], reference.norm_grad(*given)[:3], strict=True):
-        close(one, other, np.float64)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
