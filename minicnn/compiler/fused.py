@@ -10,6 +10,7 @@ from __future__ import annotations
 from itertools import accumulate
 from typing import Any
 
+from ..backend.reference.fused import Line
 from ..ops.normalization import update_running
 
 
@@ -26,15 +27,18 @@ class FusedNorm:
         """See ``ops.normalization.BatchNorm``."""
         y, mean, variance, inv_std, _ = ctx.kernels["norm"](x, weight, bias, eps, residual, ctx.activation)
         # The bias is copied: eager does not save it, so a later write into it must have no effect.
-        ctx.save_for_backward(x, weight, None if bias is None else bias.copy(), mean, inv_std, residual)
+        ctx.save_for_backward(x, mean, inv_std, weight, None if bias is None else bias.copy(), residual)
         update_running(ctx, running_mean, running_var, mean, variance, x.size // x.shape[1], momentum)
         return y
 
     @staticmethod
     def backward(ctx: Any, dy: Any) -> Any:
         """The gradients along all arguments."""
+        x, *line, residual = ctx.saved_tensors
         added = {} if ctx.before is None else {"out": ctx.before, "add": True}
-        dx, d_weight, d_bias, d_residual = ctx.kernels["norm_grad"](dy, *ctx.saved_tensors, ctx.activation, **added)
+        dx, d_weight, d_bias, d_residual = ctx.kernels["norm_grad"](
+            dy, x, Line(*line), residual, ctx.activation, **added
+        )
         return dx, d_weight, d_bias, None, None, None, None, d_residual
 
 
@@ -50,14 +54,14 @@ class FusedFixedNorm:
         """See ``ops.normalization.FixedNorm``."""
         inv_std = 1 / ctx.backend.xp.sqrt(variance + eps)
         if True in ctx.needs_input_grad:
-            kept = (None if part is None else part.copy() for part in (bias, mean))
-            ctx.save_for_backward(x, weight, *kept, inv_std, residual)
-        return ctx.kernels["fixed_norm"](x, weight, bias, mean, inv_std, residual, ctx.activation)
+            ctx.save_for_backward(x, mean.copy(), inv_std, weight, None if bias is None else bias.copy(), residual)
+        return ctx.kernels["fixed_norm"](x, Line(mean, inv_std, weight, bias), residual, ctx.activation)
 
     @staticmethod
     def backward(ctx: Any, dy: Any) -> Any:
         """The gradients along all arguments."""
-        dx, d_weight, d_bias, d_residual = ctx.kernels["fixed_norm_grad"](dy, *ctx.saved_tensors, ctx.activation)
+        x, *line, residual = ctx.saved_tensors
+        dx, d_weight, d_bias, d_residual = ctx.kernels["fixed_norm_grad"](dy, x, Line(*line), residual, ctx.activation)
         return dx, d_weight, d_bias, None, None, None, d_residual
 
 

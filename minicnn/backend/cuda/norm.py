@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from ..reference.fused import Line
+
 JOBS = 1024  # blocks to keep a large GPU busy
 PART_VALUES = 2048  # fewer values are not worth a separate block
 ACTIVATIONS = {None: 0, "relu": 1, "silu": 2}  # as in kernels/norm.cu
@@ -19,7 +21,7 @@ def batch_norm(cuda: Any, x: Any, weight: Any, bias: Any, eps: float) -> tuple[A
 
 def batch_norm_grad(cuda: Any, dy: Any, x: Any, weight: Any, mean: Any, inv_std: Any) -> tuple[Any, ...]:
     """See ``reference.norm.batch_norm_grad``."""
-    return norm_grad(cuda, dy, x, weight, None, mean, inv_std)[:3]
+    return norm_grad(cuda, dy, x, Line(mean, inv_std, weight))[:3]
 
 
 def scale_and_shift(cuda: Any, x: Any, scale: Any, shift: Any) -> Any:
@@ -46,15 +48,14 @@ def norm(
 
 
 def norm_grad(
-    cuda: Any, dy: Any, x: Any, weight: Any, bias: Any, mean: Any, inv_std: Any, residual: Any = None,
-    activation: str | None = None,
-) -> tuple[Any, ...]:  # fmt: skip
+    cuda: Any, dy: Any, x: Any, line: Line, residual: Any = None, activation: str | None = None
+) -> tuple[Any, ...]:
     """See ``reference.fused.norm_grad``; no gate, and no means of planes."""
     xp, dtype = cuda.xp, x.dtype
-    dy, x, weight, mean, inv_std = (_ready(xp, array, dtype) for array in (dy, x, weight, mean, inv_std))
+    dy, x, mean, inv_std, weight = (_ready(xp, array, dtype) for array in (dy, x, *line[:3]))
     kind, before = ACTIVATIONS[activation], None
     if kind:  # compute the activation's input again
-        before = _apply(cuda, x, mean, inv_std if weight is None else weight * inv_std, bias, residual)
+        before = _apply(cuda, x, mean, inv_std if weight is None else weight * inv_std, line.bias, residual)
     images, channels, length, parts = _sizes(x)
     sums = xp.empty((2, channels, parts), dtype)
     passed = None if residual is None else xp.empty(x.shape, dtype)
