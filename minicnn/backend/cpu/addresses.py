@@ -18,7 +18,6 @@ from . import FLOATS
 from .compiling import LOCK
 from .inputs import copied
 from .pointwise import memory_order
-from .records import address
 
 MOST = 64  # lists of arrays to know at a time
 
@@ -82,7 +81,7 @@ def table_of(written: Sequence[Sequence[np.ndarray]], grads: Sequence[np.ndarray
             if not (view.flags.c_contiguous and view.flags.aligned):
                 grad = copied(view)
                 copies.append(grad)
-        rows[row, 3] = address(grad)
+        rows[row, 3] = _address(grad)
         fitting.append(row)
     if len(fitting) < len(places):
         rows, places, others = rows[fitting], [places[row] for row in fitting], sorted(others)
@@ -98,9 +97,9 @@ def _look_at(written: Sequence[Sequence[np.ndarray]], key: Any) -> _Known:
         for place, arrays in enumerate(zip(*written, strict=True))
         if arrays[0].size and all(_fits(array, arrays[0].shape, dtype, orders[place]) for array in arrays)
     ]
-    columns = [[address(arrays[place]) for place in places] for arrays in written]
+    columns = [[_address(arrays[place]) for place in places] for arrays in written]
     params = [written[0][place] for place in places]
-    ends = [(start, start + param.nbytes) for start, param in zip(columns[0], params, strict=True)]
+    ends = [(address, address + param.nbytes) for address, param in zip(columns[0], params, strict=True)]
     if any(end > start for (_, end), (start, _) in pairwise(sorted(ends))):
         places, columns, params = [], [[] for _ in columns], []  # in turn, not at once
     rows = np.zeros((len(places), 3 + len(written)), np.int64)
@@ -131,6 +130,11 @@ def _counted(sizes: Any) -> np.ndarray:
     """For arrays laid end to end, the number that each begins with and the one after its last."""
     ends = np.array(list(accumulate(map(int, sizes))), np.int64)
     return np.stack([ends - np.array(list(sizes), np.int64), ends], axis=1) if len(ends) else np.zeros((0, 2), np.int64)
+
+
+def _address(array: np.ndarray) -> int:
+    """Of its first number in memory, for an array without gaps and negative steps."""
+    return array.__array_interface__["data"][0]
 
 
 def _forget(key: Any, _: Any) -> None:

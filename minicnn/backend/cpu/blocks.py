@@ -13,7 +13,7 @@ import numpy as np
 
 from .compiling import kernel
 from .microkernel import clear_bytes, copy_bytes
-from .records import record
+from .records import one, record
 from .sweep import Sweep
 
 
@@ -83,7 +83,7 @@ def blocks_of(
         y_image=y_shape[1] * y_line,
         tiles=tiles,
     )
-    return np.array([blocks], BLOCKS)
+    return one(blocks, BLOCKS)
 
 
 def rows_in_block(sweep: Sweep, line: int, most: int, pieces: int, workers: int) -> int:

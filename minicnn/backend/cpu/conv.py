@@ -21,6 +21,7 @@ from .conv_plan import conv_plan
 from .filters import Filters, padded_bias
 from .layout import even_pixels, images_for, pixel_bytes
 from .moments import finish
+from .records import Located
 from .sweep import Sweep, forward_sweep, input_grad_sweeps
 
 PARTS = 16  # of work whose sums are gathered
@@ -94,7 +95,7 @@ def run_sweep(
     x: np.ndarray,
     filters: Filters,
     y: np.ndarray,
-    bias: np.ndarray | None = None,
+    bias: Located | None = None,
     residual: np.ndarray | None = None,
     activation: str | None = None,
 ) -> None:
@@ -107,7 +108,7 @@ def run_sweep(
         residual: (N, oH, oW, K), from ``in_step``; it is added.
         activation: applied in the end.
     """
-    if not y.size or not min(sweep.count):
+    if not y.size:
         return
     form = form_of(sweep, x.shape, y.shape[3], filters.groups, x.dtype)
     if form == "depthwise":

@@ -12,13 +12,12 @@ from .blocks import blocks_of, copy_padded_row, lines_of, rows_in_block, source_
 from .compiling import kernel, threads
 from .microkernel import address_of
 from .moments import gather_function
-from .records import address
+from .records import Located
 from .sharing import share_out
 from .sweep import Sweep
 from .tiles import (
     ARRAYS,
     NO_SUMS,
-    Arrays,
     panels_table,
     product,
     repeated,
@@ -27,7 +26,6 @@ from .tiles import (
     share_tiles,
     sums_of,
     width,
-    zeros,
 )
 
 # What a thread works on at a time is to stay in its own cache (1 to 2 MB on today's processors) with some weights.
@@ -93,7 +91,7 @@ class ConvPlan:
             activation,
             a_row=sweep.stride[1] * pixel,
             a_step=size,
-            segments=address(self.segments),
+            segments=self.segments.ctypes.data,
             segment_count=len(runs),
             length=length,
             b_step=panel_row,
@@ -102,8 +100,8 @@ class ConvPlan:
             gather=gather_function(),
             between=8 * (self.filters + width(4)),
         )
+        self.start = self.product["start"]  # address of the bias, if there is one
         self.arrays = np.zeros(1, ARRAYS)
-        self.zeros = zeros(size)
         self.first = sweep.write_start[0] * y_line + sweep.write_start[1] * y_pixel
         self.panels = _panels(len(runs) * length * panel_row, size, groups, channels, self.filters, bias)
 
@@ -144,9 +142,9 @@ class ConvPlan:
     def __call__(
         self,
         x: np.ndarray,
-        panels: np.ndarray,
+        panels: Located,
         y: np.ndarray,
-        bias: np.ndarray | None = None,
+        bias: Located | None = None,
         residual: np.ndarray | None = None,
         sums: np.ndarray = NO_SUMS,
     ) -> None:
@@ -158,13 +156,14 @@ class ConvPlan:
             residual: (N, oH, oW, K), whose pixels lie as far apart as those of y.
             sums: from ``empty_sums``.
         """
-        source, other = address(x), 0 if residual is None else address(residual) + self.first
+        source, other = x.ctypes.data, 0 if residual is None else residual.ctypes.data + self.first
         scratch = None if self.way == "direct" else memory.empty(self.scratch, np.uint8)
         if scratch is not None and self.way == "padded":
             _share_padding(self.blocks, source, scratch)
-            source = address(scratch)
-        self.product["start"] = address(self.zeros if bias is None else bias)
-        self.arrays[0] = Arrays(source, address(panels), address(y) + self.first, other)
+            source = scratch.ctypes.data
+        if bias is not None:
+            self.start[0] = bias.address
+        self.arrays[0] = (source, panels.address, y.ctypes.data + self.first, other)
         if scratch is not None and self.way == "blocks":
             _share_blocks(self.product, self.tiles, self.panels, self.arrays, self.blocks, scratch, sums)
         else:

@@ -19,11 +19,11 @@ from .compiling import kernel, threads
 from .layout import pixel_bytes
 from .microkernel import PANEL, TILE, VECTORS, Panel, Tile, address_of, call_tile, clear_bytes
 from .packing import copy_strips
-from .records import address, record
+from .records import Located, one, record
 from .sharing import MOST_JOBS, share_out
 from .sweep import Sweep
 from .target import target
-from .tiles import ARRAYS, Arrays, panels_table, product, repeated, rows_table, run_tiles, split, width, zeros
+from .tiles import ARRAYS, panels_table, product, repeated, rows_table, run_tiles, split, width
 
 SCRATCH_BYTES = 128 * 1024
 SERIAL = 1 << 15  # multiply-adds: one thread is done with so few before another has woken up
@@ -85,7 +85,7 @@ def depthwise_plan(
             spread=False,
             a_row=a_row,
             a_step=PIXEL,
-            segments=address(segments),
+            segments=segments.ctypes.data,
             segment_count=len(segments),
             length=len(runs[0]),
             b_step=PIXEL,
@@ -105,9 +105,9 @@ def depthwise_plan(
 def run_sweep(
     sweep: Sweep,
     x: np.ndarray,
-    packed: np.ndarray,
+    packed: Located,
     y: np.ndarray,
-    bias: np.ndarray | None = None,
+    bias: Located | None = None,
     residual: np.ndarray | None = None,
     activation: str | None = None,
 ) -> None:
@@ -116,9 +116,10 @@ def run_sweep(
         sweep, x.shape, y.shape, x.dtype, activation, bias is not None, threads(), pixel_bytes(x), pixel_bytes(y)
     )
     # One primitive at a time: the addresses of this call can be written into the plan.
-    other = 0 if residual is None else address(residual) + plan.first
-    plan.product["start"] = address(zeros(x.itemsize) if bias is None else bias)
-    plan.arrays[0] = Arrays(address(x), address(packed), address(y) + plan.first, other)
+    other = 0 if residual is None else residual.ctypes.data + plan.first
+    if bias is not None:
+        plan.product["start"] = bias.address
+    plan.arrays[0] = (x.ctypes.data, packed.address, y.ctypes.data + plan.first, other)
     scratch = memory.empty(plan.scratch, np.uint8)
     _share_sweep(plan.product, plan.tiles, plan.panels, plan.arrays, plan.blocks, scratch)
 
@@ -208,7 +209,7 @@ def depthwise_weight_grad_plan(
         spread=False,
         a_row=across * PIXEL,
         a_step=sweep.stride[1] * PIXEL,
-        segments=address(segments),
+        segments=segments.ctypes.data,
         segment_count=rows,
         length=sweep.count[1],
         b_step=PIXEL,
@@ -218,7 +219,7 @@ def depthwise_weight_grad_plan(
     return DepthwiseWeightGradPlan(
         products=np.repeat(common, workers),
         tiles=np.array(tiles, TILE),
-        panels=np.array([Panel(0, 0, 0, VECTORS, width(dtype.itemsize))], PANEL),
+        panels=one(Panel(0, 0, 0, VECTORS, width(dtype.itemsize)), PANEL),
         blocks=blocks_of(sweep, x_shape, x_pixel, dtype.itemsize, rows),
         scratch=(workers, lines_of(sweep, rows) * line + rows * sweep.count[1] * PIXEL + 64),
         # Images are shared out too. A sum has the same parts for any number of threads, so that its bits are the same.
@@ -238,7 +239,7 @@ def weight_grad(dy: np.ndarray, x: np.ndarray, weight_shape: tuple[int, ...], sw
     wide = width(x.itemsize)
     sums = memory.empty((plan.parts, -(-channels // wide), kernel_h * kernel_w, wide), x.dtype)
     sums[...] = 0
-    arrays = np.array([WeightGradArrays(address(x), address(dy), pixel_bytes(dy))], record(WeightGradArrays))
+    arrays = one(WeightGradArrays(x.ctypes.data, dy.ctypes.data, pixel_bytes(dy)), record(WeightGradArrays))
     scratch = memory.empty(plan.scratch, np.uint8)
     _share_weight_grad(plan.products, plan.tiles, plan.panels, arrays, plan.blocks, scratch, sums.view(np.uint8))
     total = sums.sum(axis=0).transpose(1, 0, 2).reshape(kernel_h * kernel_w, -1)[:, :channels]

@@ -9,6 +9,7 @@ import numpy as np
 from . import depthwise, winograd
 from .compiling import LOCK
 from .packing import pack
+from .records import Located, located
 from .tiles import panel_widths, width
 
 
@@ -33,17 +34,17 @@ class Filters:
     ) -> None:
         self.groups, self.numbers, self.turned, self.again = groups, numbers, turned, again
         self.depthwise = weight.shape[1] == 1 and len(weight) == groups > 1
-        self._panels: np.ndarray | None = self._pack(weight)
-        self._transformed: np.ndarray | None = None
+        self._panels: Located | None = self._pack(weight)
+        self._transformed: Located | None = None
 
-    def _pack(self, weight: np.ndarray) -> np.ndarray:
+    def _pack(self, weight: np.ndarray) -> Located:
         with LOCK:
             if self.depthwise:
-                return depthwise.pack_taps(weight, self.numbers)
-            return pack_filters(weight, self.groups, self.numbers, self.turned)
+                return located(depthwise.pack_taps(weight, self.numbers))
+            return located(pack_filters(weight, self.groups, self.numbers, self.turned))
 
     @property
-    def panels(self) -> np.ndarray:
+    def panels(self) -> Located:
         """The filters side by side, as tiles read them."""
         if self._panels is None:
             assert self.again is not None
@@ -51,10 +52,10 @@ class Filters:
         return self._panels
 
     @property
-    def transformed(self) -> np.ndarray:
+    def transformed(self) -> Located:
         """The filters as ``winograd.py`` wants them."""
         if self._transformed is None:
-            self._transformed = winograd.transform_filters(self.panels[0])
+            self._transformed = located(winograd.transform_filters(self.panels.array[0]))
             if self.again is not None:
                 self._panels = None
         return self._transformed
@@ -74,9 +75,9 @@ def pack_filters(weight: np.ndarray, groups: int, numbers: tuple[int, ...], turn
     return packed[0][None] if groups == 1 else np.stack(packed)
 
 
-def padded_bias(bias: np.ndarray, groups: int) -> np.ndarray:
+def padded_bias(bias: np.ndarray, groups: int) -> Located:
     """(groups * panels * F,): each panel's bias, with zeros where a panel has no filter."""
     own = len(bias) // groups
     padded = np.zeros((groups, len(panel_widths(own, bias.itemsize)) * width(bias.itemsize)), bias.dtype)
     padded[:, :own] = bias.reshape(groups, -1)
-    return padded.reshape(-1)
+    return located(padded.reshape(-1))

@@ -15,7 +15,7 @@ import numpy as np
 from . import memory
 from .compiling import LOCK, kernel
 from .microkernel import copy_bytes
-from .records import address, record
+from .records import record
 from .sharing import share_out
 
 LARGE = 1 << 16  # numbers, to copy with all threads
@@ -107,11 +107,11 @@ PART = record(Part)
 
 def copy_pixels(parts: Sequence[np.ndarray], joined: np.ndarray) -> None:
     """Write images with pixels, one behind the other along the channels, into joined (N, H, W, C)."""
-    table, done = [], address(joined)
+    table, done = [], joined.ctypes.data
     for part in parts:
         step = pixel_step(part)
         assert step is not None
-        table.append(Part(address(part), step, done, part.shape[1] * part.itemsize))
+        table.append(Part(part.ctypes.data, step, done, part.shape[1] * part.itemsize))
         done += table[-1].size
     step = joined.shape[3] * joined.itemsize
     with LOCK:

@@ -11,7 +11,7 @@ from . import memory
 from .compiling import LOCK, threads
 from .inputs import floats
 from .packing import pack
-from .records import address
+from .records import one
 from .tiles import ARRAYS, NO_SUMS, Arrays, panels_table, rows_table, share_tiles, width
 from .tiles import product as tiles_of
 
@@ -107,7 +107,7 @@ def _run(
         activation,
         a_row=a.strides[0],
         a_step=a.strides[1],
-        segments=address(segments),
+        segments=segments.ctypes.data,
         segment_count=1,
         length=a.shape[1],
         b_step=b_step,
@@ -116,5 +116,5 @@ def _run(
     )
     workers, few = threads(), len(panels) >= threads() and len(tiles) < 4 * threads()
     parts = 1 if few else min(len(tiles), -(-max(workers, a.nbytes // PART_BYTES) // workers) * workers)
-    arrays = np.array([Arrays(address(a), address(b), address(c), address(c) if further else 0)], ARRAYS)
+    arrays = one(Arrays(a.ctypes.data, b.ctypes.data, c.ctypes.data, c.ctypes.data if further else 0), ARRAYS)
     share_tiles(common, tiles, panels, arrays, parts, workers if few else 1, NO_SUMS)

@@ -18,7 +18,7 @@ from numba.core import cgutils
 from . import memory
 from .compiling import intrinsic, kernel
 from .microkernel import VECTORS, address_of, clear_bytes
-from .records import address, record
+from .records import one, record
 from .sharing import share_out
 from .target import target
 from .vector_code import INT64, Code, integer_at
@@ -28,9 +28,8 @@ FEW_CHANNELS = 8  # with fewer, the gradient at the weight takes the taps of a k
 
 
 class Packing(NamedTuple):
-    """Where the numbers of the filters lie, in bytes and numbers."""
+    """How the numbers of the filters lie in memory, and are to lie in panels."""
 
-    source: int  # address of the first filter's first number
     columns: int  # filters
     size: int  # bytes of a number
     width: int  # filters in a panel
@@ -40,10 +39,8 @@ class Packing(NamedTuple):
 
 
 class Unpacking(NamedTuple):
-    """Where the sums lie, and the filters that they become."""
+    """How the filters lie that the sums become."""
 
-    sums: int  # addresses
-    filters: int
     filter_count: int
     size: int  # bytes of a number
     row: int  # bytes from a filter to the next
@@ -75,13 +72,10 @@ def pack(
     """
     size = weight.itemsize
     width = VECTORS * target().lanes(size)
-    panels = -(-columns // width)
-    packed = memory.empty((panels, len(taps) * steps, width), weight.dtype)
-    runs, stores = _runs(columns, steps, taps, column_step, step_step, width * size)
-    loads = steps_of(width, column_step * size)
-    source = address(weight) + first * size
-    packing = Packing(source, columns, size, width, runs, step_step * size, int(column_step == 1))
-    _share_packing(np.array([packing], PACKING), loads, stores, packed.view(np.uint8))
+    packed = memory.empty((-(-columns // width), len(taps) * steps, width), weight.dtype)
+    packing, stores = _packing(columns, steps, taps, column_step, step_step, size)
+    source, loads = weight.ctypes.data + first * size, steps_of(width, column_step * size)
+    _share_packing(packing, source, loads, stores, packed.view(np.uint8))
     return packed
 
 
@@ -92,56 +86,60 @@ def steps_of(count: int, step: int) -> np.ndarray:
 
 
 @lru_cache(maxsize=512)
-def _runs(
-    columns: int, steps: int, taps: tuple[int, ...], column_step: int, step_step: int, row: int
-) -> tuple[int, np.ndarray]:
-    """The numbers of a filter as runs that are contiguous in memory: how many, and where each number of one goes.
+def _packing(
+    columns: int, steps: int, taps: tuple[int, ...], column_step: int, step_step: int, size: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """The record, and where each number of a run goes, if the numbers of a filter are cut into runs that are contiguous
+    in memory.
 
     The places are in bytes from the start of the panel, for the first run; each further run goes one row below. A place
     of -1 stands for a number of a tap that is not wanted.
     """
+    width = VECTORS * target().lanes(size)
+    row, runs = width * size, steps
     if column_step == 1 or step_step != len(taps) or taps != tuple(range(len(taps))):  # a run for each step
         stores = np.full(max(taps) + 1, -1, np.int64)
         stores[list(taps)] = np.arange(len(taps)) * steps * row
-        return steps, stores
-    places = np.arange(len(taps) * steps, dtype=np.int64).reshape(len(taps), steps) * row
-    return 1, np.ascontiguousarray(places.T.reshape(-1))  # in memory the taps of a step lie together
+    else:  # in memory the taps of a step lie together
+        places, runs = np.arange(len(taps) * steps, dtype=np.int64).reshape(len(taps), steps) * row, 1
+        stores = np.ascontiguousarray(places.T.reshape(-1))
+    return one(Packing(columns, size, width, runs, step_step * size, int(column_step == 1)), PACKING), stores
 
 
 @kernel()
-def _pack_panel(panel, packing, loads, stores, packed):
+def _pack_panel(panel, packing, source, loads, stores, packed):
     """One panel, half of its filters at a time: as many as fit a vector, so that squares of numbers can be turned."""
     size, lanes, row = packing.size, packing.width // 2, packing.width * packing.size
     for half in range(2):
         begin = panel * packing.width + half * lanes
         rows = max(0, min(lanes, packing.columns - begin))
-        here = packing.source + (loads[1] * begin if rows else 0)
+        here = source + (loads[1] * begin if rows else 0)
         to = address_of(packed[panel]) + half * lanes * size
         for run in range(packing.runs):
-            source = here + run * packing.run_step
+            numbers = here + run * packing.run_step
             if packing.in_rows != 0:
                 for number in range(stores.size):
                     if stores[number] >= 0:
                         place = to + stores[number] + run * row
-                        copy_strips(place, 0, source + number * size, 0, 1, rows * size)
+                        copy_strips(place, 0, numbers + number * size, 0, 1, rows * size)
                         clear_bytes(place + rows * size, (lanes - rows) * size)
                 continue
             for number in range(0, stores.size, lanes):
                 some = min(lanes, stores.size - number)
                 turn(
-                    size, source + number * size, address_of(loads), rows, some, to + run * row,
+                    size, numbers + number * size, address_of(loads), rows, some, to + run * row,
                     address_of(stores[number:]), lanes,
                 )  # fmt: skip
 
 
 @kernel()
-def _share_packing(packing, loads, stores, packed):
+def _share_packing(packing, source, loads, stores, packed):
     """All panels."""
     if packed.size <= SERIAL:
         for panel in range(packed.shape[0]):
-            _pack_panel(panel, packing[0], loads, stores, packed)
+            _pack_panel(panel, packing[0], source, loads, stores, packed)
     else:
-        share_out(packed.shape[0], _pack_panel, (packing[0], loads, stores, packed))
+        share_out(packed.shape[0], _pack_panel, (packing[0], source, loads, stores, packed))
 
 
 def unpack(sums: np.ndarray, channels: int, filters: np.ndarray) -> None:
@@ -154,8 +152,13 @@ def unpack(sums: np.ndarray, channels: int, filters: np.ndarray) -> None:
     size = sums.itemsize
     loads = _sums_order(len(sums), channels, sums.strides[0])
     stores = steps_of(target().lanes(size), filters.strides[0])
-    unpacking = Unpacking(address(sums), address(filters), len(filters), size, filters.strides[0])
-    _share_unpacking(np.array([unpacking], UNPACKING), loads, stores)
+    unpacking = _unpacking(len(filters), size, filters.strides[0])
+    _share_unpacking(unpacking, sums.ctypes.data, filters.ctypes.data, loads, stores)
+
+
+@lru_cache(maxsize=512)
+def _unpacking(filter_count: int, size: int, row: int) -> np.ndarray:
+    return one(Unpacking(filter_count, size, row), UNPACKING)
 
 
 @lru_cache(maxsize=512)
@@ -166,11 +169,11 @@ def _sums_order(count: int, channels: int, row: int) -> np.ndarray:
 
 
 @kernel()
-def _unpack_filters(block, unpacking, loads, stores):
+def _unpack_filters(block, unpacking, sums, filters, loads, stores):
     """As many filters as a vector has lanes."""
     lanes, size = stores.size, unpacking.size
     first = block * lanes
-    source, to = unpacking.sums + first * size, unpacking.filters + first * unpacking.row
+    source, to = sums + first * size, filters + first * unpacking.row
     for number in range(0, loads.size, lanes):
         rows = min(lanes, loads.size - number)
         turn(
@@ -180,13 +183,13 @@ def _unpack_filters(block, unpacking, loads, stores):
 
 
 @kernel()
-def _share_unpacking(unpacking, loads, stores):
+def _share_unpacking(unpacking, sums, filters, loads, stores):
     blocks = (unpacking[0].filter_count + stores.size - 1) // stores.size
     if loads.size * unpacking[0].filter_count * unpacking[0].size <= SERIAL:
         for block in range(blocks):
-            _unpack_filters(block, unpacking[0], loads, stores)
+            _unpack_filters(block, unpacking[0], sums, filters, loads, stores)
     else:
-        share_out(blocks, _unpack_filters, (unpacking[0], loads, stores))
+        share_out(blocks, _unpack_filters, (unpacking[0], sums, filters, loads, stores))
 
 
 def _define_turn(dtype: Any) -> Any:

@@ -8,7 +8,7 @@ record where there is one, and hands ``array[0]`` on.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -18,6 +18,20 @@ def record(kind: Any) -> np.dtype:
     return np.dtype([(name, np.int64) for name in kind._fields])
 
 
-def address(array: np.ndarray) -> int:
-    """Where the array's first number lies. Sooner than ``array.ctypes.data``, which makes two objects for it."""
-    return array.__array_interface__["data"][0]
+def one(values: Any, dtype: np.dtype) -> np.ndarray:
+    """An array of one record; sooner than NumPy makes one of a list."""
+    array = np.empty(1, dtype)
+    array[0] = values
+    return array
+
+
+class Located(NamedTuple):
+    """An array that is kept, and its address: to ask for one takes a microsecond or two."""
+
+    array: np.ndarray
+    address: int
+
+
+def located(array: np.ndarray) -> Located:
+    """The array with its address."""
+    return Located(array, array.ctypes.data)

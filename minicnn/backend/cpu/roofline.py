@@ -14,7 +14,6 @@ from collections.abc import Callable
 import numpy as np
 
 from .compiling import LOCK, kernel, threads
-from .records import address
 from .sharing import share_out
 from .target import target
 from .tiles import panels_table, product, repeated, rows_table, run_tiles, width
@@ -36,11 +35,11 @@ def measure_peak(seconds: float = 0.2) -> float:
     pixels, weights = np.ones((rows, LENGTH), np.float32), np.ones((LENGTH, columns), np.float32)
     sums, segments = np.empty((threads(), rows, columns), np.float32), np.zeros(SEGMENTS, np.int64)
     common = product(
-        np.dtype(np.float32), "relu", a_row=LENGTH * itemsize, a_step=itemsize, segments=address(segments),
+        np.dtype(np.float32), "relu", a_row=LENGTH * itemsize, a_step=itemsize, segments=segments.ctypes.data,
         segment_count=SEGMENTS, length=LENGTH, b_step=columns * itemsize, b_segment=0, y_row=columns * itemsize,
     )  # fmt: skip
     tiles = repeated(rows_table(rows, LENGTH * itemsize, columns * itemsize), TILES, 0, 0)
-    panels, places = panels_table(columns, itemsize, 0), (address(pixels), address(weights), address(sums))
+    panels, places = panels_table(columns, itemsize, 0), (pixels.ctypes.data, weights.ctypes.data, sums.ctypes.data)
 
     def run() -> None:
         _run_everywhere(common, tiles, panels, *places, sums.strides[0], threads())

@@ -15,7 +15,7 @@ import numpy as np
 from .compiling import kernel
 from .microkernel import PANEL, PRODUCT, TILE, VECTORS, Panel, Product, address_of, call_tile, tile_function
 from .moments import call_gather
-from .records import address, record
+from .records import one, record
 from .sharing import share_out
 from .silu import call_rows, rows_function
 from .target import target
@@ -105,10 +105,10 @@ def product(dtype: np.dtype, activation: str | None = None, spread: bool = True,
     """An array of one record of ``Product``: the tiles of a dtype, starting at zeros."""
     silu = rows_function(dtype) if activation == "silu" else 0
     common = {
-        "function": tile_function(dtype, spread), "start": address(zeros(dtype.itemsize)),
-        "floor": address(floor(dtype, activation)), "silu": silu,
+        "function": tile_function(dtype, spread), "start": zeros(dtype.itemsize).ctypes.data,
+        "floor": floor(dtype, activation).ctypes.data, "silu": silu,
     }  # fmt: skip
-    return np.array([Product(**(common | numbers))], PRODUCT)
+    return one(Product(**(common | numbers)), PRODUCT)
 
 
 @kernel()

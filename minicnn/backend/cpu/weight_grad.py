@@ -24,7 +24,7 @@ from .conv import form_of
 from .layout import even_pixels, pixel_bytes
 from .microkernel import TILE, VECTORS, Tile, address_of, call_tile, clear_bytes
 from .packing import FEW_CHANNELS, copy_strips, unpack
-from .records import address, record
+from .records import one, record
 from .sharing import share_out
 from .sweep import Sweep, forward_sweep, pointwise_sweep
 from .target import target
@@ -176,7 +176,7 @@ def weight_grad_plan(
             dtype,
             a_row=size,
             a_step=sweep.stride[1] * strip.size,
-            segments=address(own),
+            segments=own.ctypes.data,
             segment_count=images * rows,
             length=along,
             b_step=wide * size,
@@ -205,7 +205,7 @@ def weight_grad_plan(
         tiles=np.array(tiles, TILE),
         panels=table,
         blocks=blocks_of(sweep, x_shape, x_pixel, size, rows),
-        work=np.array([work], WORK),
+        work=one(work, WORK),
         scratch=(workers, place + most_panels * work.dy_panel + 64),
         segments=segments,
     )
@@ -222,8 +222,8 @@ def _group(
     sums = memory.empty((len(sweep.taps) * channels, len(plan.panels) * width(size)), x.dtype)
     scratch = memory.empty(plan.scratch, np.uint8)
     # One primitive at a time: the addresses of this call can be written into the plan.
-    plan.work["x"], plan.work["dy"] = address(x) + first_channel * size, address(dy) + first_filter * size
-    plan.work["sums"] = address(sums)
+    plan.work["x"], plan.work["dy"] = x.ctypes.data + first_channel * size, dy.ctypes.data + first_filter * size
+    plan.work["sums"] = sums.ctypes.data
     _share(plan.products, plan.strips, plan.tiles, plan.panels, plan.blocks, plan.work, scratch)
     unpack(sums, channels, own.reshape(filters, -1))
 

@@ -37,7 +37,7 @@ from . import memory
 from .compiling import kernel, threads
 from .layout import pixel_bytes
 from .microkernel import address_of, call_tile
-from .records import address, record
+from .records import Located, one, record
 from .sharing import share_out
 from .silu import call_rows
 from .sweep import Sweep
@@ -66,20 +66,17 @@ def suits(
 
     Channels and filters have to fill vectors; the type is float32, where speed is asked for.
     """
-    n, _, _, channels = x_shape
-    lanes = target().lanes(4)
-    work = n * sweep.count[0] * sweep.count[1] * channels * filters * len(sweep.taps)
+    if groups > 1 or not sweep.square or not cpu.allow_winograd:
+        return False
+    n, channels, lanes = x_shape[0], x_shape[3], target().lanes(4)
     return (
-        cpu.allow_winograd
+        n * sweep.count[0] * sweep.count[1] * channels * filters * len(sweep.taps) >= LEAST_WORK
         and dtype == np.float32
-        and groups == 1
         and target().fma
-        and sweep.square
         and channels % lanes == 0
         and filters % lanes == 0
         and min(channels, filters) >= 2 * lanes
         and min(sweep.count) >= 4
-        and work >= LEAST_WORK
         and n * prod(patches_of(sweep)) >= least_patches
     )
 
@@ -129,6 +126,7 @@ class Patches(NamedTuple):
     patches: int  # in a block
     blocks: int
     floor: int  # address of the least result, which the products themselves do not have
+    nothing: int  # address of zeros: pixels outside the images
     weights: int = 0  # address of the filters
     bias: int = 0
     residual: int = 0  # whether there is one
@@ -170,16 +168,18 @@ def winograd_plan(
     patches = ceil(total / blocks / tall) * tall
     nothing = np.zeros(max(channels, filters), np.float32)
     panel_row = width(4) * 4
-    x = Images(0, height, columns, x_pixel, channels * 4, address(nothing), *sweep.first)
-    y = Images(0, y_shape[1], y_shape[2], y_pixel, filters * 4, 0)
-    numbers = Patches(n, *patches_of(sweep), patches, -(-total // patches), address(floor(dtype, activation)))
+    x = Images(0, height, columns, x_pixel, channels * 4, *sweep.first)
+    y = Images(0, y_shape[1], y_shape[2], y_pixel, filters * 4)
+    numbers = Patches(
+        n, *patches_of(sweep), patches, -(-total // patches), floor(dtype, activation).ctypes.data, nothing.ctypes.data
+    )
     return WinogradPlan(
         product=product(
             dtype,
             "silu" if activation == "silu" else None,
             a_row=channels * 4,
             a_step=4,
-            segments=address(nothing),
+            segments=nothing.ctypes.data,
             segment_count=1,
             length=channels,
             b_step=panel_row,
@@ -188,8 +188,8 @@ def winograd_plan(
         ),
         tiles=rows_table(patches, channels * 4, filters * 4),
         panels=panels_table(filters, 4, channels * panel_row),
-        sides=np.array([(x, y, y._replace(outside=address(nothing)))], SIDES),
-        patches=np.array([numbers], PATCHES_RECORD),
+        sides=one((x, y, y), SIDES),
+        patches=one(numbers, PATCHES_RECORD),
         scratch=(workers, patches * PLACES * (channels + filters) * 4 + filters * 4),
         nothing=nothing,
     )
@@ -198,9 +198,9 @@ def winograd_plan(
 def run_sweep(
     sweep: Sweep,
     x: np.ndarray,
-    transformed: np.ndarray,
+    transformed: Located,
     y: np.ndarray,
-    bias: np.ndarray | None = None,
+    bias: Located | None = None,
     residual: np.ndarray | None = None,
     activation: str | None = None,
 ) -> None:
@@ -208,9 +208,9 @@ def run_sweep(
     plan = winograd_plan(sweep, x.shape, y.shape, activation, threads(), pixel_bytes(x), pixel_bytes(y))
     # One primitive at a time: the addresses of this call can be written into the plan.
     for side, images in (("x", x), ("y", y), ("residual", residual)):
-        plan.sides[side]["address"] = 0 if images is None else address(images)
-    plan.patches["weights"] = address(transformed)
-    plan.patches["bias"] = address(plan.nothing if bias is None else bias)
+        plan.sides[side]["address"] = 0 if images is None else images.ctypes.data
+    plan.patches["weights"] = transformed.address
+    plan.patches["bias"] = plan.nothing.ctypes.data if bias is None else bias.address
     plan.patches["residual"] = residual is not None
     scratch = memory.empty(plan.scratch, np.uint8)
     _share(plan.product, plan.tiles, plan.panels, plan.sides, plan.patches, scratch)
@@ -222,7 +222,7 @@ def _transform_block(first, count, images, patches, scratch):
     pixels = np.empty(16, np.int64)
     for number in range(count):
         image, row, column = corner(first + number, patches.rows, patches.columns)
-        table = find_pixels(pixels, 4, images, image, row, column)
+        table = find_pixels(pixels, 4, images, image, row, column, patches.nothing)
         transform_patch(table, images.channels, scratch + number * images.channels, patches.patches * images.channels)
 
 
@@ -251,11 +251,10 @@ def _finish_block(first, count, product, sides, patches, products, beside):
     outputs, residuals, size = np.empty(4, np.int64), np.empty(4, np.int64), sides.y.channels
     for number in range(count):
         image, row, column = corner(first + number, patches.rows, patches.columns)
-        to = find_pixels(outputs, 2, sides.y, image, row, column)
-        for place in range(4):
-            if outputs[place] == 0:
-                outputs[place] = beside
-        more = find_pixels(residuals, 2, sides.residual, image, row, column) if patches.residual != 0 else 0
+        to = find_pixels(outputs, 2, sides.y, image, row, column, beside)
+        more = 0
+        if patches.residual != 0:
+            more = find_pixels(residuals, 2, sides.residual, image, row, column, patches.nothing)
         step = patches.patches * size
         transform_products(products + number * size, step, size, to, patches.bias, more, patches.floor)
         if product.silu != 0:

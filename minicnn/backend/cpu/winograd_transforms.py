@@ -220,7 +220,6 @@ class Images(NamedTuple):
     width: int
     pixel: int  # bytes from a pixel to the next
     channels: int  # bytes
-    outside: int  # address of what is read, or written, for pixels that are not there
     top: int = 0  # row and column of the first patch
     left: int = 0
 
@@ -235,9 +234,11 @@ def corner(patch, rows, columns):
 
 
 @kernel()
-def find_pixels(table, side, images, image, row, column):
-    """Fill a table with the addresses of a square of pixels, for the patch whose outputs begin at this corner."""
-    height, width, pixel, outside = images.height, images.width, images.pixel, images.outside
+def find_pixels(table, side, images, image, row, column, outside):
+    """Fill a table with the addresses of a square of pixels, for the patch whose outputs begin at this corner;
+    ``outside`` is that of those there are not.
+    """
+    height, width, pixel = images.height, images.width, images.pixel
     top, left = row + images.top, column + images.left
     for i in range(side):
         line = images.address + (image * height + top + i) * width * pixel

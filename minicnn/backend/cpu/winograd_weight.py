@@ -20,7 +20,7 @@ from . import memory
 from .compiling import kernel
 from .layout import pixel_bytes
 from .microkernel import address_of, call_tile
-from .records import address, record
+from .records import one, record
 from .sharing import share_out
 from .sweep import Sweep
 from .target import target
@@ -52,6 +52,7 @@ class Block(NamedTuple):
     pixels: int  # address of the transformed pixels
     cotangents: int  # of the transformed cotangents
     products: int  # of the products in all places
+    nothing: int  # of zeros: pixels outside the images
 
 
 BLOCK = record(Block)
@@ -80,14 +81,14 @@ def winograd_weight_grad_plan(
     total = n * prod(patches_of(sweep))
     most = max(LEAST_PATCHES, BLOCK_BYTES // ((channels + filters) * PLACES * 4))
     nothing = np.zeros(max(channels, filters), np.float32)
-    x = Images(0, height, width, x_pixel, channels * 4, address(nothing), *sweep.first)
-    dy = Images(0, dy_shape[1], dy_shape[2], dy_pixel, filters * 4, address(nothing))
+    x = Images(0, height, width, x_pixel, channels * 4, *sweep.first)
+    dy = Images(0, dy_shape[1], dy_shape[2], dy_pixel, filters * 4)
     return WinogradWeightGradPlan(
         product=product(
             np.dtype(np.float32),
             a_row=4,
             a_step=channels * 4,
-            segments=address(nothing),
+            segments=nothing.ctypes.data,
             segment_count=1,
             length=0,  # patches of a block
             b_step=filters * 4,
@@ -96,7 +97,7 @@ def winograd_weight_grad_plan(
         ),
         tiles=rows_table(channels, 4, filters * 4),
         panels=panels_table(filters, 4, WIDTH),
-        sides=np.array([(x, dy)], SIDES),
+        sides=one((x, dy), SIDES),
         total=total,
         patches=-(-total // -(-total // most)),
         nothing=nothing,
@@ -119,11 +120,11 @@ def sums(sweep: Sweep, x: np.ndarray, dy: np.ndarray) -> np.ndarray:
     cotangents = memory.empty((PLACES, plan.patches, filters), np.float32)
     products = memory.empty((PLACES, channels, filters), np.float32)
     result = memory.empty((9 * channels, filters), np.float32)
-    plan.sides["x"]["address"], plan.sides["dy"]["address"] = address(x), address(dy)
+    plan.sides["x"]["address"], plan.sides["dy"]["address"] = x.ctypes.data, dy.ctypes.data
     for first in range(0, plan.total, plan.patches):
         count = min(plan.patches, plan.total - first)
-        places = address(pixels), address(cotangents), address(products)
-        block = np.array([Block(*patches_of(sweep), plan.patches, first, count, *places)], BLOCK)
+        places = (array.ctypes.data for array in (pixels, cotangents, products, plan.nothing))
+        block = one(Block(*patches_of(sweep), plan.patches, first, count, *places), BLOCK)
         plan.product["length"] = count
         _share_transforms(plan.sides, block)
         _share_products(plan.product, plan.tiles, plan.panels, block)
@@ -137,9 +138,9 @@ def _transform_some(job, sides, block):
     pixels, cotangents, x, dy = np.empty(16, np.int64), np.empty(4, np.int64), sides.x, sides.dy
     for number in range(job * AT_ONCE, min(block.filled, (job + 1) * AT_ONCE)):
         image, row, column = corner(block.first + number, block.rows, block.columns)
-        table = find_pixels(pixels, 4, x, image, row, column)
+        table = find_pixels(pixels, 4, x, image, row, column, block.nothing)
         transform_patch(table, x.channels, block.pixels + number * x.channels, block.patches * x.channels)
-        table = find_pixels(cotangents, 2, dy, image, row, column)
+        table = find_pixels(cotangents, 2, dy, image, row, column, block.nothing)
         transform_cotangent(table, dy.channels, block.cotangents + number * dy.channels, block.patches * dy.channels)
 
 
