@@ -3,7 +3,7 @@
 The default profile draws the same few examples on every run, so that the whole suite stays under five minutes
 on two cores and a red test stays red. To search further:
 
-    MINICNN_EXAMPLES=500 pytest tests/library/test_algebra.py     # new random examples on every run
+    MINICNN_EXAMPLES=500 pytest tests/library/ops/test_algebra.py     # new random examples on every run
 """
 
 from __future__ import annotations

@@ -62,7 +62,7 @@ def test_while_modules_are_imported(module: str, tmp_path: Path) -> None:
 def training(tmp_path: Path) -> subprocess.Popen[str]:
     """A long run whose first epoch is over."""
     process = start(
-        "-m", "tests.library.tiny_training", "train", "tinynet", "--epochs", "99999", "--out", f"{tmp_path}/run"
+        "-m", "tests.library.support.tiny_training", "train", "tinynet", "--epochs", "99999", "--out", f"{tmp_path}/run"
     )
     assert process.stdout is not None
     for line in process.stdout:

@@ -10,8 +10,7 @@ import minicnn
 from minicnn import nn
 from minicnn.nn import functional as F
 from minicnn.ops.dropout import dropout
-
-from .steps import images
+from tests.library.support.steps import images
 
 
 class Net(nn.Module):

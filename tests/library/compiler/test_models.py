@@ -14,8 +14,7 @@ from minicnn.backend import cpu
 from minicnn.models import create_model, list_models, model_entry
 from minicnn.models.alexnet import AlexNet
 from minicnn.models.vgg import VGG
-
-from .steps import TOLERANCE, Twins, images
+from tests.library.support.steps import TOLERANCE, Twins, images
 
 SIZES = {"alexnet": 67, "vgg": 32, "googlenet": 64}
 

@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 import minicnn
 from minicnn import nn
 from minicnn.nn import functional as F
-
-from .steps import Twins, images
+from tests.library.support.steps import Twins, images
 
 CHANNELS = 4
 LAYERS = ("conv", "norm", "relu", "add", "conv", "norm", "relu", "add", "silu", "cat", "pool", "gate", "drop", "keep",

@@ -16,8 +16,7 @@ from minicnn import nn
 from minicnn.backend import cpu
 from minicnn.errors import AutogradError
 from minicnn.nn import functional as F
-
-from .steps import Twins, compiling, images, objective
+from tests.library.support.steps import Twins, compiling, images, objective
 
 
 @pytest.fixture(autouse=True)

@@ -1,0 +1,283 @@
+"""Direct convolution against im2col: every configuration, both dtypes, with guard zones around every buffer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from minicnn.backend.base import Window
+from minicnn.backend.cpu import conv, conv_plan, depthwise, memory, weight_grad
+from minicnn.backend.cpu.sweep import forward_sweep, input_grad_sweeps
+from minicnn.backend.cpu.target import target
+from minicnn.backend.reference import conv as reference
+from tests.library.support import layouts, strategies
+
+TOLERANCE = {"float32": 2e-5, "float64": 1e-12}
+LANES = target().lanes(4)
+# Numbers of channels around the edges of vectors, panels and tiles.
+COUNTS = (1, 2, 3, 7, 8, LANES - 1, LANES, LANES + 1, 2 * LANES, 2 * LANES + 1, target().tile_rows + 1)
+
+
+@st.composite
+def problems(draw: Any, largest: int = 20) -> tuple[np.ndarray, np.ndarray, Window, int]:
+    """x, weight, window and groups."""
+    groups = draw(st.sampled_from((1, 1, 1, 2, 3)))
+    channels, filters = draw(st.sampled_from(COUNTS)), draw(st.sampled_from(COUNTS))
+    if draw(st.integers(0, 4)) == 0:  # depthwise
+        groups, channels, filters = draw(st.sampled_from((2, LANES, 2 * LANES + 3))), 1, 1
+    axis = st.tuples(st.integers(1, 5), st.integers(1, 3), st.integers(0, 3), st.integers(0, 3), st.integers(1, 2))
+    rows, columns = draw(axis), draw(axis)
+    kernel, stride, before, after, dilation = zip(rows, columns, strict=True)
+    window = Window(kernel, stride, tuple(zip(before, after, strict=True)), dilation)
+    size = tuple(
+        draw(st.integers(max(1, window.extent(a) - sum(window.padding[a])), window.extent(a) + largest)) for a in (0, 1)
+    )
+    dtype = draw(st.sampled_from(tuple(TOLERANCE)))
+    seed = draw(strategies.SEEDS)
+    x = strategies.normal((draw(st.integers(1, 3)), groups * channels, *size), seed).astype(dtype)
+    weight = strategies.normal((groups * filters, channels, *kernel), seed + 1).astype(dtype)
+    return x, weight, window, groups
+
+
+def agree(result: np.ndarray, expected: np.ndarray) -> None:
+    """Equal up to rounding, relative to the largest number."""
+    assert result.shape == expected.shape and result.dtype == expected.dtype
+    scale = max(1.0, float(abs(expected).max(initial=0)))
+    np.testing.assert_allclose(result, expected, rtol=0, atol=TOLERANCE[expected.dtype.name] * scale)
+
+
+@given(problems())
+def test_convolution_and_both_gradients(problem: Any) -> None:
+    x, weight, window, groups = problem
+    expected = reference.conv2d(x, weight, window, groups)
+    dy = strategies.random_cotangent(expected.shape).astype(x.dtype)
+    with memory.guarded():
+        agree(conv.conv2d(x, weight, window, groups), expected)
+        agree(
+            conv.conv2d_input_grad(dy, weight, x.shape, window, groups),
+            reference.conv2d_input_grad(dy, weight, x.shape, window, groups),
+        )
+        agree(
+            weight_grad.conv2d_weight_grad(dy, x, weight.shape, window, groups),
+            reference.conv2d_weight_grad(dy, x, weight.shape, window, groups),
+        )
+
+
+ACTIVATIONS = {None: lambda x: x, "relu": lambda x: np.maximum(x, 0), "silu": lambda x: x / (1 + np.exp(-x))}
+
+
+@given(problems(), st.booleans(), st.booleans(), st.sampled_from(tuple(ACTIVATIONS)))
+def test_bias_residual_and_activation_on_the_way_out(
+    problem: Any, with_bias: bool, residual: bool, activation: str | None
+) -> None:
+    x, weight, window, groups = problem
+    expected = reference.conv2d(x, weight, window, groups)
+    bias = strategies.normal((len(weight),), 3).astype(x.dtype) if with_bias else None
+    other = strategies.normal(expected.shape, 4).astype(x.dtype) if residual else None
+    with memory.guarded():
+        result = conv.Packed(weight, window, groups, bias)(x, other, activation=activation)
+    expected = expected + (0 if bias is None else bias[:, None, None]) + (0 if other is None else other)
+    agree(result, ACTIVATIONS[activation](expected).astype(x.dtype))
+
+
+@given(problems(), st.booleans())
+def test_another_gradient_is_added_at_the_input(problem: Any, in_place: bool) -> None:
+    x, weight, window, groups = problem
+    dy = strategies.random_cotangent(reference.conv2d(x, weight, window, groups).shape).astype(x.dtype)
+    other = layouts.laid_out(strategies.normal(x.shape, 5).astype(x.dtype), "channels last")
+    expected = (reference.conv2d_input_grad(dy, weight, x.shape, window, groups) + other).astype(x.dtype)
+    with memory.guarded():
+        out = other if in_place else None
+        agree(conv.conv2d_input_grad(dy, weight, x.shape, window, groups, residual=other, out=out), expected)
+
+
+def _laid_out(x: np.ndarray, layout: str) -> np.ndarray:
+    if layout != "not aligned":
+        return layouts.laid_out(x, layout)
+    shifted = np.zeros(x.nbytes + 1, np.uint8)[1:].view(x.dtype).reshape(x.shape)
+    shifted[...] = x
+    return shifted
+
+
+@pytest.mark.parametrize("layout", (*layouts.LAYOUTS, "not aligned"))
+@pytest.mark.parametrize("depth", ["dense", "depthwise"])
+def test_any_layout_is_read_right_and_left_alone(layout: str, depth: str) -> None:
+    groups = 19 if depth == "depthwise" else 1
+    window = Window((3, 2), (2, 1), ((1, 0), (0, 1)))
+    x = _laid_out(strategies.normal((2, 19, 9, 8), 0).astype("float32"), layout)
+    weight = _laid_out(strategies.normal((19, 19 // groups, 3, 2), 1).astype("float32"), layout)
+    plain = np.ascontiguousarray(x), np.ascontiguousarray(weight)
+    expected = reference.conv2d(*plain, window, groups)
+    dy = _laid_out(expected, layout)
+    with memory.guarded():
+        agree(conv.conv2d(x, weight, window, groups), expected)
+        agree(
+            conv.conv2d_input_grad(dy, weight, x.shape, window, groups),
+            reference.conv2d_input_grad(np.ascontiguousarray(dy), plain[1], x.shape, window, groups),
+        )
+        agree(
+            weight_grad.conv2d_weight_grad(dy, x, weight.shape, window, groups),
+            reference.conv2d_weight_grad(np.ascontiguousarray(dy), plain[0], weight.shape, window, groups),
+        )
+    assert np.array_equal(x, plain[0]) and np.array_equal(weight, plain[1])
+
+
+# One problem for each way in which a sweep is cut into work.
+WAYS = {
+    "direct, one row": ((2, 33, 9, 8), (5, 33, 1, 1), Window((1, 1))),
+    "direct": ((2, 3, 9, 31), (5, 3, 3, 3), Window((3, 3), (2, 2))),
+    "padded": ((2, 40, 7, 7), (40, 40, 3, 3), Window((3, 3), (1, 1), ((1, 1), (1, 1)))),
+    "blocks": ((2, 16, 90, 70), (6, 16, 3, 3), Window((3, 3), (1, 1), ((1, 1), (1, 1)))),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_each_way_of_cutting_the_work(way: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    x_shape, weight_shape, window = WAYS[way]
+    x = strategies.normal(x_shape, 0).astype("float32")
+    weight = strategies.normal(weight_shape, 1).astype("float32")
+    taken = []
+
+    def noted(*args: Any) -> conv_plan.ConvPlan:  # nothing from a cache
+        taken.append(conv_plan.ConvPlan(*args))
+        return taken[-1]
+
+    monkeypatch.setattr(conv, "conv_plan", noted)
+    monkeypatch.setattr(conv_plan, "BLOCK_BYTES", 1 << 14)  # several blocks an image
+    with memory.guarded():
+        agree(conv.conv2d(x, weight, window), reference.conv2d(x, weight, window))
+    assert taken[0].way == way.split(",")[0]
+    assert way != "blocks" or taken[0].blocks["blocks"][0] > 2
+    assert way != "direct, one row" or int(taken[0].tiles["rows"].sum()) == 2 * 9 * 8
+
+
+@pytest.mark.parametrize(
+    ("channels", "size"), [(8, (4, 5)), (8, (40, 60)), (1, (9, 11))], ids=["padded", "blocks", "depthwise"]
+)
+def test_a_first_window_that_begins_inside(channels: int, size: tuple[int, int]) -> None:
+    """With more padding than kernel, the outputs that see the first pixels are not the first; rows need zeros here."""
+    window = Window((3, 1), (1, 1), ((0, 0), (2, 1)))
+    groups = 6 if channels == 1 else 1
+    weight = strategies.normal((6, channels, 3, 1), 0)
+    x_shape = (3, groups * channels, *size)
+    dy = strategies.normal((3, 6, *window.output_size(size)), 1)
+    (sweep,) = input_grad_sweeps(window, size)
+    assert sweep.margins(dy.shape[3])[1] == 2 and not sweep.inside(*dy.shape[2:])
+    with memory.guarded():
+        result = conv.conv2d_input_grad(dy, weight, x_shape, window, groups)
+    agree(result, reference.conv2d_input_grad(dy, weight, x_shape, window, groups))
+
+
+@given(st.integers(1, 3), st.sampled_from((2 * LANES - 1, 2 * LANES + 1)), st.integers(9, 12))
+def test_weight_gradient_over_many_blocks(images: int, channels: int, size: int) -> None:
+    """Few pixels in a block, so that sums go on from block to block and from image to image."""
+    window = Window((3, 3), (1, 1), ((1, 1), (1, 1)))
+    x = strategies.normal((images, channels, size, size), 0)
+    dy = strategies.normal((images, 5, size, size), 1)
+    before, weight_grad.PIXELS = weight_grad.PIXELS, (size, 3 * size)
+    weight_grad.weight_grad_plan.cache_clear()
+    try:
+        with memory.guarded():
+            result = weight_grad.conv2d_weight_grad(dy, x, (5, channels, 3, 3), window)
+    finally:
+        weight_grad.PIXELS = before
+        weight_grad.weight_grad_plan.cache_clear()
+    agree(result, reference.conv2d_weight_grad(dy, x, (5, channels, 3, 3), window))
+
+
+def test_depthwise_over_many_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(depthwise, "SCRATCH_BYTES", 1 << 12)
+    window = Window((5, 3), (1, 2), ((2, 2), (1, 1)))
+    x, weight = strategies.normal((2, 35, 21, 19), 0), strategies.normal((35, 1, 5, 3), 1)
+    expected = reference.conv2d(x, weight, window, 35)
+    dy = strategies.random_cotangent(expected.shape)
+    with memory.guarded():
+        agree(conv.conv2d(x, weight, window, 35), expected)
+        agree(
+            weight_grad.conv2d_weight_grad(dy, x, weight.shape, window, 35),
+            reference.conv2d_weight_grad(dy, x, weight.shape, window, 35),
+        )
+        agree(
+            conv.conv2d_input_grad(dy, weight, x.shape, window, 35),
+            reference.conv2d_input_grad(dy, weight, x.shape, window, 35),
+        )
+
+
+@pytest.mark.parametrize("shape", [(0, 3, 5, 5), (2, 3, 5, 5)])
+@pytest.mark.parametrize("filters", [0, 4])
+def test_nothing_in_nothing_out(shape: tuple[int, ...], filters: int) -> None:
+    x, weight, window = np.ones(shape), np.ones((filters, 3, 2, 2)), Window((2, 2))
+    with memory.guarded():
+        y = conv.conv2d(x, weight, window)
+        assert y.shape == (shape[0], filters, 4, 4)
+        assert conv.conv2d_input_grad(y, weight, shape, window).shape == shape
+        grad = weight_grad.conv2d_weight_grad(y, x, weight.shape, window)
+    assert grad.shape == weight.shape and (shape[0] > 0 or not grad.any())
+
+
+def test_nan_and_infinity_go_where_they_belong() -> None:
+    window = Window((3, 3), (1, 1), ((1, 1), (1, 1)))
+    x, weight = np.ones((1, 5, 9, 9), np.float32), np.ones((4, 5, 3, 3), np.float32)
+    x[0, 2, 4, 4] = np.nan
+    y = conv.conv2d(x, weight, window, activation="relu")
+    assert np.isnan(y[0, :, 3:6, 3:6]).all() and np.isnan(y).sum() == 4 * 9
+    x[0, 2, 4, 4] = np.inf
+    y = conv.conv2d(x, weight, window)
+    assert np.isinf(y).sum() == 4 * 9 and not np.isnan(y).any()
+
+
+def test_the_same_numbers_every_time() -> None:
+    window = Window((3, 3), (1, 1), ((1, 1), (1, 1)))
+    x, weight = strategies.normal((3, 33, 20, 20), 0), strategies.normal((17, 33, 3, 3), 1)
+    dy = strategies.normal((3, 17, 20, 20), 2)
+    for compute in (
+        lambda: conv.conv2d(x, weight, window),
+        lambda: conv.conv2d_input_grad(dy, weight, x.shape, window),
+        lambda: weight_grad.conv2d_weight_grad(dy, x, weight.shape, window),
+    ):
+        assert np.array_equal(compute(), compute())
+
+
+# ---- geometry --------------------------------------------------------------------------------------------------------
+
+
+@given(st.data())
+@example(None)
+def test_the_gradients_sweeps_meet_each_pixel_through_each_tap_once(data: Any) -> None:
+    """All triples (input pixel, output, tap) of the phases are those of the convolution, each once."""
+    if data is None:
+        window, size = Window((3, 3), (2, 2), ((1, 1), (1, 1))), (5, 5)
+    else:
+        axis = st.tuples(st.integers(1, 4), st.integers(1, 3), st.integers(0, 2), st.integers(0, 2), st.integers(1, 2))
+        kernel, stride, before, after, dilation = zip(data.draw(axis), data.draw(axis), strict=True)
+        window = Window(kernel, stride, tuple(zip(before, after, strict=True)), dilation)
+        size = tuple(max(1, window.extent(a) - sum(window.padding[a])) + data.draw(st.integers(0, 5)) for a in (0, 1))
+    height, width = size
+    forward = forward_sweep(window, size)
+    out_h, out_w = forward.count
+    expected = sorted(
+        (h, w, p, q, tap)
+        for p in range(out_h)
+        for q in range(out_w)
+        for row, column, tap in forward.taps
+        if 0 <= (h := p * window.stride[0] + row) < height and 0 <= (w := q * window.stride[1] + column) < width
+    )
+    found = sorted(
+        (sweep.write_start[0] + m * sweep.write_step[0], sweep.write_start[1] + n * sweep.write_step[1], p, q, tap)
+        for sweep in input_grad_sweeps(window, size)
+        for m in range(sweep.count[0])
+        for n in range(sweep.count[1])
+        for row, column, tap in sweep.taps
+        if 0 <= (p := m + row) < out_h and 0 <= (q := n + column) < out_w
+    )
+    assert found == expected
+
+
+def test_an_activation_that_is_none() -> None:
+    packed = conv.Packed(np.ones((4, 3, 1, 1), np.float32), Window((1, 1)))
+    with pytest.raises(ValueError, match="expected one of the activations"):
+        packed(np.ones((2, 3, 5, 5), np.float32), activation="tanh")

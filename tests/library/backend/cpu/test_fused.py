@@ -1,0 +1,274 @@
+"""Batch norm joined with its neighbours, against plain NumPy in float64 and against differences."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numba
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from minicnn.backend.cpu import fused, memory
+from minicnn.backend.reference import fused as reference
+from tests.library.backend.cpu.test_slices import Part, empty_part
+from tests.library.support.layouts import CHANNELS, DTYPES, LAYOUTS, SIDES, close, laid_out
+from tests.library.support.strategies import SEEDS, normal
+
+EPS = 1e-5
+ACTIVATIONS = st.sampled_from([None, "relu", "silu"])
+
+
+def wide(*arrays: Any) -> list[Any]:
+    return [None if array is None else array.astype(np.float64) for array in arrays]
+
+
+def placed(values: np.ndarray, layout: str) -> np.ndarray:
+    """As ``laid_out``, or as channels of larger images."""
+    return Part(values, (3, 5)).images if layout == "part" else laid_out(values, layout)
+
+
+class Problem:
+    """x, residual and dy of one shape, weight and bias; dy is 0 where a ReLU is too near to its kink for rounding."""
+
+    def __init__(self, draw: Any) -> None:
+        channels, sides, self.dtype, seed = draw(CHANNELS), draw(SIDES), draw(DTYPES), draw(SEEDS)
+        shape = self.shape = (draw(st.integers(1, 3)), channels, *sides)
+        self.weight, self.bias = (
+            normal((channels,), seed + k).astype(self.dtype) if draw(st.booleans()) else None for k in (1, 2)
+        )
+        x, residual, dy = (normal(shape, seed + k).astype(self.dtype) for k in (3, 4, 5))
+        layouts = [draw(st.sampled_from(("part", "part", *LAYOUTS[:-1]))) for _ in range(3)]
+        self.activation = draw(ACTIVATIONS)
+        self.residual = placed(residual, layouts[1]) if draw(st.booleans()) else None
+        self.x = placed(x, layouts[0])
+        _, self.mean, _, self.inv_std, _ = reference.norm(x, self.weight, self.bias, EPS)
+        self.mean, self.inv_std = self.mean.astype(self.dtype), self.inv_std.astype(self.dtype)
+        before = reference.fixed_norm(*wide(x, *self.line), *wide(self.residual))
+        dy[np.abs(before) < 1e-3] = 0
+        self.dy = placed(dy, layouts[2])
+        per_plane = (*shape[:2], 1, 1)
+        self.gate, self.plane_means_grad = (
+            normal(per_plane, seed + k).astype(self.dtype) if draw(st.booleans()) else None for k in (6, 7)
+        )
+        self.size = (
+            np.abs(dy).max() * np.abs(self.inv_std).max() * (1 if self.weight is None else np.abs(self.weight).max())
+        )
+
+    @property
+    def line(self) -> tuple[Any, ...]:
+        return self.weight, self.bias, self.mean, self.inv_std
+
+    def copies(self) -> list[np.ndarray]:
+        return [array.copy() for array in (self.x, self.dy, self.residual) if array is not None]
+
+
+@st.composite
+def problems(draw: Any) -> Problem:
+    return Problem(draw)
+
+
+@given(problems(), st.booleans(), st.booleans())
+def test_forward(problem: Problem, plane_means: bool, with_out: bool) -> None:
+    p, before = problem, problem.copies()
+    with memory.guarded():
+        out = empty_part(p.shape, p.dtype, (7, 2)) if with_out else None
+        into = {} if out is None else {"out": out.images}
+        got = fused.norm(p.x, p.weight, p.bias, EPS, p.residual, p.activation, plane_means, **into)
+        fixed = fused.fixed_norm(p.x, *p.line, p.residual, p.activation)
+    expected = reference.norm(*wide(p.x, p.weight, p.bias), EPS, *wide(p.residual), p.activation, plane_means)
+    for one, want in zip(got, expected, strict=True):
+        if want is None:
+            assert one is None
+        else:
+            close(one, want, p.dtype, 10, 1)
+    close(fixed, reference.fixed_norm(*wide(p.x, *p.line, p.residual), p.activation), p.dtype)
+    if out is not None:
+        assert got.y is out.images
+        out.check()
+    for array, copy in zip(problem.copies(), before, strict=True):
+        np.testing.assert_array_equal(array, copy)
+
+
+@given(problems(), st.sampled_from(["new", "out", "add"]), st.booleans(), st.booleans())
+def test_backward(problem: Problem, how: str, overwrite: bool, fixed: bool) -> None:
+    p = problem
+    extra = {} if fixed else {"gate": p.gate, "plane_means_grad": p.plane_means_grad}
+    if not fixed and (p.gate is not None or p.plane_means_grad is not None):
+        p.activation = "silu"  # dy was not made 0 at the kink for these
+    got_of, want_of = (getattr(module, "fixed_norm_grad" if fixed else "norm_grad") for module in (fused, reference))
+    want = want_of(
+        *wide(p.dy, p.x, *p.line, p.residual), p.activation, **dict(zip(extra, wide(*extra.values()), strict=True))
+    )
+    given_before = p.copies()
+    sum_before = normal(p.shape, 9).astype(p.dtype)
+    with memory.guarded():
+        out = None if how == "new" else Part(sum_before, (2, 7))
+        into = {} if out is None else {"out": out.images}
+        got = got_of(
+            p.dy, p.x, *p.line, p.residual, p.activation, **extra, **into, add=how == "add", overwrite_dy=overwrite
+        )
+    scale = p.size * max(1, *(np.abs(v).max() for v in extra.values() if v is not None), 0)
+    close(got.x, want.x + (sum_before if how == "add" else 0), p.dtype, 10, scale)
+    for one, expected in zip(got[1:3], want[1:3], strict=True):
+        close(one, expected, p.dtype, 10, scale * p.x.size / p.shape[1] / max(1e-3, np.abs(p.inv_std).max()))
+    if p.residual is None:
+        assert got.residual is None
+    else:
+        close(got.residual, want.residual, p.dtype, 10)
+    if out is not None:
+        assert got.x is out.images
+        out.check()
+    if not overwrite:
+        for array, copy in zip(p.copies(), given_before, strict=True):
+            np.testing.assert_array_equal(array, copy)
+
+
+@given(problems(), st.booleans())
+def test_relu_and_bias(problem: Problem, overwrite: bool) -> None:
+    y, dy = problem.x, problem.dy
+    before = y.copy(), dy.copy()
+    dx, sums = reference.relu_bias_grad(dy, y)
+    with memory.guarded():
+        got, got_sums = fused.relu_bias_grad(dy, y, overwrite_dy=overwrite)
+    np.testing.assert_array_equal(got, dx)
+    close(got_sums, sums, problem.dtype, 10, np.abs(dy).max() * y.size / y.shape[1])
+    np.testing.assert_array_equal(y, before[0])
+    assert got is not dy or overwrite
+    if not overwrite:
+        np.testing.assert_array_equal(dy, before[1])
+
+
+@pytest.mark.parametrize("activation", [None, "silu"])
+@pytest.mark.parametrize("fixed", [False, True])
+def test_the_gradient_is_that_of_the_function(activation: str | None, fixed: bool) -> None:
+    """Central differences of the forward pass, in float64, with gate and means."""
+    x, residual, dy = (laid_out(normal((2, 5, 3, 4), k), "channels last") for k in range(3))
+    weight, bias, gate, dm = normal((5,), 3), normal((5,), 4), normal((2, 5, 1, 1), 5), normal((2, 5, 1, 1), 6)
+    _, mean, _, inv_std, _ = fused.norm(x, weight, bias, EPS)
+
+    def loss() -> float:
+        if fixed:
+            return float((fused.fixed_norm(x, weight, bias, mean, inv_std, residual, activation) * dy).sum())
+        y, *_, means = fused.norm(x, weight, bias, EPS, residual, activation, plane_means=True)
+        return float((y * gate * dy).sum() + (means * dm).sum())
+
+    if fixed:
+        grads = fused.fixed_norm_grad(dy, x, weight, bias, mean, inv_std, residual, activation)
+    else:
+        grads = fused.norm_grad(dy, x, weight, bias, mean, inv_std, residual, activation, gate, dm)
+    for array, grad in zip((x, weight, bias, residual), grads, strict=True):
+        for index in list(np.ndindex(array.shape))[::7]:
+            before, step = array[index], 1e-6
+            array[index] = before + step
+            above = loss()
+            array[index] = before - step
+            slope = (above - loss()) / (2 * step)
+            array[index] = before
+            assert abs(slope - grad[index]) < 1e-6 * max(1, abs(slope))
+
+
+@pytest.mark.parametrize("over", ["x", "residual"])
+@pytest.mark.parametrize("layout", ["channels last", "part"])
+def test_the_result_may_be_written_over_an_argument(over: str, layout: str) -> None:
+    x, residual = (placed(normal((2, 21, 9, 7), k).astype(np.float32), layout) for k in range(2))
+    expected = fused.norm(x, None, None, EPS, residual, "silu").y
+    out = x if over == "x" else residual
+    assert fused.norm(x, None, None, EPS, residual, "silu", out=out).y is out
+    np.testing.assert_array_equal(out, expected)
+
+
+def test_one_image_whose_rows_are_not_whole_vectors() -> None:
+    """What lies beyond the last pixel belongs to no plane."""
+    x, bias = laid_out(normal((1, 3, 9, 7), 0), "channels last"), np.ones(3)
+    gate = normal((1, 3, 1, 1), 1)
+    got, want = (module.norm(x, None, bias, EPS, None, "silu", True) for module in (fused, reference))
+    close(got.plane_means, want.plane_means, np.float64)
+    line = x, None, bias, want.mean, want.inv_std, None, "silu", gate, gate
+    for one, other in zip(fused.norm_grad(x, *line)[:3], reference.norm_grad(x, *line)[:3], strict=True):
+        close(one, other, np.float64)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("part", [False, True])
+def test_the_bits_do_not_depend_on_the_threads(dtype: Any, part: bool) -> None:
+    layout = "part" if part else "channels last"
+    x, dy, residual = (placed(normal((3, 24, 61, 59), k).astype(dtype), layout) for k in range(3))
+    weight, gate = normal((24,), 4).astype(dtype), normal((3, 24, 1, 1), 5).astype(dtype)
+
+    def run() -> list[Any]:
+        y, mean, variance, inv_std, means = fused.norm(x, weight, None, EPS, residual, "silu", True)
+        grads = fused.norm_grad(dy, x, weight, None, mean, inv_std, residual, "silu", gate)
+        plain = fused.norm_grad(dy, x, weight, None, mean, inv_std, None, "relu")
+        fixed = fused.fixed_norm_grad(dy, x, weight, None, mean, inv_std, None, "relu")
+        return [y, mean, variance, inv_std, means, *grads, *plain[:3], *fixed[:3]]
+
+    threads = numba.get_num_threads()
+    many = run()
+    numba.set_num_threads(1)
+    try:
+        one = run()
+    finally:
+        numba.set_num_threads(threads)
+    for some, other in zip(many, one, strict=True):
+        np.testing.assert_array_equal(some, other)
+
+
+@pytest.mark.parametrize(("dtype", "far"), [(np.float32, 1e3), (np.float32, 1e6), (np.float64, 1e8)])
+def test_a_mean_far_from_zero_costs_no_digits_of_the_variance(dtype: Any, far: float) -> None:
+    x = laid_out((normal((4, 5, 16, 16), 1) + far).astype(dtype), "channels last")
+    mean, variance, _ = fused.statistics(x, 0.0)
+    close(mean, x.mean(axis=(0, 2, 3), dtype=np.longdouble).astype(np.float64), dtype)
+    centred = x - x.mean(axis=(0, 2, 3), keepdims=True, dtype=np.longdouble)
+    close(variance, (centred**2).mean(axis=(0, 2, 3)).astype(np.float64), dtype)
+
+
+@given(problems())
+def test_moments_that_are_known(problem: Problem) -> None:
+    """Of images whose channels come from two places."""
+    p = problem
+    mean, variance = fused.moments(p.x)
+    wide_x = p.x.astype(np.float64)
+    np.testing.assert_allclose(mean, wide_x.mean(axis=(0, 2, 3)), rtol=1e-7, atol=1e-7)
+    np.testing.assert_allclose(variance, wide_x.var(axis=(0, 2, 3)), rtol=1e-7, atol=1e-12)
+    cut = p.shape[1] // 2
+    parts = [fused.moments(part) for part in (p.x[:, :cut], p.x[:, cut:]) if part.size]
+    known = tuple(np.concatenate(both) for both in zip(*parts, strict=True))
+    got, want = (
+        fused.norm(p.x, p.weight, p.bias, EPS, p.residual, p.activation, **k) for k in ({"moments": known}, {})
+    )
+    for one, other in zip(got[:4], want[:4], strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6 if p.x.size > p.shape[1] else 1)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("activation", [None, "relu", "silu"])
+def test_what_is_not_finite_stays_in_its_channel(bad: float, activation: str | None) -> None:
+    x, dy = (normal((2, 3, 4, 5), k).astype(np.float32) for k in range(2))
+    x[1, 1, 2, 3] = bad
+    with np.errstate(invalid="ignore"):
+        assert np.isnan(fused.moments(x)[1][1])
+        got, want = (module.norm(x, None, None, EPS, None, activation) for module in (fused, reference))
+        mean, inv_std = np.zeros(3, np.float32), np.ones(3, np.float32)
+        grads, wanted = (
+            module.norm_grad(dy, x, None, None, mean, inv_std, None, activation) for module in (fused, reference)
+        )
+    for one, other in zip((*got[:4], *grads[:3]), (*want[:4], *wanted[:3]), strict=True):
+        np.testing.assert_array_equal(np.isnan(one), np.isnan(other))
+        np.testing.assert_allclose(one[np.isfinite(other)], other[np.isfinite(other)], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float64])
+@pytest.mark.parametrize("shape", [(2, 3, 4, 5), (0, 3, 4, 5)])
+def test_what_the_kernels_do_not_take_goes_to_numpy(shape: tuple[int, ...], dtype: Any) -> None:
+    x, residual = normal(shape, 0).astype(np.float32), normal(shape, 1).astype(dtype)
+    mean, inv_std = np.zeros(3, np.float32), np.ones(3, np.float32)
+    got, want = (module.fixed_norm(x, None, None, mean, inv_std, residual, "silu") for module in (fused, reference))
+    assert got.dtype == want.dtype
+    np.testing.assert_array_equal(got, want)
+    got, want = (
+        module.fixed_norm_grad(x, x, None, None, mean, inv_std, residual, "relu") for module in (fused, reference)
+    )
+    for one, other in zip(got, want, strict=True):
+        np.testing.assert_array_equal(one, other)

@@ -1,0 +1,148 @@
+"""Channels of larger images, ``big[:, a:b]``, are read and written where they lie."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from minicnn.backend.base import Window
+from minicnn.backend.cpu import conv, layout, memory, pooling, weight_grad, winograd
+from minicnn.backend.cpu.target import target
+from minicnn.backend.reference import conv as reference
+from minicnn.backend.reference import pooling as pooled
+from tests.library.backend.cpu.test_conv import WAYS, agree, problems
+from tests.library.support import strategies
+
+MARGINS = st.tuples(st.integers(0, 19), st.integers(0, 19))
+
+
+class Part:
+    """Images as channels of larger ones, that hold NaN beside them."""
+
+    def __init__(self, values: np.ndarray, margins: tuple[int, int]) -> None:
+        n, channels, height, width = values.shape
+        before, after = margins
+        self.whole = layout.empty_images(n, before + channels + after, height, width, values.dtype)
+        self.whole[...] = np.nan
+        self.images = self.whole[:, before : before + channels]
+        self.images[...] = values
+        self.beside = self.whole[:, :before], self.whole[:, before + channels :]
+
+    def check(self) -> None:
+        """Nothing has been written beside them."""
+        assert all(np.isnan(part).all() for part in self.beside)
+
+
+def empty_part(shape: tuple[int, ...], dtype: Any, margins: tuple[int, int]) -> Part:
+    """One to be written into."""
+    return Part(np.full(shape, np.nan, dtype), margins)
+
+
+@given(problems(), MARGINS, MARGINS, st.booleans(), st.booleans())
+def test_convolution_and_both_gradients(
+    problem: Any, beside_x: Any, beside_y: Any, with_residual: bool, relu: bool
+) -> None:
+    x, weight, window, groups = problem
+    expected = reference.conv2d(x, weight, window, groups)
+    residual = strategies.normal(expected.shape, 4).astype(x.dtype) if with_residual else None
+    total = expected if residual is None else (expected + residual)
+    with memory.guarded():
+        source, result = Part(x, beside_x), empty_part(expected.shape, x.dtype, beside_y)
+        packed = conv.Packed(weight, window, groups)
+        assert packed(source.images, residual, activation="relu" if relu else None, out=result.images) is result.images
+        agree(result.images, np.maximum(total, 0) if relu else total)
+        cotangent = Part(strategies.random_cotangent(expected.shape).astype(x.dtype), beside_y)
+        dx = empty_part(x.shape, x.dtype, beside_x)
+        conv.conv2d_input_grad(cotangent.images, weight, x.shape, window, groups, out=dx.images)
+        plain = np.ascontiguousarray(cotangent.images)
+        agree(dx.images, reference.conv2d_input_grad(plain, weight, x.shape, window, groups))
+        agree(
+            weight_grad.conv2d_weight_grad(cotangent.images, source.images, weight.shape, window, groups),
+            reference.conv2d_weight_grad(plain, x, weight.shape, window, groups),
+        )
+    for part in (source, result, cotangent, dx):
+        part.check()
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_the_bits_are_those_of_dense_images(way: str) -> None:
+    x_shape, weight_shape, window = WAYS[way]
+    x, weight = strategies.normal(x_shape, 0).astype("float32"), strategies.normal(weight_shape, 1).astype("float32")
+    packed = conv.Packed(weight, window)
+    expected = packed(x)
+    with memory.guarded():
+        source, result = Part(x, (3, 5)), empty_part(expected.shape, x.dtype, (1, 16))
+        packed(source.images, out=result.images)
+    np.testing.assert_array_equal(result.images, expected)
+    source.check()
+    result.check()
+
+
+@pytest.mark.skipif(not target().fma, reason="Winograd's form is not taken")
+def test_winograds_form(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(winograd, "LEAST_WORK", 0)
+    channels, filters = 2 * target().lanes(4), 3 * target().lanes(4)
+    window = Window((3, 3), padding=((1, 1), (1, 1)))
+    x = strategies.normal((2, channels, 13, 11), 0).astype("float32")
+    weight = strategies.normal((filters, channels, 3, 3), 1).astype("float32")
+    residual = strategies.normal((2, filters, 13, 11), 2).astype("float32")
+    taken = []
+    run = winograd.run_sweep
+    monkeypatch.setattr(winograd, "run_sweep", lambda *args, **options: (taken.append(1), run(*args, **options)))
+    with memory.guarded():
+        source, result = Part(x, (16, 3)), empty_part((2, filters, 13, 11), x.dtype, (7, 32))
+        conv.Packed(weight, window)(source.images, residual, out=result.images)
+        cotangent = Part(strategies.random_cotangent(result.images.shape).astype(x.dtype), (5, 0))
+        dx = empty_part(x.shape, x.dtype, (1, 1))
+        conv.conv2d_input_grad(cotangent.images, weight, x.shape, window, out=dx.images)
+        dw = weight_grad.conv2d_weight_grad(cotangent.images, source.images, weight.shape, window)
+    assert len(taken) == 2
+    np.testing.assert_allclose(result.images, reference.conv2d(x, weight, window) + residual, atol=1e-4)
+    dy = np.ascontiguousarray(cotangent.images)
+    np.testing.assert_allclose(dx.images, reference.conv2d_input_grad(dy, weight, x.shape, window), atol=2e-4)
+    np.testing.assert_allclose(dw, reference.conv2d_weight_grad(dy, x, weight.shape, window), atol=2e-4)
+    for part in (source, result, cotangent, dx):
+        part.check()
+
+
+@given(st.sampled_from([1, 3, 16, 17, 65]), MARGINS, MARGINS, st.sampled_from(["float32", "float64"]))
+def test_pooling_and_its_gradient(channels: int, beside_x: Any, beside_y: Any, dtype: str) -> None:
+    window = Window((3, 2), (2, 1), ((1, 0), (0, 1)))
+    x = strategies.normal((2, channels, 9, 8), 0).astype(dtype)
+    size = window.output_size(x.shape[2:])
+    divisor = np.arange(1, 1 + size[0] * size[1]).reshape(size)
+    largest, where = pooled.max_pool2d(x, window, size)
+    with memory.guarded():
+        source = Part(x, beside_x)
+        maxima, means = (empty_part(largest.shape, x.dtype, beside_y) for _ in range(2))
+        result, taps = pooling.max_pool_taps(source.images, window, size, out=maxima.images)
+        assert result is maxima.images
+        assert pooling.avg_pool2d(source.images, window, divisor, out=means.images) is means.images
+        dy = Part(strategies.random_cotangent(largest.shape).astype(dtype), beside_y)
+        dx = pooling.max_pool_taps_grad(dy.images, taps, x.shape, window)
+        dx_of_means = pooling.avg_pool2d_grad(dy.images, x.shape, window, divisor)
+    np.testing.assert_array_equal(maxima.images, largest)
+    agree(means.images, pooled.avg_pool2d(x, window, divisor).astype(dtype))
+    agree(dx, pooled.max_pool2d_grad(np.ascontiguousarray(dy.images), where, x.shape))
+    agree(dx_of_means, pooled.avg_pool2d_grad(dy.images, x.shape, window, divisor).astype(dtype))
+    for part in (source, maxima, means, dy):
+        part.check()
+
+
+@pytest.mark.parametrize(
+    "out",
+    [
+        np.zeros((2, 4, 5, 4), np.float32),
+        np.zeros((2, 4, 5, 5)),
+        np.zeros((2, 4, 5, 5), np.float32),  # channels first
+        np.broadcast_to(np.zeros((2, 1, 1, 4), np.float32).transpose(0, 3, 1, 2), (2, 4, 5, 5)),
+    ],
+)
+def test_an_out_that_cannot_be_written(out: np.ndarray) -> None:
+    packed = conv.Packed(np.ones((4, 3, 1, 1), np.float32), Window((1, 1)))
+    with pytest.raises(ValueError, match="expected out to be"):
+        packed(np.ones((2, 3, 5, 5), np.float32), out=out)

@@ -1,0 +1,174 @@
+"""The GPU itself: every operation and edge of the tables, every primitive, and a whole training step, against the CPU.
+
+``pytest -m gpu`` runs them where there is a GPU. Everywhere else ``tests/library/backend/cuda`` runs the same code on
+stand-ins.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+import minicnn
+from minicnn import backend
+from minicnn.backend.base import Window
+from minicnn.backend.reference import fused as reference
+from minicnn.errors import DeviceError
+from minicnn.models import create_model
+from minicnn.nn.functional import cross_entropy, dropout
+from minicnn.optim import SGD, AdamW
+from tests.library.support.cases import CASES, examples_of
+from tests.library.support.cases.edges import EDGES
+from tests.library.support.cuda.devices import assert_agrees
+from tests.library.support.strategies import normal
+
+pytestmark = pytest.mark.gpu
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cuda() -> Iterator[Any]:
+    """The CUDA backend, computing float32 in float32."""
+    try:
+        gpu = backend.load("cuda")
+    except DeviceError as error:
+        pytest.skip(str(error))
+    before = backend.cuda.allow_tf32_convolutions
+    backend.cuda.allow_tf32_convolutions = False
+    yield gpu
+    backend.cuda.allow_tf32_convolutions = before
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_every_operation_agrees_with_the_cpu(case):
+    dtypes = [np.float64] if case.name == "cast and back" else [np.float64, np.float32]
+    for arrays, options in examples_of(case, 10):
+        for dtype in dtypes:
+            assert_agrees(case.run, arrays, options, "cuda", dtype)
+
+
+@pytest.mark.parametrize("name", EDGES)
+@pytest.mark.filterwarnings("ignore:Mean of empty slice")
+def test_every_edge_agrees_with_the_cpu(name):
+    run, *arrays = EDGES[name]
+    assert_agrees(run, tuple(map(np.asarray, arrays)), {}, "cuda")
+
+
+SAME = Window((3, 3), padding=((1, 1), (1, 1)))
+HALVED = SAME._replace(stride=(2, 2))
+# Sizes at which a kernel fills many blocks: (images, channels, filters, length, groups, window).
+CONVOLUTIONS = {
+    "ResNet's first": (4, 3, 64, 112, 1, Window((7, 7), (2, 2), ((3, 3), (3, 3)))),
+    "3x3": (4, 64, 64, 56, 1, SAME),
+    "1x1": (4, 64, 256, 28, 1, Window((1, 1))),
+    "1x1, halved": (4, 64, 128, 28, 1, Window((1, 1), (2, 2))),
+    "grouped": (4, 64, 64, 28, 8, HALVED),
+    "depthwise": (4, 96, 96, 56, 96, HALVED),
+}
+
+
+@pytest.mark.parametrize("name", CONVOLUTIONS)
+def test_large_convolutions_agree_with_the_cpu(cuda, name):
+    n, c, k, length, groups, window = CONVOLUTIONS[name]
+    x, weight = normal((n, c, length, length), 0), normal((k, c // groups, *window.kernel_size), 1)
+    dy = normal((n, k, *window.output_size((length, length))), 2)
+    cpu = backend.load("cpu")
+    for primitive, args in {
+        "conv2d": (x, weight, window, groups),
+        "conv2d_input_grad": (dy, weight, x.shape, window, groups),
+        "conv2d_weight_grad": (dy, x, weight.shape, window, groups),
+    }.items():
+        want = getattr(cpu, primitive)(*args)
+        for dtype, tolerance in ((np.float64, 1e-12), (np.float32, 1e-5)):
+            given = [cuda.to_device(a.astype(dtype)) if isinstance(a, np.ndarray) else a for a in args]
+            got = cuda.to_host(getattr(cuda, primitive)(*given))
+            np.testing.assert_allclose(got, want, 0, tolerance * np.abs(want).max() * 10, err_msg=primitive)
+
+
+def test_tf32_rounds_and_can_be_forbidden(cuda):
+    """TensorFloat-32 has 10 bits: an error of some 1e-4, if the GPU has it (from Ampere on)."""
+    if int(cuda.xp.cuda.Device().compute_capability) < 80:
+        pytest.skip("this GPU has no TensorFloat-32")
+    x, weight = normal((4, 64, 28, 28), 0), normal((64, 64, 3, 3), 1)
+    want = backend.load("cpu").conv2d(x, weight, SAME, 1)
+    errors = {}
+    for backend.cuda.allow_tf32_convolutions in (True, False):
+        y = cuda.conv2d(cuda.to_device(x.astype("f4")), cuda.to_device(weight.astype("f4")), SAME, 1)
+        errors[backend.cuda.allow_tf32_convolutions] = np.abs(cuda.to_host(y) - want).max() / np.abs(want).max()
+    assert errors[False] < 1e-5 < errors[True] < 5e-3
+
+
+def test_reductions_of_many_threads_agree_with_the_cpu(cuda):
+    cpu = backend.load("cpu")
+    x, dy, weight = normal((16, 8, 40, 40), 0), normal((16, 8, 40, 40), 1), normal((8,), 2)
+    put = cuda.to_device
+    want = cpu.batch_norm(x, weight, weight, 1e-5)
+    got = cuda.batch_norm(put(x), put(weight), put(weight), 1e-5)
+    _, mean, _, inv_std = want
+    want += cpu.batch_norm_grad(dy, x, weight, mean, inv_std)
+    got += cuda.batch_norm_grad(*map(put, (dy, x, weight, mean, inv_std)))
+    line = weight, weight, mean, inv_std
+    for activation in ("relu", "silu"):
+        want += (reference.norm(x, weight, weight, 1e-5, dy, activation).y,)
+        got += (cuda.fused["norm"](put(x), put(weight), put(weight), 1e-5, put(dy), activation)[0],)
+        want += reference.norm_grad(dy, x, *line, dy, activation)
+        got += cuda.fused["norm_grad"](put(dy), put(x), *map(put, line), put(dy), activation)
+    logits, targets = normal((300, 1000), 3), np.eye(1000)[:300]
+    want += cpu.softmax_cross_entropy(logits, targets)
+    got += cuda.softmax_cross_entropy(put(logits), put(targets))
+    for one, other in zip(got, want, strict=True):
+        np.testing.assert_allclose(cuda.to_host(one), other, 1e-10, 1e-10)
+
+
+@pytest.mark.parametrize("name", ["resnet20", "deformable_resnet18", "efficientnet_b0"])
+def test_a_training_step_agrees_with_the_cpu(name):
+    minicnn.manual_seed(0)
+    here = create_model(name, num_classes=10).double()
+    for module in here.modules():  # random masks differ between the devices
+        if hasattr(module, "p"):
+            module.p = 0.0
+    there = copy.deepcopy(here).to("cuda")
+    images, labels = normal((4, 3, 64, 64), 1), np.arange(4)
+    found = []
+    for model, device in ((here, "cpu"), (there, "cuda")):
+        optimizer = SGD(model.parameters(), lr=0.01, momentum=0.9, nesterov=True)
+        if name == "efficientnet_b0":
+            model.eval()  # stochastic depth
+        loss = cross_entropy(model(minicnn.tensor(images, device=device)), minicnn.tensor(labels, device=device))
+        loss.backward()
+        optimizer.step()
+        arrays = {"loss": loss, **model.state_dict()}
+        found.append({key: value.detach().cpu().numpy() for key, value in arrays.items()})
+    for key, want in found[0].items():
+        np.testing.assert_allclose(found[1][key], want, 1e-6, 1e-7 * max(1.0, np.abs(want).max()), err_msg=key)
+
+
+def test_training_learns(cuda):
+    """Twenty steps on one batch in float32 with everything on: TF32, AdamW, dropout."""
+    backend.cuda.allow_tf32_convolutions = True
+    minicnn.manual_seed(0)
+    model = create_model("resnet20", num_classes=10).to("cuda")
+    images = minicnn.tensor(normal((32, 3, 32, 32), 0).astype("f4"), device="cuda")
+    labels = minicnn.tensor(np.arange(32) % 10, device="cuda")
+    optimizer, losses = AdamW(model.parameters(), lr=3e-3), []
+    for _ in range(20):
+        loss = cross_entropy(model(dropout(images, 0.1)), labels)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < 0.3 * losses[0]
+    backend.cuda.allow_tf32_convolutions = False
+
+
+def test_prefetched_batches_arrive_whole(cuda):
+    from minicnn.backend.cuda.transfer import prefetch
+
+    sent = [(np.full((64, 3, 128, 128), i, "f4"), np.full(64, i)) for i in range(8)]
+    for number, (images, labels) in enumerate(prefetch(cuda, iter(sent))):
+        busy = cuda.matmul(images.reshape(192, -1), images.reshape(192, -1).T)  # keep the GPU behind the host
+        assert busy.shape == (192, 192)
+        assert float(images.min()) == float(images.max()) == float(labels.min()) == number

@@ -1,0 +1,186 @@
+"""A whole training step of a ResNet on the stand-in: equal to the CPU's, and the host never waits for the GPU."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import numpy as np
+import pytest
+
+import minicnn
+from minicnn.backend.cuda import transfer
+from minicnn.data import DataLoader, TensorDataset
+from minicnn.models import create_model
+from minicnn.nn.functional import cross_entropy
+from minicnn.optim import SGD, lr_scheduler
+from minicnn.training import Trainer, TrainingDiverged
+from tests.library.support.cuda import streams
+from tests.library.support.cuda.streams import syncs
+
+TOLERANCE = {"float64": (1e-6, 1e-9), "float32": (2e-3, 2e-4)}  # relative to the largest entry
+
+
+def resnet(dtype: str) -> minicnn.nn.Module:
+    """The CIFAR ResNet of 20 layers with random weights."""
+    minicnn.manual_seed(0)
+    return create_model("resnet20", num_classes=10).to(dtype=np.dtype(dtype))
+
+
+def batch(dtype: str) -> tuple[np.ndarray, np.ndarray]:
+    """Eight random images and labels."""
+    rng = np.random.default_rng(1)
+    return rng.standard_normal((8, 3, 16, 16)).astype(dtype), rng.integers(0, 10, 8)
+
+
+@pytest.mark.parametrize("dtype", TOLERANCE)
+def test_a_step_agrees_with_the_cpu_and_never_waits(cuda, dtype):
+    here = resnet(dtype)
+    there = copy.deepcopy(here).to("cuda")
+    found = []
+    for model, device in ((here, "cpu"), (there, "cuda")):
+        optimizer = SGD(model.parameters(), lr=0.1, momentum=0.9, weight_decay=1e-4, nesterov=True)
+        images, labels = (minicnn.tensor(array, device=device) for array in batch(dtype))
+        before = syncs.count
+        with syncs.forbid():
+            loss = cross_entropy(model(images), labels, label_smoothing=0.1)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+        assert syncs.count == before
+        arrays = {"loss": loss, **model.state_dict()}
+        arrays |= {f"grad of {name}": p.grad for name, p in model.named_parameters()}
+        found.append({name: array.detach().cpu().numpy() for name, array in arrays.items()})
+    rtol, atol = TOLERANCE[dtype]
+    for name, want in found[0].items():
+        got = found[1][name]
+        assert got.dtype == want.dtype
+        np.testing.assert_allclose(got, want, rtol, atol * max(1.0, np.abs(want).max()), err_msg=name)
+
+
+@pytest.mark.parametrize("dtype", TOLERANCE)
+def test_a_compiled_step_agrees_with_eager_and_never_waits(cuda, dtype):
+    """With the fused norm, forward and backward: its kernels run through the plan."""
+    eager = resnet(dtype).to("cuda")
+    model = copy.deepcopy(eager)
+    compiled = minicnn.compile(model)
+    images, labels = (minicnn.tensor(array, device="cuda") for array in batch(dtype))
+    rtol, atol = TOLERANCE[dtype]
+    for step in range(2):
+        losses = []
+        for forward in (eager, compiled):
+            before = syncs.count
+            with syncs.forbid():
+                loss = cross_entropy(forward(images), labels)
+                loss.backward()
+            assert syncs.count == before
+            losses.append(loss.item())
+        assert losses[1] == pytest.approx(losses[0], rel=1e-4 if dtype == "float32" else 1e-9)
+        for (name, a), b in zip(eager.named_parameters(), model.parameters(), strict=True):
+            want, got = a.grad.cpu().numpy(), b.grad.cpu().numpy()
+            np.testing.assert_allclose(got, want, rtol, atol * max(1.0, np.abs(want).max()), err_msg=f"{name}, {step}")
+    (plan,) = compiled.plans.values()
+    names = [call.name for call in plan.calls]
+    assert names.count("BatchNorm + Add + ReLU") == 9 and names.count("BatchNorm + ReLU") == 10
+    assert {kernel for call in plan.calls for kernel in call.kernels} == {"norm", "norm_grad"}
+
+
+# --- the loop ----------------------------------------------------------------------------------------------------
+
+
+def trainer(device: str, batches: int = 5, poison: bool = False) -> Trainer:
+    """A small network on random images with fixed labels, everything seeded."""
+    rng = np.random.default_rng(0)
+    images = rng.standard_normal((4 * batches, 3, 6, 6)).astype("float32")
+    if poison:
+        images[0] = np.inf
+    data = TensorDataset(minicnn.tensor(images), minicnn.tensor(rng.integers(0, 2, 4 * batches)))
+    minicnn.manual_seed(0)
+    model = minicnn.nn.Sequential(
+        minicnn.nn.Conv2d(3, 4, 3), minicnn.nn.BatchNorm2d(4), minicnn.nn.ReLU(), minicnn.nn.Flatten(),
+        minicnn.nn.Linear(64, 2),
+    ).to(device)  # fmt: skip
+    optimizer = SGD(model.parameters(), lr=0.05, momentum=0.9)
+    schedule = lr_scheduler.StepLR(optimizer, 100)
+    train, validation = DataLoader(data, 4, shuffle=True, seed=0), DataLoader(data, 4, seed=0)
+    return Trainer(model, optimizer, schedule, train, validation, num_classes=2, device=device)
+
+
+def test_training_agrees_with_the_cpu(cuda):
+    lines = [trainer(device).fit(2) for device in ("cpu", "cuda")]
+    for here, there in zip(*lines, strict=True):
+        for name in ("train_loss", "train_top1", "validation_loss", "validation_top1"):
+            assert there[name] == pytest.approx(here[name], rel=1e-4), name
+
+
+def test_an_epoch_waits_only_to_read_the_metrics(cuda):
+    """Once per 50 batches: loss, logits and labels of each."""
+    on_gpu = trainer("cuda", batches=6)
+    on_gpu.read_every = 3
+    waits: list[int] = []
+    before = syncs.count
+    on_gpu.train_epoch(lambda metrics: waits.append(syncs.count - before))
+    per_batch = 3
+    assert waits == [0, 0, 3 * per_batch, 3 * per_batch, 3 * per_batch, 6 * per_batch]
+    assert trainer("cuda").read_every == 50 and trainer("cpu").read_every == 1
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_divergence_is_noticed_everywhere(cuda, device):
+    with pytest.raises(TrainingDiverged):
+        trainer(device, poison=True).fit(1)
+
+
+# --- copies ------------------------------------------------------------------------------------------------------
+
+
+def batches(count: int = 5) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Different batches, the last one smaller."""
+    return [(np.full((4 - (i == count - 1), 2), float(i)), np.full(3, i)) for i in range(count)]
+
+
+def test_prefetching_gives_every_batch_in_order(cuda):
+    arrived = [tuple(array.get() for array in arrays) for arrays in transfer.prefetch(cuda, iter(batches()))]
+    for got, want in zip(arrived, batches(), strict=True):
+        for one, other in zip(got, want, strict=True):
+            np.testing.assert_array_equal(one, other)
+    assert list(transfer.prefetch(cuda, iter([]))) == []
+
+
+def test_batches_that_are_kept_are_not_overwritten(cuda):
+    kept = list(transfer.prefetch(cuda, iter(batches())))
+    assert [float(images[0, 0]) for images, _ in kept] == [0, 1, 2, 3, 4]
+
+
+def test_copies_are_asked_for_in_the_order_that_makes_them_safe_and_overlapping(cuda, monkeypatch):
+    """The next copy starts before the batch at hand is computed on, and after the computation before that."""
+    log: list[str] = []
+    send, wait = transfer._Staging.send, streams.Stream.wait_event
+
+    def logged_send(self: Any, *args: Any) -> Any:
+        log.append("copy")
+        return send(self, *args)
+
+    def logged_wait(self: Any, event: Any) -> None:
+        log.append("compute waits" if self is streams.DEFAULT else "copying waits")
+        wait(self, event)
+
+    monkeypatch.setattr(transfer._Staging, "send", logged_send)
+    monkeypatch.setattr(streams.Stream, "wait_event", logged_wait)
+    for _ in transfer.prefetch(cuda, iter(batches(3))):
+        log.append("step")
+    one = ["copying waits", "copy"]
+    assert log == [*one, *one, "compute waits", "step", *one, "compute waits", "step", "compute waits", "step"]
+
+
+def test_page_locked_memory_is_refilled_only_when_its_copy_is_done(cuda, monkeypatch):
+    waited: list[int] = []
+    original = streams.Event.synchronize
+
+    def synchronize(self: Any) -> None:
+        waited.append(self.position)
+        original(self)
+
+    monkeypatch.setattr(streams.Event, "synchronize", synchronize)
+    list(transfer.prefetch(cuda, iter(batches(4))))
+    assert waited == [2, 4]  # of two arrays a batch: the first copy before the third, the second before the fourth
