@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from minicnn.backend.reference.fused import Line
 from tests.library.support.cuda.agreement import DTYPES, REFERENCE, compare_batch_norm, compare_fused
 from tests.library.support.strategies import SEEDS, normal
 
@@ -36,7 +37,7 @@ def test_the_activation_behind_batch_norm_keeps_nan(cuda, activation):
     compare_fused(cuda, "norm", x, None, None, 1e-5, residual, activation)
     y, mean, _, inv_std, _ = REFERENCE.fused["norm"](x, None, None, 1e-5, residual, activation)
     assert np.isnan(y[0, 1, 2]) and np.isnan(y).sum() == 1
-    compare_fused(cuda, "norm_grad", dy, x, None, None, mean, inv_std, residual, activation)
+    compare_fused(cuda, "norm_grad", dy, x, Line(mean, inv_std), residual, activation)
 
 
 def test_batch_norm_keeps_precision_far_from_zero(cuda):

@@ -27,7 +27,7 @@ def test_it_is_norm_then_sum_then_activation(activation, residual, seed):
     np.testing.assert_allclose(found.plane_means[:, :, 0, 0], expected.mean(axis=(2, 3)), rtol=1e-9, atol=1e-12)
     for got, want in zip(found[1:4], statistics, strict=True):
         np.testing.assert_array_equal(got, want)
-    fixed = fused.fixed_norm(x, weight, bias, found.mean, found.inv_std, other, activation)
+    fixed = fused.fixed_norm(x, fused.Line(found.mean, found.inv_std, weight, bias), other, activation)
     np.testing.assert_array_equal(fixed, found.y)
 
 
@@ -38,15 +38,18 @@ def test_the_gradient_is_the_slope_in_a_random_direction(fixed, activation, seed
     x, residual, dy, *along = (normal(SHAPE, seed + k) for k in range(5))
     weight, bias, d_weight, d_bias = normal((4, SHAPE[1]), seed + 5)
     statistics = fused.norm(x, weight, bias, EPS)
-    given_line = x, weight, bias, statistics.mean, statistics.inv_std, residual, activation
-    grads = (fused.fixed_norm_grad if fixed else fused.norm_grad)(dy, *given_line)
+    line = fused.Line(statistics.mean, statistics.inv_std, weight, bias)
+    grads = (fused.fixed_norm_grad if fixed else fused.norm_grad)(dy, x, line, residual, activation)
     step = 1e-5
 
     def moved(t: float) -> float:
-        place = x + t * along[0], weight + t * d_weight, bias + t * d_bias
-        between = (statistics.mean, statistics.inv_std) if fixed else (EPS,)
-        y = (fused.fixed_norm if fixed else fused.norm)(*place, *between, residual + t * along[1], activation)
-        return float((dy * (y if fixed else y.y)).sum())
+        place, scale, shift = x + t * along[0], weight + t * d_weight, bias + t * d_bias
+        other = residual + t * along[1]
+        if fixed:
+            y = fused.fixed_norm(place, line._replace(weight=scale, bias=shift), other, activation)
+        else:
+            y = fused.norm(place, scale, shift, EPS, other, activation).y
+        return float((dy * y).sum())
 
     directions = along[0], d_weight, d_bias, along[1]
     slope = sum((grad * direction).sum() for grad, direction in zip(grads, directions, strict=True))

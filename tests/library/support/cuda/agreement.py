@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from minicnn.backend.base import Window
 from minicnn.backend.reference import ReferenceBackend
+from minicnn.backend.reference.fused import Line
 
 REFERENCE = ReferenceBackend()
 
@@ -29,7 +30,13 @@ def compare_fused(cuda: Any, kernel: str, *args: Any) -> None:
 def agree(cuda: Any, compute: Callable[..., Any], reference: Callable[..., Any], *args: Any) -> None:
     with np.errstate(all="ignore"):
         expected = reference(*args)
-    found = compute(*(cuda.to_device(x) if isinstance(x, np.ndarray) else x for x in args))
+
+    def put(x: Any) -> Any:
+        if isinstance(x, Line):
+            return Line(*map(put, x))
+        return cuda.to_device(x) if isinstance(x, np.ndarray) else x
+
+    found = compute(*map(put, args))
     pairs = [(found, expected)] if not isinstance(expected, tuple) else zip(found, expected, strict=True)
     for got, want in pairs:
         if want is None:
@@ -47,12 +54,13 @@ def compare_batch_norm(cuda: Any, x: Any, dy: Any, weight: Any = None, bias: Any
     _, mean, _, inv_std = REFERENCE.batch_norm(x, weight, bias, 1e-5)
     compare(cuda, "batch_norm_grad", dy, x, weight, mean, inv_std)
     compare(cuda, "scale_and_shift", x, inv_std, mean)
+    line = Line(mean, inv_std, weight, bias)
     for residual in (None, dy[::-1].copy()):
-        before = REFERENCE.fused["fixed_norm"](x, weight, bias, mean, inv_std, residual)
+        before = REFERENCE.fused["fixed_norm"](x, line, residual)
         away = np.where(np.abs(before) < 1e-3, 0, dy).astype(dy.dtype)  # from the ReLU's kink
         for activation in (None, "relu", "silu"):
             compare_fused(cuda, "norm", x, weight, bias, 1e-5, residual, activation)
-            compare_fused(cuda, "norm_grad", away, x, weight, bias, mean, inv_std, residual, activation)
+            compare_fused(cuda, "norm_grad", away, x, line, residual, activation)
 
 
 DTYPES = st.sampled_from(["float32", "float64"])
