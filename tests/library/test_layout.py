@@ -12,11 +12,6 @@ PACKAGE, TESTS = Path(minicnn.__file__).parent, Path(__file__).parent
 FOLDERS = ("ops", "nn", "optim", "data", "compiler", "backend")
 EXCEPTIONS = {
     "data/errors.py": "an exception class that does nothing of its own",
-    # What these define moves to arithmetic, reduction, normalization, conv, the models, and init.
-    **dict.fromkeys(
-        ("ops/products.py", "ops/sums.py", "ops/running.py", "ops/pointwise.py", "ops/residual.py"), "moves"
-    ),
-    "nn/scale.py": "moves",
 }
 
 
