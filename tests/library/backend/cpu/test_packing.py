@@ -22,7 +22,7 @@ def test_panels_cover_the_filters(columns: int, repeats: int, size: int) -> None
     assert sum(used for _, _, used in widths) == columns
     assert all((vectors - 1) * lanes < used <= vectors * lanes for _, vectors, used in widths)
     table = tiles.repeated(tiles.rows_table(columns, 3, 5), repeats, 1000, 2000)
-    reached = [(r // 1000, r % 1000 // 3 + i) for r, _, n in table for i in range(n)]
+    reached = [(tile["read"] // 1000, tile["read"] % 1000 // 3 + i) for tile in table for i in range(tile["rows"])]
     assert sorted(reached) == [(n, row) for n in range(repeats) for row in range(columns)]
 
 
