@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from minicnn.autograd import Function
-from minicnn.errors import ShapeError
-from minicnn.ops.broadcast import result_type, unbroadcast
-from minicnn.tensor import Tensor
+from minicnn.ops.broadcast import unbroadcast
+
+if TYPE_CHECKING:  # no import is needed: this file is laid over the module that has them
+    from minicnn.ops.matrix import matmul
 
 
 class MatMul(Function):
@@ -42,64 +43,3 @@ class Linear(Function):
     @staticmethod
     def backward(ctx: Any, dy: Any) -> Any:
         raise NotImplementedError("hw1.6 Linear.backward: not written yet, see assignments/hw1_autograd/README.md")
-
-
-def matmul(input: Tensor, other: Any) -> Tensor:
-    """The matrix product over the last two dimensions; leading ones broadcast, a vector counts as a row or a column.
-
-    Raises:
-        ShapeError: if the inner lengths differ.
-    """
-    other = other if isinstance(other, Tensor) else Tensor(other)
-    if input.ndim == 0 or other.ndim == 0:
-        raise ShapeError(f"matmul: expected at least 1 dimension each, got shapes {input.shape} and {other.shape}")
-    a = input.unsqueeze(0) if input.ndim == 1 else input
-    b = other.unsqueeze(1) if other.ndim == 1 else other
-    if a.shape[-1] != b.shape[-2]:
-        raise ShapeError(f"matmul: inner lengths {a.shape[-1]} and {b.shape[-2]} differ: {input.shape} @ {other.shape}")
-    for n, m in zip(reversed(a.shape[:-2]), reversed(b.shape[:-2]), strict=False):
-        if n != m and 1 not in (n, m):
-            raise ShapeError(f"matmul: the leading dimensions of {input.shape} and {other.shape} do not broadcast")
-    dtype = result_type(a, b)
-    c = MatMul.apply(a.to(dtype), b.to(dtype))
-    if input.ndim == 1:
-        c = c.squeeze(-2)
-    return c.squeeze(-1) if other.ndim == 1 else c
-
-
-def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """The fully connected layer ``input @ weight.T + bias``.
-
-    Args:
-        input: (..., in_features).
-        weight: (out_features, in_features).
-        bias: (out_features,) or ``None``.
-
-    Returns:
-        (..., out_features).
-
-    Raises:
-        ShapeError: if the last dimension of ``input`` is not in_features.
-    """
-    if weight.ndim != 2:
-        raise ShapeError(f"expected a weight (out_features, in_features), got shape {weight.shape}")
-    if input.ndim == 0 or input.shape[-1] != weight.shape[1]:
-        got = input.shape[-1] if input.ndim else "a single number"
-        raise ShapeError(f"expected {weight.shape[1]} input features, got {got} (input shape {input.shape})")
-    if bias is not None and bias.shape != weight.shape[:1]:
-        raise ShapeError(f"expected a bias of shape {weight.shape[:1]}, got {bias.shape}")
-    check_dtypes(input, weight, bias)
-    if weight.numel() == 0:  # no features, or none out: nothing tells how many rows there are
-        y = matmul(input, weight.t())
-        return y if bias is None else y + bias
-    return Linear.apply(input, weight, bias)
-
-
-def check_dtypes(input: Tensor, weight: Tensor, bias: Tensor | None) -> None:
-    """Raise a ``ShapeError`` unless input, weight and bias have one dtype: nothing is converted silently."""
-    for name, x in (("weight", weight), ("bias", bias)):
-        if x is not None and x.dtype != input.dtype:
-            raise ShapeError(
-                f"expected input and {name} of one dtype, got {input.dtype} and {x.dtype}: "
-                "convert with .float() or .double()"
-            )

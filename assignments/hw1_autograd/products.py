@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 
 from minicnn.autograd import Function
-from minicnn.ops.broadcast import operands, unbroadcast
-from minicnn.tensor import Tensor
+from minicnn.ops.broadcast import unbroadcast
 
 
 class Mul(Function):
@@ -40,69 +39,3 @@ class Div(Function):
     @staticmethod
     def backward(ctx: Any, dc: Any) -> Any:
         raise NotImplementedError("hw1.2 Div.backward: not written yet, see assignments/hw1_autograd/README.md")
-
-
-class Pow(Function):
-    """c = a^b: b a^(b-1) to the base, a^b log a to the exponent; both 0 where b = 0 or a = 0 would give 0 * inf."""
-
-    @staticmethod
-    def forward(ctx: Any, a: Any, b: Any) -> Any:
-        c = a**b
-        ctx.shapes = np.shape(a), np.shape(b)
-        ctx.save_for_backward(a, b, c if ctx.needs_input_grad[1] else None)
-        return c
-
-    @staticmethod
-    def backward(ctx: Any, dc: Any) -> Any:
-        xp = ctx.backend.xp
-        a, b, c = ctx.saved_tensors
-        a_shape, b_shape = ctx.shapes
-        wants_a, wants_b = ctx.needs_input_grad
-        da = db = None
-        if wants_a:
-            if isinstance(b, (int, float)):
-                slope = b * a ** (b - 1) if b != 0 else xp.zeros_like(a)
-            else:
-                slope = xp.where(b == 0, xp.zeros_like(b), b * a ** (b - 1))
-            da = unbroadcast(dc * slope, a_shape)
-        if wants_b:
-            slope = xp.where((a == 0) & (b >= 0), xp.zeros_like(c), c * xp.log(xp.asarray(a, dtype=c.dtype)))
-            db = unbroadcast(dc * slope, b_shape)
-        return da, db
-
-
-class Remainder(Function):
-    """c = a - b floor(a / b), with the sign of b: 1 to a, -floor(a / b) to b."""
-
-    @staticmethod
-    def forward(ctx: Any, a: Any, b: Any) -> Any:
-        ctx.shapes = np.shape(a), np.shape(b)
-        ctx.save_for_backward(a, b)
-        return a % b
-
-    @staticmethod
-    def backward(ctx: Any, dc: Any) -> Any:
-        a, b = ctx.saved_tensors
-        a_shape, b_shape = ctx.shapes
-        wants_a, wants_b = ctx.needs_input_grad
-        return unbroadcast(dc, a_shape) if wants_a else None, unbroadcast(-dc * (a // b), b_shape) if wants_b else None
-
-
-def mul(input: Any, other: Any) -> Tensor:
-    """``input * other``."""
-    return Mul.apply(*operands("mul", input, other))
-
-
-def div(input: Any, other: Any) -> Tensor:
-    """``input / other``; integers are divided as floats."""
-    return Div.apply(*operands("div", input, other, floating=True))
-
-
-def pow(input: Any, exponent: Any) -> Tensor:
-    """``input ** exponent``."""
-    return Pow.apply(*operands("pow", input, exponent))
-
-
-def remainder(input: Any, other: Any) -> Tensor:
-    """``input % other``, with the sign of ``other``."""
-    return Remainder.apply(*operands("remainder", input, other))

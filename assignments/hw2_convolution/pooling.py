@@ -1,36 +1,40 @@
-"""Pooling in plain NumPy: one pass over the image for each tap of the window."""
+"""Pooling in plain NumPy: one pass over the image per tap of the window."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from minicnn.backend.base import Pair, Window
 from minicnn.backend.reference.conv import taps
 
+if TYPE_CHECKING:  # no import is needed: this file is laid over the module that has them
+    from minicnn.backend.reference.pooling import _pad_to_fit
+
 
 def max_pool2d(x: np.ndarray, window: Window, out_size: Pair) -> tuple[np.ndarray, np.ndarray]:
-    """The largest pixel of each window, and where it was.
+    """The largest pixel of each window, and its position.
 
-    Of equal pixels the first in reading order wins, also where all are minus infinity; NaN wins over everything;
-    padding never wins.
+    Of equal pixels the first in reading order is taken, also if all are minus infinity; NaN counts as larger than
+    everything; padding is never taken.
 
     Args:
         x: (N, C, H, W).
         window: kernel size, stride, padding and dilation.
-        out_size: (oH, oW), also counting windows that hang over the lower or right edge (``ceil_mode``).
+        out_size: (oH, oW), including windows that reach over the lower or right edge (``ceil_mode``).
 
     Returns:
         maxima (N, C, oH, oW), dtype of x, and their positions ``row * W + column`` in the input plane (int64).
     """
-    # Pad with a value that can never win: _pad_to_fit pads, and avg_pool2d below shows how it is used with taps.
+    # Pad with a value that can never win. _pad_to_fit pads; see how avg_pool2d uses it with taps, in
+    # minicnn/backend/reference/pooling.py.
     # Walk over the taps in reading order; remember the best pixel of each window so far, and where it was.
     raise NotImplementedError("hw2.7 max_pool2d: not written yet, see assignments/hw2_convolution/README.md")
 
 
 def max_pool2d_grad(dy: np.ndarray, indices: np.ndarray, x_shape: tuple[int, ...]) -> np.ndarray:
-    """Send each cotangent to the pixel that won its window; a pixel that won several collects their sum.
+    """Add each cotangent to the pixel that was the maximum of its window; a pixel may be that of several windows.
 
     Args:
         dy: cotangent (N, C, oH, oW).
@@ -38,92 +42,6 @@ def max_pool2d_grad(dy: np.ndarray, indices: np.ndarray, x_shape: tuple[int, ...
         x_shape: (N, C, H, W) of the input.
 
     Returns:
-        (N, C, H, W), dtype of dy; 0 where a pixel won nothing.
+        (N, C, H, W), dtype of dy; 0 for a pixel that was no maximum.
     """
     raise NotImplementedError("hw2.8 max_pool2d_grad: not written yet, see assignments/hw2_convolution/README.md")
-
-
-def avg_pool2d(x: np.ndarray, window: Window, divisor: np.ndarray) -> np.ndarray:
-    """The sum of each window over ``divisor`` (oH, oW).
-
-    Args:
-        x: (N, C, H, W).
-
-    Returns:
-        (N, C, oH, oW).
-    """
-    out_size = divisor.shape
-    padded = _pad_to_fit(x, window, out_size, 0)
-    total = np.zeros((*x.shape[:2], *out_size), x.dtype)
-    for _, _, seen in taps(window, out_size):
-        total += padded[:, :, *seen]
-    return total / divisor.astype(x.dtype)
-
-
-def avg_pool2d_grad(dy: np.ndarray, x_shape: tuple[int, ...], window: Window, divisor: np.ndarray) -> np.ndarray:
-    """Every pixel of a window gets the window's cotangent over its divisor.
-
-    Args:
-        dy: cotangent (N, C, oH, oW).
-
-    Returns:
-        (N, C, H, W).
-    """
-    (top, _), (left, _) = window.padding
-    share = dy / divisor.astype(dy.dtype)
-    padded = _pad_to_fit(np.zeros(x_shape, dy.dtype), window, divisor.shape, 0)
-    for _, _, seen in taps(window, divisor.shape):
-        padded[:, :, *seen] += share
-    return padded[:, :, top : top + x_shape[2], left : left + x_shape[3]]
-
-
-def adaptive_avg_pool2d(x: np.ndarray, out_size: Pair) -> np.ndarray:
-    """The mean of each cell of an ``out_size`` grid; cells overlap where the sizes do not divide.
-
-    Args:
-        x: (N, C, H, W).
-
-    Returns:
-        (N, C, *out_size).
-    """
-    y = np.empty((*x.shape[:2], *out_size), x.dtype)
-    for i, j, rows, columns in _cells(x.shape[2:], out_size):
-        y[:, :, i, j] = x[:, :, rows, columns].mean(axis=(2, 3))
-    return y
-
-
-def adaptive_avg_pool2d_grad(dy: np.ndarray, x_shape: tuple[int, ...]) -> np.ndarray:
-    """Every pixel of a cell gets the cell's cotangent over its area.
-
-    Args:
-        dy: cotangent (N, C, oH, oW).
-
-    Returns:
-        (N, C, H, W).
-    """
-    dx = np.zeros(x_shape, dy.dtype)
-    for i, j, rows, columns in _cells(x_shape[2:], dy.shape[2:]):
-        area = (rows.stop - rows.start) * (columns.stop - columns.start)
-        dx[:, :, rows, columns] += dy[:, :, i, j, None, None] / area
-    return dx
-
-
-def _cells(size: tuple[int, ...], out_size: tuple[int, ...]) -> Iterator[tuple[int, int, slice, slice]]:
-    """Cell i of o along a length n spans floor(i n / o) to ceil((i + 1) n / o)."""
-
-    def span(i: int, axis: int) -> slice:
-        return slice(i * size[axis] // out_size[axis], -((-(i + 1) * size[axis]) // out_size[axis]))
-
-    for i in range(out_size[0]):
-        for j in range(out_size[1]):
-            yield i, j, span(i, 0), span(j, 1)
-
-
-def _pad_to_fit(x: np.ndarray, window: Window, out_size: Pair, value: float) -> np.ndarray:
-    """Pad ``x`` so that even the last window fits, however far ``ceil_mode`` lets it hang over the edge."""
-    padding = [(0, 0), (0, 0)]
-    for axis in (0, 1):
-        before, after = window.padding[axis]
-        reach = (out_size[axis] - 1) * window.stride[axis] + window.extent(axis)
-        padding.append((before, max(after, reach - before - x.shape[2 + axis])))
-    return np.pad(x, padding, constant_values=value)

@@ -1,126 +1,50 @@
-"""GoogLeNet: look at every scale at once, and pay for it with 1x1 convolutions.
+"""GoogLeNet: look at every scale at once, made affordable by 1x1 convolutions.
 
 Paper    Szegedy, Liu, Jia, Sermanet, Reed, Anguelov, Erhan, Vanhoucke, Rabinovich, "Going Deeper with Convolutions",
          arXiv:1409.4842 (CVPR 2015).
 Lecture  L2.1.1 the module, L2.1.2 naive against reduced, L2.1.3 the 1x1 convolution, L2.1.4 the whole network and its
          table, L2.1.5 auxiliary classifiers, L2.2.1 (22 layers, 6.7 % top-5 error), L3.1 (the most efficient).
 
-Idea. Things in an image are of any size: an inception module runs 1x1, 3x3 and 5x5 convolutions and a max pooling on
-the same input and concatenates what they find. Done naively that grows without end, since pooling passes all its
-channels on, and 5x5 convolutions on hundreds of channels are expensive. So a 1x1 convolution, one linear map over the
-channels at every pixel, first reduces them. Nine modules, a global average pool instead of wide linear layers: twelve
-times fewer weights than AlexNet. Two auxiliary classifiers on inner modules bring the gradient in half-way, in
-training only.
+Idea. Objects in an image have any size: an inception module runs 1x1, 3x3 and 5x5 convolutions and a max pooling on
+the same input and concatenates their outputs. Naively, the channels grow with every module, because pooling passes all
+its channels on, and 5x5 convolutions on hundreds of channels are expensive. So a 1x1 convolution, one linear map over
+the channels at every pixel, first reduces them. Nine modules and a global average pool instead of wide linear layers
+have twelve times fewer weights than AlexNet. In training, two auxiliary classifiers on inner modules add gradient
+half-way.
 
 Choices, and where they deviate from the paper
-  * ``variant="torchvision"`` is the network of public weights: batch norm (eps 0.001) behind every convolution instead
-    of biases and of the stem's local response norms, 3x3 kernels in the branch called 5x5 (a slip, kept for the
+  * ``variant="torchvision"`` is the network of public weights: batch norm (eps 0.001) after every convolution instead
+    of biases and of the stem's local response norms, 3x3 kernels in the branch called 5x5 (a mistake, kept for the
     weights' sake), 2x2 instead of 3x3 windows in the last max pooling, 20 % dropout instead of 40 %, and adaptive
     pooling in the auxiliary classifiers.
-  * The paper gives the local response norm no constants: it has PyTorch's defaults, as in the public replication for
-    Caffe (n = 5, alpha = 1e-4, beta = 0.75, k = 1).
+  * The paper gives no constants for the local response norm: here it has PyTorch's defaults, as in the public
+    replication for Caffe (n = 5, alpha = 1e-4, beta = 0.75, k = 1).
   * The paper gives no initialisation: He's, with the fan of the input, because one input feeds many branches; zero
     biases. torchvision's variant has the same.
   * Max pooling rounds its output size up, which the 112, 56, 28, 14, 7 of Table 1 need.
-  * The mean over the whole map ends the network at any image size (7x7 at 224). The linear layer of an auxiliary
-    classifier needs 4 x 4 pixels: the paper's pooling, 5x5 with stride 3, gives those from maps of 14 to 16 pixels
+  * The last pooling is the mean over the whole map, at any image size (7x7 at 224). The linear layer of an auxiliary
+    classifier needs 4 x 4 pixels: the paper's pooling, 5x5 with stride 3, gives these from maps of 14 to 16 pixels
     (images of 223 to 270); maps of other sizes are pooled to 4 x 4 by an adaptive grid, so that small images train.
-  * The first row of Table 1 and the parameters of some modules are not what the layers it describes have; what
-    the layers have stands beside it below.
+  * The first row of Table 1 and the parameters of some modules do not agree with the layers that it describes; below,
+    the counts of the layers are given next to the table's.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING
 
 from minicnn import nn
 from minicnn.models.input_size import require_size
-from minicnn.models.registry import Paper, Score, register
 from minicnn.nn import functional as F
 from minicnn.ops import cat
 from minicnn.tensor import Tensor
 
-PAPER = Paper(
-    title="Going Deeper with Convolutions",
-    authors="Szegedy, Liu, Jia, Sermanet, Reed, Anguelov, Erhan, Vanhoucke, Rabinovich",
-    year=2014,
-    url="https://arxiv.org/abs/1409.4842",
-    lecture="L2.1",
-)
-VARIANTS = ("paper", "torchvision")
-
-Filters = tuple[int, int, int, int, int, int]
-
-
-class Row(NamedTuple):
-    """A row of Table 1: its modules here, their output, a module's filters; costs in the paper, and those they have."""
-
-    here: tuple[str, ...]
-    output: tuple[int, int]
-    filters: Filters | None = None
-    paper_params: float | None = None
-    paper_ops: float | None = None
-    weights: int = 0
-    multiply_adds: int = 0
-
-
-# fmt: off
-# Table 1, for a 224 x 224 image. The paper's K is 1024 parameters, its M a million operations; what the paper's variant
-# has are weights without biases, and one multiply-add a weight and output pixel.
-TABLE_1 = (
-    #   here                channels,  1x1  3x3  3x3  5x5  5x5 pool      paper's      weights    multiply-adds
-    #                       side           red.      red.     proj.      K     M
-    Row(("conv1",),         (64, 112), None,                           2.7,   34,       9_408,     118_013_952),
-    Row(("maxpool1",),      (64, 56)),
-    Row(("conv2", "conv3"), (192, 56), None,                           112,  360,     114_688,     359_661_568),
-    Row(("maxpool2",),      (192, 28)),
-    Row(("inception3a",),   (256, 28), (64,   96, 128, 16,  32,  32),  159,  128,     163_328,     128_049_152),
-    Row(("inception3b",),   (480, 28), (128, 128, 192, 32,  96,  64),  380,  304,     388_096,     304_267_264),
-    Row(("maxpool3",),      (480, 14)),
-    Row(("inception4a",),   (512, 14), (192,  96, 208, 16,  48,  64),  364,   73,     375_552,      73_608_192),
-    Row(("inception4b",),   (512, 14), (160, 112, 224, 24,  64,  64),  437,   88,     448_512,      87_908_352),
-    Row(("inception4c",),   (512, 14), (128, 128, 256, 24,  64,  64),  463,  100,     509_440,      99_850_240),
-    Row(("inception4d",),   (528, 14), (112, 144, 288, 32,  64,  64),  580,  119,     604_672,     118_515_712),
-    Row(("inception4e",),   (832, 14), (256, 160, 320, 32, 128, 128),  840,  170,     867_328,     169_996_288),
-    Row(("maxpool4",),      (832, 7)),
-    Row(("inception5a",),   (832, 7),  (256, 160, 320, 32, 128, 128), 1072,   54,   1_042_432,      51_079_168),
-    Row(("inception5b",),   (1024, 7), (384, 192, 384, 48, 128, 128), 1388,   71,   1_442_816,      70_697_984),
-    Row(("avgpool",),       (1024, 1)),
-    Row(("fc",),            (1000, 1), None,                          1000,    1,   1_024_000,       1_024_000),
-)
-
-# Parameters, biases and norms included, without and with the auxiliary classifiers; multiply-adds in evaluation.
-PARAMETERS     = {"paper": (6_998_552, 13_378_280), "torchvision": (6_624_904, 13_004_888)}
-MULTIPLY_ADDS  = {"paper": 1_582_671_872,           "torchvision": 1_498_376_192}
-SMALLEST_INPUT = {"paper": 31,                      "torchvision": 15}
-DROPOUT        = {"paper": 0.4,                     "torchvision": 0.2}
-# fmt: on
-
-FILTERS = {row.here[0]: row.filters for row in TABLE_1 if row.filters is not None}
-
-AUXILIARY_WEIGHT = 0.3  # of each auxiliary classifier's loss (section 5)
-
-ERRORS: dict[str, Score] = {"googlenet": (None, 10.07, "Table 3: validation, 1 model, 1 crop")}
-
-# What ImageNet's pictures have, RGB.
-MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-
-
-class BasicConv2d(nn.Module):
-    """Convolution and ReLU: with a bias (paper), or with a batch norm between them (torchvision)."""
-
-    def __init__(self, in_channels: int, out_channels: int, variant: str = "paper", **options: Any) -> None:
-        super().__init__()
-        self.conv = nn.Conv2d(in_channels, out_channels, bias=variant == "paper", **options)
-        self.bn = None if variant == "paper" else nn.BatchNorm2d(out_channels, eps=0.001)
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = self.conv(x)  # (N, C, H, W) -> (N, K, H', W')
-        if self.bn is not None:
-            x = self.bn(x)
-        return F.relu(x)
+if TYPE_CHECKING:  # no import is needed: this file is laid over the module that has them
+    from minicnn.models.googlenet import (
+        AUXILIARY_WEIGHT, DROPOUT, FILTERS, SMALLEST_INPUT, VARIANTS, BasicConv2d, GoogLeNetOutputs, renormalise,
+    )
 
 
 class NaiveInception(nn.Module):
@@ -128,7 +52,8 @@ class NaiveInception(nn.Module):
 
     Four branches read the input and are concatenated along the channels, in this order: ``branch1``, ``branch2`` and
     ``branch3``, a ``BasicConv2d`` each with 1x1, 3x3 and 5x5 kernels (in either variant), and ``branch4``, 3x3 max
-    pooling with stride 1. All maps stay H x W. No network here uses it: each module would be wider than the one before.
+    pooling with stride 1. All maps stay H x W. No network here uses it: each module would be wider than the previous
+    one.
     """
 
     def __init__(self, in_channels: int, ch1x1: int, ch3x3: int, ch5x5: int, variant: str = "paper") -> None:
@@ -143,7 +68,7 @@ class Inception(nn.Module):
     """The module with dimension reductions (Figure 2b, L2.1.2): (N, in_channels, H, W) -> (N, K, H, W).
 
     K = ``ch1x1 + ch3x3 + ch5x5 + pool_proj``. Module 3a takes 128e6 multiply-adds; ``NaiveInception`` with the same
-    filters takes 303e6 and hands 416 channels on instead of 256.
+    filters takes 303e6 and has 416 output channels instead of 256.
 
     Four branches read the input and are concatenated along the channels, in this order; every convolution is a
     ``BasicConv2d`` of the module's ``variant``, and all maps stay H x W:
@@ -194,13 +119,6 @@ class InceptionAux(nn.Module):
         # -> (N, 128, 4, 4) -> (N, 2048) -> (N, 1024) -> (N, num_classes)
         raise NotImplementedError("hw3.6 InceptionAux.forward: not written yet, see assignments/hw3_googlenet/README.md")
 
-class GoogLeNetOutputs(NamedTuple):
-    """What a training step returns: logits, each (N, num_classes); the auxiliary ones are those of 4d and of 4a."""
-
-    logits: Tensor
-    aux_logits2: Tensor
-    aux_logits1: Tensor
-
 
 def auxiliary_loss(
     outputs: Tensor | tuple[Tensor, ...],
@@ -211,32 +129,27 @@ def auxiliary_loss(
     """The loss of the main classifier plus ``weight`` times that of each auxiliary one (section 5, L2.1.5).
 
     Args:
-        outputs: a tuple of logits, the main ones first, however many; or a single tensor, as every network gives it in
+        outputs: a tuple of logits, the main ones first, of any length; or a single tensor, as every network returns in
             evaluation.
         target: (N,) class indices.
-        criterion: gives the loss of logits and target.
+        criterion: the loss, a function of logits and target.
 
     Returns:
-        The loss, as ``criterion`` gives it: a number for ``cross_entropy``. Nothing that was given is changed.
+        The loss, in the shape that ``criterion`` returns: one number for ``cross_entropy``. No argument is changed.
     """
     raise NotImplementedError("hw3.7 auxiliary_loss: not written yet, see assignments/hw3_googlenet/README.md")
-
-
-def renormalise(x: Tensor) -> Tensor:
-    """Images (N, 3, H, W) normalised with ImageNet's mean and deviation, as those normalised with 0.5 and 0.5."""
-    channels = [x[:, c : c + 1] * (STD[c] / 0.5) + (MEAN[c] - 0.5) / 0.5 for c in range(3)]  # each (N, 1, H, W)
-    return cat(channels, 1)
 
 
 class GoogLeNet(nn.Module):
     """Stem, nine inception modules, a single linear layer: (N, in_channels, H, W) -> (N, num_classes).
 
-    With auxiliary classifiers a training forward returns ``GoogLeNetOutputs``; ``auxiliary_loss`` makes one loss of it.
+    With auxiliary classifiers, forward returns ``GoogLeNetOutputs`` in training; ``auxiliary_loss`` makes one loss of
+    it.
 
     Args:
         aux_logits: build the auxiliary classifiers, ``aux1`` on module 4a and ``aux2`` on 4d.
-        transform_input: take images normalised with ImageNet's mean and deviation, and bring them to those that
-            torchvision's published weights were trained with (0.5 and 0.5): those weights need it.
+        transform_input: take images normalised with ImageNet's mean and deviation, and normalise them with 0.5 and 0.5,
+            as in the training of torchvision's published weights: those weights need it.
         dropout: the probability that a value before the linear layer is dropped. None: the variant's.
         dropout_aux: the same in the auxiliary classifiers.
         variant: ``"paper"`` or ``"torchvision"``, see the top of this file.
@@ -316,9 +229,3 @@ class GoogLeNet(nn.Module):
         # require_size(x, SMALLEST_INPUT[self.variant]), then renormalise if self.transform_input.
         # Then Table 1, from top to bottom; keep what the auxiliary classifiers read.
         raise NotImplementedError("hw3.8 GoogLeNet.forward: not written yet, see assignments/hw3_googlenet/README.md")
-
-
-@register(PAPER, ERRORS, variants=VARIANTS)
-def googlenet(num_classes: int = 1000, **options: Any) -> GoogLeNet:
-    """GoogLeNet: nine inception modules, with two auxiliary classifiers in training."""
-    return GoogLeNet(num_classes, **options)

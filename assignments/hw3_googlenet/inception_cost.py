@@ -10,7 +10,10 @@ output pixel that the weight contributes to, for one image. Biases, ReLU and poo
 
 from __future__ import annotations
 
-Shape = tuple[int, int, int]
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # no import is needed: this file is laid over the module that has them
+    from minicnn.models.inception_cost import Shape
 
 
 def conv_multiply_adds(

@@ -5,18 +5,11 @@ An inception module (lecture line L2.1.1) and a dense block (L2.3.1) are held to
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import reduce
 from typing import Any
 
 import numpy as np
 
 from minicnn.autograd import Function
-from minicnn.errors import ShapeError
-from minicnn.ops.axes import normal_dim
-from minicnn.ops.shape import squeeze, to, unsqueeze
-from minicnn.ops.sizes import integer, integers
-from minicnn.tensor import Tensor
 
 
 class Cat(Function):
@@ -45,96 +38,3 @@ class Cat(Function):
         """
         # Where in dy does each of xs lie? Keep in forward what you need to know that.
         raise NotImplementedError("hw3.1 Cat.backward: not written yet, see assignments/hw3_googlenet/README.md")
-
-
-def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
-    """``tensors`` end to end along ``dim``: how an inception module and a dense block join their branches.
-
-    Raises:
-        ShapeError: if they differ in another dimension than ``dim``.
-    """
-    tensors = [x for x in tensors if x.shape != (0,)] or list(tensors)[:1]
-    if not tensors:
-        raise ValueError("cat: expected at least one tensor, got none")
-    axis = normal_dim(tensors[0], dim)
-    first = tensors[0].shape
-    for index, x in enumerate(tensors):
-        if x.ndim != len(first) or any(
-            n != m for a, (n, m) in enumerate(zip(x.shape, first, strict=True)) if a != axis
-        ):
-            raise ShapeError(
-                f"cat: expected shapes that agree in every dimension but {axis}, "
-                f"got {first} for tensor 0 and {x.shape} for tensor {index}"
-            )
-    return Cat.apply(*_one_dtype(tensors), axis=axis)
-
-
-def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
-    """Tensors of one shape along a new dimension ``dim``.
-
-    Raises:
-        ShapeError: if the shapes differ.
-    """
-    tensors = list(tensors)
-    if not tensors:
-        raise ValueError("stack: expected at least one tensor, got none")
-    for index, x in enumerate(tensors):
-        if x.shape != tensors[0].shape:
-            raise ShapeError(
-                f"stack: expected equal shapes, got {tensors[0].shape} for tensor 0 and {x.shape} for tensor {index}"
-            )
-    place = normal_dim(tensors[0], dim, new=1)
-    return cat([unsqueeze(x, place) for x in tensors], place)
-
-
-def split(input: Tensor, split_size: int | Sequence[int], dim: int = 0) -> tuple[Tensor, ...]:
-    """Consecutive pieces along ``dim``: of one size (the last may be smaller), or of the sizes given; views."""
-    axis = normal_dim(input, dim)
-    length = _length(input, axis)
-    sizes = list(integers("split_size", split_size))
-    if not isinstance(split_size, Sequence):
-        step = integer("split_size", split_size, 1 if length else 0)
-        sizes = [min(step, length - start) for start in range(0, length, step)] if length else [0]
-    if sum(sizes) != length or min(sizes, default=0) < 0:
-        raise ShapeError(f"split: sizes {sizes} do not add up to {length}, the length of dimension {axis}")
-    ends = np.cumsum(sizes).tolist()
-    return tuple(narrow(input, axis, end - size, size) for end, size in zip(ends, sizes, strict=True))
-
-
-def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
-    """At most ``chunks`` consecutive pieces of equal size along ``dim`` (the last may be smaller); views."""
-    return split(input, max(1, -(-_length(input, normal_dim(input, dim)) // integer("chunks", chunks, 1))), dim)
-
-
-def unbind(input: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
-    """The slices along ``dim``, without that dimension; views."""
-    axis = normal_dim(input, dim)
-    return tuple(squeeze(piece, axis) for piece in split(input, 1, axis)) if _length(input, axis) else ()
-
-
-def narrow(input: Tensor, dim: int, start: int, length: int) -> Tensor:
-    """``length`` slices from ``start`` on along ``dim``, counted from the end if negative; a view.
-
-    Raises:
-        IndexError: if they reach beyond ``input``.
-    """
-    axis = normal_dim(input, dim)
-    start, length, whole = integer("start", start), integer("length", length, 0), _length(input, axis)
-    first = start + whole if start < 0 else start
-    if not 0 <= first <= whole - length:
-        raise IndexError(f"narrow: {length} slices from {start} on are not within the {whole} of dimension {axis}")
-    return input[(*(slice(None),) * axis, slice(first, first + length))]
-
-
-def _length(input: Tensor, axis: int) -> int:
-    if input.ndim == 0:
-        raise ShapeError("expected at least one dimension to take apart, got a single number")
-    return input.shape[axis]
-
-
-def _one_dtype(tensors: Sequence[Tensor]) -> list[Tensor]:
-    dtype = reduce(np.promote_types, (x.dtype for x in tensors))
-    floats = [x.dtype for x in tensors if x.is_floating_point()]
-    if floats:
-        dtype = reduce(np.promote_types, floats)
-    return [x if x.dtype == dtype else to(x, dtype) for x in tensors]

@@ -5,47 +5,20 @@ Lecture  L2.2.2 (plain-56 trains worse than plain-20), L2.2.6 (option A).
 
 Idea. The blocks of ``resnet.py`` on 32 x 32 images, to study depth alone: one 3x3 convolution, three stages
 of n blocks with 16, 32 and 64 filters, average pool, one linear layer. Every shortcut is option A, identity
-with zeros for the channels that a block adds: a residual network has just the parameters of its plain twin.
+with zeros for the channels that a block adds: a residual network has the same parameters as its plain twin.
 
 Choices, and where they deviate from the paper
   * Option A takes every second pixel and puts the zero channels after the others. The paper gives the stride
-    and the zeros, and leaves open which pixels and where.
+    and the zeros, but not which pixels are taken and where the zeros are put.
   * He initialisation takes the fan of the output, as in ``resnet.py``.
 """
 
 from __future__ import annotations
 
-from typing import Any
-
 from minicnn import nn
-from minicnn.models.registry import Score, register
-from minicnn.models.resnet import PAPER, BasicBlock, PlainBlock, conv3x3
+from minicnn.models.resnet import BasicBlock, PlainBlock, conv3x3
 from minicnn.nn import functional as F
 from minicnn.tensor import Tensor
-
-# fmt: off
-# The table of section 4.2, for a 32 x 32 image.
-TABLE = (
-    # here    output  layers  filters
-    ("relu",      32, "1",        16),
-    ("layer1",    32, "2n",       16),
-    ("layer2",    16, "2n",       32),
-    ("layer3",     8, "2n",       64),
-)
-
-# Table 6: the residual networks on CIFAR-10.
-TABLE_6 = {
-    # layers  parameters/1e6  error/%
-    20:       (0.27,          8.75),
-    32:       (0.46,          7.51),
-    44:       (0.66,          7.17),
-    56:       (0.85,          6.97),
-    110:      (1.7,           6.43),
-}
-# fmt: on
-ERRORS: dict[str, Score] = {
-    f"resnet{layers}": (error, None, "Table 6: CIFAR-10 test set") for layers, (_, error) in TABLE_6.items()
-}
 
 
 class ZeroPadShortcut(nn.Module):
@@ -72,7 +45,7 @@ def blocks_per_stage(depth: int) -> int:
     """The n of a network of ``depth`` = 6n + 2 layers: three stages of n blocks, and the first and the last layer.
 
     Raises:
-        ValueError: where ``depth`` is not 6n + 2 with n >= 1.
+        ValueError: if ``depth`` is not 6n + 2 with n >= 1.
     """
     raise NotImplementedError("hw4.8 blocks_per_stage: not written yet, see assignments/hw4_resnet/README.md")
 
@@ -80,7 +53,7 @@ def blocks_per_stage(depth: int) -> int:
 class CifarResNet(nn.Module):
     """6n + 2 layers: (N, in_channels, H, W) -> (N, num_classes), for any size; 32 x 32 in the paper.
 
-    ``block`` is ``BasicBlock`` or ``PlainBlock``. Raises ValueError where ``depth`` is not 6n + 2.
+    ``block`` is ``BasicBlock`` or ``PlainBlock``. Raises ValueError if ``depth`` is not 6n + 2.
     """
 
     def __init__(self, block: type[BasicBlock], depth: int, num_classes: int = 10, in_channels: int = 3) -> None:
@@ -101,7 +74,7 @@ class CifarResNet(nn.Module):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
     def _make_layer(self, block: type[BasicBlock], planes: int, blocks: int, stride: int = 1) -> nn.Sequential:
-        """One stage of ``blocks`` blocks. Its first block alone changes the width and, by ``stride``, the size.
+        """One stage of ``blocks`` blocks. Only its first block changes the width and, by ``stride``, the size.
 
         The first block reads ``self.inplanes`` channels and, unless nothing changes or the block is a ``PlainBlock``,
         has a ``ZeroPadShortcut`` for ``downsample``. Afterwards ``self.inplanes`` is ``planes``.
@@ -121,63 +94,3 @@ class CifarResNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self._forward_impl(x)
-
-
-@register(PAPER, ERRORS, input_size=32)
-def resnet20(num_classes: int = 10, **options: Any) -> CifarResNet:
-    """ResNet-20 for small images, shortcuts without parameters."""
-    return CifarResNet(BasicBlock, 20, num_classes, **options)
-
-
-@register(PAPER, ERRORS, input_size=32)
-def resnet32(num_classes: int = 10, **options: Any) -> CifarResNet:
-    """ResNet-32 for small images, shortcuts without parameters."""
-    return CifarResNet(BasicBlock, 32, num_classes, **options)
-
-
-@register(PAPER, ERRORS, input_size=32)
-def resnet44(num_classes: int = 10, **options: Any) -> CifarResNet:
-    """ResNet-44 for small images, shortcuts without parameters."""
-    return CifarResNet(BasicBlock, 44, num_classes, **options)
-
-
-@register(PAPER, ERRORS, input_size=32)
-def resnet56(num_classes: int = 10, **options: Any) -> CifarResNet:
-    """ResNet-56 for small images, shortcuts without parameters."""
-    return CifarResNet(BasicBlock, 56, num_classes, **options)
-
-
-@register(PAPER, ERRORS, input_size=32)
-def resnet110(num_classes: int = 10, **options: Any) -> CifarResNet:
-    """ResNet-110 for small images, shortcuts without parameters."""
-    return CifarResNet(BasicBlock, 110, num_classes, **options)
-
-
-@register(PAPER, ERRORS, input_size=32)
-def plain20(num_classes: int = 10, **options: Any) -> CifarResNet:
-    """ResNet-20 without its shortcuts."""
-    return CifarResNet(PlainBlock, 20, num_classes, **options)
-
-
-@register(PAPER, ERRORS, input_size=32)
-def plain32(num_classes: int = 10, **options: Any) -> CifarResNet:
-    """ResNet-32 without its shortcuts."""
-    return CifarResNet(PlainBlock, 32, num_classes, **options)
-
-
-@register(PAPER, ERRORS, input_size=32)
-def plain44(num_classes: int = 10, **options: Any) -> CifarResNet:
-    """ResNet-44 without its shortcuts."""
-    return CifarResNet(PlainBlock, 44, num_classes, **options)
-
-
-@register(PAPER, ERRORS, input_size=32)
-def plain56(num_classes: int = 10, **options: Any) -> CifarResNet:
-    """ResNet-56 without its shortcuts."""
-    return CifarResNet(PlainBlock, 56, num_classes, **options)
-
-
-@register(PAPER, ERRORS, input_size=32)
-def plain110(num_classes: int = 10, **options: Any) -> CifarResNet:
-    """ResNet-110 without its shortcuts."""
-    return CifarResNet(PlainBlock, 110, num_classes, **options)

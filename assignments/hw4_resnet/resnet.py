@@ -6,14 +6,14 @@ Paper    He, Zhang, Ren, Sun, "Deep Residual Learning for Image Recognition", ar
 Lecture  L2.2.2 plain networks, L2.2.3 residual, L2.2.4 shortcut, L2.2.6 the whole network, L2.2.7 its code.
 
 Idea. A deeper network could copy a shallower one and make its further layers the identity; yet it trains to
-a *higher* training error, so the identity must be hard to find for a stack of layers. Let the stack learn the
-residual F(x) = H(x) - x and give H(x) = F(x) + x: now the identity is F = 0, which is easy, and in the
-backward pass dH/dx = I + dF/dx hands the gradient on undiminished.
+a *higher* training error, so the identity must be hard to learn for a stack of layers. Let the stack learn the
+residual F(x) = H(x) - x and return H(x) = F(x) + x: now the identity is F = 0, which is easy, and in the
+backward pass dH/dx = I + dF/dx passes the gradient on undiminished.
 
 Choices, and where they deviate from the paper
   * ``variant="paper"`` strides in a bottleneck's first 1x1 convolution, ``"torchvision"`` in its 3x3, as
     public weights do: 4.1e9 multiply-adds instead of 3.8e9 for 50 layers. Both have the same keys and shapes,
-    and give different results.
+    but give different results.
   * Shortcuts where the shape changes are projections (option B), as in public weights. Table 2 of the paper
     has option A for 18 and 34 layers; ``cifar_resnet.py`` builds that one.
   * The max pool pads one pixel on every side; the paper gives only 3x3, stride 2, and the output, 56 x 56.
@@ -23,42 +23,15 @@ Choices, and where they deviate from the paper
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from minicnn import nn
-from minicnn.models.registry import Paper, Score, register
 from minicnn.ops import residual_add
 from minicnn.tensor import Tensor
 
-TITLE = "Deep Residual Learning for Image Recognition"
-PAPER = Paper(TITLE, "He, Zhang, Ren, Sun", 2015, "https://arxiv.org/abs/1512.03385", lecture="L2.2")
-VARIANTS = ("paper", "torchvision")
-Norm = Callable[[int], nn.Module]  # makes what follows a convolution from its number of channels
-
-# fmt: off
-# Table 1: the side of each output for a 224 x 224 image, and the (kernel, filters) of each block there.
-# How many blocks a network has in each row is in CONFIGS.
-TABLE_1 = (
-    # paper           here     output  18 and 34 layers        50, 101 and 152 layers
-    ("conv1",        "relu",     112, ((7, 64),),             ((7, 64),)),
-    ("conv2_x",      "layer1",    56, ((3, 64), (3, 64)),     ((1, 64), (3, 64), (1, 256))),
-    ("conv3_x",      "layer2",    28, ((3, 128), (3, 128)),   ((1, 128), (3, 128), (1, 512))),
-    ("conv4_x",      "layer3",    14, ((3, 256), (3, 256)),   ((1, 256), (3, 256), (1, 1024))),
-    ("conv5_x",      "layer4",     7, ((3, 512), (3, 512)),   ((1, 512), (3, 512), (1, 2048))),
-    ("average pool", "avgpool",    1, (),                     ()),
-)
-# fmt: on
-
-
-def conv3x3(in_planes: int, out_planes: int, stride: int = 1, groups: int = 1, dilation: int = 1) -> nn.Conv2d:
-    """3x3 convolution, padded: (N, in_planes, H, W) -> (N, out_planes, H/stride, W/stride)."""
-    return nn.Conv2d(in_planes, out_planes, 3, stride, padding=dilation, dilation=dilation, groups=groups, bias=False)
-
-
-def conv1x1(in_planes: int, out_planes: int, stride: int = 1) -> nn.Conv2d:
-    """1x1 convolution, the same linear map over channels at every ``stride``-th pixel."""
-    return nn.Conv2d(in_planes, out_planes, 1, stride, bias=False)
+if TYPE_CHECKING:  # no import is needed: this file is laid over the module that has them
+    from minicnn.models.resnet import CONFIGS, VARIANTS, Block, Norm, PlainBlock, conv1x1, conv3x3
 
 
 def projection(in_planes: int, out_planes: int, stride: int = 1, norm_layer: Norm = nn.BatchNorm2d) -> nn.Sequential:
@@ -74,8 +47,8 @@ class BasicBlock(nn.Module):
 
     (N, C, H, W) -> (N, K, H/s, W/s): ReLU(F(x) + x), where F is conv1, bn1, ReLU, conv2, bn2.
 
-    ``downsample`` is the module in the shortcut, None for the identity; ``norm_layer`` is batch norm unless given. The
-    other arguments are ``Bottleneck``'s: groups, base_width or dilation here is a ValueError.
+    ``downsample`` is the module in the shortcut, None for the identity; ``norm_layer`` is batch norm by default. The
+    other arguments are there for ``Bottleneck``: groups, base_width or dilation other than 1, 64, 1 is a ValueError.
     """
 
     expansion = 1
@@ -86,7 +59,7 @@ class BasicBlock(nn.Module):
         base_width: int = 64, dilation: int = 1, norm_layer: Norm | None = None, variant: str = "paper",
     ) -> None:  # fmt: skip
         # super().__init__() first; then refuse what the block cannot do.
-        # The parts, in the order in which forward uses them. conv3x3 is above.
+        # The parts, in the order in which forward uses them. conv3x3 makes a convolution.
         raise NotImplementedError("hw4.2 BasicBlock.__init__: not written yet, see assignments/hw4_resnet/README.md")
 
     def forward(self, x: Tensor) -> Tensor:
@@ -95,21 +68,13 @@ class BasicBlock(nn.Module):
         raise NotImplementedError("hw4.2 BasicBlock.forward: not written yet, see assignments/hw4_resnet/README.md")
 
 
-class PlainBlock(BasicBlock):
-    """``BasicBlock`` without its shortcut, for the plain networks that show the degradation (L2.2.2)."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        out = self.relu(self.bn1(self.conv1(x)))  # (N, C, H, W) -> (N, K, H/s, W/s)
-        return self.relu(self.bn2(self.conv2(out)))  # (N, K, H/s, W/s)
-
-
 class Bottleneck(nn.Module):
     """1x1 narrows to w channels, 3x3 works on them, 1x1 widens to 4K; and a shortcut (Figure 5, right).
 
     (N, C, H, W) -> (N, 4K, H/s, W/s): ReLU(F(x) + x), where F is conv1, bn1, ReLU, conv2, bn2, ReLU, conv3, bn3.
 
     w = floor(K * base_width / 64) * groups, which is K = ``planes`` in a ResNet. Groups and dilation are the 3x3's. The
-    paper's variant has the stride s in the first 1x1, which so reads one pixel in s x s; torchvision's in the 3x3.
+    paper's variant has the stride s in the first 1x1, which then reads one of s x s pixels; torchvision's in the 3x3.
     """
 
     expansion = 4
@@ -127,28 +92,6 @@ class Bottleneck(nn.Module):
         raise NotImplementedError("hw4.3 Bottleneck.forward: not written yet, see assignments/hw4_resnet/README.md")
 
 
-Block = type[BasicBlock] | type[Bottleneck]
-
-# fmt: off
-# Multiply-adds are those of Table 1: one per weight and output pixel, in all convolutions and the linear layer.
-# Errors are of the validation set, 10 crops, in per cent.
-CONFIGS: dict[str, tuple[Block, tuple[int, int, int, int], int, float, Score]] = {
-    #                         blocks                    multiply-  top-1  top-5
-    #             block       per stage     parameters  adds       error  error
-    "resnet18":  (BasicBlock, (2, 2, 2, 2),  11_689_512,  1.8e9,  (27.88, None, "Table 2, option A")),
-    "resnet34":  (BasicBlock, (3, 4, 6, 3),  21_797_672,  3.6e9,  (24.52, 7.46, "Table 3, option B")),
-    "resnet50":  (Bottleneck, (3, 4, 6, 3),  25_557_032,  3.8e9,  (22.85, 6.71, "Table 3")),
-    "resnet101": (Bottleneck, (3, 4, 23, 3), 44_549_160,  7.6e9,  (21.75, 6.05, "Table 3")),
-    "resnet152": (Bottleneck, (3, 8, 36, 3), 60_192_808, 11.3e9,  (21.43, 5.71, "Table 3")),
-    "plain18":   (PlainBlock, (2, 2, 2, 2),  11_515_688,  1.8e9,  (27.94, None, "Table 2")),
-    "plain34":   (PlainBlock, (3, 4, 6, 3),  21_623_848,  3.6e9,  (28.54, 10.02, "Table 3")),
-}
-# fmt: on
-ERRORS: dict[str, Score] = {
-    name: (top1, top5, f"{table}: validation, 10 crops") for name, (*_, (top1, top5, table)) in CONFIGS.items()
-}
-
-
 class ResNet(nn.Module):
     """Stem, four stages of blocks, average pool, linear layer: (N, in_channels, H, W) -> (N, num_classes).
 
@@ -156,10 +99,10 @@ class ResNet(nn.Module):
         block, layers: the kind of block, and how many of them in each of the four stages.
         zero_init_residual: start each branch at zero, by its last norm's weight (arXiv:1706.02677, section 5.1).
         groups, width_per_group: of a bottleneck's 3x3; 32 and 4 make ResNeXt-50 32x4d.
-        replace_stride_with_dilation: for layer2, layer3, layer4: keep the size and dilate instead?
-        norm_layer: builds, from the number of channels, what stands in for batch norm.
+        replace_stride_with_dilation: for layer2, layer3, layer4: whether to keep the size and dilate instead.
+        norm_layer: makes, from the number of channels, the layer that replaces batch norm.
 
-    Raises ValueError for an unknown variant, for other than three flags, and for what the block cannot do.
+    Raises ValueError for an unknown variant, for other than three flags, and for arguments that the block refuses.
     """
 
     def __init__(
@@ -202,10 +145,10 @@ class ResNet(nn.Module):
     def _make_layer(
         self, block: Block, planes: int, blocks: int, stride: int = 1, dilate: bool = False
     ) -> nn.Sequential:
-        """``blocks`` blocks in a row. Only the first changes the width and, by ``stride``, the size, and so projects.
+        """A stage of ``blocks`` blocks. Only the first changes width and, by ``stride``, size, and needs a projection.
 
         With ``dilate`` the size stays: ``self.dilation`` is multiplied by ``stride``, which becomes 1; the first block
-        still has the dilation before. At the end ``self.inplanes`` is what the stage puts out.
+        still has the previous dilation. At the end ``self.inplanes`` is the number of the stage's output channels.
         """
         # Dilation or stride? Remember the dilation of the stage before.
         # Does the first block need a projection?
@@ -227,45 +170,3 @@ class ResNet(nn.Module):
 def _build(name: str, num_classes: int, options: dict[str, Any]) -> ResNet:
     """The network that ``CONFIGS`` has under ``name``; ``options`` are further arguments of ``ResNet``, by name."""
     raise NotImplementedError("hw4.7 _build: not written yet, see assignments/hw4_resnet/README.md")
-
-
-@register(PAPER, ERRORS, variants=VARIANTS)
-def resnet18(num_classes: int = 1000, **options: Any) -> ResNet:
-    """ResNet-18: blocks of two 3x3 convolutions."""
-    return _build("resnet18", num_classes, options)
-
-
-@register(PAPER, ERRORS, variants=VARIANTS)
-def resnet34(num_classes: int = 1000, **options: Any) -> ResNet:
-    """ResNet-34: blocks of two 3x3 convolutions."""
-    return _build("resnet34", num_classes, options)
-
-
-@register(PAPER, ERRORS, variants=VARIANTS)
-def resnet50(num_classes: int = 1000, **options: Any) -> ResNet:
-    """ResNet-50: bottleneck blocks."""
-    return _build("resnet50", num_classes, options)
-
-
-@register(PAPER, ERRORS, variants=VARIANTS)
-def resnet101(num_classes: int = 1000, **options: Any) -> ResNet:
-    """ResNet-101: bottleneck blocks."""
-    return _build("resnet101", num_classes, options)
-
-
-@register(PAPER, ERRORS, variants=VARIANTS)
-def resnet152(num_classes: int = 1000, **options: Any) -> ResNet:
-    """ResNet-152: bottleneck blocks."""
-    return _build("resnet152", num_classes, options)
-
-
-@register(PAPER, ERRORS)
-def plain18(num_classes: int = 1000, **options: Any) -> ResNet:
-    """ResNet-18 without its shortcuts."""
-    return _build("plain18", num_classes, options)
-
-
-@register(PAPER, ERRORS)
-def plain34(num_classes: int = 1000, **options: Any) -> ResNet:
-    """ResNet-34 without its shortcuts: worse than plain-18, in training too."""
-    return _build("plain34", num_classes, options)

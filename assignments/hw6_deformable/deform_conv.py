@@ -6,93 +6,13 @@ matrix product like that of any convolution.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
-from minicnn.autograd import Function
 from minicnn.backend.base import Window
-from minicnn.errors import ShapeError
-from minicnn.ops.geometry import convolution_window, on_batch, pair
-from minicnn.ops.matrix import check_dtypes
 from minicnn.tensor import Tensor
 
-
-class DeformIm2col(Function):
-    """columns = samples of x where the offsets point, times the mask; all three get a gradient."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Any, offset: Any, mask: Any, window: Window, offset_groups: int) -> Any:
-        ctx.save_for_backward(x, offset, mask)
-        ctx.window, ctx.offset_groups = window, offset_groups
-        return ctx.backend.deform_im2col(x, offset, mask, window, offset_groups)
-
-    @staticmethod
-    def backward(ctx: Any, d_columns: Any) -> Any:
-        gradients = ctx.backend.deform_im2col_grad(d_columns, *ctx.saved_tensors, ctx.window, ctx.offset_groups)
-        return (*gradients, None, None)
-
-
-def deform_conv2d(
-    input: Tensor,
-    offset: Tensor,
-    weight: Tensor,
-    bias: Tensor | None = None,
-    stride: Any = 1,
-    padding: Any = 0,
-    dilation: Any = 1,
-    mask: Tensor | None = None,
-) -> Tensor:
-    """Deformable convolution, as ``torchvision.ops.deform_conv2d`` (lecture line L2.3.4).
-
-    Args:
-        input: (N, C, H, W), or one image (C, H, W) with offset and mask alike.
-        offset: (N, 2 * offset_groups * kH * kW, oH, oW): for each group of input channels and each tap of the kernel
-            in reading order, channel 2i is dy (down) and channel 2i + 1 is dx (right), in pixels.
-        weight: (K, C / groups, kH, kW).
-        bias: (K,) or ``None``.
-        stride, padding, dilation: as of ``conv2d``.
-        mask: (N, offset_groups * kH * kW, oH, oW), a weight for each sample (version 2), or ``None``.
-
-    The numbers of groups are read off the shapes. Samples between pixels are interpolated bilinearly; pixels
-    outside the image are 0. On a grid line, where the slope in an offset jumps, the gradient is the slope towards
-    larger coordinates.
-
-    Returns:
-        (N, K, oH, oW).
-
-    Raises:
-        ShapeError: if the shapes do not fit; for offsets the message spells out their order.
-    """
-    if weight.ndim != 4:
-        raise ShapeError(f"expected a weight (out_channels, in_channels / groups, kH, kW), got shape {weight.shape}")
-    window = convolution_window(pair("kernel_size", weight.shape[2:], 1), stride, padding, dilation)
-    if input.ndim == 3:
-        offset, mask = offset.unsqueeze(0), None if mask is None else mask.unsqueeze(0)
-    return on_batch(input, lambda batch: _convolve(batch, offset, weight, bias, window, mask))
-
-
-def _convolve(
-    input: Tensor, offset: Tensor, weight: Tensor, bias: Tensor | None, window: Window, mask: Tensor | None
-) -> Tensor:
-    n, channels = input.shape[:2]
-    filters, per_group = weight.shape[:2]
-    groups = channels // per_group if per_group else 0
-    if groups < 1 or channels % per_group or filters % groups:
-        raise ShapeError(
-            f"expected input channels that are a multiple of {per_group}, in groups that divide the {filters} output "
-            f"channels, got {channels}"
-        )
-    if bias is not None and bias.shape != (filters,):
-        raise ShapeError(f"expected a bias of shape ({filters},), got {bias.shape}")
-    out_size = window.output_size(input.shape[2:])
-    if min(out_size) < 1:
-        raise ShapeError(
-            f"expected an input of at least {window.extent(0)}x{window.extent(1)} pixels, got {input.shape}"
-        )
-    offset_groups = _offset_groups(offset, mask, n, channels, window, out_size)
-    check_dtypes(input, weight, bias)
-    check_dtypes(input, offset, mask)
-
-    return sample_and_convolve(input, offset, weight, bias, window, mask, groups, offset_groups)
+if TYPE_CHECKING:  # no import is needed: this file is laid over the module that has them
+    from minicnn.ops.deformable import DeformIm2col
 
 
 def sample_and_convolve(
@@ -127,22 +47,3 @@ def sample_and_convolve(
     # filters                                                    (G, K/G, C/G * kH * kW)
     # output   (G, K/G, N * oH * oW) = filters @ columns, then reordered to (N, K, oH, oW)
     raise NotImplementedError("hw6.7 sample_and_convolve: not written yet, see assignments/hw6_deformable/README.md")
-
-
-def _offset_groups(
-    offset: Tensor, mask: Tensor | None, n: int, channels: int, window: Window, out_size: tuple[int, int]
-) -> int:
-    """How many groups of channels have offsets of their own; checks the shapes of offset and mask."""
-    taps = window.kernel_size[0] * window.kernel_size[1]
-    if offset.ndim != 4 or offset.shape[1] % (2 * taps) or not offset.shape[1]:
-        raise ShapeError(
-            f"expected offsets with 2 * offset_groups * {taps} channels, a pair (dy, dx) for each of the {taps} taps: "
-            f"channel 2i is dy and 2i + 1 is dx of tap i, in reading order; got shape {offset.shape}"
-        )
-    groups = offset.shape[1] // (2 * taps)
-    if channels % groups:
-        raise ShapeError(f"expected offset_groups to divide the {channels} input channels, got {groups}")
-    for name, x, rows in (("offset", offset, 2 * groups * taps), ("mask", mask, groups * taps)):
-        if x is not None and x.shape != (n, rows, *out_size):
-            raise ShapeError(f"expected {name} of shape {(n, rows, *out_size)}, got {x.shape}")
-    return groups

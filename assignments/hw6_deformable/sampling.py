@@ -17,59 +17,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
 
 from minicnn.backend.base import Window
-
-CHANNEL_BLOCKS = 4  # pieces of an image's channels that threads may share out; each locates the samples anew
-
-
-def deform_im2col(
-    x: np.ndarray, offset: np.ndarray, mask: np.ndarray | None, window: Window, offset_groups: int
-) -> np.ndarray:
-    """See ``reference.deformable.deform_im2col``."""
-    n, channels = x.shape[:2]
-    x, offset, mask = _ready(x, offset, mask)
-    columns = np.empty((channels, mask.shape[1] // offset_groups, n, mask.shape[2] * mask.shape[3]), x.dtype)
-    if columns.size:
-        _sample(x, offset, mask, _flat(window), offset_groups, columns)
-    return columns.reshape(columns.shape[0] * columns.shape[1], columns.shape[2] * columns.shape[3])
-
-
-def deform_im2col_grad(
-    d_columns: np.ndarray,
-    x: np.ndarray,
-    offset: np.ndarray,
-    mask: np.ndarray | None,
-    window: Window,
-    offset_groups: int,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-    """See ``reference.deformable.deform_im2col_grad``."""
-    x, offset, modulation = _ready(x, offset, mask)
-    n, taps, out_h, out_w = modulation.shape
-    d_columns = np.ascontiguousarray(d_columns).reshape(x.shape[1], taps // offset_groups, n, out_h * out_w)
-    d_x, d_offset, d_mask = np.zeros_like(x), np.zeros_like(offset), np.zeros_like(modulation)
-    if d_columns.size:
-        _image_grad(d_columns, offset, modulation, _flat(window), offset_groups, d_x)
-        _offset_grad(d_columns, x, offset, modulation, _flat(window), offset_groups, d_offset, d_mask)
-    return d_x, d_offset, None if mask is None else d_mask
-
-
-def _flat(window: Window) -> tuple[int, ...]:
-    """The window's numbers in one flat tuple: all that ``prange`` can hand to its threads."""
-    above_below, left_right = window.padding
-    return (*window.kernel_size, *window.stride, *above_below, *left_right, *window.dilation)
-
-
-def _ready(x: np.ndarray, offset: np.ndarray, mask: np.ndarray | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Contiguous arrays; no mask is one of ones."""
-    if mask is None:
-        n, rows, out_h, out_w = offset.shape
-        mask = np.ones((n, rows // 2, out_h, out_w), x.dtype)
-    return np.ascontiguousarray(x), np.ascontiguousarray(offset), np.ascontiguousarray(mask)
-
-
-# ---- one window and one tap: where it samples, and how much each pixel around counts ------------------------------
 
 
 @njit(cache=True)
@@ -137,9 +87,6 @@ def slopes(y: float, x: float, height: int, width: int) -> Any:
     raise NotImplementedError("hw6.3 slopes: not written yet, see assignments/hw6_deformable/README.md")
 
 
-# ---- one tap and one channel, all windows of an image -------------------------------------------------------------
-
-
 @njit(cache=True)
 def gather(plane: Any, addresses: Any, weights: Any, samples: Any) -> None:
     """Read one channel where one tap samples: for each window the sum over its corners of weight times pixel.
@@ -199,108 +146,3 @@ def offset_grad(
             before.
     """
     raise NotImplementedError("hw6.6 offset_grad: not written yet, see assignments/hw6_deformable/README.md")
-
-
-# ---- one tap, all windows: the lists -------------------------------------------------------------------------------
-
-
-@njit(cache=True)
-def _window(geometry):
-    """``_flat`` undone."""
-    kernel_h, kernel_w, stride_h, stride_w, above, below, left, right, dilation_h, dilation_w = geometry
-    padding = ((above, below), (left, right))
-    return Window((kernel_h, kernel_w), (stride_h, stride_w), padding, (dilation_h, dilation_w))
-
-
-@njit(cache=True)
-def locate(offset, group, tap, geometry, height, width):
-    """Addresses and weights (4, L) of all windows of an image: ``corners`` at each ``place``."""
-    window, (out_h, out_w) = _window(geometry), offset.shape[1:]
-    addresses = np.empty((4, out_h * out_w), np.int64)
-    weights = np.empty((4, out_h * out_w), offset.dtype)
-    for p in range(out_h):
-        for q in range(out_w):
-            y, x = place(offset, group, tap, p, q, window)
-            address, weight = corners(y, x, height, width)
-            for corner in range(4):
-                addresses[corner, p * out_w + q] = address[corner]
-                weights[corner, p * out_w + q] = weight[corner]
-    return addresses, weights
-
-
-@njit(cache=True)
-def incline(offset, group, tap, geometry, height, width):
-    """The slopes (4, L) in y and in x of all windows of an image."""
-    window, (out_h, out_w) = _window(geometry), offset.shape[1:]
-    slopes_y = np.empty((4, out_h * out_w), offset.dtype)
-    slopes_x = np.empty((4, out_h * out_w), offset.dtype)
-    for p in range(out_h):
-        for q in range(out_w):
-            y, x = place(offset, group, tap, p, q, window)
-            in_y, in_x = slopes(y, x, height, width)
-            for corner in range(4):
-                slopes_y[corner, p * out_w + q] = in_y[corner]
-                slopes_x[corner, p * out_w + q] = in_x[corner]
-    return slopes_y, slopes_x
-
-
-# ---- all taps and channels, on all cores ---------------------------------------------------------------------------
-# columns (C, K, N, L), mask (N, G * K, oH, oW), K = kH * kW
-
-
-@njit(cache=True, parallel=True)
-def _sample(x, offset, mask, geometry, groups, columns):
-    images, channels, height, width = x.shape
-    taps, windows = columns.shape[1], columns.shape[3]
-    per_group = channels // groups
-    for job in prange(images * groups * taps):
-        n, group, tap = job // (groups * taps), job // taps % groups, job % taps
-        addresses, weights = locate(offset[n], group, tap, geometry, height, width)
-        weights *= mask[n, group * taps + tap].reshape(windows)
-        for channel in range(group * per_group, (group + 1) * per_group):
-            plane = x[n, channel].reshape(height * width)
-            gather(plane, addresses, weights, columns[channel, tap, n])
-
-
-@njit(cache=True, parallel=True)
-def _image_grad(d_columns, offset, mask, geometry, groups, d_x):
-    images, channels, height, width = d_x.shape
-    taps, windows = d_columns.shape[1], d_columns.shape[3]
-    per_group = channels // groups
-    blocks = min(CHANNEL_BLOCKS, per_group)
-    for job in prange(images * groups * blocks):
-        n, group, block = job // (groups * blocks), job // blocks % groups, job % blocks
-        first = group * per_group + block * per_group // blocks
-        last = group * per_group + (block + 1) * per_group // blocks
-        for tap in range(taps):
-            addresses, weights = locate(offset[n], group, tap, geometry, height, width)
-            weights *= mask[n, group * taps + tap].reshape(windows)
-            for channel in range(first, last):
-                d_plane = d_x[n, channel].reshape(height * width)
-                scatter(d_columns[channel, tap, n], addresses, weights, d_plane)
-
-
-@njit(cache=True, parallel=True)
-def _offset_grad(d_columns, x, offset, mask, geometry, groups, d_offset, d_mask):
-    images, channels, height, width = x.shape
-    taps, windows = d_columns.shape[1], d_columns.shape[3]
-    per_group = channels // groups
-    for job in prange(images * groups * taps):
-        n, group, tap = job // (groups * taps), job // taps % groups, job % taps
-        addresses, weights = locate(offset[n], group, tap, geometry, height, width)
-        slopes_y, slopes_x = incline(offset[n], group, tap, geometry, height, width)
-        d_weights = np.zeros((4, windows), x.dtype)
-        for channel in range(group * per_group, (group + 1) * per_group):
-            plane = x[n, channel].reshape(height * width)
-            weight_grad(d_columns[channel, tap, n], plane, addresses, d_weights)
-        which = group * taps + tap
-        offset_grad(
-            d_weights,
-            weights,
-            slopes_y,
-            slopes_x,
-            mask[n, which].reshape(windows),
-            d_offset[n, 2 * which].reshape(windows),
-            d_offset[n, 2 * which + 1].reshape(windows),
-            d_mask[n, which].reshape(windows),
-        )

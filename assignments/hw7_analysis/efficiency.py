@@ -7,62 +7,12 @@ Paper  Canziani, Paszke, Culurciello, "An Analysis of Deep Neural Network Models
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
-from minicnn.models import create_model
-from minicnn.models.registry import model_entry
-from minicnn.nn.summary import FLOAT32_BYTES, summary
-
-
-@dataclass(frozen=True)
-class Cost:
-    """One network on one image. Errors are published ones, in per cent; ``None`` where the paper gives none."""
-
-    name: str
-    input_size: int
-    multiply_adds: int
-    parameters: int
-    activation_bytes: int
-    top1_error: float | None
-    top5_error: float | None
-    source: str
-
-    @property
-    def parameter_bytes(self) -> int:
-        """Of all weights in float32."""
-        return self.parameters * FLOAT32_BYTES
-
-
-def cost(name: str, variant: str | None = None) -> Cost:
-    """What the model called ``name`` costs, counted by ``nn.summary``, beside its published error.
-
-    Args:
-        name: one of ``list_models()``.
-        variant: as in ``create_model``.
-
-    Returns:
-        the costs for one image of the paper's size. Parameters that training alone uses (GoogLeNet's auxiliary
-        classifiers) are not counted.
-    """
-    entry = model_entry(name)
-    counted = summary(create_model(name, variant=variant, init=False), (3, entry.input_size, entry.input_size))
-    top1, top5, source = entry.score
-    return Cost(
-        name,
-        entry.input_size,
-        counted.multiply_adds,
-        counted.parameters - counted.idle_parameters,
-        counted.activation_bytes,
-        top1,
-        top5,
-        f"{entry.paper.authors} {entry.paper.year}, {source}",
-    )
-
 
 def pareto_front(costs: Sequence[float], accuracies: Sequence[float]) -> list[int]:
-    """Which networks no other one beats in both accuracy and cost.
+    """The networks that no other one beats in both accuracy and cost.
 
     A network is beaten by one that costs no more and is no less accurate, and is better in at least one of the two.
 
@@ -78,13 +28,13 @@ def pareto_front(costs: Sequence[float], accuracies: Sequence[float]) -> list[in
 
 
 def accuracy_density(accuracies: Sequence[float], parameters: Sequence[float]) -> np.ndarray:
-    """Per cent of top-1 accuracy for each million parameters: the paper's *information density* (its Figure 10).
+    """Per cent of top-1 accuracy per million parameters: the paper's *information density* (its Figure 10).
 
     Args:
         accuracies: in per cent.
         parameters: numbers of parameters, not millions.
 
     Returns:
-        one number a network.
+        one number per network.
     """
     raise NotImplementedError("hw7.8 accuracy_density: not written yet, see assignments/hw7_analysis/README.md")

@@ -1,4 +1,4 @@
-"""Lesions (L2.2.5): what a trained network still knows with some of its blocks removed or reordered.
+"""Lesions (L2.2.5): what a trained network can still do with some of its blocks removed or reordered.
 
 Paper  Veit, Wilber, Belongie, "Residual Networks Behave Like Ensembles of Relatively Shallow Networks", NIPS 2016,
        arXiv:1605.06431, section 4.1: deleting one block, deleting several, shuffling.
@@ -9,21 +9,19 @@ plain network cuts its only path.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
 from minicnn import nn
-from minicnn.autograd import no_grad
-from minicnn.lecture.blocks import is_residual, replaced, shortcut
-from minicnn.nn.summary import evaluating
+from minicnn.lecture.analyses.blocks import is_residual, replaced, shortcut
 from minicnn.tensor import Tensor
 
 
 def without_branch(module: nn.Module) -> Callable[[Tensor], Tensor]:
-    """What stands in for a removed module.
+    """The forward that replaces a removed module's.
 
     Returns:
         for a residual block ReLU(shortcut(x)), the block with F(x) = 0, whose branch does not run; for every other
@@ -33,75 +31,17 @@ def without_branch(module: nn.Module) -> Callable[[Tensor], Tensor]:
 
 
 @contextmanager
-def removed(model: nn.Module, names: Iterable[str]) -> Iterator[None]:
-    """Inside this block the network runs without the named modules; see ``without_branch``.
-
-    Raises:
-        AttributeError: for a name that leads to no module.
-    """
-    modules = [model.get_submodule(name) for name in names]
-    with replaced({module: without_branch(module) for module in modules}):
-        yield
-
-
-@contextmanager
 def reordered(model: nn.Module, order: Mapping[str, str]) -> Iterator[None]:
     """Inside this block each module named as a key of ``order`` computes what the one named as its value did before.
 
     Their shapes must be the same, or the network raises a ShapeError when it runs. ``{"a": "b", "b": "a"}`` swaps two
-    blocks, ``{}`` changes nothing. *Before* is when this block is entered: inside ``removed`` a removed module hands on
-    its input in its new place too. Afterwards, also after an error, each computes again what it did before.
+    blocks, ``{}`` changes nothing. *Before* means when this block is entered: inside ``removed`` a removed module
+    passes on its input in its new place too. Afterwards, also after an error, each computes again what it did before.
 
     Raises:
-        AttributeError: for a name that leads to no module.
+        AttributeError: for a name that is not a module's.
     """
     raise NotImplementedError("hw7.6 reordered: not written yet, see assignments/hw7_analysis/README.md")
-
-
-def error_rate(model: nn.Module, images: Tensor, targets: Tensor, batch_size: int = 256) -> float:
-    """The share of wrong answers in per cent, in evaluation mode; the model is in its own mode afterwards.
-
-    Args:
-        model: (N, C, H, W) -> logits (N, classes).
-        images: (N, C, H, W).
-        targets: (N,) class indices.
-        batch_size: how many images run at once.
-    """
-    wrong = 0
-    with evaluating(model), no_grad():
-        for start in range(0, len(images), batch_size):
-            rows = slice(start, start + batch_size)
-            answers = model(images[rows]).argmax(1).cpu().numpy()
-            wrong += int((answers != targets[rows].cpu().numpy()).sum())
-    return 100 * wrong / len(images)
-
-
-def errors_without_each(model: nn.Module, names: Sequence[str], images: Tensor, targets: Tensor) -> np.ndarray:
-    """The error in per cent after removing one module at a time: (names,)."""
-    errors = []
-    for name in names:
-        with removed(model, [name]):
-            errors.append(error_rate(model, images, targets))
-    return np.array(errors)
-
-
-def random_swaps(groups: Sequence[Sequence[str]], count: int, rng: np.random.Generator) -> dict[str, str]:
-    """The order after ``count`` swaps of two random blocks of the same group.
-
-    Args:
-        groups: names of blocks that can stand for each other, such as those of one stage; at least one group has two.
-        count: how many swaps, one after the other.
-        rng: draws them; a pair of a group is as likely as a pair of another.
-
-    Returns:
-        an ``order`` for ``reordered`` over all names.
-    """
-    order = {name: name for group in groups for name in group}
-    pairs = [(a, b) for group in groups for i, a in enumerate(group) for b in group[i + 1 :]]
-    for pair in rng.integers(len(pairs), size=count):
-        a, b = pairs[pair]
-        order[a], order[b] = order[b], order[a]
-    return order
 
 
 def kendall_tau(order: Sequence[int]) -> float:
@@ -111,6 +51,6 @@ def kendall_tau(order: Sequence[int]) -> float:
         order: a permutation of 0, 1, ..., n - 1, with n >= 2. It is not changed.
 
     Returns:
-        the share of pairs in the right order less that of pairs in the wrong one: 1 untouched, -1 reversed.
+        the share of pairs in the right order minus that of pairs in the wrong one: 1 unchanged, -1 reversed.
     """
     raise NotImplementedError("hw7.6 kendall_tau: not written yet, see assignments/hw7_analysis/README.md")

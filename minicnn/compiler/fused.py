@@ -1,19 +1,21 @@
-"""Operations joined with their neighbours: each stands for several recorded calls, forward and backward.
+"""Fused operations: each replaces several recorded calls, forward and backward.
 
-They are written like operations (``ops/``), and take the arguments of the operations they stand for, one after the
-other. What computes is a kernel of the backend, by name: ``ctx.kernels["norm"]``. ``rules.py`` says which calls a class
-here may stand for; ``backend/reference/fused.py`` has the kernels to read.
+They are written like operations (``ops/``), and take the arguments of the operations that they replace, one after the
+other. A kernel of the backend computes, by name: ``ctx.kernels["norm"]``. ``rules.py`` says which calls a class here
+may replace; ``backend/reference/fused.py`` has readable kernels.
 """
 
 from __future__ import annotations
 
+from itertools import accumulate
 from typing import Any
 
+from ..backend.reference.fused import Line
 from ..ops.normalization import update_running
 
 
 class FusedNorm:
-    """act(batch_norm(x) + residual), the activation and the residual where they are wanted."""
+    """act(batch_norm(x) + residual); activation and residual are optional."""
 
     activation: str | None = None
 
@@ -24,15 +26,19 @@ class FusedNorm:
     ) -> Any:  # fmt: skip
         """See ``ops.normalization.BatchNorm``."""
         y, mean, variance, inv_std, _ = ctx.kernels["norm"](x, weight, bias, eps, residual, ctx.activation)
-        # The bias is copied: eager does not save it, so a later write into it must not matter.
-        ctx.save_for_backward(x, weight, None if bias is None else bias.copy(), mean, inv_std, residual)
+        # The bias is copied: eager does not save it, so a later write into it must have no effect.
+        ctx.save_for_backward(x, mean, inv_std, weight, None if bias is None else bias.copy(), residual)
         update_running(ctx, running_mean, running_var, mean, variance, x.size // x.shape[1], momentum)
         return y
 
     @staticmethod
     def backward(ctx: Any, dy: Any) -> Any:
         """The gradients along all arguments."""
-        dx, d_weight, d_bias, d_residual = ctx.kernels["norm_grad"](dy, *ctx.saved_tensors, ctx.activation)
+        x, *line, residual = ctx.saved_tensors
+        added = {} if ctx.before is None else {"out": ctx.before, "add": True}
+        dx, d_weight, d_bias, d_residual = ctx.kernels["norm_grad"](
+            dy, x, Line(*line), residual, ctx.activation, **added
+        )
         return dx, d_weight, d_bias, None, None, None, None, d_residual
 
 
@@ -48,21 +54,21 @@ class FusedFixedNorm:
         """See ``ops.normalization.FixedNorm``."""
         inv_std = 1 / ctx.backend.xp.sqrt(variance + eps)
         if True in ctx.needs_input_grad:
-            kept = (None if part is None else part.copy() for part in (bias, mean))
-            ctx.save_for_backward(x, weight, *kept, inv_std, residual)
-        return ctx.kernels["fixed_norm"](x, weight, bias, mean, inv_std, residual, ctx.activation)
+            ctx.save_for_backward(x, mean.copy(), inv_std, weight, None if bias is None else bias.copy(), residual)
+        return ctx.kernels["fixed_norm"](x, Line(mean, inv_std, weight, bias), residual, ctx.activation)
 
     @staticmethod
     def backward(ctx: Any, dy: Any) -> Any:
         """The gradients along all arguments."""
-        dx, d_weight, d_bias, d_residual = ctx.kernels["fixed_norm_grad"](dy, *ctx.saved_tensors, ctx.activation)
+        x, *line, residual = ctx.saved_tensors
+        dx, d_weight, d_bias, d_residual = ctx.kernels["fixed_norm_grad"](dy, x, Line(*line), residual, ctx.activation)
         return dx, d_weight, d_bias, None, None, None, d_residual
 
 
 class FusedConv2d:
-    """relu(x * w + b): the bias where the sums begin, the ReLU, if it is wanted, where they end.
+    """relu(x * w + b): each sum starts from the bias and ends with the optional ReLU.
 
-    On the way back, the gradient at x is added to the one that is there already (``ctx.before``) while it is written.
+    In backward, the gradient at x is added to one that has already arrived (``ctx.before``) while it is written.
     """
 
     activation: str | None = None
@@ -102,7 +108,7 @@ class FusedConv2d:
 
 
 class FusedLinear:
-    """relu(x w^T + b), the ReLU where it is wanted."""
+    """relu(x w^T + b); the ReLU is optional."""
 
     activation: str | None = None
 
@@ -128,7 +134,7 @@ class FusedLinear:
 
 
 class Gate:
-    """Images (N, C, H, W) times a number for each of their channels (N, C, 1, 1)."""
+    """Images (N, C, H, W) times one number per channel (N, C, 1, 1)."""
 
     @staticmethod
     def forward(ctx: Any, x: Any, gate: Any) -> Any:
@@ -146,7 +152,7 @@ class Gate:
 
 
 class MaxPoolTaps:
-    """The largest pixel of each window; which one it was is kept in a byte."""
+    """The largest pixel of each window; its place in the window is kept in one byte."""
 
     @staticmethod
     def forward(ctx: Any, x: Any, window: Any, out_size: Any) -> Any:
@@ -169,13 +175,42 @@ class CatChannels:
     @staticmethod
     def forward(ctx: Any, *xs: Any, axis: int) -> Any:
         """See ``ops.joining.Cat``."""
-        ctx.lengths = [x.shape[1] for x in xs]
+        ctx.channels = [x.shape[1] for x in xs]
         return ctx.kernels["cat_channels"](xs)
 
     @staticmethod
     def backward(ctx: Any, dy: Any) -> Any:
-        """The gradient of each."""
-        return tuple(ctx.kernels["split_channels"](dy, ctx.lengths))
+        """The gradient of each: a part of dy, in place."""
+        ends = list(accumulate(ctx.channels))
+        return tuple(dy[:, end - count : end] for end, count in zip(ends, ctx.channels, strict=True))
+
+
+class Reserve:
+    """Images like x, with room for so many channels."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Any, channels: int) -> Any:
+        """Images (N, channels, H, W) of any content."""
+        n, _, height, width = x.shape
+        return ctx.kernels["empty_images"](n, channels, height, width, x.dtype)
+
+
+class Grow:
+    """Images joined along the channels: the first channels of ``room``, in which ``earlier`` are there already."""
+
+    @staticmethod
+    def forward(ctx: Any, room: Any, earlier: Any, *xs: Any) -> Any:
+        """The channels of ``earlier`` and of ``xs``, of which only these are copied."""
+        ctx.channels = [0 if earlier is None else earlier.shape[1], *(x.shape[1] for x in xs)]
+        ends = list(accumulate(ctx.channels))
+        for start, end, x in zip(ends, ends[1:], xs, strict=False):
+            room[:, start:end] = x
+        return room[:, : ends[-1]]
+
+    @staticmethod
+    def backward(ctx: Any, dy: Any) -> Any:
+        """The gradient of each: a part of dy, in place."""
+        return None, *CatChannels.backward(ctx, dy)
 
 
 class PointwiseReLU:
@@ -234,9 +269,9 @@ class Count:
 
 
 class Fold:
-    """The filters of a convolution, with the norms after it folded in, and packed: made of leaves, so seldom.
+    """The filters of a convolution, with the norms after it folded in, and packed. They depend on leaves alone.
 
-    A norm with given statistics is the line ``scale y + shift`` for each channel. Worked out in float64.
+    A norm with given statistics is the map ``scale y + shift`` per channel. Computed in float64.
     """
 
     @staticmethod
@@ -265,7 +300,7 @@ class PackedConv2d:
 
 
 def line_of(xp: Any, weight: Any, bias: Any, mean: Any, variance: Any, eps: float) -> tuple[Any, Any]:
-    """The line that a norm with given statistics is: scale and shift (C,), float64."""
+    """A norm with given statistics as scale and shift (C,), float64."""
     scale = 1 / xp.sqrt(variance.astype("float64") + eps)
     if weight is not None:
         scale = scale * weight

@@ -1,7 +1,7 @@
-"""Writes ``assignments/``: the stubs cut from the reference, and the tables of tasks in the handouts.
+"""Writes ``assignments/``: the stubs, which are slices of the reference, and the tables of tasks in the handouts.
 
 A file that a student has edited is never written over. ``assignments/stubs.json`` holds the digest of every stub as it
-was generated; a file that has another digest is somebody's work, and the new stub is put beside it as ``NAME.py.new``.
+was generated; a file that has another digest has been edited, and the new stub is put beside it as ``NAME.py.new``.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from pathlib import Path
 
 from minicnn.serialization.atomic import replacing
 
-from .holes import Cut, HoleError, cut, find, has_specification
-from .manifest import Homework, ManifestError, reference_path
+from .holes import HoleError, cut, find, has_specification, slice_of
+from .manifest import Homework, ManifestError, reference_source
 
 RECORD = "stubs.json"
 
@@ -45,29 +45,29 @@ def course_root(start: Path | None = None) -> Path:
     )
 
 
-def stub(owner: Homework, stem: str) -> Cut:
+def stub(owner: Homework, stem: str) -> str:
     """The stub of one module of a homework.
 
     Raises:
         ManifestError: for a hole that cannot be cut, or whose docstring is missing.
     """
-    name = owner.modules[stem]
-    source = reference_path(name).read_text(encoding="utf-8")
-    holes = owner.holes(stem)
+    module, holes = owner.modules[stem], owner.holes(stem)
+    source = reference_source(module)
     try:
-        result = cut(source, holes, owner.handout)
+        text = cut(source, module, holes, owner.handout)
         tree = ast.parse(source)
         for hole in holes:
             if not has_specification(tree, hole.qualname):
                 raise HoleError(f"{hole.qualname}: a hole needs a docstring, it is what the student is told")
-        for node in ast.walk(tree):
-            if isinstance(node, ast.ImportFrom) and node.level:
-                raise HoleError(f"line {node.lineno}: a module with holes imports by absolute names only")
     except HoleError as error:
-        raise ManifestError(f"{owner.id}.toml: {name}: {error}") from error
-    for hole in holes:
-        find(ast.parse(result.stub), hole.qualname)
-    return result
+        raise ManifestError(f"{owner.id}.toml: {module}: {error}") from error
+    return text
+
+
+def answer(owner: Homework, stem: str) -> str:
+    """The stub with the reference's bodies in it, and the private helpers that these call."""
+    module = owner.modules[stem]
+    return slice_of(reference_source(module), module, owner.holes(stem), with_helpers=True)
 
 
 def build(root: Path, homework: Sequence[Homework], check: bool = False) -> list[Change]:
@@ -87,7 +87,7 @@ def build(root: Path, homework: Sequence[Homework], check: bool = False) -> list
     for owner in homework:
         for stem in owner.modules:
             name = f"{owner.folder}/{stem}.py"
-            text = stub(owner, stem).stub
+            text = stub(owner, stem)
             changes += _bring(folder / name, name, text, record, check)
         changes += _table_of_tasks(folder / owner.folder / "README.md", owner, check)
     if record != before and not check:
@@ -117,7 +117,7 @@ def _bring(path: Path, name: str, text: str, record: dict[str, str], check: bool
 
 def table_of_tasks(owner: Homework) -> str:
     """The handout's table: task, what is to be written in which line of which stub, points, minutes."""
-    trees = {stem: ast.parse(stub(owner, stem).stub) for stem in owner.modules}
+    trees = {stem: ast.parse(stub(owner, stem)) for stem in owner.modules}
     lines = ["| task | what | write | points | minutes |", "|---|---|---|---|---|"]
     for task in owner.tasks:
         places: dict[str, list[str]] = {}

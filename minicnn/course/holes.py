@@ -1,58 +1,29 @@
-"""Holes: the bodies that are cut out of a reference module to make a stub, and put back to make the module again.
+"""Holes: the functions of a reference module that students write, and the part of the module that they are given.
 
-Only spans of lines are cut. Signature, decorators, type hints and docstring stay, for they are the specification, and
-so does every byte outside the holes. Private helpers (``_name``) that nothing but the holes uses would give the
-answer away, and are cut too.
+A stub is a slice of the module: its docstring, the imports that are needed, and the functions and classes with holes,
+without the bodies of these. Signature, decorators, type hints and docstring stay, for they are the specification.
 """
 
 from __future__ import annotations
 
 import ast
 import io
+import sys
+import textwrap
 import tokenize
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 
 from .manifest import Hole
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 Definition = Function | ast.ClassDef
+Import = ast.Import | ast.ImportFrom
+LINE = 120  # characters
 
 
 class HoleError(ValueError):
     """A hole that cannot be cut: its name does not resolve to one function, or there is no line to cut."""
-
-
-@dataclass(frozen=True)
-class Piece:
-    """Lines ``start:stop`` of the reference (from 0) and the lines that stand in their place in the stub."""
-
-    start: int
-    stop: int
-    old: tuple[str, ...]
-    new: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Cut:
-    """A stub, and what was cut out of the reference to make it. ``helpers`` are the private names that went too."""
-
-    stub: str
-    pieces: tuple[Piece, ...]
-    helpers: tuple[str, ...]
-
-    def restore(self, stub: str) -> str:
-        """The reference, byte for byte: every piece put back into ``stub``, the untouched one."""
-        lines = stub.splitlines(keepends=True)
-        shift = 0  # how many lines the stub lacks before the piece
-        starts = []
-        for piece in self.pieces:
-            starts.append(piece.start - shift)
-            shift += len(piece.old) - len(piece.new)
-        for start, piece in zip(reversed(starts), reversed(self.pieces), strict=True):
-            lines[start : start + len(piece.new)] = piece.old
-        return "".join(lines)
 
 
 def message(hole: Hole, handout: str) -> str:
@@ -60,35 +31,109 @@ def message(hole: Hole, handout: str) -> str:
     return f"{hole.task} {hole.qualname}: not written yet, see {handout}"
 
 
-def cut(source: str, holes: Sequence[Hole], handout: str) -> Cut:
+def cut(source: str, module: str, holes: Sequence[Hole], handout: str) -> str:
     """The stub of a reference module.
 
     Args:
         source: the module's text.
+        module: its name.
         holes: those in this module.
         handout: the path that the stub's error names.
 
     Raises:
         HoleError: for a name that is not exactly one function, and for a function on a single line.
     """
-    lines = source.splitlines(keepends=True)
-    tree = ast.parse(source)
-    nodes = {hole: find(tree, hole.qualname) for hole in holes}
-    pieces = []
-    for hole, node in nodes.items():
-        start, stop = body_span(source, node)
-        indent = " " * (node.col_offset + 4)
-        scaffold = [f"{indent}# {line}".rstrip() + "\n" if line else f"{indent}#\n" for line in hole.scaffold]
-        stop_line = f'{indent}raise NotImplementedError("{message(hole, handout)}")\n'
-        pieces.append(Piece(start, stop, tuple(lines[start:stop]), (*scaffold, stop_line)))
-    helpers = orphans(tree, list(nodes.values()))
-    for start, stop in _removed(lines, helpers):
-        pieces.append(Piece(start, stop, tuple(lines[start:stop]), ()))
-    pieces.sort(key=lambda piece: piece.start)
-    stub = list(lines)
-    for piece in reversed(pieces):
-        stub[piece.start : piece.stop] = piece.new
-    return Cut("".join(stub), tuple(pieces), tuple(helper.name for helper in helpers))
+    bodies = {}
+    for hole in holes:
+        scaffold = "".join(f"# {line}".rstrip() + "\n" for line in hole.scaffold)
+        bodies[hole.qualname] = f'{scaffold}raise NotImplementedError("{message(hole, handout)}")'
+    return fill(slice_of(source, module, holes), bodies)
+
+
+def slice_of(source: str, module: str, holes: Sequence[Hole], with_helpers: bool = False) -> str:
+    """The text of a module's docstring, of the definitions that hold holes, and of the imports that these need.
+
+    Args:
+        with_helpers: take the private functions along that only the holes use, so that nothing is missing.
+    """
+    tree, lines = ast.parse(source), source.splitlines(keepends=True)
+    helpers = orphans(tree, [find(tree, hole.qualname) for hole in holes])
+    names = {hole.qualname.partition(".")[0] for hole in holes} | (helpers if with_helpers else set())
+    chosen = [node for node in tree.body if isinstance(node, Definition) and node.name in names]
+    needed = set(_names(part for node in chosen for part in ast.walk(node)))
+    others = [node for node in tree.body if not isinstance(node, Import) and node not in chosen]
+    nearby = sorted(set().union(*map(bound_names, others)) & needed - helpers)
+    docstring = lines[: tree.body[0].end_lineno] if ast.get_docstring(tree) else []
+    parts = ["".join(docstring), _imports(tree, needed, nearby, module)]
+    return "\n".join(filter(None, parts)) + "".join(f"\n\n{_text_of(node, lines)}" for node in chosen)
+
+
+def _imports(tree: ast.Module, needed: set[str], nearby: Sequence[str], module: str) -> str:
+    """The import statements of a slice, in groups as in the module.
+
+    What else the module defines, ``nearby``, needs no import; but editors and type checkers have to find it.
+    """
+    groups: list[list[str]] = [[]]
+    end = 0
+    for node in tree.body:
+        if not isinstance(node, Import):
+            continue
+        origin = node.module if isinstance(node, ast.ImportFrom) else None
+        names = [each for each in node.names if bound_as(each) in needed or origin == "__future__"]
+        names += [ast.alias("TYPE_CHECKING")] if nearby and origin == "typing" else []
+        groups += [[]] if node.lineno > end + 1 else []
+        groups[-1] += [_import(node, names)] if names else []
+        end = node.end_lineno or 0
+    groups = [group for group in groups if group]
+    if nearby:
+        if "TYPE_CHECKING" not in str(groups):
+            at = int(groups != [] and "__future__" in groups[0][0])
+            if at == len(groups) or groups[at][0].split()[1].partition(".")[0] not in sys.stdlib_module_names:
+                groups.insert(at, [])
+            groups[at].append("from typing import TYPE_CHECKING\n")
+        note = "no import is needed: this file is laid over the module that has them"
+        editors = _import(ast.ImportFrom(module, [], 0), [ast.alias(name) for name in nearby])
+        groups.append([f"if TYPE_CHECKING:  # {note}\n", textwrap.indent(editors, "    ")])
+    return "\n".join("".join(group) for group in groups)
+
+
+def _import(node: Import, names: Sequence[ast.alias]) -> str:
+    """A statement that imports some of the names that ``node`` imports, sorted as Ruff does."""
+    chosen = sorted(names, key=lambda each: (not each.name.isupper(), not each.name[0].isupper(), each.name))
+    made = ast.ImportFrom(node.module, chosen, 0) if isinstance(node, ast.ImportFrom) else ast.Import(chosen)
+    text = ast.unparse(made)
+    if len(text) + 4 > LINE:
+        head, _, tail = text.partition(" import ")
+        text = f"{head} import (\n{textwrap.indent(textwrap.fill(tail, LINE - 8), '    ')},\n)"
+    return text + "\n"
+
+
+def bound_as(each: ast.alias) -> str:
+    """The name that one part of an import statement binds."""
+    return each.asname or each.name.partition(".")[0]
+
+
+def _text_of(node: ast.stmt, lines: Sequence[str]) -> str:
+    """The lines of a definition, with the comments that stand right above it and those that end it."""
+    start = min([node.lineno, *(part.lineno for part in getattr(node, "decorator_list", ()))]) - 1
+    while start and lines[start - 1].startswith("#"):
+        start -= 1
+    stop = node.end_lineno or start
+    while stop < len(lines) and lines[stop].strip().startswith("#") and _indent(lines[stop]):
+        stop += 1
+    return "".join(lines[start:stop])
+
+
+def bound_names(statement: ast.stmt) -> set[str]:
+    """The names that a definition, an assignment or an import gives a value to."""
+    if isinstance(statement, Definition):
+        return {statement.name}
+    if isinstance(statement, Import):
+        return set(map(bound_as, statement.names))
+    if isinstance(statement, (ast.Assign, ast.AnnAssign, ast.AugAssign)):
+        targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
+        return {part.id for target in targets for part in ast.walk(target) if isinstance(part, ast.Name)}
+    return set()
 
 
 def find(tree: ast.Module, qualname: str) -> Function:
@@ -120,7 +165,7 @@ def has_specification(tree: ast.Module, qualname: str) -> bool:
 
 
 def body_span(source: str, node: Function) -> tuple[int, int]:
-    """The lines (start, stop), from 0, of a function's body behind its docstring, comments included."""
+    """The lines (start, stop), from 0, of a function's body after its docstring, comments included."""
     start = _header_end(source, node)
     if ast.get_docstring(node) is not None:
         start = node.body[0].end_lineno or start
@@ -132,6 +177,23 @@ def body_span(source: str, node: Function) -> tuple[int, int]:
     while stop < len(lines) and lines[stop].strip().startswith("#") and _indent(lines[stop]) > node.col_offset:
         stop += 1
     return start, stop
+
+
+def body(source: str, qualname: str) -> str:
+    """The lines of a function's body after its docstring, without their indentation."""
+    start, stop = body_span(source, find(ast.parse(source), qualname))
+    return textwrap.dedent("".join(source.splitlines(keepends=True)[start:stop]))
+
+
+def fill(source: str, bodies: Mapping[str, str]) -> str:
+    """``source`` with new bodies in some of its functions, whose names and docstrings stay."""
+    tree, lines = ast.parse(source), source.splitlines(keepends=True)
+    nodes = {find(tree, qualname): text for qualname, text in bodies.items()}
+    for node, text in sorted(nodes.items(), key=lambda item: item[0].lineno, reverse=True):
+        start, stop = body_span(source, node)
+        indented = textwrap.indent(textwrap.dedent(text).strip("\n") + "\n", " " * (node.col_offset + 4))
+        lines[start:stop] = indented.splitlines(keepends=True)
+    return "".join(lines)
 
 
 def is_untouched(source: str | bytes, hole: Hole) -> bool:
@@ -151,14 +213,26 @@ def leftover_raise(source: str | bytes, hole: Hole) -> int | None:
     return raises[0].lineno if raises and len(written) > 1 else None  # type: ignore[attr-defined]
 
 
-def changed_outside(source: str | bytes, stub: str, holes: Sequence[Hole]) -> list[str]:
-    """The functions and methods that a stub gives and that a student's file has otherwise, or no longer."""
-    tree, given = _parsed(source), _parsed(stub)
+def changed_outside(source: str | bytes, reference: str, holes: Sequence[Hole]) -> list[str]:
+    """The functions and methods that are given, but that a student's file has otherwise, or has no longer.
+
+    What its slice does not hold need not be there. A private helper of the reference's that only holes use is not
+    given: a student's may have its name.
+    """
+    tree, given = _parsed(source), _parsed(reference)
     written = {hole.qualname for hole in holes}
+    in_slice = {name.partition(".")[0] for name in written}
+    hidden = orphans(given, [find(given, name) for name in written])
     classes = [node for node in given.body if isinstance(node, ast.ClassDef)]
     names = [node.name for node in given.body if isinstance(node, Function)]
     names += [f"{owner.name}.{node.name}" for owner in classes for node in owner.body if isinstance(node, Function)]
-    return [name for name in names if name not in written and _text(tree, name) != _text(given, name)]
+    return [
+        name
+        for name in names
+        if name not in written | hidden
+        and (name.partition(".")[0] in in_slice or _text(tree, name))
+        and _text(tree, name) != _text(given, name)
+    ]
 
 
 def _text(tree: ast.Module, qualname: str) -> str:
@@ -189,29 +263,20 @@ def _is_stub_raise(node: ast.AST, hole: Hole) -> bool:
     return named and isinstance(text, ast.Constant) and str(text.value).startswith(f"{hole.task} {hole.qualname}:")
 
 
-def orphans(tree: ast.Module, holes: Sequence[Function]) -> list[Definition]:
-    """The private functions, methods and classes that only the holes use, directly or through each other."""
+def orphans(tree: ast.Module, holes: Sequence[Function]) -> set[str]:
+    """The private functions and classes that only the holes use, directly or through each other."""
     inside = {id(part) for hole in holes for statement in hole.body for part in ast.walk(statement)}
-    private = [node for node in _definitions(tree) if _is_private(node.name) and id(node) not in inside]
-    private = [node for node in private if not any(part in holes for part in ast.walk(node))]
-    names_in = {node.name: set(_names(ast.walk(node))) for node in private}
-    hidden = {id(part) for node in private for part in ast.walk(node)} | inside
-    shown = set(_names(part for part in ast.walk(tree) if id(part) not in hidden))  # what the stub goes on using
-    while wanted := {name for name in names_in if name in shown}:
+    private = [node for node in tree.body if isinstance(node, Definition) and _is_private(node.name)]
+    names_in = {node.name: set(_names(ast.walk(node))) for node in private if not set(ast.walk(node)) & set(holes)}
+    hidden = inside.union(id(part) for node in private if node.name in names_in for part in ast.walk(node))
+    shown = set(_names(part for part in ast.walk(tree) if id(part) not in hidden))  # what the others use
+    while wanted := shown & names_in.keys():
         for name in wanted:
             shown |= names_in.pop(name)
-    used = set(_names(part for hole in holes for statement in hole.body for part in ast.walk(statement)))
+    used = set(_names(part for part in ast.walk(tree) if id(part) in inside))
     while further := {name for used_name in used & names_in.keys() for name in names_in[used_name]} - used:
         used |= further
-    return [node for node in private if node.name in names_in and node.name in used]
-
-
-def _definitions(tree: ast.Module) -> Iterator[Definition]:
-    for node in tree.body:
-        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
-            yield node
-        if isinstance(node, ast.ClassDef):
-            yield from (part for part in node.body if isinstance(part, (ast.FunctionDef, ast.AsyncFunctionDef)))
+    return used & names_in.keys()
 
 
 def _is_private(name: str) -> bool:
@@ -241,28 +306,6 @@ def _logical_ends(source: str) -> tuple[int, ...]:
     """The numbers of the lines on which statements and headers end."""
     tokens = tokenize.generate_tokens(io.StringIO(source).readline)
     return tuple(token.start[0] for token in tokens if token.type == tokenize.NEWLINE)
-
-
-def _removed(lines: Sequence[str], helpers: Sequence[Definition]) -> list[tuple[int, int]]:
-    """The lines that go with the helpers: decorators, comments right above, and the blank lines that follow."""
-    spans: list[tuple[int, int]] = []
-    for node in sorted(helpers, key=lambda node: node.lineno):
-        start = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)]) - 1
-        while start and lines[start - 1].strip().startswith("#") and _indent(lines[start - 1]) == node.col_offset:
-            start -= 1
-        stop = node.end_lineno or start
-        while stop < len(lines) and not lines[stop].strip():
-            stop += 1
-        if spans and start <= spans[-1][1]:
-            spans[-1] = spans[-1][0], max(stop, spans[-1][1])
-        else:
-            spans.append((start, stop))
-    if spans and spans[-1][1] == len(lines):  # nothing follows: the blank lines before it go instead
-        start = spans[-1][0]
-        while start and not lines[start - 1].strip():
-            start -= 1
-        spans[-1] = start, len(lines)
-    return spans
 
 
 def _indent(line: str) -> int:

@@ -13,13 +13,12 @@ from typing import Any
 import numpy as np
 
 from . import holes as holes_module
-from .build import stub
 from .checks import Case, Check
 from .comparison import Difference, differences, same
 from .execution import SEVERITY, Failure, Outcome, State, execute
 from .holes import is_untouched, leftover_raise
 from .loading import Modules, reference_modules
-from .manifest import Hole
+from .manifest import Hole, reference_source
 
 WARM_SECONDS = 0.5  # a reference that computes longer may have compiled
 FEW = 5  # changes outside the holes; with more, the file is no longer the stub
@@ -176,7 +175,7 @@ def changed_outside(check: Check, impl: Path) -> list[str]:
         holes = check.homework.holes(stem)
         for source, path, _ in _sources(holes[:1], check, impl):
             with contextlib.suppress(SyntaxError, ValueError):  # told as an import error
-                names = holes_module.changed_outside(source, stub(check.homework, stem).stub, holes)
+                names = holes_module.changed_outside(source, reference_source(check.homework.modules[stem]), holes)
                 if names and len(names) <= FEW:
                     said.append(f"{path.name} is changed outside its holes: {', '.join(names)}")
     return said

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
-from .manifest import Homework
+from .manifest import Homework, reference_source
+from .overlay import HoleMissing, lay_over
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ def reference_modules(homework: Homework) -> dict[str, ModuleType]:
 def student_modules(homework: Homework, impl: Path) -> dict[str, ModuleType | Unloadable]:
     """The modules of one homework in ``impl/hwN_topic/``. A file that fails to import is an ``Unloadable``."""
     let_import_helpers(impl / homework.folder)
-    return {stem: load_file(impl / homework.folder / f"{stem}.py") for stem in homework.modules}
+    return {stem: load(homework, stem, impl / homework.folder / f"{stem}.py") for stem in homework.modules}
 
 
 def let_import_helpers(folder: Path) -> None:
@@ -50,18 +51,19 @@ def module_name(path: Path) -> str:
     return f"{path.parent.name}_{path.stem}"
 
 
-def load_file(path: Path) -> ModuleType | Unloadable:
-    """Import one file, each time anew."""
+def load(homework: Homework, stem: str, path: Path) -> ModuleType | Unloadable:
+    """Import one file of a homework, laid over the reference; each time anew."""
     if not path.is_file():
         return Unloadable(f"{path}: there is no such file")
+    reference = homework.modules[stem]
     name = module_name(path)
-    compile_anywhere(path.read_text(encoding="utf-8", errors="replace"))
+    compile_anywhere(path.read_text(encoding="utf-8", errors="replace") + reference_source(reference))
     spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:
-        spec.loader.exec_module(module)
+        lay_over(module, path, reference, homework.holes(stem))
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # SystemExit too: a file that leaves has not been imported
@@ -73,7 +75,7 @@ def load_file(path: Path) -> ModuleType | Unloadable:
 def compile_anywhere(source: str) -> None:
     """Let ``@njit(cache=True)`` work where nothing can be kept; to be called before ``source`` is imported.
 
-    Others are not made to wait for Numba.
+    Others need not wait for Numba.
     """
     if "numba" in source or "minicnn.backend.cpu" in source:
         importlib.import_module("minicnn.backend.cpu.keeping")
@@ -88,5 +90,7 @@ def import_error(path: Path, error: BaseException) -> str:
         lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
         line = lines[-1] if lines else None
     where = f"{path}:{line}" if line else str(path)
+    if isinstance(error, HoleMissing):
+        return str(error)
     text = error.msg if isinstance(error, SyntaxError) else str(error)
     return f"{where}: {type(error).__name__}: {text}".rstrip(": ")

@@ -15,8 +15,10 @@ each stub file to the reference module that it is cut from::
 
 from __future__ import annotations
 
+import ast
 import difflib
 import importlib.util
+import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -111,6 +113,20 @@ def reference_path(module: str) -> Path:
     if not path.is_file():
         raise ManifestError(f"there is no module {module!r}")
     return path
+
+
+def reference_source(module: str) -> str:
+    """The text of a reference module with absolute imports, for it is cut and run outside its package."""
+    path = reference_path(module)
+    text = path.read_text(encoding="utf-8")
+    package = module if path.name == "__init__.py" else module.rpartition(".")[0]
+    lines = text.splitlines(keepends=True)
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            name = importlib.util.resolve_name("." * node.level + (node.module or ""), package)
+            line = lines[node.lineno - 1]
+            lines[node.lineno - 1] = re.sub(r"\bfrom\s+[.\w]+", f"from {name}", line, count=1)
+    return "".join(lines)
 
 
 def homework_ids() -> list[str]:

@@ -1,7 +1,7 @@
 """The library with a student's modules in place of its own: ``minicnn train resnet20 --mine hw2,hw4``.
 
-A stub is a whole copy of a reference module, so a filled one can stand where the original does. ``install`` tells
-Python's import system to take these files for these modules; what was imported before is forgotten and imported anew.
+``install`` tells Python's import system to lay these files over these modules (``overlay``); what was imported before
+is forgotten and imported anew.
 """
 
 from __future__ import annotations
@@ -14,15 +14,16 @@ import traceback
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.abc import MetaPathFinder
-from importlib.machinery import ModuleSpec, SourceFileLoader
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
 
 from .holes import is_untouched
 from .loading import compile_anywhere, module_name
-from .manifest import Hole, Homework
-from .witness import HoleMissing, Witness
+from .manifest import Hole, Homework, reference_source
+from .overlay import HoleMissing, lay_over
+from .witness import Witness
 
 
 @dataclass(frozen=True)
@@ -47,21 +48,20 @@ class Substitutes(MetaPathFinder):
         if fullname not in self.files:
             return None
         file = self.files[fullname]
-        loader = _Loader(fullname, file, self.witness)
+        loader = _Loader(file, self.witness)
         return importlib.util.spec_from_file_location(fullname, file.path, loader=loader)
 
 
-class _Loader(SourceFileLoader):
-    """Runs a student's file, and has what it defines watched before anybody else gets hold of it."""
+class _Loader(Loader):
+    """Runs a student's file over the reference, and has what it defines watched before it is used."""
 
-    def __init__(self, name: str, file: Mine, witness: Witness | None) -> None:
-        super().__init__(name, str(file.path))
-        self.holes, self.witness = file.holes, witness
+    def __init__(self, file: Mine, witness: Witness | None) -> None:
+        self.file, self.witness = file, witness
 
     def exec_module(self, module: ModuleType) -> None:
-        super().exec_module(module)
+        lay_over(module, self.file.path, module.__name__, self.file.holes)
         if self.witness is not None:
-            for hole in self.holes:
+            for hole in self.file.holes:
                 self.witness.watch(module, hole)
 
 
@@ -122,7 +122,7 @@ def install(files: Mapping[str, Mine], witness: Witness | None = None) -> Substi
 def import_all(files: Mapping[str, Mine]) -> None:
     """Import the student's modules now, and let Numba's cache find them by the name that they have when graded."""
     for name, file in files.items():
-        compile_anywhere(file.path.read_text(encoding="utf-8", errors="replace"))
+        compile_anywhere(file.path.read_text(encoding="utf-8", errors="replace") + reference_source(name))
         sys.modules[module_name(file.path)] = importlib.import_module(name)
 
 

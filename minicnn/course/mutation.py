@@ -18,13 +18,14 @@ from functools import cache, lru_cache
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
+from .build import answer
 from .checks import Case, Check
 from .confusions import Function, Scope
 from .deadline import TimeIsUp, deadline
 from .execution import Failure, Outcome, State, execute
 from .holes import find
 from .loading import reference_modules
-from .manifest import Hole, Homework, find_task, reference_path
+from .manifest import Hole, Homework, find_task, reference_source
 from .misconceptions import Mistake, load_source, planted_source
 from .mutators import MUTATORS
 
@@ -113,7 +114,7 @@ def _loses_super(changes: Mapping[ast.AST, ast.AST]) -> bool:
 def reference_function(hole: Hole) -> Function:
     """The function that fills the hole, without its docstring."""
     owner, _ = find_task(hole.task)
-    function = find(ast.parse(reference_path(owner.modules[hole.stem]).read_text(encoding="utf-8")), hole.qualname)
+    function = find(ast.parse(reference_source(owner.modules[hole.stem])), hole.qualname)
     if ast.get_docstring(function) is not None:
         del function.body[0]
     return function
@@ -174,7 +175,7 @@ def _code(function: Function, hole: Hole, file: str) -> CodeType | None:
 @lru_cache
 def _host(owner: Homework, stem: str) -> ModuleType:
     """A copy of a reference module whose functions may be changed."""
-    module = load_source(reference_path(owner.modules[stem]).read_text(encoding="utf-8"), stem)
+    module = load_source(answer(owner, stem), owner, stem)
     assert isinstance(module, ModuleType), module
     return module
 

@@ -19,12 +19,12 @@ import numpy as np
 
 from minicnn import Tensor
 
+from .build import answer, stub
 from .checks import checks_of
 from .execution import State
-from .holes import cut
 from .judging import alike, expected_outcomes, judge
 from .loading import Unloadable, reference_modules
-from .manifest import Hole, Homework, reference_path
+from .manifest import Hole, Homework
 from .misconceptions import Mistake, load_source, mistakes
 from .naming import identify, suspect_outcomes
 
@@ -45,11 +45,7 @@ class Finding:
 
 def stub_modules(homework: Homework) -> dict[str, ModuleType | Unloadable]:
     """The homework as it is handed out."""
-    modules = {}
-    for stem, name in homework.modules.items():
-        source = reference_path(name).read_text(encoding="utf-8")
-        modules[stem] = load_source(cut(source, homework.holes(stem), homework.handout).stub, stem)
-    return modules
+    return {stem: load_source(stub(homework, stem), homework, stem) for stem in homework.modules}
 
 
 def prove_stubs(homework: Homework) -> list[str]:
@@ -96,8 +92,7 @@ def cheating(homework: Homework, hole: Hole, cheat: str) -> dict[str, ModuleType
     """The reference with one hole replaced by a cheat; None where the cheat makes no sense (a constructor's zeros)."""
     if hole.qualname.endswith("__init__") and cheat != "None":
         return None
-    source = reference_path(homework.modules[hole.stem]).read_text(encoding="utf-8")
-    module = load_source(source, hole.stem)
+    module = load_source(answer(homework, hole.stem), homework, hole.stem)
     assert isinstance(module, ModuleType), module
     owner_path, _, name = hole.qualname.rpartition(".")
     owner: Any = getattr(module, owner_path) if owner_path else module

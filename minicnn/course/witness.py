@@ -15,15 +15,12 @@ from typing import Any
 import numpy as np
 
 from .manifest import PACKAGE, Hole
+from .overlay import HoleMissing
 
 HERE = PACKAGE / "course"
 # minicnn's own errors that a function may cause by what it returned. All others say what they have to say themselves.
 OF_NONSENSE = ("ShapeError", "AutogradError", "GradientShapeError")
 NUMBA_PLACE = re.compile(r"(\S+\.py) \((\d+)\)")  # how Numba says where it could not go on
-
-
-class HoleMissing(ImportError):
-    """A student's file has no function where a hole is."""
 
 
 @dataclass(frozen=True)
@@ -68,8 +65,7 @@ class Witness:
         owner: Any = getattr(module, owner_path, None) if owner_path else module
         found = inspect.getattr_static(owner, name, None) if owner is not None else None
         if found is None:
-            where = Path(str(module.__file__))
-            raise HoleMissing(f"{where.parent.name}/{where.name}: there is no {hole.qualname} ({hole.task})")
+            raise HoleMissing(Path(str(module.__file__)), hole)
         static = isinstance(found, staticmethod)
         function = found.__func__ if static else found
         if isinstance(function, FunctionType) and Path(function.__code__.co_filename).parent in self.folders:

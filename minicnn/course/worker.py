@@ -28,7 +28,8 @@ import minicnn
 
 from .checks import CHECKS, define
 from .execution import Failure, execute, failure
-from .loading import Modules, Unloadable, let_import_helpers, load_file
+from .loading import Modules, Unloadable, let_import_helpers, load
+from .manifest import find_task
 from .wire import WireError, receive, send
 
 FORKS = sys.platform == "linux"  # elsewhere a fork may lack what the system's libraries keep in threads
@@ -99,11 +100,12 @@ class Server:
         if request["tests"] not in self.defined:
             define(Path(request["tests"]))
             self.defined.add(request["tests"])
+        owner, _ = find_task(request["task"])
         for stem, file in request["files"].items():
             let_import_helpers(Path(file).parent)
             if file not in self.modules:
                 self.reply(importing=stem)
-                self.modules[file] = load_file(Path(file))
+                self.modules[file] = load(owner, stem, Path(file))
                 os.chdir(self.started_in)
                 linecache.getlines(file)
                 self.reply(imported=stem)

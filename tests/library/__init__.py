@@ -1,1 +1,1 @@
-"""Tests of the library itself, with their oracles, strategies and peers."""
+"""Tests of the library itself: a file for each module, in its folder; what they share is in `support/`."""

@@ -148,6 +148,36 @@ class _Locator(caching._CacheLocator):
         return f"{self._name}-{self._line}"
 
 
+class _LaidOver(caching._CacheLocator):
+    """For what is left of a module that a student's file is laid over: kept where that file's own functions are.
+
+    It calls the student's functions, so it has to be compiled anew when the student's file changes.
+    """
+
+    def __init__(self, function: Any, locator: Any) -> None:
+        self._locator = locator
+        self._py_file = function.__code__.co_filename
+        self._line = function.__code__.co_firstlineno
+
+    @classmethod
+    def from_function(cls, function: Any, source: str) -> Any:
+        file = function.__globals__.get("__file__")
+        if "__laid_over__" not in function.__globals__ or file == source:
+            return None
+        locators = (kind.from_function(function, file) for kind in _numbas_locators)
+        found = next((locator for locator in locators if locator is not None), None)
+        return _Nowhere(function, source) if found is None else cls(function, found)
+
+    def get_cache_path(self) -> str:
+        return self._locator.get_cache_path()
+
+    def get_source_stamp(self) -> Any:
+        return fingerprint(), self._locator.get_source_stamp()
+
+    def get_disambiguator(self) -> str:
+        return f"{Path(self._py_file).stem}-{self._line}"
+
+
 class _Nowhere(_Locator):
     """For a function that Numba has found no folder for. Without it, ``cache=True`` would be an error there."""
 
@@ -185,5 +215,6 @@ def _save(self: Any, signature: Any, data: Any) -> None:
 _cache: Any = caching.Cache
 _numbas_load, _numbas_save = _cache.load_overload, _cache.save_overload
 _cache.load_overload, _cache.save_overload = _load, _save
+_numbas_locators: list[Any] = list(caching.CompileResultCacheImpl._locator_classes)
 for _kind in (caching.CompileResultCacheImpl, caching.CodeLibraryCacheImpl):
-    _kind._locator_classes[:] = [_Locator, *_kind._locator_classes, _Nowhere]
+    _kind._locator_classes[:] = [_LaidOver, _Locator, *_kind._locator_classes, _Nowhere]

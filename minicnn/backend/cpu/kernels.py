@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from . import conv, fused, joining, matmul, pointwise, pooling
+from . import conv, fused, joining, layout, matmul, pointwise, pooling
 
 FUSED: dict[str, Any] = {
     **{
@@ -15,7 +15,8 @@ FUSED: dict[str, Any] = {
             (matmul, "linear"),
             (pointwise, "relu relu_grad silu silu_grad add add_into channel_sums scale_channels scale_channels_grad"),
             (pooling, "max_pool_taps max_pool_taps_grad all_see_pixels"),
-            (joining, "cat_channels split_channels"),
+            (joining, "cat_channels"),
+            (layout, "empty_images"),
         )
         for name in names.split()
     },

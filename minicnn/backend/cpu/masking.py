@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Annotated, NamedTuple
+
 import numpy as np
 
 from . import memory
 from .pointwise import in_memory_order, memory_order
-from .sharing import jobs, task
+from .sharing import Vector, jobs, part_of, task
 
 
 def masked(mask: np.ndarray, x: np.ndarray) -> np.ndarray:
@@ -16,14 +18,21 @@ def masked(mask: np.ndarray, x: np.ndarray) -> np.ndarray:
     if order is None or flat is None:
         return np.where(mask, x.dtype.type(0), x)
     y = memory.empty(mask.transpose(order).shape, x.dtype)
-    _masked(x.dtype, jobs(x.size), flat[0].view(np.uint8), flat[1], y.reshape(-1))
+    _masked(x.dtype, jobs(x.size), _Masked(flat[0].view(np.uint8), flat[1], y.reshape(-1)))
     return y.transpose(np.argsort(order))
 
 
-@task("uint8[::1], T[::1], T[::1]")
-def _masked(job, jobs, mask, x, y):
-    first, last = job * y.size // jobs, (job + 1) * y.size // jobs
-    off, some, out = mask[first:last], x[first:last], y[first:last]
+class _Masked(NamedTuple):
+    """Flat arrays of one length."""
+
+    mask: Annotated[np.ndarray, "uint8[::1]"]
+    x: Vector
+    y: Vector
+
+
+@task(_Masked)
+def _masked(job, jobs, flat):
+    mask, x, y = part_of(job, jobs, flat.mask), part_of(job, jobs, flat.x), part_of(job, jobs, flat.y)
     zero = x.dtype.type(0)
-    for k in range(out.size):
-        out[k] = zero if off[k] else some[k]
+    for k in range(y.size):
+        y[k] = zero if mask[k] else x[k]

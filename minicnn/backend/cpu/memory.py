@@ -103,7 +103,7 @@ class Pool:
         if size < PAGE:
             return np.empty(shape, dtype)
         if size < LARGE:
-            return _small(size).view(dtype).reshape(shape)
+            return _small(shape, dtype, size)
         with LOCK:
             self.turn = (self.turn + 1) % TURNS
             offset = self.turn * STAGGER
@@ -183,10 +183,9 @@ class GuardedPool(Pool):
                 assert not wrong.size, f"{wrong.size} bytes {side} an array of {inner} were written"
 
 
-def _small(size: int) -> np.ndarray:
+def _small(shape: tuple[int, ...], dtype: np.dtype, size: int) -> np.ndarray:
     room = np.empty(size + LINE, np.uint8)
-    start = -room.ctypes.data % LINE
-    return room[start : start + size]
+    return np.ndarray(shape, dtype, room, -room.__array_interface__["data"][0] % LINE)
 
 
 _pool = Pool()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from minicnn.backend.reference import affine
+from minicnn.backend.reference.fused import Line
 
 from . import fused
 from .inputs import floats
@@ -21,11 +22,11 @@ def batch_norm_grad(
     dy: np.ndarray, x: np.ndarray, weight: np.ndarray | None, mean: np.ndarray, inv_std: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """See ``reference.norm.batch_norm_grad``."""
-    return fused.norm_grad(dy, x, weight, None, mean, inv_std)[:3]
+    return fused.norm_grad(dy, x, Line(mean, inv_std, weight))[:3]
 
 
 def scale_and_shift(x: np.ndarray, scale: np.ndarray, shift: np.ndarray) -> np.ndarray:
     """See ``reference.affine.scale_and_shift``."""
     if not floats(x, scale, shift):
         return affine.scale_and_shift(x, scale, shift)
-    return fused.fixed_norm(x, scale, shift, np.zeros_like(scale), np.ones_like(scale))
+    return fused.fixed_norm(x, Line(np.zeros_like(scale), np.ones_like(scale), scale, shift))

@@ -8,7 +8,7 @@ for each row, and not at all where two are the same.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from llvmlite import ir
 from numba import types
@@ -22,147 +22,172 @@ from .vector_code import INT64
 NONE, RELU, SILU = range(3)
 # Options, to be added up.
 RESIDUAL, KEEP, FIXED, ADD, GATE, MEANS = 1, 2, 4, 8, 16, 32
+# Lines.
+MEAN, SCALE, SHIFT, FACTOR, SUMMAND, MEAN_GRAD, SLOPE = range(7)
+
+
+class Row(NamedTuple):
+    """The addresses of a row of each array, and what is done with it."""
+
+    x: Any
+    residual: Any
+    dy: Any
+    out: Any
+    kept: Any
+    count: Any  # numbers
+    lines: Any
+    line_step: Any  # in bytes
+    activation: Any
+    options: Any
 
 
 class RowCode(SiluCode):
-    """The arithmetic on a vector of a row."""
+    """The arithmetic on a vector of a row, which ``place`` says: its offset in bytes, and a mask."""
 
-    def __init__(self, builder: Any, dtype: Any, line: Any, line_step: Any, activation: Any, options: Any) -> None:
-        super().__init__(builder, dtype, target())
-        self.line, self.line_step = line, line_step
-        self.relu = builder.icmp_signed("==", activation, INT64(RELU))
-        self.silu_wanted = builder.icmp_signed("==", activation, INT64(SILU))
-        self.active = builder.icmp_signed("!=", activation, INT64(NONE))
-        self.options = options
+    def __init__(self, builder: Any, row: Any, zero: Any) -> None:
+        super().__init__(builder, zero, target())
+        self.row = Row(*cgutils.unpack_tuple(builder, row))
+        self.relu, self.silu_wanted = (
+            builder.icmp_signed("==", self.row.activation, INT64(kind)) for kind in (RELU, SILU)
+        )
+        self.active = builder.icmp_signed("!=", self.row.activation, INT64(NONE))
         self.wide = ir.VectorType(ir.DoubleType(), self.lanes)
 
     def has(self, option: int) -> Any:
         """Whether an option is among them."""
-        return self.builder.icmp_signed("!=", self.builder.and_(self.options, INT64(option)), INT64(0))
+        return self.builder.icmp_signed("!=", self.builder.and_(self.row.options, INT64(option)), INT64(0))
 
-    def of_line(self, number: int, offset: Any) -> Any:
+    def read(self, address: Any, place: Any) -> Any:
+        """A vector of the row at an address."""
+        return load(self, self.builder.add(address, place[0]), place[1])
+
+    def write(self, value: Any, address: Any, place: Any) -> None:
+        """Write a vector of the row at an address."""
+        store(self, value, self.builder.add(address, place[0]), place[1])
+
+    def write_out(self, value: Any, place: Any) -> None:
+        """Write a vector of ``out``, or add it to what is there."""
+        added = self.changed(
+            value, self.has(ADD), lambda value: self.builder.fadd(self.read(self.row.out, place), value)
+        )
+        self.write(added, self.row.out, place)
+
+    def of_line(self, number: int, place: Any) -> Any:
         """A vector of line ``number``."""
-        start = self.builder.add(self.line, self.builder.mul(self.line_step, INT64(number)))
-        return self.load(self.builder.add(start, offset))
+        start = self.builder.add(self.row.lines, self.builder.mul(self.row.line_step, INT64(number)))
+        return self.load(self.builder.add(start, place[0]))
 
     def changed(self, value: Any, condition: Any, change: Any) -> Any:
         """``change(value)`` where the condition holds, else the value."""
-        place = cgutils.alloca_once_value(self.builder, value)
+        result = cgutils.alloca_once_value(self.builder, value)
         with self.builder.if_then(condition):
-            self.builder.store(change(value), place)
-        return self.builder.load(place)
+            self.builder.store(change(value), result)
+        return self.builder.load(result)
 
-    def normalised(self, x: Any, offset: Any, mask: Any, residual: Any) -> Any:
+    def normalised(self, x: Any, place: Any) -> Any:
         """(x - mean) * scale + shift [+ residual]."""
-        centred = self.builder.fsub(x, self.of_line(0, offset))
-        value = self.multiply_add(centred, self.of_line(1, offset), self.of_line(2, offset))
+        centred = self.builder.fsub(x, self.of_line(MEAN, place))
+        value = self.multiply_add(centred, self.of_line(SCALE, place), self.of_line(SHIFT, place))
+        return self.changed(
+            value,
+            self.has(RESIDUAL),
+            lambda value: self.builder.fadd(value, self.read(self.row.residual, place)),
+        )
 
-        def more(value: Any) -> Any:
-            return self.builder.fadd(value, load(self, self.builder.add(residual, offset), mask))
-
-        return self.changed(value, self.has(RESIDUAL), more)
-
-    def behind(self, g: Any, x: Any, offset: Any, mask: Any, residual: Any) -> Any:
-        """The cotangent behind gate and activation, for that before them."""
+    def before_activation(self, x: Any, place: Any) -> Any:
+        """g: dy, or what it is before gate and activation."""
         builder, zero = self.builder, self.number(0)
 
         def gated(g: Any) -> Any:
-            return self.multiply_add(g, self.of_line(3, offset), self.of_line(4, offset))
+            return self.multiply_add(g, self.of_line(FACTOR, place), self.of_line(SUMMAND, place))
 
         def activated(g: Any) -> Any:
-            value = self.normalised(x, offset, mask, residual)
+            value = self.normalised(x, place)
             passed = builder.select(builder.fcmp_ordered("<=", value, zero), zero, g)
             return self.changed(passed, self.silu_wanted, lambda _: builder.fmul(g, self.silu_slope(value)))
 
+        g = self.read(self.row.dy, place)
         return self.changed(self.changed(g, self.has(GATE), gated), self.active, activated)
 
-    def add_wide(self, sums: Any, offset: Any, value: Any) -> None:
+    def add_wide(self, sums: Any, value: Any, place: Any) -> None:
         """Add a vector to sums in float64."""
         builder = self.builder
-        place = builder.add(sums, builder.mul(offset, INT64(8 // self.size)))
-        pointer = builder.inttoptr(place, self.wide.as_pointer())
+        start = builder.add(sums, builder.mul(place[0], INT64(8 // self.size)))
+        pointer = builder.inttoptr(start, self.wide.as_pointer())
         before = builder.load(pointer)
         before.align = 8
         wide = value if self.size == 8 else builder.fpext(value, self.wide)
         builder.store(builder.fadd(before, wide), pointer).align = 8
 
 
-@intrinsic
-def apply_row(typing_context, y, x, residual, line, line_step, count, activation, options, sums, zero):
-    """y = activation((x - mean) * scale + shift [+ residual]); y is added to the sums, if means are wanted.
+# Of each row: ``zero`` says the dtype, and sums are addresses.
 
-    All but ``zero``, which says the dtype, are addresses and integers. Lines: mean, scale, shift.
-    """
+
+@intrinsic
+def apply_row(typing_context, row, sums, zero):
+    """out = activation((x - mean) * scale + shift [+ residual]); it is added to the sums, if means are wanted."""
 
     def generate(context, builder, signature, arguments):
-        y, x, residual, line, line_step, count, activation, options, sums, _ = arguments
-        code = RowCode(builder, signature.args[9], line, line_step, activation, options)
+        row, sums, _ = arguments
+        code = RowCode(builder, row, signature.args[2])
 
-        def body(offset, mask):
-            value = code.normalised(load(code, builder.add(x, offset), mask), offset, mask, residual)
+        def body(*place):
+            value = code.normalised(code.read(code.row.x, place), place)
             value = code.changed(value, code.relu, lambda value: code.maximum(value, code.number(0)))
             value = code.changed(value, code.silu_wanted, code.silu)
-            store(code, value, builder.add(y, offset), mask)
+            code.write(value, code.row.out, place)
             with builder.if_then(code.has(MEANS)):
-                code.add_wide(sums, offset, value)
+                code.add_wide(sums, value, place)
 
-        along(code, count, body)
+        along(code, code.row.count, body)
         return context.get_dummy_value()
 
-    return types.void(*[types.int64] * 9, zero), generate
+    return types.void(row, sums, zero), generate
 
 
 @intrinsic
-def sums_row(
-    typing_context, x, residual, dy, dx, kept, line, line_step, count, activation, options, sums, products, zero
-):
-    """Add g and g * (x - mean) to the sums, where g is dy behind gate and activation. g is kept, if it is wanted, and
-    dx = g * scale written, where the statistics are fixed. Lines: mean, scale, shift, gate, and what is added to it.
+def sums_row(typing_context, row, sums, products, zero):
+    """Add g and g * (x - mean) to the sums, where g is dy before gate and activation. g is kept, if it is wanted, and
+    out = g * scale written, where the statistics are fixed.
     """
 
     def generate(context, builder, signature, arguments):
-        x, residual, dy, dx, kept, line, line_step, count, activation, options, sums, products, _ = arguments
-        code = RowCode(builder, signature.args[12], line, line_step, activation, options)
+        row, sums, products, _ = arguments
+        code = RowCode(builder, row, signature.args[3])
 
-        def body(offset, mask):
-            value = load(code, builder.add(x, offset), mask)
-            g = code.behind(load(code, builder.add(dy, offset), mask), value, offset, mask, residual)
-            code.add_wide(sums, offset, g)
-            code.add_wide(products, offset, builder.fmul(g, builder.fsub(value, code.of_line(0, offset))))
+        def body(*place):
+            value = code.read(code.row.x, place)
+            g = code.before_activation(value, place)
+            code.add_wide(sums, g, place)
+            code.add_wide(products, builder.fmul(g, builder.fsub(value, code.of_line(MEAN, place))), place)
             with builder.if_then(code.has(KEEP)):
-                store(code, g, builder.add(kept, offset), mask)
+                code.write(g, code.row.kept, place)
             with builder.if_then(code.has(FIXED)):
-                write(code, builder.fmul(g, code.of_line(1, offset)), builder.add(dx, offset), mask)
+                code.write_out(builder.fmul(g, code.of_line(SCALE, place)), place)
 
-        along(code, count, body)
+        along(code, code.row.count, body)
         return context.get_dummy_value()
 
-    return types.void(*[types.int64] * 12, zero), generate
+    return types.void(row, sums, products, zero), generate
 
 
 @intrinsic
-def grad_row(typing_context, x, residual, dy, dx, line, line_step, count, activation, options, zero):
-    """dx = scale * (g - mean of g - (x - mean) * slope). Lines: mean, scale, shift, none, none, mean of g, slope."""
+def grad_row(typing_context, row, zero):
+    """out = scale * (g - mean of g - (x - mean) * slope)."""
 
     def generate(context, builder, signature, arguments):
-        x, residual, dy, dx, line, line_step, count, activation, options, _ = arguments
-        code = RowCode(builder, signature.args[9], line, line_step, activation, options)
+        row, _ = arguments
+        code = RowCode(builder, row, signature.args[1])
 
-        def body(offset, mask):
-            value = load(code, builder.add(x, offset), mask)
-            g = code.behind(load(code, builder.add(dy, offset), mask), value, offset, mask, residual)
-            centred = builder.fsub(value, code.of_line(0, offset))
-            slope = builder.fneg(code.of_line(6, offset))
-            g = code.multiply_add(centred, slope, builder.fsub(g, code.of_line(5, offset)))
-            write(code, builder.fmul(g, code.of_line(1, offset)), builder.add(dx, offset), mask)
+        def body(*place):
+            value = code.read(code.row.x, place)
+            g = code.before_activation(value, place)
+            centred = builder.fsub(value, code.of_line(MEAN, place))
+            slope = builder.fneg(code.of_line(SLOPE, place))
+            g = code.multiply_add(centred, slope, builder.fsub(g, code.of_line(MEAN_GRAD, place)))
+            code.write_out(builder.fmul(g, code.of_line(SCALE, place)), place)
 
-        along(code, count, body)
+        along(code, code.row.count, body)
         return context.get_dummy_value()
 
-    return types.void(*[types.int64] * 9, zero), generate
-
-
-def write(code: RowCode, value: Any, address: Any, mask: Any) -> None:
-    """Write a vector, or add it to what is there."""
-    value = code.changed(value, code.has(ADD), lambda value: code.builder.fadd(load(code, address, mask), value))
-    store(code, value, address, mask)
+    return types.void(row, zero), generate

@@ -8,6 +8,7 @@ does: their results are those of the reference to the last bit, however paramete
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Annotated, NamedTuple
 
 import numpy as np
 from numba import carray, types
@@ -15,8 +16,8 @@ from numba import carray, types
 from minicnn.backend.reference import optimizer as reference
 
 from .addresses import table_of
-from .compiling import intrinsic
-from .sharing import EXACT, jobs, task
+from .compiling import intrinsic, kernel
+from .sharing import EXACT, Vector, jobs, task
 
 Arrays = Sequence[np.ndarray]
 
@@ -44,8 +45,8 @@ def sgd_step(
     table = table_of(written, grads)
     if table.places:
         first = np.array([momentum_buffers[place] is None for place in table.places], np.int64)
-        numbers = np.array([lr, momentum, 1 - dampening, weight_decay, -1 if maximize else 1], table.dtype)
-        _sgd(table.dtype, jobs(table.numbers), table.rows, first, numbers, int(momentum != 0), int(nesterov))
+        rates = _SgdRates(lr, momentum, 1 - dampening, weight_decay, -1 if maximize else 1, momentum != 0, nesterov)
+        _sgd(table.dtype, jobs(table.numbers), _Sgd(table.rows, first, rates))
     for place in table.others:
         [buffers[place]] = reference.sgd_step(
             [params[place]], [grads[place]], [momentum_buffers[place]], lr=lr, momentum=momentum, dampening=dampening,
@@ -76,11 +77,12 @@ def adam_step(
     if table.places:
         decay, shrink = (0.0, 1 - lr * weight_decay) if decoupled_weight_decay else (weight_decay, 1.0)
         taken = [steps[place] for place in table.places]
-        corrections = np.array([[lr / (1 - beta1**step), (1 - beta2**step) ** 0.5] for step in taken], table.dtype)
-        numbers = np.array([beta1, 1 - beta1, beta2, 1 - beta2, eps, decay, shrink, -1 if maximize else 1], table.dtype)
-        _adam(
-            table.dtype, jobs(table.numbers), table.rows, corrections, numbers, int(max_exp_avg_sqs is not None)
-        )  # fmt: skip
+        steps_of_rows = np.array([lr / (1 - beta1**step) for step in taken], table.dtype)
+        corrections = np.array([(1 - beta2**step) ** 0.5 for step in taken], table.dtype)
+        rates = _AdamRates(
+            beta1, 1 - beta1, beta2, 1 - beta2, eps, decay, shrink, -1 if maximize else 1, max_exp_avg_sqs is not None
+        )
+        _adam(table.dtype, jobs(table.numbers), _Adam(table.rows, steps_of_rows, corrections, rates))
     for place in table.others:
         param, mean, square, *largest = ([arrays[place]] for arrays in written)
         reference.adam_step(
@@ -89,39 +91,85 @@ def adam_step(
         )  # fmt: skip
 
 
-# ---- the kernels: ``addresses.Table`` says what is in a row --------------------------------------------------------
+# ---- the kernels ---------------------------------------------------------------------------------------------------
+
+# Columns of ``addresses.Table.rows``: the row's first number and the one after its last, then addresses.
+START, STOP, PARAM, GRAD, MEAN, SQUARE, LARGEST = range(7)
+BUFFER = MEAN
+
+
+class _SgdRates(NamedTuple):
+    lr: float
+    momentum: float
+    taken: float  # of a gradient into its running average
+    weight_decay: float
+    sign: float  # -1 to maximise
+    with_momentum: int
+    nesterov: int
+
+
+class _Sgd(NamedTuple):
+    rows: Annotated[np.ndarray, "int64[:,::1]"]
+    first: Annotated[np.ndarray, "int64[::1]"]  # per row, whether the running average begins here
+    rates: _SgdRates
+
+
+class _AdamRates(NamedTuple):
+    beta1: float
+    rest1: float  # 1 - beta1
+    beta2: float
+    rest2: float
+    eps: float
+    decay: float  # of weights, in the gradient
+    shrink: float  # what decoupled weight decay leaves of the weights
+    sign: float  # -1 to maximise
+    amsgrad: int
+
+
+class _Adam(NamedTuple):
+    rows: Annotated[np.ndarray, "int64[:,::1]"]
+    steps: Vector  # per row, the learning rate over the correction of the mean's bias
+    corrections: Vector  # per row, of the bias of the root of the mean square
+    rates: _AdamRates
 
 
 @intrinsic
-def _pointer(typing_context, address, like):
-    """The address as a pointer to numbers like those of the array ``like``."""
+def _pointer(typing_context, address, skipped, like):
+    """A pointer to numbers of the type of ``like``: so many after the one at ``address``."""
 
     def generate(context, builder, signature, values):
-        return builder.inttoptr(values[0], context.get_value_type(signature.return_type))
+        first = builder.inttoptr(values[0], context.get_value_type(signature.return_type))
+        return builder.gep(first, [values[1]])
 
-    return types.CPointer(like.dtype)(types.int64, like), generate
+    return types.CPointer(like)(types.int64, types.int64, like), generate
 
 
-@task("int64[:, ::1], int64[::1], T[::1], int64, int64", EXACT)
-def _sgd(job, jobs, rows, first, numbers, with_momentum, nesterov):
-    lr, momentum, taken, weight_decay, sign = numbers[0], numbers[1], numbers[2], numbers[3], numbers[4]
-    size = numbers.itemsize
-    total = rows[len(rows) - 1, 1]
-    begin, end = job * total // jobs, (job + 1) * total // jobs
+@kernel()
+def _part(job, jobs, rows, row):
+    """Which numbers of a row are of the job's part of all rows: how many are skipped, and how many there are."""
+    total = rows[len(rows) - 1, STOP]
+    start = max(job * total // jobs, rows[row, START])
+    return start - rows[row, START], min((job + 1) * total // jobs, rows[row, STOP]) - start
+
+
+@task(_Sgd, EXACT)
+def _sgd(job, jobs, update):
+    rows, rates = update.rows, update.rates
+    lr, momentum, taken, weight_decay, sign = rates.lr, rates.momentum, rates.taken, rates.weight_decay, rates.sign
+    with_momentum, nesterov = rates.with_momentum, rates.nesterov
     for row in range(len(rows)):
-        start, count = max(begin, rows[row, 0]), min(end, rows[row, 1]) - max(begin, rows[row, 0])
+        skipped, count = _part(job, jobs, rows, row)
         if count <= 0:
             continue
-        skipped = (start - rows[row, 0]) * size
-        value = carray(_pointer(rows[row, 2] + skipped, numbers), (count,))
-        slope = carray(_pointer(rows[row, 3] + skipped, numbers), (count,))
+        value = carray(_pointer(rows[row, PARAM], skipped, lr), (count,))
+        slope = carray(_pointer(rows[row, GRAD], skipped, lr), (count,))
         if not with_momentum:
             for k in range(count):
                 g = slope[k] * sign
                 value[k] -= lr * (g + weight_decay * value[k] if weight_decay != 0 else g)
             continue
-        average = carray(_pointer(rows[row, 4] + skipped, numbers), (count,))
-        if first[row]:
+        average = carray(_pointer(rows[row, BUFFER], skipped, lr), (count,))
+        if update.first[row]:
             for k in range(count):
                 g = slope[k] * sign
                 g = g + weight_decay * value[k] if weight_decay != 0 else g
@@ -136,24 +184,21 @@ def _sgd(job, jobs, rows, first, numbers, with_momentum, nesterov):
                 value[k] -= lr * (g + momentum * b if nesterov else b)
 
 
-@task("int64[:, ::1], T[:, ::1], T[::1], int64", EXACT)
-def _adam(job, jobs, rows, corrections, numbers, amsgrad):
-    beta1, rest1, beta2, rest2, eps = numbers[0], numbers[1], numbers[2], numbers[3], numbers[4]
-    decay, shrink, sign = numbers[5], numbers[6], numbers[7]
-    size = numbers.itemsize
-    total = rows[len(rows) - 1, 1]
-    begin, end = job * total // jobs, (job + 1) * total // jobs
+@task(_Adam, EXACT)
+def _adam(job, jobs, update):
+    rows, rates = update.rows, update.rates
+    beta1, rest1, beta2, rest2, eps = rates.beta1, rates.rest1, rates.beta2, rates.rest2, rates.eps
+    decay, shrink, sign, amsgrad = rates.decay, rates.shrink, rates.sign, rates.amsgrad
     for row in range(len(rows)):
-        start, count = max(begin, rows[row, 0]), min(end, rows[row, 1]) - max(begin, rows[row, 0])
+        skipped, count = _part(job, jobs, rows, row)
         if count <= 0:
             continue
-        skipped = (start - rows[row, 0]) * size
-        value = carray(_pointer(rows[row, 2] + skipped, numbers), (count,))
-        slope = carray(_pointer(rows[row, 3] + skipped, numbers), (count,))
-        mean = carray(_pointer(rows[row, 4] + skipped, numbers), (count,))
-        square = carray(_pointer(rows[row, 5] + skipped, numbers), (count,))
-        most = carray(_pointer(rows[row, 5 + amsgrad] + skipped, numbers), (count,))
-        rate, correction = corrections[row, 0], corrections[row, 1]
+        value = carray(_pointer(rows[row, PARAM], skipped, eps), (count,))
+        slope = carray(_pointer(rows[row, GRAD], skipped, eps), (count,))
+        mean = carray(_pointer(rows[row, MEAN], skipped, eps), (count,))
+        square = carray(_pointer(rows[row, SQUARE], skipped, eps), (count,))
+        most = carray(_pointer(rows[row, LARGEST if amsgrad else SQUARE], skipped, eps), (count,))
+        rate, correction = update.steps[row], update.corrections[row]
         for k in range(count):
             old = value[k] * shrink
             g = slope[k] * sign

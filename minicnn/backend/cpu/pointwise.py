@@ -6,7 +6,7 @@ are flat lists to it, whatever their shapes say. Others are copied into one orde
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 
@@ -14,8 +14,50 @@ from . import memory
 from .inputs import channels_last, copied, floats, pixels
 from .layout import empty_images, empty_like_pixels, pixel_step
 from .microkernel import address_of
-from .sharing import Task, jobs, task
+from .sharing import Matrix, Planes, Sums, Task, Vector, jobs, part_of, task
 from .silu import sigmoid_numbers, silu_numbers, silu_slopes
+
+
+class _Flat(NamedTuple):
+    """Arrays of one length."""
+
+    x: Vector
+    other: Vector  # what is read besides; a function of one array gets x again
+    out: Vector
+
+
+class _Parts(NamedTuple):
+    """Of the pixels in each row, the first ``channels`` numbers are read, or written."""
+
+    a: Matrix
+    b: Matrix
+    total: Matrix
+    channels: int
+
+
+class _Scaled(NamedTuple):
+    x: Planes  # (N, P, C)
+    gate: Matrix  # (N, C)
+    y: Planes
+
+
+class _ScaledGrads(NamedTuple):
+    dy: Planes
+    x: Planes
+    gate: Matrix
+    dx: Planes
+    sums: Sums  # (N, parts, C), of dy * x over parts of each image
+
+
+class _Products(NamedTuple):
+    dy: Planes
+    x: Planes
+    sums: Sums  # as of ``_ScaledGrads``
+
+
+class _PixelSums(NamedTuple):
+    rows: Matrix  # (P, C)
+    sums: Annotated[np.ndarray, "float64[:,::1]"]  # (groups, C)
 
 
 def relu(x: np.ndarray) -> np.ndarray:
@@ -57,7 +99,7 @@ def add(a: np.ndarray, b: np.ndarray) -> np.ndarray:
         return a + b
     if _parts(a, b):
         total = empty_like_pixels(a)
-        _add_parts(a.dtype, jobs(a.size), _rows(a), _rows(b), _rows(total), a.shape[1])
+        _add_parts(a.dtype, jobs(a.size), _Parts(_rows(a), _rows(b), _rows(total), a.shape[1]))
         return total
     return _elementwise(_add, a, b)
 
@@ -65,13 +107,14 @@ def add(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 def add_into(total: np.ndarray, other: np.ndarray) -> None:
     """total += other."""
     if _alike(total, other) and _parts(total, other) and total.flags.writeable:
-        _add_parts(total.dtype, jobs(total.size), _rows(total), _rows(other), _rows(total), total.shape[1])
+        parts = _Parts(_rows(total), _rows(other), _rows(total), total.shape[1])
+        _add_parts(total.dtype, jobs(total.size), parts)
         return
     flat = in_memory_order(total, other) if _alike(total, other) and total.flags.writeable else None
     if flat is None:
         total += other
     else:
-        _add_into(total.dtype, jobs(total.size), *flat, flat[0])
+        _add_into(total.dtype, jobs(total.size), _Flat(flat[0], flat[1], flat[0]))
 
 
 def _parts(a: np.ndarray, b: np.ndarray) -> bool:
@@ -90,21 +133,12 @@ def _rows(x: np.ndarray) -> np.ndarray:
     return np.lib.stride_tricks.as_strided(x, (x.size // x.shape[1], step // x.itemsize), (step, x.itemsize))
 
 
-@task("T[:,::1], T[:,::1], T[:,::1], int64")
-def _add_parts(job, jobs, a, b, total, count):
-    """total[p, c] = a[p, c] + b[p, c] for c < count."""
-    for p in range(job * a.shape[0] // jobs, (job + 1) * a.shape[0] // jobs):
-        row_a, row_b, out = a[p, :count], b[p, :count], total[p, :count]
-        for c in range(out.size):
-            out[c] = row_a[c] + row_b[c]
-
-
 def scale_channels(x: np.ndarray, gate: np.ndarray) -> np.ndarray:
     """x (N, C, H, W) times one number for each of its planes, gate (N, C, 1, 1)."""
     if not _gates(x, gate):
         return x * gate
     y = empty_like_pixels(x)
-    _scale(x.dtype, jobs(x.size), _planes(x), _gate(gate), _planes(y))
+    _scale(x.dtype, jobs(x.size), _Scaled(_planes(x), _gate(gate), _planes(y)))
     return y
 
 
@@ -117,7 +151,7 @@ def scale_channels_grad(dy: np.ndarray, x: np.ndarray, gate: np.ndarray) -> tupl
     parts = -(-jobs(x.size) // n)  # of an image
     sums = memory.empty((n, parts, channels), np.float64)
     count = n * parts if jobs(x.size) > 1 else 1
-    _scale_grad(x.dtype, count, _planes(dy), _planes(x), _gate(gate), _planes(dx), sums)
+    _scale_grad(x.dtype, count, _ScaledGrads(_planes(dy), _planes(x), _gate(gate), _planes(dx), sums))
     d_gate = empty_images(n, channels, 1, 1, x.dtype)
     d_gate[:, :, 0, 0] = sums.sum(axis=1)
     return dx, d_gate
@@ -130,7 +164,7 @@ def plane_products(dy: np.ndarray, x: np.ndarray) -> np.ndarray:
     n, channels = x.shape[:2]
     parts = -(-jobs(x.size) // n)  # of an image
     sums = memory.empty((n, parts, channels), np.float64)
-    _plane_products(x.dtype, n * parts if jobs(x.size) > 1 else 1, _planes(dy), _planes(x), sums)
+    _plane_products(x.dtype, n * parts if jobs(x.size) > 1 else 1, _Products(_planes(dy), _planes(x), sums))
     products = empty_images(n, channels, 1, 1, x.dtype)
     products[:, :, 0, 0] = sums.sum(axis=1)
     return products
@@ -149,7 +183,7 @@ def pixel_sums(rows: np.ndarray, groups: int) -> np.ndarray:
     Where ``groups`` does not divide P, some have one more.
     """
     sums = memory.empty((groups, rows.shape[1]), np.float64)
-    _pixel_sums(rows.dtype, groups if jobs(rows.size) > 1 else 1, rows, sums)
+    _pixel_sums(rows.dtype, groups if jobs(rows.size) > 1 else 1, _PixelSums(rows, sums))
     return sums
 
 
@@ -194,7 +228,7 @@ def _elementwise(run: Task, *arrays: np.ndarray) -> np.ndarray:
         usable = view.flags.c_contiguous and view.flags.writeable and view.flags.aligned
         inputs.append((view if usable else copied(view)).reshape(-1))
     out = memory.empty(first.transpose(order).shape, first.dtype)
-    run(first.dtype, jobs(first.size), inputs[0], inputs[-1], out.reshape(-1))
+    run(first.dtype, jobs(first.size), _Flat(inputs[0], inputs[-1], out.reshape(-1)))
     return out.transpose(np.argsort(order))
 
 
@@ -222,123 +256,127 @@ def _gate(gate: np.ndarray) -> np.ndarray:
 
 # ---- kernels ------------------------------------------------------------------------------------------------------
 
-# Two flat arrays to read and one to write; functions of one array get it twice.
-FLAT = "T[::1], T[::1], T[::1]"
 
-
-@task(FLAT)
-def _relu(job, jobs, x, _, y):
-    first, last = job * x.size // jobs, (job + 1) * x.size // jobs
-    some, out = x[first:last], y[first:last]
+@task(_Flat)
+def _relu(job, jobs, flat):
+    x, y = part_of(job, jobs, flat.x), part_of(job, jobs, flat.out)
     zero = x.dtype.type(0)
-    for k in range(some.size):
-        out[k] = zero if some[k] < zero else some[k]
+    for k in range(y.size):
+        y[k] = zero if x[k] < zero else x[k]
 
 
-@task(FLAT)
-def _relu_grad(job, jobs, dy, y, dx):
-    first, last = job * y.size // jobs, (job + 1) * y.size // jobs
-    cotangent, value, out = dy[first:last], y[first:last], dx[first:last]
+@task(_Flat)
+def _relu_grad(job, jobs, flat):
+    dy, y, dx = part_of(job, jobs, flat.x), part_of(job, jobs, flat.other), part_of(job, jobs, flat.out)
     zero = y.dtype.type(0)
-    for k in range(out.size):
-        out[k] = zero if value[k] <= zero else cotangent[k]
+    for k in range(dx.size):
+        dx[k] = zero if y[k] <= zero else dy[k]
 
 
-@task(FLAT)
-def _add(job, jobs, a, b, y):
-    first, last = job * y.size // jobs, (job + 1) * y.size // jobs
-    some, more, out = a[first:last], b[first:last], y[first:last]
-    for k in range(out.size):
-        out[k] = some[k] + more[k]
+@task(_Flat)
+def _add(job, jobs, flat):
+    a, b, total = part_of(job, jobs, flat.x), part_of(job, jobs, flat.other), part_of(job, jobs, flat.out)
+    for k in range(total.size):
+        total[k] = a[k] + b[k]
 
 
-@task(FLAT)
-def _add_into(job, jobs, _, other, total):
-    first, last = job * total.size // jobs, (job + 1) * total.size // jobs
-    more, out = other[first:last], total[first:last]
-    for k in range(out.size):
-        out[k] += more[k]
+@task(_Flat)
+def _add_into(job, jobs, flat):
+    other, total = part_of(job, jobs, flat.other), part_of(job, jobs, flat.out)
+    for k in range(total.size):
+        total[k] += other[k]
 
 
-@task(FLAT)
-def _sigmoid(job, jobs, x, _, y):
-    first, last = job * x.size // jobs, (job + 1) * x.size // jobs
-    sigmoid_numbers(address_of(y[first:]), address_of(x[first:]), last - first, x.dtype.type(0))
+@task(_Flat)
+def _sigmoid(job, jobs, flat):
+    x, y = part_of(job, jobs, flat.x), part_of(job, jobs, flat.out)
+    sigmoid_numbers(address_of(y), address_of(x), x.size, x.dtype.type(0))
 
 
-@task(FLAT)
-def _sigmoid_grad(job, jobs, dy, y, dx):
-    first, last = job * y.size // jobs, (job + 1) * y.size // jobs
-    cotangent, value, out = dy[first:last], y[first:last], dx[first:last]
+@task(_Flat)
+def _sigmoid_grad(job, jobs, flat):
+    dy, y, dx = part_of(job, jobs, flat.x), part_of(job, jobs, flat.other), part_of(job, jobs, flat.out)
     one = y.dtype.type(1)
-    for k in range(out.size):
-        out[k] = cotangent[k] * value[k] * (one - value[k])
+    for k in range(dx.size):
+        dx[k] = dy[k] * y[k] * (one - y[k])
 
 
-@task(FLAT)
-def _silu(job, jobs, x, _, y):
-    first, last = job * x.size // jobs, (job + 1) * x.size // jobs
-    silu_numbers(address_of(y[first:]), address_of(x[first:]), last - first, x.dtype.type(0))
+@task(_Flat)
+def _silu(job, jobs, flat):
+    x, y = part_of(job, jobs, flat.x), part_of(job, jobs, flat.out)
+    silu_numbers(address_of(y), address_of(x), x.size, x.dtype.type(0))
 
 
-@task(FLAT)
-def _silu_grad(job, jobs, dy, x, dx):
-    first, last = job * x.size // jobs, (job + 1) * x.size // jobs
-    silu_slopes(address_of(dx[first:]), address_of(dy[first:]), address_of(x[first:]), last - first, x.dtype.type(0))
+@task(_Flat)
+def _silu_grad(job, jobs, flat):
+    dy, x, dx = part_of(job, jobs, flat.x), part_of(job, jobs, flat.other), part_of(job, jobs, flat.out)
+    silu_slopes(address_of(dx), address_of(dy), address_of(x), x.size, x.dtype.type(0))
 
 
-@task("T[:,:,::1], T[:,::1], T[:,:,::1]")
-def _scale(job, jobs, x, gate, y):
+@task(_Parts)
+def _add_parts(job, jobs, parts):
+    """total[p, c] = a[p, c] + b[p, c] for c < channels."""
+    pixels = parts.a.shape[0]
+    for p in range(job * pixels // jobs, (job + 1) * pixels // jobs):
+        a, b, total = parts.a[p, : parts.channels], parts.b[p, : parts.channels], parts.total[p, : parts.channels]
+        for c in range(total.size):
+            total[c] = a[c] + b[c]
+
+
+@task(_Scaled)
+def _scale(job, jobs, scaled):
     """y[n, p] = x[n, p] * gate[n]."""
-    size = x.shape[1]
-    for row in range(job * x.shape[0] * size // jobs, (job + 1) * x.shape[0] * size // jobs):
-        factor, some, out = gate[row // size], x[row // size, row % size], y[row // size, row % size]
-        for c in range(out.size):
-            out[c] = some[c] * factor[c]
+    images, size = scaled.x.shape[:2]
+    for row in range(job * images * size // jobs, (job + 1) * images * size // jobs):
+        n, p = row // size, row % size
+        gate, x, y = scaled.gate[n], scaled.x[n, p], scaled.y[n, p]
+        for c in range(y.size):
+            y[c] = x[c] * gate[c]
 
 
-@task("T[:,:,::1], T[:,:,::1], T[:,::1], T[:,:,::1], float64[:,:,::1]")
-def _scale_grad(job, jobs, dy, x, gate, dx, sums):
-    """dx[n, p] = dy[n, p] * gate[n], and the sums (N, parts, C) of dy * x over parts of each image."""
-    parts, size = sums.shape[1], x.shape[1]
-    for k in range(job * x.shape[0] * parts // jobs, (job + 1) * x.shape[0] * parts // jobs):
+@task(_ScaledGrads)
+def _scale_grad(job, jobs, grads):
+    """dx[n, p] = dy[n, p] * gate[n], and the sums of dy * x."""
+    size = grads.x.shape[1]
+    images, parts = grads.sums.shape[:2]
+    for k in range(job * images * parts // jobs, (job + 1) * images * parts // jobs):
         n, part = k // parts, k % parts
-        factor, total = gate[n], sums[n, part]
+        gate, total = grads.gate[n], grads.sums[n, part]
         total[:] = 0
         for p in range(part * size // parts, (part + 1) * size // parts):
-            cotangent, some, out = dy[n, p], x[n, p], dx[n, p]
-            for c in range(out.size):
-                out[c] = cotangent[c] * factor[c]
-                total[c] += np.float64(cotangent[c] * some[c])
+            dy, x, dx = grads.dy[n, p], grads.x[n, p], grads.dx[n, p]
+            for c in range(dx.size):
+                dx[c] = dy[c] * gate[c]
+                total[c] += np.float64(dy[c] * x[c])
 
 
-@task("T[:,:,::1], T[:,:,::1], float64[:,:,::1]")
-def _plane_products(job, jobs, dy, x, sums):
-    """The sums (N, parts, C) of dy * x over parts of each image."""
-    parts, size = sums.shape[1], x.shape[1]
-    for k in range(job * x.shape[0] * parts // jobs, (job + 1) * x.shape[0] * parts // jobs):
+@task(_Products)
+def _plane_products(job, jobs, products):
+    size = products.x.shape[1]
+    images, parts = products.sums.shape[:2]
+    for k in range(job * images * parts // jobs, (job + 1) * images * parts // jobs):
         n, part = k // parts, k % parts
-        total = sums[n, part]
+        total = products.sums[n, part]
         total[:] = 0
         for p in range(part * size // parts, (part + 1) * size // parts):
-            cotangent, some = dy[n, p], x[n, p]
+            dy, x = products.dy[n, p], products.x[n, p]
             for c in range(total.size):
-                total[c] += np.float64(cotangent[c] * some[c])
+                total[c] += np.float64(dy[c] * x[c])
 
 
-@task("T[:,::1], float64[:,::1]")
-def _pixel_sums(job, jobs, rows, sums):
-    groups, count = sums.shape[0], rows.shape[0]
+@task(_PixelSums)
+def _pixel_sums(job, jobs, pixels):
+    groups, count = pixels.sums.shape[0], pixels.rows.shape[0]
     for group in range(job * groups // jobs, (job + 1) * groups // jobs):
-        total = sums[group]
+        total = pixels.sums[group]
         total[:] = 0
         first, last = group * count // groups, (group + 1) * count // groups
         paired = first + (last - first) // 2 * 2
         for p in range(first, paired, 2):
-            one, other = rows[p], rows[p + 1]
+            one, other = pixels.rows[p], pixels.rows[p + 1]
             for c in range(total.size):
                 total[c] += np.float64(one[c]) + np.float64(other[c])
         for p in range(paired, last):
-            one = rows[p]
+            one = pixels.rows[p]
             for c in range(total.size):
                 total[c] += np.float64(one[c])

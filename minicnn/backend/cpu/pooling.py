@@ -9,7 +9,7 @@ index takes eight. Windows of more than 256 taps are rare, and theirs takes eigh
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 
@@ -20,7 +20,7 @@ from .compiling import kernel
 from .inputs import channels_last, floats, spread_pixels
 from .layout import empty_images, images_for
 from .pointwise import pixel_sums
-from .sharing import Task, jobs, task
+from .sharing import Images, Matrix, Task, jobs, task
 
 
 def max_pool_taps(
@@ -43,10 +43,9 @@ def max_pool_taps(
     images = spread_pixels(x)
     n, channels = x.shape[:2]
     y = images_for((n, channels, *out_size), x.dtype, out)
-    numbers = np.arange(window.kernel_size[0] * window.kernel_size[1], dtype=tap_dtype(window))
-    taps = empty_images(n, channels, *out_size, numbers.dtype)
-    run = _max_pool if numbers.dtype == np.uint8 else _max_pool_large
-    run(x.dtype, jobs(x.size), images, _geometry(window), numbers, spread_pixels(y), channels_last(taps))
+    taps = empty_images(n, channels, *out_size, tap_dtype(window))
+    run, record = (_max_pool, _Maxima) if taps.dtype == np.uint8 else (_max_pool_large, _LargeMaxima)
+    run(x.dtype, jobs(x.size), record(images, *_axes(window), spread_pixels(y), channels_last(taps)))
     return y, taps
 
 
@@ -64,11 +63,8 @@ def max_pool_taps_grad(dy: np.ndarray, taps: np.ndarray, x_shape: tuple[int, ...
     if dy.shape != taps.shape or dy.shape[:2] != tuple(x_shape[:2]):
         raise ValueError(f"expected a cotangent for each of the taps {taps.shape} of {x_shape}, got {dy.shape}")
     dx = _empty(x_shape, dy.dtype)
-    numbers = np.arange(window.kernel_size[0] * window.kernel_size[1], dtype=taps.dtype)
-    run = _max_pool_grad if numbers.dtype == np.uint8 else _max_pool_grad_large
-    run(
-        dy.dtype, jobs(dx.size), channels_last(dx), _geometry(window), numbers, spread_pixels(dy), channels_last(taps)
-    )  # fmt: skip
+    run, record = (_max_pool_grad, _Maxima) if taps.dtype == np.uint8 else (_max_pool_grad_large, _LargeMaxima)
+    run(dy.dtype, jobs(dx.size), record(channels_last(dx), *_axes(window), spread_pixels(dy), channels_last(taps)))
     return dx
 
 
@@ -104,7 +100,8 @@ def max_pool2d_grad(dy: np.ndarray, indices: np.ndarray, x_shape: tuple[int, ...
     # An image and a block of its channels is a job: its windows may overlap, so that one thread sees to all of them.
     blocks = max(1, min(channels // 16, jobs(dx.size) // n))
     wrong = np.zeros(n * blocks, np.int64)
-    _scatter(dy.dtype, n * blocks, channels_last(dx), channels_last(dy), channels_last(indices), blocks, wrong)
+    record = _Scattered(channels_last(dx), channels_last(dy), channels_last(indices), blocks, wrong)
+    _scatter(dy.dtype, n * blocks, record)
     if wrong.any():  # indices that are not in the image
         return reference.max_pool2d_grad(dy, indices, x_shape)
     return dx
@@ -119,8 +116,8 @@ def avg_pool2d(x: np.ndarray, window: Window, divisor: np.ndarray, *, out: np.nd
         out[...] = y
         return out
     y = images_for((*x.shape[:2], *divisor.shape), x.dtype, out)
-    numbers = _geometry(window), _as(divisor, x)
-    _avg_pool(x.dtype, jobs(x.size), spread_pixels(x), *numbers, spread_pixels(y), x.shape[1])
+    record = _Means(spread_pixels(x), *_axes(window), _as(divisor, x), spread_pixels(y), x.shape[1])
+    _avg_pool(x.dtype, jobs(x.size), record)
     return y
 
 
@@ -129,8 +126,8 @@ def avg_pool2d_grad(dy: np.ndarray, x_shape: tuple[int, ...], window: Window, di
     if dy.shape != (*x_shape[:2], *divisor.shape) or not floats(dy) or 0 in x_shape:
         return reference.avg_pool2d_grad(dy, x_shape, window, divisor)
     dx = _empty(x_shape, dy.dtype)
-    numbers = _geometry(window), _as(divisor, dy)
-    _avg_pool_grad(dy.dtype, jobs(dx.size), channels_last(dx), *numbers, spread_pixels(dy), x_shape[1])
+    record = _Means(channels_last(dx), *_axes(window), _as(divisor, dy), spread_pixels(dy), x_shape[1])
+    _avg_pool_grad(dy.dtype, jobs(dx.size), record)
     return dx
 
 
@@ -206,17 +203,13 @@ def all_see_pixels(x_shape: tuple[int, ...], window: Window, out_size: Pair) -> 
     return True
 
 
-def _geometry(window: Window) -> np.ndarray:
-    """The window's numbers as the kernels take them: for height, then width, size, stride, padding and dilation."""
-    (top, _), (left, _) = window.padding
-    (stride_h, stride_w), (dilation_h, dilation_w) = window.stride, window.dilation
-    return np.array(
-        [
-            [window.kernel_size[0], stride_h, top, dilation_h],
-            [window.kernel_size[1], stride_w, left, dilation_w],
-        ],
-        np.int64,
+def _axes(window: Window) -> tuple[_Axis, _Axis]:
+    """The window along height and width."""
+    height, width = (
+        _Axis(window.kernel_size[axis], window.stride[axis], window.padding[axis][0], window.dilation[axis])
+        for axis in (0, 1)
     )
+    return height, width
 
 
 def _as(divisor: np.ndarray, like: np.ndarray) -> np.ndarray:
@@ -227,40 +220,96 @@ def _as(divisor: np.ndarray, like: np.ndarray) -> np.ndarray:
 # ---- kernels ------------------------------------------------------------------------------------------------------
 
 
-@kernel()
-def _inside(place, size, line):
-    """Which taps of the window number ``place`` of a line lie within ``size`` pixels: the first, and after the last."""
-    count, stride, padding, dilation = line[0], line[1], line[2], line[3]
-    start = place * stride - padding
-    first = 0 if start >= 0 else (-start + dilation - 1) // dilation
-    stop = (size - 1 - start) // dilation + 1 if start < size else 0
-    return min(first, count), max(min(first, count), min(stop, count))
+class _Axis(NamedTuple):
+    """A window along one axis."""
+
+    size: int
+    stride: int
+    padding: int  # before the first pixel
+    dilation: int
+
+
+class _Maxima(NamedTuple):
+    """Images (N, H, W, C), or their gradient; what is pooled of them, or its cotangent; and the taps that won."""
+
+    images: Images
+    height: _Axis
+    width: _Axis
+    pooled: Images
+    taps: Annotated[np.ndarray, "uint8[:,:,:,::1]"]
+
+
+class _LargeMaxima(NamedTuple):
+    """The same for windows of more than 256 taps."""
+
+    images: Images
+    height: _Axis
+    width: _Axis
+    pooled: Images
+    taps: Annotated[np.ndarray, "int64[:,:,:,::1]"]
+
+
+class _Means(NamedTuple):
+    """Images (N, H, W, C), or their gradient, and what is pooled of them, or its cotangent."""
+
+    images: Images
+    height: _Axis
+    width: _Axis
+    divisor: Matrix  # (oH, oW)
+    pooled: Images
+    channels: int
+
+
+class _Scattered(NamedTuple):
+    dx: Images
+    dy: Images
+    indices: Annotated[np.ndarray, "int64[:,:,:,::1]"]
+    blocks: int  # of an image's channels
+    wrong: Annotated[np.ndarray, "int64[::1]"]  # per job, whether an index was outside the image
 
 
 @kernel()
-def _holding(pixel, places, line):
-    """Which windows of a line might hold a pixel: the first, and after the last."""
-    count, stride, padding, dilation = line[0], line[1], line[2], line[3]
-    last = pixel + padding  # where the last of them begins, if not before; the first ends here
-    first = last - (count - 1) * dilation
-    first = 0 if first <= 0 else (first + stride - 1) // stride
-    return first, min(places, last // stride + 1)
+def _inside(place, pixels, axis):
+    """Which taps of the window number ``place`` lie within so many pixels: the first, and after the last."""
+    start = place * axis.stride - axis.padding
+    first = 0 if start >= 0 else (-start + axis.dilation - 1) // axis.dilation
+    stop = (pixels - 1 - start) // axis.dilation + 1 if start < pixels else 0
+    return min(first, axis.size), max(min(first, axis.size), min(stop, axis.size))
 
 
-def _max_pool_rows(job, jobs, x, geometry, numbers, y, taps):
-    """Maxima and taps of some output rows; ``numbers`` are the taps' numbers in the dtype of ``taps``."""
-    rows, kernel_w = y.shape[0] * y.shape[1], geometry[1, 0]
-    step_h, step_w = geometry[0, 3], geometry[1, 3]
+@kernel()
+def _holding(pixel, places, axis):
+    """Which windows along an axis might hold a pixel: the first, and after the last."""
+    last = pixel + axis.padding  # where the last of them begins, if not before; the first ends here
+    first = last - (axis.size - 1) * axis.dilation
+    first = 0 if first <= 0 else (first + axis.stride - 1) // axis.stride
+    return first, min(places, last // axis.stride + 1)
+
+
+@kernel()
+def _tap(pixel, place, axis):
+    """Which tap of window number ``place`` lies on a pixel that it reaches; -1 if it lies between two."""
+    distance = pixel + axis.padding - place * axis.stride
+    if axis.dilation == 1:  # a division takes as long as some vectors of channels
+        return distance
+    return distance // axis.dilation if distance % axis.dilation == 0 else -1
+
+
+def _max_pool_rows(job, jobs, maxima):
+    """Maxima and taps of some output rows."""
+    x, y, height, width = maxima.images, maxima.pooled, maxima.height, maxima.width
+    number = maxima.taps.dtype.type
+    rows, kernel_w, step_h, step_w = y.shape[0] * y.shape[1], width.size, height.dilation, width.dilation
     for row in range(job * rows // jobs, (job + 1) * rows // jobs):
         n, p = row // y.shape[1], row % y.shape[1]
-        first_i, stop_i = _inside(p, x.shape[1], geometry[0])
-        above = p * geometry[0, 1] - geometry[0, 2]
+        first_i, stop_i = _inside(p, x.shape[1], height)
+        above = p * height.stride - height.padding
         for q in range(y.shape[2]):
-            first_j, stop_j = _inside(q, x.shape[2], geometry[1])
-            left = q * geometry[1, 1] - geometry[1, 2]
-            winner = taps[n, p, q]
+            first_j, stop_j = _inside(q, x.shape[2], width)
+            left = q * width.stride - width.padding
+            winner = maxima.taps[n, p, q]
             best = y[n, p, q, : winner.size]
-            start = numbers[first_i * kernel_w + first_j] if first_i < stop_i and first_j < stop_j else numbers[0]
+            start = number(first_i * kernel_w + first_j if first_i < stop_i and first_j < stop_j else 0)
             for c in range(best.size):
                 best[c] = -np.inf
                 winner[c] = start
@@ -271,7 +320,7 @@ def _max_pool_rows(job, jobs, x, geometry, numbers, y, taps):
                     k = i * kernel_w + j
                     pixel_0, pixel_1 = line[left + j * step_w], line[left + (j + 1) * step_w]
                     pixel_2 = line[left + (j + 2) * step_w]
-                    tap_0, tap_1, tap_2 = numbers[k], numbers[k + 1], numbers[k + 2]
+                    tap_0, tap_1, tap_2 = number(k), number(k + 1), number(k + 2)
                     for c in range(best.size):
                         value, tap = best[c], winner[c]
                         wins = pixel_0[c] > value or pixel_0[c] != pixel_0[c]
@@ -282,7 +331,7 @@ def _max_pool_rows(job, jobs, x, geometry, numbers, y, taps):
                         best[c], winner[c] = pixel_2[c] if wins else value, tap_2 if wins else tap
                     j += 3
                 while j < stop_j:
-                    pixel, tap = line[left + j * step_w], numbers[i * kernel_w + j]
+                    pixel, tap = line[left + j * step_w], number(i * kernel_w + j)
                     for c in range(best.size):
                         wins = pixel[c] > best[c] or pixel[c] != pixel[c]
                         best[c] = pixel[c] if wins else best[c]
@@ -290,102 +339,92 @@ def _max_pool_rows(job, jobs, x, geometry, numbers, y, taps):
                     j += 1
 
 
-def _max_pool_grad_rows(job, jobs, dx, geometry, numbers, dy, taps):
+def _max_pool_grad_rows(job, jobs, maxima):
     """The gradient at some rows of the images."""
+    dx, dy, height, width = maxima.images, maxima.pooled, maxima.height, maxima.width
     rows = dx.shape[0] * dx.shape[1]
     zero = dx.dtype.type(0)
     for row in range(job * rows // jobs, (job + 1) * rows // jobs):
         n, h = row // dx.shape[1], row % dx.shape[1]
-        first_p, stop_p = _holding(h, dy.shape[1], geometry[0])
+        first_p, stop_p = _holding(h, dy.shape[1], height)
         for w in range(dx.shape[2]):
             out = dx[n, h, w]
             out[:] = 0
-            first_q, stop_q = _holding(w, dy.shape[2], geometry[1])
+            first_q, stop_q = _holding(w, dy.shape[2], width)
             for p in range(first_p, stop_p):
-                i = _tap(h, p, geometry[0])
+                i = _tap(h, p, height)
                 if i < 0:
                     continue
                 for q in range(first_q, stop_q):
-                    j = _tap(w, q, geometry[1])
+                    j = _tap(w, q, width)
                     if j < 0:
                         continue
-                    tap = numbers[i * geometry[1, 0] + j]
-                    cotangent, winner = dy[n, p, q], taps[n, p, q]
+                    tap = maxima.taps.dtype.type(i * width.size + j)
+                    cotangent, winner = dy[n, p, q], maxima.taps[n, p, q]
                     for c in range(out.size):
                         out[c] += cotangent[c] if winner[c] == tap else zero
 
 
-MAX_POOL = "T[:,:,:,::1], int64[:,::1], uint8[::1], T[:,:,:,::1], uint8[:,:,:,::1]"
-_max_pool, _max_pool_grad = Task(_max_pool_rows, MAX_POOL), Task(_max_pool_grad_rows, MAX_POOL)
-_max_pool_large = Task(_max_pool_rows, MAX_POOL.replace("uint8", "int64"))
-_max_pool_grad_large = Task(_max_pool_grad_rows, MAX_POOL.replace("uint8", "int64"))
+_max_pool, _max_pool_large = Task(_max_pool_rows, _Maxima), Task(_max_pool_rows, _LargeMaxima)
+_max_pool_grad, _max_pool_grad_large = Task(_max_pool_grad_rows, _Maxima), Task(_max_pool_grad_rows, _LargeMaxima)
 
 
-@kernel()
-def _tap(pixel, place, line):
-    """Which tap of window number ``place`` lies on a pixel that it reaches, along a line; -1 if it lies between two."""
-    distance = pixel + line[2] - place * line[1]
-    if line[3] == 1:  # a division takes as long as some vectors of channels
-        return distance
-    return distance // line[3] if distance % line[3] == 0 else -1
-
-
-@task("T[:,:,:,::1], T[:,:,:,::1], int64[:,:,:,::1], int64, int64[::1]")
-def _scatter(job, jobs, dx, dy, indices, blocks, wrong):
-    """The gradient at a block of the channels of one image, by the winners' positions; are any outside the image?"""
+@task(_Scattered)
+def _scatter(job, jobs, scattered):
+    """The gradient at a block of the channels of one image, by the winners' positions."""
+    dx, dy, blocks = scattered.dx, scattered.dy, scattered.blocks
     n, block = job // blocks, job % blocks
     first, last = block * dx.shape[3] // blocks, (block + 1) * dx.shape[3] // blocks
     image = dx[n].reshape(dx.shape[1] * dx.shape[2], dx.shape[3])
     image[:, first:last] = 0
     for p in range(dy.shape[1]):
         for q in range(dy.shape[2]):
-            cotangent, position = dy[n, p, q], indices[n, p, q]
+            cotangent, position = dy[n, p, q], scattered.indices[n, p, q]
             for c in range(first, last):
                 if 0 <= position[c] < image.shape[0]:
                     image[position[c], c] += cotangent[c]
                 else:
-                    wrong[job] = 1
+                    scattered.wrong[job] = 1
 
 
-AVG_POOL = "T[:,:,:,::1], int64[:,::1], T[:,::1], T[:,:,:,::1], int64"
-
-
-@task(AVG_POOL)
-def _avg_pool(job, jobs, x, geometry, divisor, y, channels):
+@task(_Means)
+def _avg_pool(job, jobs, means):
     """Means of some output rows."""
+    x, y, height, width = means.images, means.pooled, means.height, means.width
     rows = y.shape[0] * y.shape[1]
     for row in range(job * rows // jobs, (job + 1) * rows // jobs):
         n, p = row // y.shape[1], row % y.shape[1]
-        first_i, stop_i = _inside(p, x.shape[1], geometry[0])
-        above = p * geometry[0, 1] - geometry[0, 2]
+        first_i, stop_i = _inside(p, x.shape[1], height)
+        above = p * height.stride - height.padding
         for q in range(y.shape[2]):
-            first_j, stop_j = _inside(q, x.shape[2], geometry[1])
-            left = q * geometry[1, 1] - geometry[1, 2]
-            out, count = y[n, p, q, :channels], divisor[p, q]
+            first_j, stop_j = _inside(q, x.shape[2], width)
+            left = q * width.stride - width.padding
+            out, count = y[n, p, q, : means.channels], means.divisor[p, q]
             out[:] = 0
             for i in range(first_i, stop_i):
                 for j in range(first_j, stop_j):
-                    pixel = x[n, above + i * geometry[0, 3], left + j * geometry[1, 3]]
+                    pixel = x[n, above + i * height.dilation, left + j * width.dilation]
                     for c in range(out.size):
                         out[c] += pixel[c]
             for c in range(out.size):
                 out[c] /= count
 
 
-@task(AVG_POOL)
-def _avg_pool_grad(job, jobs, dx, geometry, divisor, dy, _):
+@task(_Means)
+def _avg_pool_grad(job, jobs, means):
     """The gradient at some rows of the images."""
+    dx, dy, height, width = means.images, means.pooled, means.height, means.width
     rows = dx.shape[0] * dx.shape[1]
     for row in range(job * rows // jobs, (job + 1) * rows // jobs):
         n, h = row // dx.shape[1], row % dx.shape[1]
-        first_p, stop_p = _holding(h, dy.shape[1], geometry[0])
+        first_p, stop_p = _holding(h, dy.shape[1], height)
         for w in range(dx.shape[2]):
             out = dx[n, h, w]
             out[:] = 0
-            first_q, stop_q = _holding(w, dy.shape[2], geometry[1])
+            first_q, stop_q = _holding(w, dy.shape[2], width)
             for p in range(first_p, stop_p):
                 for q in range(first_q, stop_q):
-                    if _tap(h, p, geometry[0]) >= 0 and _tap(w, q, geometry[1]) >= 0:
-                        cotangent, count = dy[n, p, q], divisor[p, q]
+                    if _tap(h, p, height) >= 0 and _tap(w, q, width) >= 0:
+                        cotangent, count = dy[n, p, q], means.divisor[p, q]
                         for c in range(out.size):
                             out[c] += cotangent[c] / count

@@ -4,16 +4,22 @@
 way, ``parallel=True`` and ``prange``, takes longer to compile, and compiles what the loop calls twice: for signed and
 for unsigned numbers of jobs.
 
-``@task("T[::1], int64, T[::1]")`` makes a task of a function ``f(job, jobs, ...)``, which does the part numbered
-``job`` of ``jobs``. The signature gives the types of what follows these two; T is float32 or float64. Then
-``f(dtype, jobs, ...)`` does all parts. The function is called by its address, so that one compiled loop serves all
-tasks that take the same arguments.
+``@task(Pair)`` makes a task of a function ``f(job, jobs, pair)``, which does the part numbered ``job`` of ``jobs``.
+``Pair`` is a record, a ``NamedTuple`` class whose fields say what the function is compiled for::
+
+    class Pair(NamedTuple):
+        x: Vector  # an array of T, float32 or float64
+        size: Size  # another record, of numbers only: ``int``, or ``float`` for T
+
+Then ``f(dtype, jobs, Pair(x, Size(3, 4)))`` does all parts, with T = ``dtype``. The function is called by its address,
+so that one compiled loop serves all tasks whose records have fields of the same types.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from functools import cache, lru_cache
+from typing import Annotated, Any, NamedTuple, get_type_hints
 
 import numba
 import numpy as np
@@ -31,57 +37,88 @@ EXACT: set[str] = set()  # every operation is rounded by itself, as NumPy rounds
 SERIAL = 1 << 15  # numbers; waking a thread takes longer than going through so few
 MOST_JOBS = 32
 
+# Arrays in a record: C-contiguous and writable.
+Vector = Annotated[np.ndarray, "T[::1]"]
+Matrix = Annotated[np.ndarray, "T[:,::1]"]
+Planes = Annotated[np.ndarray, "T[:,:,::1]"]
+Images = Annotated[np.ndarray, "T[:,:,:,::1]"]
+Sums = Annotated[np.ndarray, "float64[:,:,::1]"]
+
+
+class _Compiled(NamedTuple):
+    function: Any
+    address: Any
+    loop: Any
+    records: list[tuple[int, np.dtype]]  # the fields that are records: where they are, and how they lie in memory
+
 
 class Task:
     """A function to be done in parts. It is compiled at its first use, for each dtype."""
 
-    def __init__(self, function: Callable[..., None], signature: str, arithmetic: set[str] = ARITHMETIC) -> None:
-        self.function, self.signature, self.__doc__ = function, signature, function.__doc__
+    def __init__(self, function: Callable[..., None], record: type, arithmetic: set[str] = ARITHMETIC) -> None:
+        self.function, self.record, self.__doc__ = function, record, function.__doc__
         self.arithmetic = arithmetic
-        self.compiled: dict[np.dtype, tuple[Any, list[Any]]] = {}
+        self.compiled: dict[np.dtype, _Compiled] = {}
 
-    def __call__(self, dtype: np.dtype, jobs: int, *args: Any) -> None:
+    def __call__(self, dtype: np.dtype, jobs: int, record: Any) -> None:
         """Do all parts. One thread does a single job, and wakes no other.
 
         Raises:
-            TypeError: if ``args`` are not of the signature's types; the address alone would not tell.
+            TypeError: if the fields of ``record`` are not of the types that the function is compiled for.
         """
         with LOCK:
-            compiled, expected = self.compiled.get(dtype) or self._compile(dtype)
-            if len(args) != len(expected) or not all(map(_is, args, expected)):
-                raise TypeError(f"{self.function.__name__} takes ({self.signature}) with T = {dtype}")
-            _share(compiled.address, jobs, *args)
+            compiled = self.compiled.get(dtype) or self._compile(dtype)
+            fields = [*record]
+            for place, layout in compiled.records:
+                fields[place] = _packed(fields[place], layout)
+            compiled.loop(compiled.address, jobs, tuple(fields))
 
-    def unchecked(self, dtype: np.dtype, jobs: int, *args: Any) -> None:
-        """The same for arguments that are known to be of the right types, which a check takes longer than the call."""
-        with LOCK:
-            compiled, _ = self.compiled.get(dtype) or self._compile(dtype)
-            _share(compiled.address, jobs, *args)
-
-    def _compile(self, dtype: np.dtype) -> tuple[Any, list[Any]]:
-        text = self.signature.replace("T", dtype.name)
-        signature = sigutils.normalize_signature(f"void(int64, int64, {text})")
-        kinds = [
-            (numpy_support.as_dtype(kind.dtype), kind.ndim) if isinstance(kind, types.Array) else None
-            for kind in signature[0][2:]
-        ]
+    def _compile(self, dtype: np.dtype) -> _Compiled:
+        hints = list(get_type_hints(self.record, include_extras=True).values())
+        record = _compiled_for(self.record, dtype)
         options: Any = {"cache": True, "nogil": True, "error_model": "numpy", "fastmath": self.arithmetic}
-        compiled = numba.cfunc(types.void(*signature[0]), **options)(self.function)
-        self.compiled[dtype] = compiled, kinds
+        function = numba.cfunc(types.void(types.int64, types.int64, record), **options)(self.function)
+        records = [(place, layout_of(hint, dtype)) for place, hint in enumerate(hints) if hasattr(hint, "_fields")]
+        passed = list(record)
+        for place, layout in records:
+            passed[place] = types.Array(numpy_support.from_dtype(layout), 0, "C")
+        self.compiled[dtype] = _Compiled(function, function.address, _loop_over(tuple(passed)), records)
         return self.compiled[dtype]
 
 
-def _is(value: Any, kind: tuple[np.dtype, int] | None) -> bool:
-    """Whether a value is what a kernel expects: an array that it can walk through, or a number."""
-    if kind is None:
-        return not isinstance(value, np.ndarray)
-    flags = value.flags
-    return value.dtype == kind[0] and value.ndim == kind[1] and flags.c_contiguous and flags.aligned and flags.writeable
+def task(record: type, arithmetic: set[str] = ARITHMETIC) -> Callable[[Callable[..., None]], Task]:
+    """Make a ``Task`` of a function ``f(job, jobs, record)``."""
+    return lambda function: Task(function, record, arithmetic)
 
 
-def task(signature: str, arithmetic: set[str] = ARITHMETIC) -> Callable[[Callable[..., None]], Task]:
-    """Make a ``Task`` of a function; ``signature`` are the types of its arguments after ``job`` and ``jobs``."""
-    return lambda function: Task(function, signature, arithmetic)
+def _compiled_for(hint: Any, dtype: np.dtype) -> Any:
+    """The compiler's type for a record, or a field of one."""
+    if hint is int or hint is float:
+        return types.int64 if hint is int else numpy_support.from_dtype(dtype)
+    if hasattr(hint, "_fields"):
+        fields = get_type_hints(hint, include_extras=True).values()
+        return types.BaseTuple.from_types([_compiled_for(field, dtype) for field in fields], hint)
+    (kind,) = hint.__metadata__
+    return sigutils.normalize_signature(f"void({kind.replace('T', dtype.name)})")[0][0]
+
+
+@cache
+def layout_of(record: type, dtype: np.dtype) -> np.dtype:
+    """How records of numbers lie in memory: a field is an int64 where it is ``int``, a ``dtype`` where ``float``."""
+    kinds = {int: np.dtype(np.int64), float: dtype}
+    return np.dtype([(name, kinds[hint]) for name, hint in get_type_hints(record).items()], align=True)
+
+
+@lru_cache(maxsize=1024, typed=True)
+def _packed(record: Any, layout: np.dtype) -> np.ndarray:
+    """A record of numbers, in memory."""
+    return np.array(record, layout)
+
+
+@cache
+def _loop_over(fields: tuple[Any, ...]) -> Any:
+    """The compiled loop for records with fields of these types."""
+    return kernel([types.void(types.int64, types.int64, types.BaseTuple.from_types(fields))])(_share)
 
 
 def jobs(numbers: int) -> int:
@@ -89,6 +126,12 @@ def jobs(numbers: int) -> int:
     if numbers <= SERIAL:
         return 1
     return min(MOST_JOBS, 1 << (numbers // (SERIAL // 2)).bit_length() - 1)
+
+
+@kernel()
+def part_of(job, jobs, x):
+    """The part of a flat array that a job does."""
+    return x[job * x.size // jobs : (job + 1) * x.size // jobs]
 
 
 # ---- jobs and threads ------------------------------------------------------------------------------------------------
@@ -120,20 +163,33 @@ def share_out(typing_context, jobs, work, args):
 
 
 @intrinsic
-def _share_task(typing_context, address, jobs, args):
-    """The function at ``address`` with each job's number, the number of jobs and ``args``, on all threads."""
+def _share_task(typing_context, address, jobs, fields):
+    """The function at ``address`` with each job's number, the number of jobs and a record, on all threads."""
 
     def generate(context, builder, signature, values):
-        def call(builder, job, packed):
-            address, jobs, args = cgutils.unpack_tuple(builder, packed, 3)
-            unpacked = cgutils.unpack_tuple(builder, args, len(signature.args[2]))
-            kind = ir.FunctionType(ir.VoidType(), [value.type for value in (job, jobs, *unpacked)])
-            builder.call(builder.inttoptr(address, kind.as_pointer()), [job, jobs, *unpacked])
+        kinds = list(signature.args[2])
+        members = cgutils.unpack_tuple(builder, values[2])
+        for place, kind in enumerate(kinds):
+            if isinstance(kind, types.Array) and kind.ndim == 0:  # a record of numbers: the function gets its fields
+                data = context.make_array(kind)(context, builder, members[place]).data
+                numbers = [
+                    cgutils.get_record_member(builder, data, field.offset, context.get_data_type(field.type))
+                    for field in kind.dtype.fields.values()
+                ]
+                kinds[place] = types.BaseTuple.from_types([field.type for field in kind.dtype.fields.values()])
+                members[place] = context.make_tuple(builder, kinds[place], [*map(builder.load, numbers)])
+        record = context.make_tuple(builder, types.BaseTuple.from_types(kinds), members)
 
-        _loop(builder, values[1], cgutils.pack_struct(builder, values), call)
+        def call(builder, job, needed):
+            address, *rest = cgutils.unpack_tuple(builder, needed, 3)
+            arguments = [job, *rest]
+            kind = ir.FunctionType(ir.VoidType(), [value.type for value in arguments])
+            builder.call(builder.inttoptr(address, kind.as_pointer()), arguments)
+
+        _loop(builder, values[1], cgutils.pack_struct(builder, [*values[:2], record]), call)
         return context.get_dummy_value()
 
-    return types.void(types.int64, types.int64, args), generate
+    return types.void(types.int64, types.int64, fields), generate
 
 
 def _loop(builder: Any, jobs: Any, needed: Any, call: Callable[[Any, Any, Any], None]) -> None:
@@ -163,6 +219,5 @@ def _loop(builder: Any, jobs: Any, needed: Any, call: Callable[[Any, Any, Any], 
             builder.call(part, arguments)
 
 
-@kernel()
-def _share(address, jobs, *args):
-    _share_task(address, jobs, args)
+def _share(address, jobs, fields):
+    _share_task(address, jobs, fields)

@@ -15,6 +15,7 @@ import numpy as np
 from numba.core import event
 
 from ..base import Window
+from ..reference.fused import Line
 from . import (
     compiling,
     conv,
@@ -89,8 +90,8 @@ def _depthwise_weight_gradient(dtype: np.dtype) -> None:
 
 def _norm(dtype: np.dtype) -> None:
     x, weight = _images(dtype, 4, 8), np.ones(4, dtype)
-    y, mean, _, inv_std, _ = fused.norm(x, weight, weight, 1e-5)
-    fused.norm_grad(y, x, weight, weight, mean, inv_std)
+    normed = fused.norm(x, weight, weight, 1e-5)
+    fused.norm_grad(normed.y, x, Line(normed.mean, normed.inv_std, weight, weight))
 
 
 def _max_pooling(dtype: np.dtype) -> None:

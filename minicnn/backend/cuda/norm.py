@@ -7,8 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from ..reference.fused import Line
+
 JOBS = 1024  # blocks to keep a large GPU busy
-PART_VALUES = 2048  # fewer values are not worth a block of their own
+PART_VALUES = 2048  # fewer values are not worth a separate block
 ACTIVATIONS = {None: 0, "relu": 1, "silu": 2}  # as in kernels/norm.cu
 
 
@@ -19,7 +21,7 @@ def batch_norm(cuda: Any, x: Any, weight: Any, bias: Any, eps: float) -> tuple[A
 
 def batch_norm_grad(cuda: Any, dy: Any, x: Any, weight: Any, mean: Any, inv_std: Any) -> tuple[Any, ...]:
     """See ``reference.norm.batch_norm_grad``."""
-    return norm_grad(cuda, dy, x, weight, None, mean, inv_std)[:3]
+    return norm_grad(cuda, dy, x, Line(mean, inv_std, weight))[:3]
 
 
 def scale_and_shift(cuda: Any, x: Any, scale: Any, shift: Any) -> Any:
@@ -46,15 +48,14 @@ def norm(
 
 
 def norm_grad(
-    cuda: Any, dy: Any, x: Any, weight: Any, bias: Any, mean: Any, inv_std: Any, residual: Any = None,
-    activation: str | None = None,
-) -> tuple[Any, ...]:  # fmt: skip
+    cuda: Any, dy: Any, x: Any, line: Line, residual: Any = None, activation: str | None = None
+) -> tuple[Any, ...]:
     """See ``reference.fused.norm_grad``; no gate, and no means of planes."""
     xp, dtype = cuda.xp, x.dtype
-    dy, x, weight, mean, inv_std = (_ready(xp, array, dtype) for array in (dy, x, weight, mean, inv_std))
+    dy, x, mean, inv_std, weight = (_ready(xp, array, dtype) for array in (dy, x, *line[:3]))
     kind, before = ACTIVATIONS[activation], None
-    if kind:  # what the activation has been given is computed again
-        before = _apply(cuda, x, mean, inv_std if weight is None else weight * inv_std, bias, residual)
+    if kind:  # compute the activation's input again
+        before = _apply(cuda, x, mean, inv_std if weight is None else weight * inv_std, line.bias, residual)
     images, channels, length, parts = _sizes(x)
     sums = xp.empty((2, channels, parts), dtype)
     passed = None if residual is None else xp.empty(x.shape, dtype)
@@ -64,7 +65,7 @@ def norm_grad(
     )  # fmt: skip
     totals = sums.sum(axis=2)
     dx = xp.empty(x.shape, dtype)
-    dy, kind = (dy, kind) if passed is None else (passed, 0)  # what has passed the activation once need not again
+    dy, kind = (dy, kind) if passed is None else (passed, 0)  # the gradient at the activation's input has been computed
     cuda.launch(
         "norm", "batch_norm_grad_apply", dtype, x.size, dy, x, before, kind, mean, inv_std, weight, totals, dx,
         channels, length, images * length,
@@ -86,7 +87,7 @@ def _apply(
 
 
 def _sizes(x: Any) -> tuple[int, int, int, int]:
-    """(N, C, ...) -> N, C, values of a channel in one image, and parts to cut a channel's values into."""
+    """(N, C, ...) -> N, C, values per channel of one image, and the number of parts into which a channel is cut."""
     images, channels, length = x.shape[0], x.shape[1], prod(x.shape[2:])
     parts = min(JOBS // max(channels, 1), images * length // PART_VALUES)
     return images, channels, length, max(1, parts)

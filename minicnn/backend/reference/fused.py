@@ -1,4 +1,4 @@
-"""Operations joined with their neighbours, in plain NumPy: what the fused kernels of a backend have to compute."""
+"""Fused operations in plain NumPy: what the fused kernels of a backend have to compute."""
 
 from __future__ import annotations
 
@@ -9,8 +9,17 @@ import numpy as np
 from .norm import batch_norm, batch_norm_grad, per_channel
 
 
+class Line(NamedTuple):
+    """What a batch norm makes of each channel: ``(x - mean) * inv_std * weight + bias``, all (C,)."""
+
+    mean: np.ndarray
+    inv_std: np.ndarray
+    weight: np.ndarray | None = None  # for 1
+    bias: np.ndarray | None = None  # for 0
+
+
 class Normed(NamedTuple):
-    """What ``norm`` returns."""
+    """The result of ``norm``."""
 
     y: np.ndarray
     mean: np.ndarray  # (C,)
@@ -20,7 +29,7 @@ class Normed(NamedTuple):
 
 
 class NormGrads(NamedTuple):
-    """What ``norm_grad`` returns."""
+    """The result of ``norm_grad``."""
 
     x: np.ndarray
     weight: np.ndarray  # (C,)
@@ -36,7 +45,7 @@ def activate(x: np.ndarray, activation: str | None) -> np.ndarray:
 
 
 def activation_grad(dy: np.ndarray, x: np.ndarray, activation: str | None) -> np.ndarray:
-    """The cotangent of the activation's input x, for that of its output."""
+    """The cotangent of the activation's input x, from that of its output."""
     if activation == "silu":
         s = _sigmoid(x)
         return dy * s * (1 + x * (1 - s))
@@ -52,24 +61,21 @@ def norm(
     activation: str | None = None,
     plane_means: bool = False,
 ) -> Normed:
-    """``activation(batch_norm(x) + residual)``, and the means of its planes where they are wanted.
+    """``activation(batch_norm(x) + residual)``, and, if wanted, the means of its planes.
 
     Args:
         x: (N, C, ...); see ``norm.batch_norm``.
         residual: like x.
     """
     _, mean, variance, inv_std = batch_norm(x, weight, bias, eps)
-    y = fixed_norm(x, weight, bias, mean, inv_std, residual, activation)
+    y = fixed_norm(x, Line(mean, inv_std, weight, bias), residual, activation)
     return Normed(y, mean, variance, inv_std, y.mean(axis=(2, 3), keepdims=True) if plane_means else None)
 
 
 def norm_grad(
     dy: np.ndarray,
     x: np.ndarray,
-    weight: np.ndarray | None,
-    bias: np.ndarray | None,
-    mean: np.ndarray,
-    inv_std: np.ndarray,
+    line: Line,
     residual: np.ndarray | None = None,
     activation: str | None = None,
     gate: np.ndarray | None = None,
@@ -79,29 +85,25 @@ def norm_grad(
 
     Args:
         dy: cotangent of y, like x.
-        x, weight, bias, residual, activation: as they were given to ``norm``.
-        mean, inv_std: what it returned.
+        x, residual, activation: as for ``norm``.
+        line: its weight and bias, and the statistics from its result.
         gate: (N, C, 1, 1), by which y was multiplied afterwards: dy is then the cotangent of that product.
         plane_means_grad: (N, C, 1, 1), the cotangent of the means of y's planes.
     """
-    g = _before_activation(dy, x, weight, bias, mean, inv_std, residual, activation, gate, plane_means_grad)
-    return NormGrads(*batch_norm_grad(g, x, weight, mean, inv_std), None if residual is None else g)
+    g = _before_activation(dy, x, line, residual, activation, gate, plane_means_grad)
+    return NormGrads(*batch_norm_grad(g, x, line.weight, line.mean, line.inv_std), None if residual is None else g)
 
 
 def fixed_norm(
     x: np.ndarray,
-    weight: np.ndarray | None,
-    bias: np.ndarray | None,
-    mean: np.ndarray,
-    inv_std: np.ndarray,
+    line: Line,
     residual: np.ndarray | None = None,
     activation: str | None = None,
 ) -> np.ndarray:
     """As ``norm``, with given statistics (C,)."""
-    scale = inv_std if weight is None else weight * inv_std
-    y = (x - per_channel(mean, x)) * per_channel(scale, x)
-    if bias is not None:
-        y += per_channel(bias, x)
+    y = (x - per_channel(line.mean, x)) * per_channel(_scale(line), x)
+    if line.bias is not None:
+        y += per_channel(line.bias, x)
     if residual is not None:
         y += residual
     return activate(y, activation)
@@ -110,28 +112,25 @@ def fixed_norm(
 def fixed_norm_grad(
     dy: np.ndarray,
     x: np.ndarray,
-    weight: np.ndarray | None,
-    bias: np.ndarray | None,
-    mean: np.ndarray,
-    inv_std: np.ndarray,
+    line: Line,
     residual: np.ndarray | None = None,
     activation: str | None = None,
 ) -> NormGrads:
-    """The gradients of ``fixed_norm``: the statistics do not move."""
-    g = _before_activation(dy, x, weight, bias, mean, inv_std, residual, activation)
+    """The gradients of ``fixed_norm``: the statistics are constants."""
+    g = _before_activation(dy, x, line, residual, activation)
     axes = (0, *range(2, x.ndim))
-    scale = inv_std if weight is None else weight * inv_std
-    d_weight = (g * (x - per_channel(mean, x))).sum(axis=axes) * inv_std
-    return NormGrads(g * per_channel(scale, x), d_weight, g.sum(axis=axes), None if residual is None else g)
+    d_weight = (g * (x - per_channel(line.mean, x))).sum(axis=axes) * line.inv_std
+    return NormGrads(g * per_channel(_scale(line), x), d_weight, g.sum(axis=axes), None if residual is None else g)
+
+
+def _scale(line: Line) -> np.ndarray:
+    return line.inv_std if line.weight is None else line.weight * line.inv_std
 
 
 def _before_activation(
     dy: np.ndarray,
     x: np.ndarray,
-    weight: np.ndarray | None,
-    bias: np.ndarray | None,
-    mean: np.ndarray,
-    inv_std: np.ndarray,
+    line: Line,
     residual: np.ndarray | None,
     activation: str | None,
     gate: np.ndarray | None = None,
@@ -142,11 +141,11 @@ def _before_activation(
         dy = dy * gate
     if plane_means_grad is not None:
         dy = dy + plane_means_grad / (x.shape[2] * x.shape[3])
-    return activation_grad(dy, fixed_norm(x, weight, bias, mean, inv_std, residual), activation)
+    return activation_grad(dy, fixed_norm(x, line, residual), activation)
 
 
 def relu_bias_grad(dy: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Behind ``y = max(x + bias, 0)``: dy, but 0 where y is not positive, and its sums over each channel (C,)."""
+    """For ``y = max(x + bias, 0)``: the gradient at x, which is dy where y is positive, else 0; and at bias (C,)."""
     dx = np.where(y <= 0, 0, dy)
     return dx, dx.sum(axis=(0, *range(2, dx.ndim)))
 

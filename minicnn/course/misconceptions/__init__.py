@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import ast
 import sys
-import textwrap
 import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,9 +26,10 @@ from tempfile import TemporaryDirectory
 from types import ModuleType
 from typing import Any
 
-from ..holes import body_span, find
-from ..loading import Unloadable, load_file, module_name
-from ..manifest import Hole, Homework, ManifestError, find_task, homework, reference_path
+from ..build import answer
+from ..holes import fill, find
+from ..loading import Unloadable, load, module_name
+from ..manifest import Hole, Homework, ManifestError, find_task, homework
 
 FOLDER = Path(__file__).parent
 KEYS = {"task", "name", "diagnosis", "hint", "hole", "edits", "body"}
@@ -87,19 +87,18 @@ def _mistake(entry: dict[str, Any], owner: Homework, file: str) -> Mistake:
 
 
 def planted_source(mistake: Mistake) -> str:
-    """The text of the reference module with the mistake in it.
+    """What a student hands in who makes one mistake: the stub with the reference's bodies, and the mistake in one.
 
     Raises:
         ManifestError: for an edit whose old text is not exactly once in the hole, or that gives no Python.
     """
     owner, _ = find_task(mistake.task)
-    source = reference_path(owner.modules[mistake.hole.stem]).read_text(encoding="utf-8")
-    lines = source.splitlines(keepends=True)
-    node = find(ast.parse(source), mistake.hole.qualname)
+    source = answer(owner, mistake.hole.stem)
     if mistake.body is not None:
-        start, stop = body_span(source, node)
-        text = textwrap.indent(textwrap.dedent(mistake.body).strip("\n") + "\n", " " * (node.col_offset + 4))
+        changed = fill(source, {mistake.hole.qualname: mistake.body})
     else:
+        lines = source.splitlines(keepends=True)
+        node = find(ast.parse(source), mistake.hole.qualname)
         start, stop = node.lineno - 1, node.end_lineno or node.lineno
         text = "".join(lines[start:stop])
         for old, new in mistake.edits:
@@ -108,7 +107,7 @@ def planted_source(mistake: Mistake) -> str:
                     f"{mistake}: expected once in {mistake.hole}, found {text.count(old)} times: {old!r}"
                 )
             text = text.replace(old, new)
-    changed = "".join([*lines[:start], text, *lines[stop:]])
+        changed = "".join([*lines[:start], text, *lines[stop:]])
     try:
         ast.parse(changed)
     except SyntaxError as error:
@@ -116,12 +115,12 @@ def planted_source(mistake: Mistake) -> str:
     return changed
 
 
-def load_source(source: str, stem: str) -> ModuleType | Unloadable:
-    """Import a text as a module. Numba does not compile it: a planted mistake is run a few times and thrown away."""
+def load_source(source: str, owner: Homework, stem: str) -> ModuleType | Unloadable:
+    """Import a text as a student's file. Numba does not compile it: it is run a few times and thrown away."""
     with TemporaryDirectory() as folder, _interpreted():
         path = Path(folder) / f"{stem}.py"
         path.write_text(source, encoding="utf-8")
-        module = load_file(path)
+        module = load(owner, stem, path)
     sys.modules.pop(module_name(path), None)  # hundreds of them are planted, each to be used and forgotten
     return module
 

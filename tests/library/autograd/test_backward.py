@@ -1,100 +1,20 @@
-"""The tape: order, accumulation, freeing, hooks, second backward, modes."""
+"""``backward`` and ``grad``: accumulation, freeing, the second time, and what they refuse."""
 
 from __future__ import annotations
 
 import gc
-import threading
 import weakref
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 import minicnn
 from minicnn import Tensor
-from minicnn.autograd import Function, grad, topological_order
+from minicnn.autograd import Function, grad
 from minicnn.errors import AutogradError
+from tests.library.support.leaves import leaf
 
-
-class Twice(Function):
-    @staticmethod
-    def forward(ctx, x):
-        return 2 * x
-
-    @staticmethod
-    def backward(ctx, dy):
-        return 2 * dy
-
-
-def leaf(*values: float) -> Tensor:
-    return minicnn.tensor(list(values) if len(values) != 1 else values[0], dtype=minicnn.float64, requires_grad=True)
-
-
-# ---- order and accumulation ------------------------------------------------------------------------------------
-
-
-def test_diamond_collects_both_ways():
-    x = leaf(3.0)
-    y = x * x
-    z = y * 2 + y * y  # dz/dy = 2 + 2y = 20, dy/dx = 6
-    z.backward()
-    assert x.grad.item() == 120.0
-
-
-def test_a_node_waits_for_all_of_its_cotangents():
-    """The counter-example of docs/autograd.md: depth-first without an order runs ``a`` before its second use is in."""
-    x = leaf(2.0)
-    a = x * x  # da/dx = 4
-    b = a * 3
-    c = a + b  # c = 4 a: a is used at two depths
-    c.backward()
-    assert x.grad.item() == 16.0
-
-
-def test_topological_order_puts_users_first():
-    x = leaf(1.0)
-    a = x * 2
-    b = a * a
-    c = b + a
-    order = topological_order([c.grad_fn])
-    position = {node: i for i, node in enumerate(order)}
-    assert all(position[node] < position[edge[0]] for node in order for edge in node.edges if edge is not None)
-    assert len(order) == 4  # c, b, a and the leaf
-
-
-@given(st.lists(st.tuples(st.sampled_from("+*-"), st.integers(0, 50), st.integers(0, 50)), min_size=1, max_size=12))
-def test_random_graphs_agree_with_forward_mode(program):
-    """Any graph of additions and products: reverse mode equals derivatives carried forward."""
-    values, slopes = [1.5, -0.5], [1.0, 0.0]
-    x = leaf(1.5)
-    tensors = [x, minicnn.tensor(-0.5, dtype=minicnn.float64)]
-    for op, i, j in program:
-        i, j = i % len(values), j % len(values)
-        a, b, da, db = values[i], values[j], slopes[i], slopes[j]
-        value, slope = {"+": (a + b, da + db), "-": (a - b, da - db), "*": (a * b, da * b + a * db)}[op]
-        if abs(value) > 1e6:
-            continue
-        values.append(value)
-        slopes.append(slope)
-        s, t = tensors[i], tensors[j]
-        tensors.append(s + t if op == "+" else s - t if op == "-" else s * t)
-    out = tensors[-1]
-    if out.requires_grad:
-        out.backward()
-        np.testing.assert_allclose(x.grad.item(), slopes[-1], rtol=1e-9, atol=1e-9)
-    else:
-        assert slopes[-1] == 0
-
-
-def test_chain_of_ten_thousand():
-    x = leaf(1.0)
-    y = x
-    for _ in range(10_000):
-        y = y + 1e-3
-    y.backward()
-    assert x.grad.item() == 1.0
-    del y  # taking the chain apart must not recurse either
+# ---- accumulation ---------------------------------------------------------------------------------------------
 
 
 def test_long_chain_that_is_never_differentiated_is_freed_without_recursion():
@@ -255,121 +175,6 @@ def test_graph_is_freed_without_the_garbage_collector():
         gc.enable()
 
 
-# ---- modes -----------------------------------------------------------------------------------------------------
-
-
-def test_no_grad_and_enable_grad():
-    x = leaf(1.0)
-    with minicnn.no_grad():
-        assert not (x * 2).requires_grad and not minicnn.is_grad_enabled()
-        with minicnn.enable_grad():
-            assert (x * 2).requires_grad
-        assert not (x * 2).requires_grad
-    assert minicnn.is_grad_enabled()
-
-
-def test_no_grad_survives_an_exception_and_works_as_decorator():
-    x = leaf(1.0)
-
-    @minicnn.no_grad()
-    def with_parentheses():
-        return x * 2
-
-    @minicnn.no_grad
-    def without():
-        return x * 2
-
-    assert not with_parentheses().requires_grad and not without().requires_grad
-    with pytest.raises(KeyError), minicnn.no_grad():
-        raise KeyError
-    assert minicnn.is_grad_enabled()
-
-
-def test_set_grad_enabled_as_call_and_as_block():
-    minicnn.set_grad_enabled(False)
-    assert not minicnn.is_grad_enabled()
-    minicnn.set_grad_enabled(True)
-    with minicnn.set_grad_enabled(False):
-        assert not minicnn.is_grad_enabled()
-    assert minicnn.is_grad_enabled()
-
-
-def test_modes_are_per_thread():
-    seen = []
-    with minicnn.no_grad():
-        thread = threading.Thread(target=lambda: seen.append(minicnn.is_grad_enabled()))
-        thread.start()
-        thread.join()
-    assert seen == [True]
-
-
-def test_detach_cuts_and_shares_memory():
-    x = leaf(1.0, 2.0)
-    d = x.detach()
-    assert not d.requires_grad and np.shares_memory(d.array, x.array)
-    (x * d).sum().backward()
-    np.testing.assert_array_equal(x.grad.numpy(), [1.0, 2.0])
-
-
-def test_only_floats_require_grad():
-    with pytest.raises(AutogradError, match="int64"):
-        minicnn.arange(3).requires_grad_()
-    with pytest.raises(AutogradError, match="int64"):
-        minicnn.tensor([1, 2], requires_grad=True)
-
-
-# ---- leaves, retain_grad, hooks --------------------------------------------------------------------------------
-
-
-def test_leaf_and_non_leaf_grad():
-    x = leaf(2.0)
-    y = x * 3
-    z = y * y
-    z.backward()
-    assert x.is_leaf and not y.is_leaf
-    with pytest.warns(UserWarning, match="non-leaf.*Mul"):
-        assert y.grad is None
-
-
-def test_retain_grad():
-    x = leaf(2.0)
-    y = x * 3
-    y.retain_grad()
-    (y * y).backward()
-    assert y.grad.item() == 12.0 and x.grad.item() == 36.0
-
-
-def test_hook_sees_and_replaces_the_gradient():
-    x = leaf(2.0)
-    y = x * 3
-    seen = []
-    handle = y.register_hook(lambda g: seen.append(g.item()))
-    y.register_hook(lambda g: g * 10)
-    (y * y).backward()
-    assert seen == [12.0] and x.grad.item() == 360.0
-    handle.remove()
-    x.grad = None
-    z = x * 3
-    z.backward()
-    assert seen == [12.0]
-
-
-def test_leaf_hook_sees_the_sum_once():
-    x = leaf(2.0)
-    seen = []
-    x.register_hook(lambda g: seen.append(g.item()))
-    (x * 3 + x * 4).backward()
-    assert seen == [7.0]
-
-
-def test_hook_must_keep_the_shape():
-    x = leaf(1.0, 2.0)
-    y = x * 1
-    y.register_hook(lambda g: g.sum())
-    with pytest.raises(AutogradError, match="hook"):
-        y.sum().backward()
-
-
 # ---- grad() ----------------------------------------------------------------------------------------------------
 
 
@@ -397,101 +202,6 @@ def test_backward_into_chosen_inputs_only():
     x, w = leaf(2.0), leaf(3.0)
     (x * w).backward(inputs=[x])
     assert x.grad.item() == 3.0 and w.grad is None
-
-
-# ---- custom functions ------------------------------------------------------------------------------------------
-
-
-def test_custom_function_and_its_name():
-    x = leaf(2.0)
-    y = Twice.apply(x)
-    y.backward()
-    assert x.grad.item() == 2.0 and y.grad_fn.name() == "Twice" and "grad_fn=<Twice>" in repr(y)
-
-
-def test_gradients_may_come_in_a_list():
-    class Sum(Function):
-        @staticmethod
-        def forward(ctx, x, y):
-            return x + y
-
-        @staticmethod
-        def backward(ctx, dy):
-            return [dy, 2 * dy]
-
-    x, y = (minicnn.ones(3, requires_grad=True) for _ in range(2))
-    Sum.apply(x, y).sum().backward()
-    assert x.grad.tolist() == [1, 1, 1]
-    assert y.grad.tolist() == [2, 2, 2]
-
-
-def test_wrong_number_of_gradients():
-    class Bad(Function):
-        @staticmethod
-        def forward(ctx, x, y):
-            return x + y
-
-        @staticmethod
-        def backward(ctx, dz):
-            return dz
-
-    with pytest.raises(AutogradError, match="Bad returned 1 gradients, expected 2"):
-        Bad.apply(leaf(1.0), leaf(1.0)).backward()
-
-
-def test_wrong_gradient_shape_is_named():
-    class Bad(Function):
-        @staticmethod
-        def forward(ctx, x):
-            return x.sum(axis=0)
-
-        @staticmethod
-        def backward(ctx, dy):
-            return dy
-
-    x = minicnn.ones(2, 3, requires_grad=True)
-    with pytest.raises(AutogradError, match=r"Bad returned a gradient of shape \(3,\) for argument 0.*\(2, 3\)"):
-        Bad.apply(x).sum().backward()
-
-
-def test_missing_cotangents_of_several_outputs_are_zero():
-    class Both(Function):
-        @staticmethod
-        def forward(ctx, x):
-            return x * 2, x * 3
-
-        @staticmethod
-        def backward(ctx, da, db):
-            return 2 * da + 3 * db
-
-    x = leaf(1.0)
-    a, b = Both.apply(x)
-    b.backward(retain_graph=True)
-    assert x.grad.item() == 3.0
-    (a + b).backward()
-    assert x.grad.item() == 8.0
-
-
-def test_needs_input_grad_is_told():
-    told = []
-
-    class Watch(Function):
-        @staticmethod
-        def forward(ctx, x, y, option):
-            told.append(ctx.needs_input_grad)
-            return x * y
-
-        @staticmethod
-        def backward(ctx, dz):
-            return dz, None, None
-
-    Watch.apply(leaf(1.0), minicnn.tensor(2.0), "option")
-    assert told == [(True, False, False)]
-
-
-def test_double_backward_is_refused():
-    with pytest.raises(AutogradError, match="create_graph"):
-        leaf(1.0).exp().backward(create_graph=True)
 
 
 # ---- dtypes ----------------------------------------------------------------------------------------------------

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import threading
 
 import pytest
@@ -10,6 +9,7 @@ import pytest
 import minicnn
 from minicnn import backend, is_grad_enabled
 from minicnn.backend import cpu
+from tests.library.support.leaves import leaf
 
 
 def in_a_thread(function):
@@ -69,73 +69,6 @@ def test_one_decorated_function_many_threads():
     assert not wrong
 
 
-def test_a_generator_has_the_mode_only_while_it_runs():
-    @minicnn.no_grad()
-    def steps():
-        sent = yield is_grad_enabled()
-        try:
-            yield sent, is_grad_enabled()
-        except KeyError:
-            yield "caught", is_grad_enabled()
-        finally:
-            ended.append(is_grad_enabled())
-        return "end"
-
-    ended = []
-    running = steps()
-    assert next(running) is False and is_grad_enabled()
-    assert running.send(3) == (3, False) and is_grad_enabled()
-    assert running.throw(KeyError()) == ("caught", False) and is_grad_enabled()
-    with pytest.raises(StopIteration, match="end"):
-        next(running)
-    other = steps()
-    next(other), next(other)
-    other.close()
-    assert ended == [False, False] and is_grad_enabled()
-
-
-def test_generators_take_turns():
-    @minicnn.no_grad()
-    def without():
-        while True:
-            yield is_grad_enabled()
-
-    @minicnn.enable_grad()
-    def having():
-        while True:
-            yield is_grad_enabled()
-
-    a, b = without(), having()
-    assert [next(a), next(b), next(a), is_grad_enabled(), next(b)] == [False, True, False, True, True]
-
-
-def test_a_coroutine_has_the_mode_only_while_it_runs():
-    @minicnn.no_grad()
-    async def predict():
-        before = is_grad_enabled()
-        await asyncio.sleep(0)
-        return before, is_grad_enabled()
-
-    @minicnn.no_grad()
-    async def stream():
-        for _ in range(2):
-            await asyncio.sleep(0)
-            yield is_grad_enabled()
-
-    async def train():
-        seen = []
-        for _ in range(5):
-            seen.append(is_grad_enabled())
-            await asyncio.sleep(0)
-        return all(seen)
-
-    async def everything():
-        streamed = [(value, is_grad_enabled()) async for value in stream()]
-        return streamed, *await asyncio.gather(predict(), train())
-
-    assert asyncio.run(everything()) == ([(False, True)] * 2, (False, False), True)
-
-
 def test_a_mode_may_be_entered_again_and_reused():
     mode = minicnn.set_grad_enabled(False)
     for _ in range(2):
@@ -162,3 +95,48 @@ def test_no_mode_reaches_another_thread():
         assert in_a_thread(is_grad_enabled)
         assert in_a_thread(lambda: (backend.get("cpu").name, backend.load("cpu").plain)) == ("cpu", False)
         assert in_a_thread(lambda: minicnn.nn.Linear(3, 3).weight.abs().sum().item()) > 0
+
+
+def test_no_grad_and_enable_grad():
+    x = leaf(1.0)
+    with minicnn.no_grad():
+        assert not (x * 2).requires_grad and not minicnn.is_grad_enabled()
+        with minicnn.enable_grad():
+            assert (x * 2).requires_grad
+        assert not (x * 2).requires_grad
+    assert minicnn.is_grad_enabled()
+
+
+def test_no_grad_survives_an_exception_and_works_as_decorator():
+    x = leaf(1.0)
+
+    @minicnn.no_grad()
+    def with_parentheses():
+        return x * 2
+
+    @minicnn.no_grad
+    def without():
+        return x * 2
+
+    assert not with_parentheses().requires_grad and not without().requires_grad
+    with pytest.raises(KeyError), minicnn.no_grad():
+        raise KeyError
+    assert minicnn.is_grad_enabled()
+
+
+def test_set_grad_enabled_as_call_and_as_block():
+    minicnn.set_grad_enabled(False)
+    assert not minicnn.is_grad_enabled()
+    minicnn.set_grad_enabled(True)
+    with minicnn.set_grad_enabled(False):
+        assert not minicnn.is_grad_enabled()
+    assert minicnn.is_grad_enabled()
+
+
+def test_modes_are_per_thread():
+    seen = []
+    with minicnn.no_grad():
+        thread = threading.Thread(target=lambda: seen.append(minicnn.is_grad_enabled()))
+        thread.start()
+        thread.join()
+    assert seen == [True]

@@ -15,16 +15,18 @@ import pytest
 
 from minicnn.cli.course import load_checks
 from minicnn.course import proof
-from minicnn.course.build import build, stub, table_of_tasks
+from minicnn.course.build import build, table_of_tasks
 from minicnn.course.checks import checks_of
 from minicnn.course.execution import State
+from minicnn.course.holes import body, fill
 from minicnn.course.judging import judge
 from minicnn.course.loading import student_modules
-from minicnn.course.manifest import Homework, Task, homework, homework_ids, reference_path
+from minicnn.course.manifest import Homework, Task, homework, homework_ids, reference_source
 from minicnn.course.misconceptions import mistakes
 
+from ..support.other_answers import AUTHORS, hand_in
+
 ROOT = Path(__file__).resolve().parents[3]
-RIGHT_ANSWERS = sorted(path for path in (ROOT / "tests" / "library" / "right_answers").iterdir() if path.is_dir())
 
 every_homework = pytest.mark.parametrize("name", homework_ids())
 every_task = pytest.mark.parametrize("task_id", [task.id for name in homework_ids() for task in homework(name).tasks])
@@ -61,12 +63,21 @@ def test_assignments_are_in_step_with_the_reference():
 
 @every_homework
 def test_stubs_put_together_again_are_the_reference(name):
+    """With the bodies back, each definition of a stub is the reference's."""
     owner = homework(name)
     for stem, module in owner.modules.items():
-        made = stub(owner, stem)
-        assert made.restore(made.stub) == reference_path(module).read_text(encoding="utf-8")
+        source = reference_source(module)
+        reference = {node.name: ast.dump(node) for node in ast.parse(source).body if hasattr(node, "name")}
+        bodies = {hole.qualname: body(source, hole.qualname) for hole in owner.holes(stem)}
         handed_out = (ROOT / "assignments" / owner.folder / f"{stem}.py").read_text(encoding="utf-8")
-        assert made.restore(handed_out) == reference_path(module).read_text(encoding="utf-8")
+        given = [node for node in ast.parse(fill(handed_out, bodies)).body if hasattr(node, "name")]
+        assert {node.name for node in given} == {hole.partition(".")[0] for hole in bodies}
+        assert all(ast.dump(node) == reference[node.name] for node in given)
+
+
+def test_stubs_hold_little_besides_the_holes():
+    stubs = [path for name in homework_ids() for path in (ROOT / "assignments" / homework(name).folder).glob("*.py")]
+    assert sum(len(path.read_text(encoding="utf-8").splitlines()) for path in stubs) <= 2300
 
 
 @every_homework
@@ -78,6 +89,9 @@ def test_no_answer_lies_in_what_is_handed_out(name):
     for stem in owner.modules:
         text = (ROOT / "assignments" / owner.folder / f"{stem}.py").read_text(encoding="utf-8")
         assert text.count("not written yet, see") == len(owner.holes(stem))
+        for private in re.findall(r"^    def (_[a-z]\w*)", text, re.MULTILINE):  # a method that helps a hole alone
+            is_hole = any(hole.qualname.endswith(f".{private}") for hole in owner.holes(stem))
+            assert is_hole or len(re.findall(rf"\b{private}\b", text)) > 1, f"make {private} a function"
 
 
 @every_task
@@ -116,14 +130,15 @@ def test_solutions_are_the_reference_itself_and_have_all_points(name):
         assert getattr(modules[hole.stem], first) is getattr(reference, first)
 
 
-@pytest.mark.parametrize(("author", "seed"), list(zip(RIGHT_ANSWERS, (0, 1), strict=True)), ids=("first", "second"))
+@pytest.mark.parametrize(("author", "seed"), list(zip(AUTHORS, (0, 1), strict=True)), ids=AUTHORS)
 @every_homework
-def test_right_answers_by_another_road_have_all_points(name, author, seed):
+def test_right_answers_by_another_road_have_all_points(name, author, seed, tmp_path):
     owner = loaded(name)
-    modules = student_modules(owner, author)
+    hand_in(tmp_path, owner, author)
+    modules = student_modules(owner, tmp_path)
     for task in owner.tasks:
         for check in checks_of(task.id):
-            verdict = judge(check, modules, author, seed)
+            verdict = judge(check, modules, tmp_path, seed)
             assert verdict.state is State.PASS, verdict.message
 
 

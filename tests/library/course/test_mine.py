@@ -16,8 +16,9 @@ from minicnn.course.holes import body_span, find
 from minicnn.course.manifest import homework, homework_ids, reference_path
 from minicnn.course.mine import substitutes
 
+from ..support.other_answers import AUTHORS, hand_in
+
 ROOT = Path(__file__).resolve().parents[3]
-RIGHT_ANSWERS = sorted(path for path in (ROOT / "tests" / "library" / "right_answers").iterdir() if path.is_dir())
 
 
 def desk(top: Path, *names: str) -> Path:
@@ -84,16 +85,17 @@ assert not hasattr(sys.modules["minicnn.ops.broadcast"], "MINE")
 
 
 @pytest.mark.parametrize("name", homework_ids())
-def test_the_library_imports_with_a_students_modules_in_place_of_its_own(name):
+def test_the_library_imports_with_a_students_modules_in_place_of_its_own(name, tmp_path):
     """Solved stubs stand in for the modules: nothing misses a helper, nothing imports what waits for it."""
+    folders = [str(hand_in(tmp_path / author, homework(name), author)) for author in AUTHORS]
     script = f"""
 import minicnn
 from pathlib import Path
 from minicnn.course.manifest import homework
 from minicnn.course.mine import Mine, install, uninstall
 owner = homework({name!r})
-for author in map(Path, {[str(author) for author in RIGHT_ANSWERS]!r}):
-    paths = {{module: author / owner.folder / (stem + ".py") for stem, module in owner.modules.items()}}
+for folder in map(Path, {folders!r}):
+    paths = {{module: folder / (stem + ".py") for stem, module in owner.modules.items()}}
     finder = install({{module: Mine(path) for module, path in paths.items()}})
     import pkgutil, importlib, minicnn
     for module in pkgutil.walk_packages(minicnn.__path__, "minicnn."):
@@ -139,8 +141,7 @@ def test_training_with_mine_runs_the_students_code(tmp_path):
 def test_training_with_a_file_that_imports_what_waits_for_it_says_what_to_import(tmp_path):
     owner = homework("hw3")
     (tmp_path / "tests").mkdir()
-    folder = tmp_path / "assignments" / owner.folder
-    shutil.copytree(RIGHT_ANSWERS[0] / owner.folder, folder, ignore=shutil.ignore_patterns("__pycache__"))
+    folder = hand_in(tmp_path / "assignments", owner, AUTHORS[0])
     path = folder / "pointwise.py"
     lines = path.read_text().splitlines()
     number = next(i for i, line in enumerate(lines) if line.startswith("from minicnn"))
@@ -164,8 +165,9 @@ def triple(x):
 """
 GRADED = """
 from pathlib import Path
-from minicnn.course.loading import load_file
-triple = load_file(Path("assignments/hw4_resnet/residual.py").resolve()).triple
+from minicnn.course.loading import load
+from minicnn.course.manifest import homework
+triple = load(homework("hw4"), "residual", Path("assignments/hw4_resnet/residual.py").resolve()).triple
 """
 MINE = """
 import sys
@@ -382,7 +384,7 @@ def test_a_figure_is_drawn_with_the_students_functions(tmp_path):
     filled(path, "cost", "return Cost('our_' + name, 32, len(name), 10**6, 1, 30.0, 10.0, 'nowhere')")
     changed = run(tmp_path, *command)
     assert first.returncode == again.returncode == changed.returncode == 0, first.stderr + again.stderr
-    assert "yours: minicnn.lecture.efficiency from hw7_analysis/efficiency.py" in first.stderr
+    assert "yours: minicnn.lecture.analyses.efficiency from hw7_analysis/efficiency.py" in first.stderr
     assert "your functions ran: pareto_front" in first.stderr and "accuracy_density" in first.stderr
     assert "my_resnet18" in first.stdout and "4321" in first.stdout and "our_resnet18" in changed.stdout
     assert "from the cache" not in first.stderr + changed.stderr and "from the cache" in again.stderr

@@ -1,53 +1,21 @@
-"""Image folders and files as people have them: links, pipes, every number type, strange names, `~`."""
+"""Image folders: classes, splits, links, pipes, strange names, and one clear error where they are wrong."""
 
 from __future__ import annotations
 
 import os
-import warnings
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from minicnn.data import CIFAR10, CIFAR100, DataError, ImageFolder, load_image, open_data, read_labels
-
-GREY = np.arange(64, dtype="f8").reshape(8, 8) / 63
-COLOUR = np.stack([GREY, GREY.T, 1 - GREY], -1)
-RGB = Image.fromarray((COLOUR * 255).astype("u1"))
-
-
-def photos(root: Path, classes: tuple[str, ...] = ("cat", "dog")) -> Path:
-    for name in classes:
-        (root / name).mkdir(parents=True)
-        RGB.save(root / name / "a.png")
-    return root
+from minicnn.data import CIFAR10, DataError, DataLoader, ImageFolder, load_image, open_data
+from tests.library.support import peers
+from tests.library.support.image_folders import RGB, make_folder, paint, photos
 
 
 def names(folder: ImageFolder) -> list[str]:
     return [os.path.relpath(path, folder.root) for path, _ in folder.samples]
-
-
-# ---- paths ------------------------------------------------------------------------------------------------------
-
-
-def test_every_data_set_may_lie_at_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HOME", str(tmp_path))
-    photos(tmp_path / "photos")
-    for number in range(1, 6):
-        (tmp_path / f"data_batch_{number}.bin").write_bytes(bytes(3073))
-    for name, size in (("test_batch", 3073), ("train", 3074), ("test", 3074)):
-        (tmp_path / f"{name}.bin").write_bytes(bytes(size))
-    (tmp_path / "labels.txt").write_text("cat\ndog\n")
-    assert len(ImageFolder("~/photos")) == len(ImageFolder(Path("~/photos"))) == 2
-    assert len(CIFAR10("~")) == 5 and len(CIFAR100("~", train=False)) == 1
-    assert load_image("~/photos/cat/a.png").size == (8, 8)
-    assert read_labels("~/labels.txt") == ("cat", "dog")
-    with pytest.raises(DataError, match="too few images"):  # which is after they were found
-        open_data("folder:~/photos")
-
-
-# ---- what lies in a folder --------------------------------------------------------------------------------------
 
 
 def test_links_to_folders_and_files_are_followed(tmp_path: Path) -> None:
@@ -119,50 +87,117 @@ def test_names_cannot_speak_to_the_terminal(tmp_path: Path) -> None:
     assert str(caught.value).isprintable()
 
 
-# ---- pictures ---------------------------------------------------------------------------------------------------
-
-GREYS = {
-    "16 bits": ("png", (GREY * 65535).astype("u2")),
-    "16 bits, big-endian": ("tif", (GREY * 65535).astype(">u2")),
-    "32 bits": ("tif", (GREY * 65535).astype("i4")),
-    "32 bits that would fit into 8": ("tif", (GREY * 255).astype("i4")),
-    "floats to 1": ("tif", GREY.astype("f4")),
-    "floats to 255": ("tif", (GREY * 255).astype("f4")),
-    "8 bits": ("png", (GREY * 255).astype("u1")),
-}
-
-
-@pytest.mark.parametrize("channels", [1, 3])
-@pytest.mark.parametrize("kind", GREYS)
-def test_grey_of_every_number_type_is_the_same_picture(tmp_path: Path, kind: str, channels: int) -> None:
-    suffix, pixels = GREYS[kind]
-    Image.fromarray(pixels).save(tmp_path / f"a.{suffix}")
-    got = np.asarray(load_image(tmp_path / f"a.{suffix}", channels), dtype="f8")
-    expected = GREY if channels == 1 else GREY[:, :, None].repeat(3, 2)
-    np.testing.assert_allclose(got, expected * 255, atol=1)
+def test_classes_are_sorted_and_only_visible_images_count(tmp_path: Path) -> None:
+    for name in ("Zebra/1.PNG", "ant/b.jpg", "ant/a.jpg", "ant/deeper/c.bmp", ".git/x.png", "ant/.hidden.png"):
+        paint(tmp_path / name)
+    paint(tmp_path / "ant" / ".cache" / "y.png")
+    paint(tmp_path / "loose.png")
+    (tmp_path / "ant" / "notes.txt").write_text("not an image")
+    dataset = ImageFolder(tmp_path)
+    assert dataset.classes == ("Zebra", "ant") and dataset.class_to_idx == {"Zebra": 0, "ant": 1}
+    found = [(path.relative_to(tmp_path).as_posix(), label) for path, label in dataset.samples]
+    assert found == [("Zebra/1.PNG", 0), ("ant/a.jpg", 1), ("ant/b.jpg", 1), ("ant/deeper/c.bmp", 1)]
+    assert dataset.labels.tolist() == [0, 1, 1, 1] and len(dataset) == 4
+    image, label = dataset[0]
+    assert (image.mode, image.size, label) == ("RGB", (12, 10), 0)
 
 
-def test_floats_that_are_no_numbers_are_black(tmp_path: Path) -> None:
-    Image.fromarray(np.array([[np.nan, 1.0]], "f4")).save(tmp_path / "a.tif")
-    assert np.asarray(load_image(tmp_path / "a.tif", 1)).tolist() == [[0, 255]]
+def test_wrong_folders_are_one_clear_error(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="nowhere' does not exist"):
+        ImageFolder(tmp_path / "nowhere")
+    with pytest.raises(DataError, match="has no class folders; expected one subfolder"):
+        ImageFolder(tmp_path)
+    paint(tmp_path / "loose.png")
+    with pytest.raises(DataError, match="it contains images directly"):
+        ImageFolder(tmp_path)
+    with pytest.raises(DataError, match="is a file, expected a folder"):
+        ImageFolder(tmp_path / "loose.png")
+    make_folder(tmp_path, count=1)
+    (tmp_path / "bird").mkdir()
+    with pytest.raises(DataError, match="no image in the class folder bird"):
+        ImageFolder(tmp_path)
 
 
-@pytest.mark.parametrize("channels", [1, 3])
-@pytest.mark.parametrize("mode", ["1", "P", "LA", "RGBA", "CMYK", "LAB", "YCbCr", "transparent palette", "animated"])
-def test_colour_of_every_mode_is_read_without_a_word(tmp_path: Path, mode: str, channels: int) -> None:
-    path = tmp_path / ("a.png" if mode in ("1", "P", "LA", "RGBA", "transparent palette") else "a.TIF")
-    if mode == "transparent palette":
-        RGB.quantize(64).save(path, transparency=bytes([0, 128] * 50))
-    elif mode == "animated":
-        path = tmp_path / "a.gif"
-        RGB.save(path, save_all=True, append_images=[RGB.rotate(90)])
-    else:
-        (RGB.quantize(64) if mode == "P" else RGB.convert(mode, dither=Image.Dither.NONE)).save(path)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", UserWarning)
-        got = np.asarray(load_image(path, channels), dtype="f8")
-    grey = np.asarray(RGB.convert("L"), dtype="f8")
-    grey = (grey > 127) * 255.0 if mode == "1" else grey
-    expected = grey if channels == 1 else COLOUR * 255 if mode not in ("1", "LA") else grey[:, :, None].repeat(3, 2)
-    assert got.shape == expected.shape
-    assert abs(got - expected).mean() < 8
+def test_a_folder_is_split_by_seed_when_it_is_not_split_already(tmp_path: Path) -> None:
+    make_folder(tmp_path, ("a", "b", "c"), count=20)
+    source = open_data(f"folder:{tmp_path}", seed=3)
+    assert source.classes == ("a", "b", "c") and source.image_size == (10, 10)
+    parts = [source.train, source.validation, source.test]
+    assert [np.bincount(part.labels).tolist() for part in parts] == [[14] * 3, [2] * 3, [4] * 3]  # type: ignore[attr-defined]
+    indices = np.concatenate([part.indices for part in parts])  # type: ignore[attr-defined]
+    assert sorted(indices.tolist()) == list(range(60))
+    again = open_data(f"folder:{tmp_path}", seed=3)
+    np.testing.assert_array_equal(source.test.indices, again.test.indices)  # type: ignore[attr-defined]
+    for part in parts:
+        images, labels = next(iter(DataLoader(part, 5, shuffle=True, seed=0)))
+        assert images.shape == (5, 3, 10, 10) and images.dtype == "float32" and labels.dtype == "int64"
+
+
+@pytest.mark.parametrize("names", [("train", "val", "test"), ("train", "validation"), ("train", "test"), ("train",)])
+def test_folders_that_are_split_are_taken_as_they_are(tmp_path: Path, names: tuple[str, ...]) -> None:
+    counts = {"train": 20, "val": 5, "validation": 5, "test": 7}
+    for name in names:
+        make_folder(tmp_path / name, count=counts[name])
+    source = open_data(f"folder:{tmp_path}")
+    given_validation, given_test = len(names) > 1 and names[1] != "test", "test" in names
+    assert len(source.validation) == (10 if given_validation else 4)
+    assert len(source.test) == (14 if given_test else 8)
+    assert len(source.train) == 40 - (0 if given_validation else 4) - (0 if given_test else 8)
+    assert source.classes == ("cat", "dog")
+
+
+def test_a_class_may_be_called_train(tmp_path: Path) -> None:
+    make_folder(tmp_path / "deep", ("car", "train/steam"))
+    make_folder(tmp_path / "flat", ("test", "train"))
+    assert open_data(f"folder:{tmp_path}/deep").classes == ("car", "train")
+    assert open_data(f"folder:{tmp_path}/flat").classes == ("test", "train")
+
+
+def test_split_folders_must_agree(tmp_path: Path) -> None:
+    make_folder(tmp_path / "train", ("a", "b"))
+    make_folder(tmp_path / "val", ("a", "c"))
+    with pytest.raises(DataError, match="differ in the classes b, c"):
+        open_data(f"folder:{tmp_path}")
+    make_folder(tmp_path / "validation", ("a", "b"))
+    with pytest.raises(DataError, match="two folders for validation: val and validation"):
+        open_data(f"folder:{tmp_path}")
+
+
+def test_too_few_images_to_split(tmp_path: Path) -> None:
+    make_folder(tmp_path, count=2)
+    with pytest.raises(DataError, match=r"too few images \(4\).*validation"):
+        open_data(f"folder:{tmp_path}")
+
+
+def test_folder_images_come_in_the_size_and_channels_asked_for(tmp_path: Path) -> None:
+    make_folder(tmp_path, count=10, size=(40, 30))
+    for options, shape in (
+        ({}, (3, 30, 30)),
+        ({"image_size": 16}, (3, 16, 16)),
+        ({"image_size": 16, "in_channels": 1}, (1, 16, 16)),
+    ):
+        source = open_data(f"folder:{tmp_path}", **options)
+        assert source.input_shape == shape
+        assert source.train[0][0].shape == source.test[0][0].shape == shape
+    make_folder(tmp_path / "large", count=10, size=(300, 400))
+    assert open_data(f"folder:{tmp_path / 'large'}").image_size == (224, 224)
+
+
+def test_evaluation_images_are_torchvisions_to_the_bit(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        for index in range(10):
+            pixels = rng.integers(0, 256, (50, 41, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(tmp_path / name / f"{index}.png")
+    peers.torchvision()
+    from torchvision import datasets
+    from torchvision import transforms as V
+
+    steps = [V.Resize(32), V.CenterCrop(28), V.ToTensor(), V.Normalize((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))]
+    theirs = datasets.ImageFolder(str(tmp_path), V.Compose(steps))
+    source = open_data(f"folder:{tmp_path}", image_size=28)
+    for position, index in enumerate(source.test.indices):  # type: ignore[attr-defined]
+        image, label = source.test[position]
+        np.testing.assert_array_equal(image.numpy(), theirs[index][0].numpy())
+        assert label == theirs[index][1]

@@ -12,12 +12,9 @@ from hypothesis import strategies as st
 
 import minicnn
 from minicnn import nn
-from minicnn.nn import blocks, init
+from minicnn.nn import init
 from tests.library.support import peers
-
-
-def weight(*shape: int, dtype: str = "float32") -> minicnn.Tensor:
-    return minicnn.Tensor(np.zeros(shape or (60, 50, 3, 3), dtype))
+from tests.library.support.draws import check_moments, check_normal, weight
 
 
 @pytest.fixture(autouse=True)
@@ -25,23 +22,10 @@ def seeded():
     minicnn.manual_seed(7)
 
 
-def check_moments(array: np.ndarray, mean: float, std: float) -> None:
-    """Mean and standard deviation within five of their standard errors."""
-    values = array.astype(np.float64)
-    assert abs(values.mean() - mean) < 5 * std / math.sqrt(values.size)
-    assert abs(values.std() - std) < 5 * std / math.sqrt(values.size)
-
-
 def check_uniform(array: np.ndarray, bound: float) -> None:
     check_moments(array, 0.0, bound / math.sqrt(3))
     assert np.abs(array).max() <= bound * (1 + 1e-6)
     assert np.abs(array).max() > bound * 0.999
-
-
-def check_normal(array: np.ndarray, mean: float, std: float) -> None:
-    check_moments(array, mean, std)
-    within = (np.abs(array - mean) < std).mean()
-    assert abs(within - 0.6827) < 5 * math.sqrt(0.6827 * 0.3173 / array.size)
 
 
 @given(st.lists(st.integers(1, 9), min_size=2, max_size=5))
@@ -233,30 +217,6 @@ def test_the_seed_decides_and_a_generator_of_ones_own_too(scheme):
     assert minicnn.random.default_generator.get_state() == before
 
 
-BLOCKWISE = [init.normal_, init.uniform_, init.trunc_normal_, init.kaiming_normal_]
-
-
-@pytest.mark.parametrize("scheme", BLOCKWISE, ids=lambda scheme: scheme.__name__)
-def test_large_tensors_do_not_depend_on_the_number_of_cores(scheme, monkeypatch):
-    draws = []
-    for cores in (1, 3):
-        monkeypatch.setattr("os.cpu_count", lambda cores=cores: cores)
-        minicnn.manual_seed(5)
-        draws.append(scheme(weight(3, blocks.BLOCK - 7)).numpy().copy())
-    assert np.array_equal(draws[0], draws[1])
-    minicnn.manual_seed(6)
-    assert not np.array_equal(scheme(weight(3, blocks.BLOCK - 7)).numpy(), draws[0])
-    assert len(np.unique(draws[0])) > 0.9 * draws[0].size  # no block repeats another; float32 has some ties
-
-
-def test_blocks_are_independent_draws_of_one_distribution():
-    flat = init.normal_(weight(4 * blocks.BLOCK + 1)).numpy()
-    check_normal(flat, 0.0, 1.0)
-    parts = flat[:-1].reshape(4, blocks.BLOCK)
-    assert np.abs(np.corrcoef(parts) - np.eye(4)).max() < 5 / np.sqrt(blocks.BLOCK)
-    assert flat[-1] != 0
-
-
 @pytest.mark.parametrize("scheme", [*SCHEMES, init.eye_, init.ones_, init.zeros_], ids=lambda scheme: scheme.__name__)
 def test_initialising_is_outside_the_tape_and_counted_as_a_write(scheme):
     parameter = nn.Parameter(np.ones((3, 3), np.float32))
@@ -297,9 +257,6 @@ def test_empty_tensors_are_left_alone(scheme):
 def test_bad_arguments(call, message):
     with pytest.raises(ValueError, match=message):
         call()
-
-
-# ------------------------------------------------------------------------------------------- skipping, layers
 
 
 def test_skip_draws_nothing_and_ends_with_the_block():

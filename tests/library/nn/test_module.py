@@ -1,4 +1,4 @@
-"""``nn.Module``: registration, walking, state, calling, and what it says when something is wrong."""
+"""``nn.Module``: registration, walking, calling, and what it says when something is wrong."""
 
 from __future__ import annotations
 
@@ -17,51 +17,11 @@ from minicnn import nn
 from minicnn.autograd import scope
 from minicnn.errors import ShapeError
 from tests.library.support import peers
-
-
-class Block(nn.Module):
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
-        self.bn1 = nn.BatchNorm2d(channels)
-        self.relu = nn.ReLU(inplace=True)
-        self.downsample = None
-
-    def forward(self, x):
-        return self.relu(self.bn1(self.conv1(x)) + x)
-
-
-class Net(nn.Module):
-    """A ResNet in miniature: a stem, a Sequential of blocks, a head."""
-
-    def __init__(self, width: int = 4) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(3, width, 3, padding=1)
-        self.layer1 = nn.Sequential(Block(width), Block(width))
-        self.layer2 = nn.Sequential(nn.Conv2d(width, 2 * width, 1), nn.ReLU())
-        self.avgpool = nn.AdaptiveAvgPool2d((1, 1))
-        self.fc = nn.Linear(2 * width, 5)
-
-    def forward(self, x):
-        x = self.layer2(self.layer1(self.conv1(x)))
-        return self.fc(self.avgpool(x).flatten(1))
+from tests.library.support.modules import Block, Net
 
 
 def images(*shape: int) -> minicnn.Tensor:
     return minicnn.Tensor(np.random.default_rng(0).standard_normal(shape).astype(np.float32))
-
-
-class Recorder(nn.Module):
-    """Passes its input on and writes its name into a list."""
-
-    def __init__(self, name: str, log: list[str]) -> None:
-        super().__init__()
-        self.name = name
-        self.log = log
-
-    def forward(self, x):
-        self.log.append(self.name)
-        return x
 
 
 # ------------------------------------------------------------------------------------------------ registration
@@ -203,17 +163,6 @@ def test_forgetting_super_init_is_named_when_used(use):
     assert module.value == 3
     with pytest.raises(AttributeError, match=r"Forgetful.__init__\(\) must call super\(\).__init__\(\)"):
         use(module)
-
-
-def test_parameter_wraps_without_copying():
-    array = np.ones(3, np.float32)
-    parameter = nn.Parameter(array)
-    array[0] = 5
-    assert parameter.requires_grad and parameter.is_leaf
-    assert parameter.detach().numpy()[0] == 5
-    assert isinstance(parameter, minicnn.Tensor)
-    assert repr(parameter).startswith("Parameter containing:\ntensor(")
-    assert not nn.Parameter(minicnn.Tensor(array), requires_grad=False).requires_grad
 
 
 # ----------------------------------------------------------------------------------------------------- walking
@@ -403,111 +352,6 @@ def test_what_replaces_a_scratch_buffer_is_saved():
     assert list(module.state_dict()) == ["assigned", "deleted"]
 
 
-def test_load_state_dict_copies_in_place():
-    source, target = Net(), Net()
-    parameter, memory = target.fc.weight, target.fc.weight.array
-    result = target.load_state_dict(source.state_dict())
-    assert result == ([], []) and repr(result) == "<All keys matched successfully>"
-    assert target.fc.weight is parameter and target.fc.weight.array is memory
-    for key, tensor in target.state_dict().items():
-        assert np.array_equal(tensor.numpy(), source.state_dict()[key].numpy()), key
-    source.fc.weight.array[:] = 0
-    assert np.any(target.fc.weight.array != 0)
-    assert target.fc.weight.requires_grad and target.fc.weight.is_leaf
-
-
-def test_load_state_dict_takes_arrays_of_another_dtype():
-    net = Net()
-    state = {key: np.asarray(t.numpy() + 1, np.float64 if t.ndim else None) for key, t in net.state_dict().items()}
-    net.load_state_dict(state)
-    assert np.allclose(net.fc.weight.array, state["fc.weight"])
-    assert str(net.fc.weight.dtype) == "float32"
-    assert net.layer1[0].bn1.num_batches_tracked.item() == 1
-
-
-def test_load_state_dict_takes_parameters():
-    net, other = Net(), Net()
-    net.load_state_dict(dict(other.named_parameters()) | dict(other.named_buffers()))
-    assert np.array_equal(net.fc.weight.array, other.fc.weight.array)
-    assert net.fc.weight.is_leaf
-
-
-def test_loading_is_noticed_by_a_pending_backward():
-    layer = nn.Linear(2, 2)
-    x = minicnn.Tensor(np.ones((1, 2), np.float32), requires_grad=True)
-    out = layer(x).sum()
-    layer.load_state_dict(nn.Linear(2, 2).state_dict())
-    with pytest.raises(RuntimeError, match="overwritten"):
-        out.backward()
-
-
-def test_strict_loading_reports_everything_at_once_and_changes_nothing():
-    net = Net()
-    before = {key: tensor.numpy().copy() for key, tensor in net.state_dict().items()}
-    state = {key: array + 1 for key, array in before.items()}
-    del state["conv1.bias"], state["layer1.1.bn1.weight"]
-    state["extra"] = np.ones(1)
-    state["layer3.0.weight"] = np.ones(1)
-    state["fc.weight"] = np.ones((7, 8), np.float32)
-    state["fc.bias"] = np.ones(7, np.float32)
-    state["layer2.0.bias"] = "text"
-    with pytest.raises(RuntimeError) as caught:
-        net.load_state_dict(state)
-    message = str(caught.value)
-    assert message.startswith("cannot load this state into Net, and nothing of it was loaded:")
-    for part in (
-        'missing key: "conv1.bias"',
-        'missing key: "layer1.1.bn1.weight"',
-        'unexpected key: "extra"',
-        'unexpected key: "layer3.0.weight"',
-        "size mismatch for fc.weight: (7, 8) in the state, (5, 8) in the module",
-        "size mismatch for fc.bias: (7,) in the state, (5,) in the module",
-        "not an array: layer2.0.bias is a str in the state",
-    ):
-        assert part in message
-    assert len(message.splitlines()) == 8
-    for key, tensor in net.state_dict().items():
-        assert np.array_equal(tensor.numpy(), before[key]), key
-
-
-def test_loading_that_is_not_strict_returns_the_keys_and_still_checks_sizes():
-    layer = nn.Linear(2, 3)
-    result = layer.load_state_dict({"weight": np.zeros((3, 2)), "other": np.ones(1)}, strict=False)
-    assert result.missing_keys == ["bias"] and result.unexpected_keys == ["other"]
-    assert repr(result) == "IncompatibleKeys(missing_keys=['bias'], unexpected_keys=['other'])"
-    assert np.all(layer.weight.array == 0)
-    assert "missing_keys=['bias'], unexpected_keys=[]" in repr(
-        layer.load_state_dict({"weight": np.zeros((3, 2))}, strict=False)
-    )
-    with pytest.raises(RuntimeError, match="size mismatch for weight"):
-        layer.load_state_dict({"weight": np.zeros((2, 3)), "bias": np.ones(3)}, strict=False)
-    assert not np.all(layer.bias.array == 1)
-
-
-def test_loading_hints_at_the_usual_causes():
-    net = nn.Sequential(nn.Linear(1, 1))
-    wrapped = {f"module.{key}": tensor for key, tensor in net.state_dict().items()}
-    with pytest.raises(RuntimeError, match='without the prefix "module."'):
-        net.load_state_dict(wrapped)
-    with pytest.raises(RuntimeError) as caught:
-        net.load_state_dict(wrapped | {"module.other": np.ones(1)})
-    assert "prefix" not in str(caught.value)
-    with pytest.raises(RuntimeError, match=r'load state\["model"\]'):
-        net.load_state_dict({"epoch": 3, "model": net.state_dict()})
-    with pytest.raises(TypeError, match="expected a dictionary of tensors as state, got list"):
-        net.load_state_dict([1])
-
-
-def test_the_count_of_batches_may_be_missing():
-    norm = nn.BatchNorm2d(2)
-    state = norm.state_dict()
-    del state["num_batches_tracked"]
-    assert norm.load_state_dict(state).missing_keys == []
-    del state["running_var"]
-    with pytest.raises(RuntimeError, match='missing key: "running_var"'):
-        norm.load_state_dict(state)
-
-
 def test_deepcopy_and_pickle():
     net = Net()
     net.layer1.requires_grad_(False)
@@ -695,111 +539,6 @@ def test_errors_of_other_kinds_pass_unchanged():
 
     with pytest.raises(KeyError, match="^'mine'$"):
         nn.Sequential(Raises())(1)
-
-
-# -------------------------------------------------------------------------------------------------- containers
-
-
-def test_sequential_runs_in_order():
-    log = []
-    net = nn.Sequential(Recorder("a", log), nn.Sequential(Recorder("b", log)), Recorder("c", log))
-    assert net(5) == 5 and log == ["a", "b", "c"]
-    assert nn.Sequential()(5) == 5
-
-
-def test_sequential_indexing():
-    a, b, c = nn.ReLU(), nn.Tanh(), nn.Sigmoid()
-    net = nn.Sequential(a, b, c)
-    assert net[0] is a and net[-1] is c and net[-3] is a and len(net) == 3 and list(net) == [a, b, c]
-    tail = net[1:]
-    assert type(tail) is nn.Sequential and list(tail) == [b, c]
-    assert [name for name, _ in tail.named_children()] == ["1", "2"]
-    assert list(tail.append(a)) == [b, c, a]
-    with pytest.raises(IndexError, match="index 3 is out of range: this Sequential has 3 modules"):
-        net[3]
-    with pytest.raises(IndexError):
-        net[-4]
-
-
-def test_sequential_is_changed_like_a_list():
-    a, b, c, d = nn.ReLU(), nn.Tanh(), nn.Sigmoid(), nn.SiLU()
-    net = nn.Sequential(a)
-    assert net.append(c).insert(1, b) is net
-    net.extend([d])
-    assert list(net) == [a, b, c, d] and [n for n, _ in net.named_children()] == ["0", "1", "2", "3"]
-    del net[0]
-    assert list(net) == [b, c, d] and [n for n, _ in net.named_children()] == ["0", "1", "2"]
-    net[-1] = a
-    assert list(net) == [b, c, a]
-    assert net.pop() is a and net.pop(0) is b and list(net) == [c]
-    net[0] = b
-    assert list(net + nn.Sequential(c)) == [b, c]
-    net += [d]
-    assert list(net) == [b, d]
-    del net[:]
-    assert len(net) == 0
-    for wrong in (lambda: net.append(3), lambda: nn.Sequential("x"), lambda: net.insert(0, None)):
-        with pytest.raises(TypeError, match="expected a Module"):
-            wrong()
-    with pytest.raises(IndexError, match="out of range"):
-        net.insert(2, a)
-    with pytest.raises(IndexError, match="out of range"):
-        del net[0]
-
-
-def test_sequential_with_names():
-    net = nn.Sequential(OrderedDict(conv=nn.Conv2d(3, 4, 1), relu=nn.ReLU()))
-    assert net.conv is net[0] and list(net.state_dict()) == ["conv.weight", "conv.bias"]
-    net.insert(1, nn.Tanh())
-    assert [name for name, _ in net.named_children()] == ["conv", "1", "relu"]
-
-
-def test_a_slice_is_of_the_subclass_only_where_its_constructor_allows():
-    class ConvReLU(nn.Sequential):
-        def __init__(self, channels):
-            super().__init__(nn.Conv2d(channels, channels, 1), nn.ReLU())
-
-    class Copies(nn.ModuleList):
-        def __init__(self, count):
-            super().__init__(nn.ReLU() for _ in range(count))
-
-    class Stage(nn.Sequential):
-        pass
-
-    class Branches(nn.ModuleList):
-        pass
-
-    assert type(ConvReLU(3)[:1]) is nn.Sequential
-    assert type(Copies(3)[:1]) is nn.ModuleList
-    assert type(Stage(nn.ReLU())[:1]) is Stage
-    assert type(Branches([nn.ReLU()])[:1]) is Branches
-
-
-def test_module_list():
-    layers = nn.ModuleList(nn.Linear(i, i) for i in (1, 2, 3))
-    assert [layer.in_features for layer in layers] == [1, 2, 3]
-    assert isinstance(layers[1:], nn.ModuleList) and layers[1:][0] is layers[1]
-    assert [name for name, _ in layers[1:].named_children()] == ["0", "1"]
-    del layers[0]
-    assert list(layers.state_dict()) == ["0.weight", "0.bias", "1.weight", "1.bias"]
-
-
-def test_module_dict():
-    modules = nn.ModuleDict({"conv": nn.Conv2d(1, 1, 1)})
-    modules["act"] = nn.ReLU()
-    modules.update([("fc", nn.Linear(1, 1))])
-    modules.update(nn.ModuleDict({"last": nn.Tanh()}))
-    assert list(modules) == list(modules.keys()) == ["conv", "act", "fc", "last"]
-    assert [type(m).__name__ for m in modules.values()] == ["Conv2d", "ReLU", "Linear", "Tanh"]
-    assert dict(modules.items())["fc"] is modules["fc"] is modules.fc
-    assert "act" in modules and len(modules) == 4
-    assert isinstance(modules.pop("act"), nn.ReLU) and "act" not in modules
-    del modules["last"]
-    assert list(modules.state_dict()) == ["conv.weight", "conv.bias", "fc.weight", "fc.bias"]
-    modules.clear()
-    assert len(modules) == 0
-    with pytest.raises(KeyError, match="already"):
-        modules["train"] = nn.ReLU()
 
 
 # ---------------------------------------------------------------------------------------------- beside PyTorch

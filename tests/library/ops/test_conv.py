@@ -9,12 +9,9 @@ from hypothesis import strategies as st
 
 import minicnn
 import minicnn.nn.functional as F
-from minicnn import nn
-from minicnn.backend import reference
-from minicnn.backend.base import Window
 from minicnn.errors import ShapeError
 from tests.library.support import oracles
-from tests.library.support.strategies import SEEDS, convolutions, distinct, normal, random_cotangent
+from tests.library.support.strategies import SEEDS, convolutions, distinct, random_cotangent
 
 
 def by_loops(x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
@@ -83,26 +80,6 @@ def test_inputs_in_any_memory_order():
     np.testing.assert_allclose(F.conv2d(channels_last, flipped).numpy(), expected, rtol=1e-12)
 
 
-@given(drawn=convolutions(), seed=SEEDS)
-def test_im2col_copies_and_col2im_is_its_adjoint(drawn, seed):
-    """Row (c, p, q) and column (n, i, j) hold tap (p, q) of channel c under window (i, j) of image n."""
-    (x, weight, *_), options = drawn
-    stride, dilation = oracles.pair(options["stride"]), oracles.pair(options["dilation"])
-    window = Window(weight.shape[2:], stride, ((3, 2), (2, 4)), dilation)
-    height, width = window.output_size(x.shape[2:])
-    columns = reference.conv.im2col(x, window)
-    padded = np.pad(x, ((0, 0), (0, 0), (3, 2), (2, 4)))
-    expected = [
-        [padded[n, c, i * stride[0] + p * dilation[0], j * stride[1] + q * dilation[1]] for n, i, j in windows]
-        for windows in [list(np.ndindex(x.shape[0], height, width))]
-        for c, p, q in np.ndindex(x.shape[1], *weight.shape[2:])
-    ]
-    np.testing.assert_array_equal(columns, expected)
-    other = normal(columns.shape, seed + 1)
-    back = reference.conv.col2im(other, x.shape, window)
-    np.testing.assert_allclose((columns * other).sum(), (x * back).sum(), rtol=1e-9, atol=1e-9)
-
-
 @pytest.mark.parametrize(
     ("x", "w", "options", "words"),
     [
@@ -136,59 +113,6 @@ def test_bias_and_dtype_errors():
         F.conv2d(x, w, minicnn.zeros(2))
     with pytest.raises(ShapeError, match="one dtype, got float64 and float32"):
         F.conv2d(x.double(), w)
-
-
-@pytest.mark.parametrize(
-    ("options", "error", "words"),
-    [
-        ({"stride": 0}, ValueError, r"expected stride \(=0\) to be at least 1"),
-        ({"dilation": (1, 0)}, ValueError, r"expected dilation \(=0\) to be at least 1"),
-        ({"padding": -1}, ValueError, r"expected padding \(=-1\) to be at least 0"),
-        ({"padding": (1, 2, 3)}, ValueError, r"a pair \(height, width\) as padding, got \(1, 2, 3\)"),
-        ({"stride": ()}, ValueError, r"a pair \(height, width\) as stride, got \(\)"),
-        ({"stride": 1.5}, TypeError, "expected an integer as stride, got 1.5"),
-        ({"dilation": (1, "2")}, TypeError, "expected an integer as dilation, got '2'"),
-        ({"padding": None}, TypeError, "expected an integer as padding, got None"),
-        ({"padding": "half"}, ValueError, r"'same', 'valid', .* as padding, got 'half'"),
-        ({"padding": "same", "stride": 2}, ValueError, r"padding='same' needs stride 1: with stride=\(2, 2\)"),
-    ],
-)
-def test_function_and_layer_refuse_the_same_arguments_in_the_same_words(options, error, words):
-    """TypeError for what is no integer, as in PyTorch; ValueError for other values, as in PyTorch's layer."""
-    calls = (
-        lambda: F.conv2d(minicnn.zeros(1, 2, 5, 5), minicnn.zeros(4, 2, 3, 3), **options),
-        lambda: nn.Conv2d(2, 4, 3, **options),
-    )
-    for call in calls:
-        with pytest.raises(error, match=words):
-            call()
-
-
-@pytest.mark.parametrize("options", [{"stride": (1,)}, {"padding": (1,)}, {"dilation": [2]}, {"stride": np.int64(2)}])
-def test_a_list_of_one_stands_for_both_directions(options):
-    """As in PyTorch, for the function and for the layer."""
-    (name, value), *_ = options.items()
-    x, layer = minicnn.ones(1, 2, 5, 5), nn.Conv2d(2, 4, 3, **options)
-    both = {name: int(np.ravel(value)[0])}
-    expected = F.conv2d(x, layer.weight, layer.bias, **both)
-    for result in (layer(x), F.conv2d(x, layer.weight, layer.bias, **options)):
-        assert np.array_equal(result.detach().numpy(), expected.detach().numpy())
-
-
-@given(
-    size=st.integers(4, 9),
-    kernel=st.integers(1, 4),
-    stride=st.integers(1, 3),
-    padding=st.integers(0, 2),
-    dilation=st.integers(1, 2),
-)
-def test_the_window_counts_its_positions(size, kernel, stride, padding, dilation):
-    window = Window((kernel, kernel), (stride, stride), ((padding, padding), (0, padding)), (dilation, dilation))
-    for axis, (before, after) in enumerate(((padding, padding), (0, padding))):
-        starts = range(-before, size + after, stride)
-        fitting = [s for s in starts if s + dilation * (kernel - 1) < size + after]
-        if fitting:
-            assert window.output_size((size, size))[axis] == len(fitting)
 
 
 @given(n=st.integers(1, 3), channels=st.integers(1, 4), kernels=st.integers(1, 4), biased=st.booleans(), seed=SEEDS)

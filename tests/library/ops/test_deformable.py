@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -12,61 +10,10 @@ from hypothesis import strategies as st
 import minicnn
 from minicnn import Tensor, backend
 from minicnn.autograd import gradcheck
-from minicnn.backend.base import Window
-from minicnn.backend.reference.deformable import bilinear, deform_conv2d_loops
 from minicnn.nn import functional as F
 from tests.library.support import peers
+from tests.library.support.deformations import BACKENDS, deformations, loops, run
 from tests.library.support.strategies import SEEDS
-
-BACKENDS = ("reference", "cpu")
-
-
-@st.composite
-def deformations(draw: Any, dtype: str = "float64", offsets: str = "between") -> tuple[dict[str, Any], dict[str, Any]]:
-    """Arrays and options of a valid call. ``offsets``: between grid lines, on them, or zero."""
-    rng = np.random.default_rng(draw(SEEDS))
-    kernel = draw(st.tuples(st.integers(1, 3), st.integers(1, 3)))
-    stride = draw(st.tuples(st.integers(1, 2), st.integers(1, 2)))
-    padding = draw(st.tuples(st.integers(0, 2), st.integers(0, 1)))
-    dilation = draw(st.tuples(st.integers(1, 2), st.integers(1, 2)))
-    groups, offset_groups = draw(st.sampled_from([1, 2])), draw(st.sampled_from([1, 2]))
-    extent = [d * (k - 1) + 1 for k, d in zip(kernel, dilation, strict=True)]
-    size = [max(e - 2 * p, 1) + draw(st.integers(0, 3)) for e, p in zip(extent, padding, strict=True)]
-    window = Window(kernel, stride, tuple((p, p) for p in padding), dilation)
-    n, out = draw(st.integers(1, 2)), window.output_size(tuple(size))
-    taps = kernel[0] * kernel[1]
-    whole = rng.integers(-2, 3, (n, 2 * offset_groups * taps, *out))
-    fraction = {"between": rng.uniform(0.1, 0.9, whole.shape), "on": 0.0, "zero": 0.0}[offsets]
-    given_arrays = {
-        "input": rng.standard_normal((n, 4, *size)),
-        "offset": (whole + fraction) * (offsets != "zero"),
-        "weight": rng.standard_normal((2 * groups, 4 // groups, *kernel)),
-        "bias": rng.standard_normal(2 * groups) if draw(st.booleans()) else None,
-        "mask": rng.uniform(0.2, 1, (n, offset_groups * taps, *out)) if draw(st.booleans()) else None,
-    }
-    given_arrays = {name: None if a is None else a.astype(dtype) for name, a in given_arrays.items()}
-    return given_arrays, {"stride": stride, "padding": padding, "dilation": dilation}
-
-
-def run(arrays: dict[str, Any], options: dict[str, Any], name: str) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """Value and all gradients for a fixed cotangent, on the backend ``name``."""
-    with backend.use(name):
-        tensors = {k: None if a is None else minicnn.tensor(a, requires_grad=True) for k, a in arrays.items()}
-        y = F.deform_conv2d(**tensors, **options)
-        y.backward(Tensor(np.cos(np.arange(y.numel())).reshape(y.shape).astype(y.dtype)))
-    return y.detach().numpy(), {k: t.grad.numpy() for k, t in tensors.items() if t is not None}
-
-
-def loops(arrays: dict[str, Any], options: dict[str, Any]) -> np.ndarray:
-    padding = tuple((p, p) for p in options["padding"])
-    window = Window(arrays["weight"].shape[2:], options["stride"], padding, options["dilation"])
-    groups = arrays["input"].shape[1] // arrays["weight"].shape[1]
-    offset_groups = arrays["offset"].shape[1] // (2 * window.kernel_size[0] * window.kernel_size[1])
-    y = deform_conv2d_loops(
-        arrays["input"], arrays["offset"], arrays["weight"], window, arrays["mask"], groups, offset_groups
-    )
-    return y if arrays["bias"] is None else y + arrays["bias"][:, None, None]
-
 
 # ---- values ----------------------------------------------------------------------------------------------------
 
@@ -115,17 +62,6 @@ def test_integer_offsets_convolve_a_shifted_image(name, dy, dx, seed):
     np.testing.assert_allclose(run(arrays, options, name)[0], expected, atol=1e-12)
 
 
-@given(SEEDS, st.floats(-2, 6), st.floats(-2, 7))
-def test_bilinear_is_linear_between_pixels_and_exact_on_them(seed, y, x):
-    plane = np.random.default_rng(seed).standard_normal((4, 5))
-    assert bilinear(plane, 2, 3) == plane[2, 3]
-    ramp = np.add.outer(2.0 * np.arange(4), 3.0 * np.arange(5))
-    if 0 <= y <= 3 and 0 <= x <= 4:
-        np.testing.assert_allclose(bilinear(ramp, y, x), 2 * y + 3 * x, atol=1e-12)
-    if not (-1 < y < 4 and -1 < x < 5):
-        assert bilinear(plane, y, x) == 0
-
-
 # ---- gradients -------------------------------------------------------------------------------------------------
 
 
@@ -157,16 +93,6 @@ def test_on_grid_lines_the_gradient_is_the_slope_towards_larger_coordinates(case
             np.testing.assert_allclose(gradients["offset"][place], forward_difference, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("kind", ["between", "on"])
-@given(st.data())
-def test_backends_agree_in_gradients(kind, data):
-    case = data.draw(deformations(offsets=kind))
-    (_, slow), (_, fast) = (run(*case, name) for name in BACKENDS)
-    assert slow.keys() == fast.keys()
-    for name in slow:
-        np.testing.assert_allclose(fast[name], slow[name], rtol=1e-10, atol=1e-10, err_msg=name)
-
-
 @pytest.mark.parametrize("name", BACKENDS)
 def test_an_offset_that_is_no_number_makes_a_sample_that_is_none(name):
     x, weight = np.ones((2, 4, 3, 3)), np.ones((1, 4, 1, 1))
@@ -177,19 +103,6 @@ def test_an_offset_that_is_no_number_makes_a_sample_that_is_none(name):
     expected = np.full((2, 1, 3, 3), 4.0)
     expected[1, 0, 1, 2] = np.nan
     np.testing.assert_array_equal(value, expected)
-
-
-@pytest.mark.parametrize("bad", [np.inf, -np.inf, 1e30, -1e30])
-def test_wild_offsets_read_nothing_and_take_no_neighbour_down(bad):
-    x, weight = np.ones((1, 1, 3, 3)), np.ones((1, 1, 1, 1))
-    offset = np.zeros((1, 2, 3, 3))
-    offset[0, 0, 1, 1] = bad
-    options = {"stride": (1, 1), "padding": (0, 0), "dilation": (1, 1)}
-    value, gradients = run({"input": x, "offset": offset, "weight": weight, "bias": None, "mask": None}, options, "cpu")
-    expected = np.ones((1, 1, 3, 3))
-    expected[0, 0, 1, 1] = 0
-    np.testing.assert_array_equal(value, expected)
-    assert gradients["input"][0, 0, 1, 1] == 0 and np.isfinite(gradients["offset"]).all()
 
 
 def test_empty_batch():

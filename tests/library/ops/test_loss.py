@@ -1,4 +1,4 @@
-"""Softmax and losses: values by loops, huge logits, reductions, errors."""
+"""Losses: values by loops, huge logits, reductions, errors."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ import minicnn
 import minicnn.nn.functional as F
 from minicnn.errors import ShapeError
 from tests.library.support import oracles
-from tests.library.support.cases.elementwise import along
 from tests.library.support.cases.layers import CASES
 from tests.library.support.strategies import SEEDS, normal
 
@@ -29,15 +28,6 @@ def as_rows(logits, target):
 def ours(name, logits, target, options):
     given_options = {k: minicnn.tensor(v) if isinstance(v, np.ndarray) else v for k, v in options.items()}
     return getattr(F, name)(minicnn.tensor(logits), minicnn.tensor(target), **given_options).numpy()
-
-
-@given(drawn=along())
-def test_softmax_and_log_softmax(drawn):
-    (x,), options = drawn
-    soft, log = (getattr(F, name)(minicnn.tensor(x), **options).numpy() for name in ("softmax", "log_softmax"))
-    expected = np.apply_along_axis(oracles.log_softmax, options["dim"], x)
-    np.testing.assert_allclose(log, expected, rtol=1e-12, atol=1e-14)
-    np.testing.assert_allclose(soft, np.exp(expected), rtol=1e-12)
 
 
 @given(drawn=DRAWS["cross_entropy"])

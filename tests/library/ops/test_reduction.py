@@ -138,10 +138,3 @@ def test_dtypes():
     assert minicnn.ones(3).mean().dtype == np.float32
     with pytest.raises(TypeError, match=r"mean: expected a floating point tensor, got int64.*\.float\(\)"):
         ints.mean()
-
-
-def test_dimensions_out_of_range():
-    with pytest.raises(IndexError, match="expected -2 to 1, got 2"):
-        minicnn.zeros(2, 3).sum(2)
-    with pytest.raises(ValueError, match="each dimension once"):
-        minicnn.zeros(2, 3).sum((0, -2))

@@ -101,15 +101,6 @@ def test_the_three_transposes(x):
         np.testing.assert_array_equal(got.numpy(), x.T)
 
 
-@given(x=arrays(shapes(min_dims=1)), count=st.integers(1, 5))
-def test_chunks_and_slices_put_together_again(x, count):
-    t = minicnn.tensor(x)
-    np.testing.assert_array_equal(minicnn.cat(t.chunk(count)).numpy(), x)
-    assert len(t.chunk(count)) <= count
-    np.testing.assert_array_equal(minicnn.stack(t.unbind(-1), -1).numpy(), x)
-    assert len(t.unbind(-1)) == x.shape[-1]
-
-
 @pytest.mark.parametrize(("mode", "numpy_mode"), [("reflect", "reflect"), ("replicate", "edge"), ("circular", "wrap")])
 def test_pad_modes(mode, numpy_mode):
     x = distinct((1, 2, 4, 3), 0)
@@ -169,27 +160,6 @@ def test_casting_casts_the_gradient_back():
     y.backward(minicnn.tensor([1.0, 10.0], dtype=minicnn.float64))
     assert x.grad.dtype == np.float32
     assert x.grad.tolist() == [3.0, 30.0]
-
-
-def test_ways_to_convert():
-    x = minicnn.tensor([1.6, -1.6])
-    assert x.to(minicnn.float32) is x and x.float() is x
-    for got, dtype in [
-        (x.double(), "float64"), (x.to("float64"), "float64"), (x.to(dtype=minicnn.float64), "float64"),
-        (x.to("cpu", minicnn.float64), "float64"), (x.to(x.double()), "float64"), (x.half(), "float16"),
-        (x.long(), "int64"), (x.int(), "int32"), (x.bool(), "bool"), (x.type(minicnn.float64), "float64"),
-    ]:  # fmt: skip
-        assert got.dtype == np.dtype(dtype)
-    assert x.long().tolist() == [1, -1]
-    assert not x.requires_grad_().long().requires_grad
-    assert x.to("cpu", copy=True) is not x
-
-
-def test_cat_promotes():
-    whole, short, long = minicnn.tensor([1]), minicnn.tensor([1.0]), minicnn.tensor([1.0], dtype=minicnn.float64)
-    assert minicnn.cat([whole, short]).dtype == np.float32
-    assert minicnn.cat([short, long]).dtype == np.float64
-    assert minicnn.stack([whole, whole]).dtype == np.int64
 
 
 # --- errors -----------------------------------------------------------------------------------------------------------

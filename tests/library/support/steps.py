@@ -13,6 +13,7 @@ import numpy as np
 import minicnn
 from minicnn import nn
 from minicnn.backend import cpu
+from minicnn.nn import functional as F
 from minicnn.random import default_generator
 
 TOLERANCE = {"float32": 1e-2, "float64": 1e-10}
@@ -126,3 +127,80 @@ class Twins:
             a.grad = b.grad = None
         for a, b in zip(self.eager.buffers(), self.model.buffers(), strict=True):
             b.copy_(a)
+
+
+class Of(nn.Module):
+    """A model with the forward ``function(model, x)``."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        super().__init__()
+        self.conv, self.norm = nn.Conv2d(3, 4, 3, padding=1), nn.BatchNorm2d(4)
+        self.back, self.second = nn.Conv2d(4, 3, 1), nn.BatchNorm2d(4)
+        self.function = function
+
+    def forward(self, *inputs: Any) -> Any:
+        return self.function(self, *inputs)
+
+
+def block(m: Any, x: Any) -> Any:
+    """A residual block."""
+    return F.relu(m.norm(m.conv(x)) + x.mean(1, keepdim=True).expand(-1, 4, -1, -1))
+
+
+def twins(function: Callable[..., Any] = block) -> Twins:
+    return Twins(Of(function).double(), 1e-10)
+
+
+def x_of(seed: int = 0, shape: tuple[int, ...] = (2, 3, 6, 6)) -> minicnn.Tensor:
+    return images(shape, "float64", seed)
+
+
+def names(compiled: Any) -> list[str]:
+    (plan,) = compiled.plans.values()
+    return [step.call.name for step in plan.steps]
+
+
+FORWARDS: dict[str, Callable[..., Any]] = {
+    "a block": block,
+    "twice the same layer": lambda m, x: m.conv(m.back(F.relu(m.norm(m.conv(x))))),
+    "twice the same norm": lambda m, x: F.relu(m.norm(m.conv(x)) + F.relu(m.norm(m.conv(x * 2)))),
+    "two norms and their sum": lambda m, x: F.relu(m.norm(m.conv(x)) + m.second(m.conv(x))),
+    "a value that several want": lambda m, x: (lambda y: F.silu(m.norm(y)) + y + F.relu(y))(m.conv(x)),
+    "a norm that is returned too": lambda m, x: (lambda y: (F.relu(y), y))(m.norm(m.conv(x))),
+    "several outputs": lambda m, x: {"a": m.conv(x), "b": [F.relu(m.norm(m.conv(x))), None, 3]},
+    "the same output twice": lambda m, x: (lambda y: (y, y))(m.conv(x)),
+    "an output that is detached": lambda m, x: (m.conv(x).sum(), m.norm(m.conv(x)).detach()),
+    "the input as output": lambda m, x: (x, m.conv(x)),
+    "a parameter as output": lambda m, x: (m.conv.weight, m.conv(x)),
+    "a branch without gradient": lambda m, x: m.conv(x) * F.relu(m.norm(m.conv(x))).detach(),
+    "no_grad inside": lambda m, x: without_grad(m, x) + m.conv(x),
+    "a product with itself": lambda m, x: (lambda y: y * y + y)(m.conv(x)),
+    "a gate": lambda m, x: (lambda y: y * F.sigmoid(F.adaptive_avg_pool2d(y, 1)))(F.silu(m.norm(m.conv(x)))),
+    "cat and split": lambda m, x: minicnn.cat([m.conv(x), x, F.relu(m.conv(x))], 1)[:, 1:9],
+    "pooling": lambda m, x: F.max_pool2d(F.relu(m.conv(x)), 2) + F.avg_pool2d(m.conv(x), 2),
+    "pooling with indices": lambda m, x: (lambda y, i: y + i.to(np.float64))(*pool_indices(m.conv(x))),
+    "dropout": lambda m, x: F.dropout(m.conv(x), 0.4) + F.dropout2d(m.norm(m.conv(x)), 0.3),
+    "computed weights": lambda m, x: F.conv2d(x, m.conv.weight - m.conv.weight.mean(), m.conv.bias),
+    "in place": lambda m, x: add_into(m.norm(m.conv(x)), x[:, :1]).relu(),
+    "a linear head": lambda m, x: F.relu(F.linear(m.conv(x).flatten(1)[:, :12], m.back.weight.reshape(1, 12))),
+    "a network without norm": lambda m, x: F.relu(m.back(F.relu(m.conv(x)))),
+}
+
+
+def without_grad(m: Any, x: Any) -> Any:
+    with minicnn.no_grad():
+        return F.relu(m.norm(m.conv(x)))
+
+
+def pool_indices(y: Any) -> Any:
+    return F.max_pool2d(y, 2, return_indices=True)
+
+
+def add_into(target: Any, value: Any) -> Any:
+    target += value
+    return target
+
+
+def keep(model: Any, value: Any) -> Any:
+    model.kept = value
+    return value

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import re
 import shutil
 import struct
-import subprocess
-import sys
-import warnings
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -32,49 +28,12 @@ from minicnn.training import (
     TrainingDiverged,
     checkpoint,
     load_checkpoint,
-    lock,
     make_config,
     save_checkpoint,
 )
-from tests.library.support.tiny_training import register_tinynet
 
-ROOT = Path(minicnn.__file__).parents[1]
 READ = ("config.json", "result.json", "checkpoint.npz")  # by a resumed run; the others it writes anew
 WRITTEN = ("metrics.jsonl", "curves.png", "model.safetensors")
-register_tinynet()
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run of two epochs."""
-    path = tmp_path_factory.mktemp("finished") / "run"
-    train = ["train", "tinynet", "--epochs", "2", "--batch-size", "256", "--quiet", "--out", str(path)]
-    assert cli.main(train) == 0
-    return path
-
-
-@pytest.fixture
-def run(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of it, as ``run`` in the current directory, whose result has not been written yet."""
-    monkeypatch.chdir(tmp_path)
-    shutil.copytree(finished, "run")
-    Path("run/result.json").unlink()
-    return Path("run")
-
-
-@pytest.fixture
-def resume(capfd: pytest.CaptureFixture[str]) -> Callable[[], tuple[int, str]]:
-    """Resume the run: exit status, standard error."""
-
-    def resume() -> tuple[int, str]:
-        capfd.readouterr()
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")
-            status = cli.main(["train", "--resume", "run", "--quiet"])
-        return status, capfd.readouterr().err
-
-    return resume
-
 
 Resume = Callable[[], tuple[int, str]]
 
@@ -282,19 +241,18 @@ CHANGES: dict[str, Callable[[Any], Any]] = {
 @pytest.mark.parametrize("change", CHANGES)
 def test_every_place_of_a_checkpoint_is_checked(change: str, run: Path) -> None:
     """A string as learning rate, NaN in a momentum, a history of numbers, ..."""
-    run_folder = RunFolder(run)
-    job = Job(run_folder.read_config())
+    job = Job.resume(run)
     whole = load_checkpoint(run / "checkpoint.npz")
-    before = job.model.state_dict()["0.weight"].numpy().copy()
+    before = job.trainer.model.state_dict()["0.weight"].numpy().copy()
     seen = list(places(whole))
     assert ("optimizer", "state", 0, "momentum_buffer") in seen and ("history", 1, "train_loss") in seen
     for place in seen:
         if place == ("config", "image_size") and change == "null":
             continue
         save_checkpoint(run / "checkpoint.npz", changed(whole, place, CHANGES[change]))
-        with pytest.raises(RunFolderError, match=r"^run/checkpoint\.npz is damaged or no run's: [^\n]*$"):
-            job.take_up(run_folder)
-    np.testing.assert_array_equal(job.model.state_dict()["0.weight"].numpy(), before)  # nothing of it was taken
+        with pytest.raises(RunFolderError, match=r"^run/checkpoint\.npz is damaged or not a run's: [^\n]*$"):
+            job.run(Progress(quiet=True))
+    np.testing.assert_array_equal(job.trainer.model.state_dict()["0.weight"].numpy(), before)  # nothing of it was taken
 
 
 @pytest.mark.parametrize("part", ["config", "model", "optimizer", "scheduler", "random", "history"])
@@ -310,20 +268,18 @@ def test_a_checkpoint_without_one_of_its_parts_is_refused(part: str, run: Path, 
 
 def test_a_state_that_is_not_finite_is_never_saved(run: Path) -> None:
     """The weights may leave the numbers in the last step of an epoch, which no loss of it tells."""
-    job = Job(make_config("tinynet", epochs=1, batch_size=256))
-    job.take_up(RunFolder.create(job.config, "other"))
+    job = Job.start(make_config("tinynet", epochs=1, batch_size=256), "other")
     step = job.trainer.optimizer.step
 
     def overflowing_step() -> None:
         step()
-        job.model[1].running_mean.numpy()[0] = np.inf
-        job.model[1].running_var.numpy()[0] = np.inf  # so that the validation's loss stays finite
+        job.trainer.model[1].running_mean.numpy()[0] = np.inf
+        job.trainer.model[1].running_var.numpy()[0] = np.inf  # so that the validation's loss stays finite
 
     job.trainer.optimizer.step = overflowing_step  # type: ignore[method-assign]
-    before = Path("other/checkpoint.npz").read_bytes()
     with pytest.raises(TrainingDiverged, match="epoch 1 .*--lr"):
         job.run(Progress(quiet=True))
-    assert Path("other/checkpoint.npz").read_bytes() == before
+    assert load_checkpoint("other/checkpoint.npz")["history"] == []  # as before the first step
 
 
 def test_json_never_holds_nan(run: Path) -> None:
@@ -355,7 +311,7 @@ def test_a_full_disk_names_the_file_and_how_to_go_on(
         status, error = resume()
     assert status == 1
     assert error == (
-        "minicnn: error: No space left on device: run/model.safetensors; when that is mended, go on with: "
+        "minicnn: error: No space left on device: run/model.safetensors; when that is repaired, go on with: "
         "minicnn train --resume run\n"
     )
     assert resume() == (0, "")
@@ -366,36 +322,6 @@ def test_a_folder_that_vanishes_is_told(run: Path, resume: Resume, monkeypatch: 
     status, error = resume()
     assert (status, error.count("\n")) == (1, 1)
     assert re.search("No such file or directory: run/checkpoint.npz; .*start the run again", error)
-
-
-# ---- one process at a time ---------------------------------------------------------------------------------------
-
-
-def test_a_run_that_another_process_trains_is_refused(run: Path, resume: Resume) -> None:
-    before = {file.name: file.read_bytes() for file in run.iterdir()}
-    code = "import sys, pathlib; from minicnn.training.lock import locked\n"
-    code += "with locked(pathlib.Path('run/.lock')): print('held', flush=True); sys.stdin.read()"
-    with subprocess.Popen(
-        [sys.executable, "-c", code],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-    ) as other:
-        assert other.stdout is not None and other.stdout.readline() == b"held\n"
-        assert resume() == (2, "minicnn: error: another process is training here: run\n")
-        assert {file.name: file.read_bytes() for file in run.iterdir()} == before
-        other.kill()
-    assert (run / ".lock").exists()  # left behind, and holding nobody up
-    assert resume() == (0, "")
-
-
-def test_a_file_system_without_locks_lets_everybody_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def unsupported(handle: int) -> None:
-        raise OSError(errno.ENOLCK, "No locks available")
-
-    monkeypatch.setattr(lock, "_lock", unsupported)
-    with lock.locked(tmp_path / ".lock"), lock.locked(tmp_path / ".lock"):
-        pass
 
 
 # ---- starting again ----------------------------------------------------------------------------------------------
@@ -413,3 +339,36 @@ def test_a_run_killed_before_its_first_checkpoint_is_started_again(how: tuple[st
     for key, value in load_checkpoint(run / "checkpoint.npz")["model"].items():
         np.testing.assert_array_equal(value.numpy(), expected[key].numpy(), err_msg=key)
     assert not list(run.glob("*.tmp"))
+
+
+def test_runs_are_numbered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    config = make_config("resnet20")
+    folders = [RunFolder.create(config) for _ in range(2)]
+    assert [str(folder) for folder in folders] == ["runs/resnet20-digits-1", "runs/resnet20-digits-2"]
+    assert folders[0].read_config() == config
+    assert folders[0].read_result() is None
+
+
+def test_a_chosen_folder_must_be_new_or_empty(tmp_path: Path) -> None:
+    config = make_config("resnet20")
+    RunFolder.create(config, tmp_path)  # empty: fine
+    RunFolder.create(config, tmp_path)  # nothing has been trained yet: the same start again
+    with pytest.raises(FileExistsError, match="--resume"):
+        RunFolder.create(make_config("resnet56"), tmp_path)
+    (tmp_path / "checkpoint.npz").touch()
+    with pytest.raises(FileExistsError, match="--resume"):
+        RunFolder.create(config, tmp_path)
+    with pytest.raises(FileExistsError, match="not a folder$"):
+        RunFolder.create(config, tmp_path / "config.json")
+    RunFolder.create(config, tmp_path / "new" / "deep")
+
+
+def test_metrics_are_cut_back_to_what_the_checkpoint_knows(tmp_path: Path) -> None:
+    folder = RunFolder.create(make_config("resnet20"), tmp_path)
+    folder.append_metrics({"epoch": 1})
+    folder.append_metrics({"epoch": 2})
+    (tmp_path / ".checkpoint.npz.0123.tmp").touch()
+    folder.tidy([{"epoch": 1}])
+    assert folder.metrics.read_text() == '{"epoch": 1}\n'
+    assert sorted(file.name for file in tmp_path.iterdir()) == [".lock", "config.json", "metrics.jsonl"]

@@ -1,4 +1,4 @@
-"""Checkpointing (``minicnn.utils.checkpoint``) and the names of PyTorch's compiler (``minicnn.jit``)."""
+"""Checkpointing (``minicnn.utils.checkpoint``)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import minicnn
-from minicnn import jit, nn
+from minicnn import nn
 from minicnn.utils.checkpoint import checkpoint
 from tests.library.support.model_checks import images
 
@@ -145,12 +145,3 @@ def test_a_result_computed_outside_must_be_an_argument() -> None:
     outside = x * 2
     with pytest.raises(minicnn.errors.AutogradError, match="computed outside: pass it as an argument"):
         checkpoint(lambda x: x + outside, x)
-
-
-def test_marks_of_the_compiler_change_nothing() -> None:
-    def function(x: int) -> int:
-        return x + 1
-
-    assert not jit.is_scripting() and not jit.is_tracing()
-    for mark in (jit.unused, jit.ignore, jit.ignore(drop=True), jit.export, jit._overload_method):
-        assert mark(function) is function

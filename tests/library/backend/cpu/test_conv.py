@@ -6,48 +6,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import example, given
+from hypothesis import given
 from hypothesis import strategies as st
 
 from minicnn.backend.base import Window
-from minicnn.backend.cpu import conv, conv_plan, depthwise, memory, weight_grad
-from minicnn.backend.cpu.sweep import forward_sweep, input_grad_sweeps
-from minicnn.backend.cpu.target import target
+from minicnn.backend.cpu import conv, conv_plan, memory, weight_grad
+from minicnn.backend.cpu.sweep import input_grad_sweeps
 from minicnn.backend.reference import conv as reference
 from tests.library.support import layouts, strategies
-
-TOLERANCE = {"float32": 2e-5, "float64": 1e-12}
-LANES = target().lanes(4)
-# Numbers of channels around the edges of vectors, panels and tiles.
-COUNTS = (1, 2, 3, 7, 8, LANES - 1, LANES, LANES + 1, 2 * LANES, 2 * LANES + 1, target().tile_rows + 1)
-
-
-@st.composite
-def problems(draw: Any, largest: int = 20) -> tuple[np.ndarray, np.ndarray, Window, int]:
-    """x, weight, window and groups."""
-    groups = draw(st.sampled_from((1, 1, 1, 2, 3)))
-    channels, filters = draw(st.sampled_from(COUNTS)), draw(st.sampled_from(COUNTS))
-    if draw(st.integers(0, 4)) == 0:  # depthwise
-        groups, channels, filters = draw(st.sampled_from((2, LANES, 2 * LANES + 3))), 1, 1
-    axis = st.tuples(st.integers(1, 5), st.integers(1, 3), st.integers(0, 3), st.integers(0, 3), st.integers(1, 2))
-    rows, columns = draw(axis), draw(axis)
-    kernel, stride, before, after, dilation = zip(rows, columns, strict=True)
-    window = Window(kernel, stride, tuple(zip(before, after, strict=True)), dilation)
-    size = tuple(
-        draw(st.integers(max(1, window.extent(a) - sum(window.padding[a])), window.extent(a) + largest)) for a in (0, 1)
-    )
-    dtype = draw(st.sampled_from(tuple(TOLERANCE)))
-    seed = draw(strategies.SEEDS)
-    x = strategies.normal((draw(st.integers(1, 3)), groups * channels, *size), seed).astype(dtype)
-    weight = strategies.normal((groups * filters, channels, *kernel), seed + 1).astype(dtype)
-    return x, weight, window, groups
-
-
-def agree(result: np.ndarray, expected: np.ndarray) -> None:
-    """Equal up to rounding, relative to the largest number."""
-    assert result.shape == expected.shape and result.dtype == expected.dtype
-    scale = max(1.0, float(abs(expected).max(initial=0)))
-    np.testing.assert_allclose(result, expected, rtol=0, atol=TOLERANCE[expected.dtype.name] * scale)
+from tests.library.support.convolutions import ACTIVATIONS, WAYS, agree, problems
 
 
 @given(problems())
@@ -65,9 +32,6 @@ def test_convolution_and_both_gradients(problem: Any) -> None:
             weight_grad.conv2d_weight_grad(dy, x, weight.shape, window, groups),
             reference.conv2d_weight_grad(dy, x, weight.shape, window, groups),
         )
-
-
-ACTIVATIONS = {None: lambda x: x, "relu": lambda x: np.maximum(x, 0), "silu": lambda x: x / (1 + np.exp(-x))}
 
 
 @given(problems(), st.booleans(), st.booleans(), st.sampled_from(tuple(ACTIVATIONS)))
@@ -126,15 +90,6 @@ def test_any_layout_is_read_right_and_left_alone(layout: str, depth: str) -> Non
     assert np.array_equal(x, plain[0]) and np.array_equal(weight, plain[1])
 
 
-# One problem for each way in which a sweep is cut into work.
-WAYS = {
-    "direct, one row": ((2, 33, 9, 8), (5, 33, 1, 1), Window((1, 1))),
-    "direct": ((2, 3, 9, 31), (5, 3, 3, 3), Window((3, 3), (2, 2))),
-    "padded": ((2, 40, 7, 7), (40, 40, 3, 3), Window((3, 3), (1, 1), ((1, 1), (1, 1)))),
-    "blocks": ((2, 16, 90, 70), (6, 16, 3, 3), Window((3, 3), (1, 1), ((1, 1), (1, 1)))),
-}
-
-
 @pytest.mark.parametrize("way", WAYS)
 def test_each_way_of_cutting_the_work(way: str, monkeypatch: pytest.MonkeyPatch) -> None:
     x_shape, weight_shape, window = WAYS[way]
@@ -172,41 +127,6 @@ def test_a_first_window_that_begins_inside(channels: int, size: tuple[int, int])
     agree(result, reference.conv2d_input_grad(dy, weight, x_shape, window, groups))
 
 
-@given(st.integers(1, 3), st.sampled_from((2 * LANES - 1, 2 * LANES + 1)), st.integers(9, 12))
-def test_weight_gradient_over_many_blocks(images: int, channels: int, size: int) -> None:
-    """Few pixels in a block, so that sums go on from block to block and from image to image."""
-    window = Window((3, 3), (1, 1), ((1, 1), (1, 1)))
-    x = strategies.normal((images, channels, size, size), 0)
-    dy = strategies.normal((images, 5, size, size), 1)
-    before, weight_grad.PIXELS = weight_grad.PIXELS, (size, 3 * size)
-    weight_grad.weight_grad_plan.cache_clear()
-    try:
-        with memory.guarded():
-            result = weight_grad.conv2d_weight_grad(dy, x, (5, channels, 3, 3), window)
-    finally:
-        weight_grad.PIXELS = before
-        weight_grad.weight_grad_plan.cache_clear()
-    agree(result, reference.conv2d_weight_grad(dy, x, (5, channels, 3, 3), window))
-
-
-def test_depthwise_over_many_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(depthwise, "SCRATCH_BYTES", 1 << 12)
-    window = Window((5, 3), (1, 2), ((2, 2), (1, 1)))
-    x, weight = strategies.normal((2, 35, 21, 19), 0), strategies.normal((35, 1, 5, 3), 1)
-    expected = reference.conv2d(x, weight, window, 35)
-    dy = strategies.random_cotangent(expected.shape)
-    with memory.guarded():
-        agree(conv.conv2d(x, weight, window, 35), expected)
-        agree(
-            weight_grad.conv2d_weight_grad(dy, x, weight.shape, window, 35),
-            reference.conv2d_weight_grad(dy, x, weight.shape, window, 35),
-        )
-        agree(
-            conv.conv2d_input_grad(dy, weight, x.shape, window, 35),
-            reference.conv2d_input_grad(dy, weight, x.shape, window, 35),
-        )
-
-
 @pytest.mark.parametrize("shape", [(0, 3, 5, 5), (2, 3, 5, 5)])
 @pytest.mark.parametrize("filters", [0, 4])
 def test_nothing_in_nothing_out(shape: tuple[int, ...], filters: int) -> None:
@@ -240,41 +160,6 @@ def test_the_same_numbers_every_time() -> None:
         lambda: weight_grad.conv2d_weight_grad(dy, x, weight.shape, window),
     ):
         assert np.array_equal(compute(), compute())
-
-
-# ---- geometry --------------------------------------------------------------------------------------------------------
-
-
-@given(st.data())
-@example(None)
-def test_the_gradients_sweeps_meet_each_pixel_through_each_tap_once(data: Any) -> None:
-    """All triples (input pixel, output, tap) of the phases are those of the convolution, each once."""
-    if data is None:
-        window, size = Window((3, 3), (2, 2), ((1, 1), (1, 1))), (5, 5)
-    else:
-        axis = st.tuples(st.integers(1, 4), st.integers(1, 3), st.integers(0, 2), st.integers(0, 2), st.integers(1, 2))
-        kernel, stride, before, after, dilation = zip(data.draw(axis), data.draw(axis), strict=True)
-        window = Window(kernel, stride, tuple(zip(before, after, strict=True)), dilation)
-        size = tuple(max(1, window.extent(a) - sum(window.padding[a])) + data.draw(st.integers(0, 5)) for a in (0, 1))
-    height, width = size
-    forward = forward_sweep(window, size)
-    out_h, out_w = forward.count
-    expected = sorted(
-        (h, w, p, q, tap)
-        for p in range(out_h)
-        for q in range(out_w)
-        for row, column, tap in forward.taps
-        if 0 <= (h := p * window.stride[0] + row) < height and 0 <= (w := q * window.stride[1] + column) < width
-    )
-    found = sorted(
-        (sweep.write_start[0] + m * sweep.write_step[0], sweep.write_start[1] + n * sweep.write_step[1], p, q, tap)
-        for sweep in input_grad_sweeps(window, size)
-        for m in range(sweep.count[0])
-        for n in range(sweep.count[1])
-        for row, column, tap in sweep.taps
-        if 0 <= (p := m + row) < out_h and 0 <= (q := n + column) < out_w
-    )
-    assert found == expected
 
 
 def test_an_activation_that_is_none() -> None:

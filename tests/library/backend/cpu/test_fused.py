@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from minicnn.backend.cpu import fused, memory
 from minicnn.backend.reference import fused as reference
-from tests.library.backend.cpu.test_slices import Part, empty_part
+from minicnn.backend.reference.fused import Line
 from tests.library.support.layouts import CHANNELS, DTYPES, LAYOUTS, SIDES, close, laid_out
+from tests.library.support.slices import Part, empty_part
 from tests.library.support.strategies import SEEDS, normal
 
 EPS = 1e-5
@@ -45,7 +46,7 @@ class Problem:
         self.x = placed(x, layouts[0])
         _, self.mean, _, self.inv_std, _ = reference.norm(x, self.weight, self.bias, EPS)
         self.mean, self.inv_std = self.mean.astype(self.dtype), self.inv_std.astype(self.dtype)
-        before = reference.fixed_norm(*wide(x, *self.line), *wide(self.residual))
+        before = reference.fixed_norm(*wide(x), self.wide_line, *wide(self.residual))
         dy[np.abs(before) < 1e-3] = 0
         self.dy = placed(dy, layouts[2])
         per_plane = (*shape[:2], 1, 1)
@@ -57,8 +58,12 @@ class Problem:
         )
 
     @property
-    def line(self) -> tuple[Any, ...]:
-        return self.weight, self.bias, self.mean, self.inv_std
+    def line(self) -> Line:
+        return Line(self.mean, self.inv_std, self.weight, self.bias)
+
+    @property
+    def wide_line(self) -> Line:
+        return Line(*wide(*self.line))
 
     def copies(self) -> list[np.ndarray]:
         return [array.copy() for array in (self.x, self.dy, self.residual) if array is not None]
@@ -76,14 +81,14 @@ def test_forward(problem: Problem, plane_means: bool, with_out: bool) -> None:
         out = empty_part(p.shape, p.dtype, (7, 2)) if with_out else None
         into = {} if out is None else {"out": out.images}
         got = fused.norm(p.x, p.weight, p.bias, EPS, p.residual, p.activation, plane_means, **into)
-        fixed = fused.fixed_norm(p.x, *p.line, p.residual, p.activation)
+        fixed = fused.fixed_norm(p.x, p.line, p.residual, p.activation)
     expected = reference.norm(*wide(p.x, p.weight, p.bias), EPS, *wide(p.residual), p.activation, plane_means)
     for one, want in zip(got, expected, strict=True):
         if want is None:
             assert one is None
         else:
             close(one, want, p.dtype, 10, 1)
-    close(fixed, reference.fixed_norm(*wide(p.x, *p.line, p.residual), p.activation), p.dtype)
+    close(fixed, reference.fixed_norm(*wide(p.x), p.wide_line, *wide(p.residual), p.activation), p.dtype)
     if out is not None:
         assert got.y is out.images
         out.check()
@@ -98,16 +103,15 @@ def test_backward(problem: Problem, how: str, overwrite: bool, fixed: bool) -> N
     if not fixed and (p.gate is not None or p.plane_means_grad is not None):
         p.activation = "silu"  # dy was not made 0 at the kink for these
     got_of, want_of = (getattr(module, "fixed_norm_grad" if fixed else "norm_grad") for module in (fused, reference))
-    want = want_of(
-        *wide(p.dy, p.x, *p.line, p.residual), p.activation, **dict(zip(extra, wide(*extra.values()), strict=True))
-    )
+    wide_extra = dict(zip(extra, wide(*extra.values()), strict=True))
+    want = want_of(*wide(p.dy, p.x), p.wide_line, *wide(p.residual), p.activation, **wide_extra)
     given_before = p.copies()
     sum_before = normal(p.shape, 9).astype(p.dtype)
     with memory.guarded():
         out = None if how == "new" else Part(sum_before, (2, 7))
         into = {} if out is None else {"out": out.images}
         got = got_of(
-            p.dy, p.x, *p.line, p.residual, p.activation, **extra, **into, add=how == "add", overwrite_dy=overwrite
+            p.dy, p.x, p.line, p.residual, p.activation, **extra, **into, add=how == "add", overwrite_dy=overwrite
         )
     scale = p.size * max(1, *(np.abs(v).max() for v in extra.values() if v is not None), 0)
     close(got.x, want.x + (sum_before if how == "add" else 0), p.dtype, 10, scale)
@@ -147,17 +151,18 @@ def test_the_gradient_is_that_of_the_function(activation: str | None, fixed: boo
     x, residual, dy = (laid_out(normal((2, 5, 3, 4), k), "channels last") for k in range(3))
     weight, bias, gate, dm = normal((5,), 3), normal((5,), 4), normal((2, 5, 1, 1), 5), normal((2, 5, 1, 1), 6)
     _, mean, _, inv_std, _ = fused.norm(x, weight, bias, EPS)
+    line = Line(mean, inv_std, weight, bias)
 
     def loss() -> float:
         if fixed:
-            return float((fused.fixed_norm(x, weight, bias, mean, inv_std, residual, activation) * dy).sum())
+            return float((fused.fixed_norm(x, line, residual, activation) * dy).sum())
         y, *_, means = fused.norm(x, weight, bias, EPS, residual, activation, plane_means=True)
         return float((y * gate * dy).sum() + (means * dm).sum())
 
     if fixed:
-        grads = fused.fixed_norm_grad(dy, x, weight, bias, mean, inv_std, residual, activation)
+        grads = fused.fixed_norm_grad(dy, x, line, residual, activation)
     else:
-        grads = fused.norm_grad(dy, x, weight, bias, mean, inv_std, residual, activation, gate, dm)
+        grads = fused.norm_grad(dy, x, line, residual, activation, gate, dm)
     for array, grad in zip((x, weight, bias, residual), grads, strict=True):
         for index in list(np.ndindex(array.shape))[::7]:
             before, step = array[index], 1e-6
@@ -179,17 +184,6 @@ def test_the_result_may_be_written_over_an_argument(over: str, layout: str) -> N
     np.testing.assert_array_equal(out, expected)
 
 
-def test_one_image_whose_rows_are_not_whole_vectors() -> None:
-    """What lies beyond the last pixel belongs to no plane."""
-    x, bias = laid_out(normal((1, 3, 9, 7), 0), "channels last"), np.ones(3)
-    gate = normal((1, 3, 1, 1), 1)
-    got, want = (module.norm(x, None, bias, EPS, None, "silu", True) for module in (fused, reference))
-    close(got.plane_means, want.plane_means, np.float64)
-    line = x, None, bias, want.mean, want.inv_std, None, "silu", gate, gate
-    for one, other in zip(fused.norm_grad(x, *line)[:3], reference.norm_grad(x, *line)[:3], strict=True):
-        close(one, other, np.float64)
-
-
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("part", [False, True])
 def test_the_bits_do_not_depend_on_the_threads(dtype: Any, part: bool) -> None:
@@ -199,9 +193,10 @@ def test_the_bits_do_not_depend_on_the_threads(dtype: Any, part: bool) -> None:
 
     def run() -> list[Any]:
         y, mean, variance, inv_std, means = fused.norm(x, weight, None, EPS, residual, "silu", True)
-        grads = fused.norm_grad(dy, x, weight, None, mean, inv_std, residual, "silu", gate)
-        plain = fused.norm_grad(dy, x, weight, None, mean, inv_std, None, "relu")
-        fixed = fused.fixed_norm_grad(dy, x, weight, None, mean, inv_std, None, "relu")
+        line = Line(mean, inv_std, weight)
+        grads = fused.norm_grad(dy, x, line, residual, "silu", gate)
+        plain = fused.norm_grad(dy, x, line, None, "relu")
+        fixed = fused.fixed_norm_grad(dy, x, line, None, "relu")
         return [y, mean, variance, inv_std, means, *grads, *plain[:3], *fixed[:3]]
 
     threads = numba.get_num_threads()
@@ -250,10 +245,8 @@ def test_what_is_not_finite_stays_in_its_channel(bad: float, activation: str | N
     with np.errstate(invalid="ignore"):
         assert np.isnan(fused.moments(x)[1][1])
         got, want = (module.norm(x, None, None, EPS, None, activation) for module in (fused, reference))
-        mean, inv_std = np.zeros(3, np.float32), np.ones(3, np.float32)
-        grads, wanted = (
-            module.norm_grad(dy, x, None, None, mean, inv_std, None, activation) for module in (fused, reference)
-        )
+        line = Line(np.zeros(3, np.float32), np.ones(3, np.float32))
+        grads, wanted = (module.norm_grad(dy, x, line, None, activation) for module in (fused, reference))
     for one, other in zip((*got[:4], *grads[:3]), (*want[:4], *wanted[:3]), strict=True):
         np.testing.assert_array_equal(np.isnan(one), np.isnan(other))
         np.testing.assert_allclose(one[np.isfinite(other)], other[np.isfinite(other)], rtol=1e-4, atol=1e-5)
@@ -263,12 +256,10 @@ def test_what_is_not_finite_stays_in_its_channel(bad: float, activation: str | N
 @pytest.mark.parametrize("shape", [(2, 3, 4, 5), (0, 3, 4, 5)])
 def test_what_the_kernels_do_not_take_goes_to_numpy(shape: tuple[int, ...], dtype: Any) -> None:
     x, residual = normal(shape, 0).astype(np.float32), normal(shape, 1).astype(dtype)
-    mean, inv_std = np.zeros(3, np.float32), np.ones(3, np.float32)
-    got, want = (module.fixed_norm(x, None, None, mean, inv_std, residual, "silu") for module in (fused, reference))
+    line = Line(np.zeros(3, np.float32), np.ones(3, np.float32))
+    got, want = (module.fixed_norm(x, line, residual, "silu") for module in (fused, reference))
     assert got.dtype == want.dtype
     np.testing.assert_array_equal(got, want)
-    got, want = (
-        module.fixed_norm_grad(x, x, None, None, mean, inv_std, residual, "relu") for module in (fused, reference)
-    )
+    got, want = (module.fixed_norm_grad(x, x, line, residual, "relu") for module in (fused, reference))
     for one, other in zip(got, want, strict=True):
         np.testing.assert_array_equal(one, other)

@@ -13,9 +13,9 @@ from minicnn.backend.base import Window
 from minicnn.backend.cpu import conv, fused, memory
 from minicnn.backend.cpu.target import target
 from minicnn.backend.reference import fused as reference
-from tests.library.backend.cpu.test_conv import WAYS, problems
-from tests.library.backend.cpu.test_slices import empty_part
 from tests.library.support import strategies
+from tests.library.support.convolutions import WAYS, problems
+from tests.library.support.slices import empty_part
 
 
 def check(x: np.ndarray, weight: np.ndarray, window: Window, groups: int, bias: np.ndarray | None) -> None:

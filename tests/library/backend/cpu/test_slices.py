@@ -10,36 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minicnn.backend.base import Window
-from minicnn.backend.cpu import conv, layout, memory, pooling, weight_grad, winograd
+from minicnn.backend.cpu import conv, memory, pooling, weight_grad, winograd
 from minicnn.backend.cpu.target import target
 from minicnn.backend.reference import conv as reference
 from minicnn.backend.reference import pooling as pooled
-from tests.library.backend.cpu.test_conv import WAYS, agree, problems
 from tests.library.support import strategies
-
-MARGINS = st.tuples(st.integers(0, 19), st.integers(0, 19))
-
-
-class Part:
-    """Images as channels of larger ones, that hold NaN beside them."""
-
-    def __init__(self, values: np.ndarray, margins: tuple[int, int]) -> None:
-        n, channels, height, width = values.shape
-        before, after = margins
-        self.whole = layout.empty_images(n, before + channels + after, height, width, values.dtype)
-        self.whole[...] = np.nan
-        self.images = self.whole[:, before : before + channels]
-        self.images[...] = values
-        self.beside = self.whole[:, :before], self.whole[:, before + channels :]
-
-    def check(self) -> None:
-        """Nothing has been written beside them."""
-        assert all(np.isnan(part).all() for part in self.beside)
-
-
-def empty_part(shape: tuple[int, ...], dtype: Any, margins: tuple[int, int]) -> Part:
-    """One to be written into."""
-    return Part(np.full(shape, np.nan, dtype), margins)
+from tests.library.support.convolutions import WAYS, agree, problems
+from tests.library.support.slices import MARGINS, Part, empty_part
 
 
 @given(problems(), MARGINS, MARGINS, st.booleans(), st.booleans())
@@ -131,18 +108,3 @@ def test_pooling_and_its_gradient(channels: int, beside_x: Any, beside_y: Any, d
     agree(dx_of_means, pooled.avg_pool2d_grad(dy.images, x.shape, window, divisor).astype(dtype))
     for part in (source, maxima, means, dy):
         part.check()
-
-
-@pytest.mark.parametrize(
-    "out",
-    [
-        np.zeros((2, 4, 5, 4), np.float32),
-        np.zeros((2, 4, 5, 5)),
-        np.zeros((2, 4, 5, 5), np.float32),  # channels first
-        np.broadcast_to(np.zeros((2, 1, 1, 4), np.float32).transpose(0, 3, 1, 2), (2, 4, 5, 5)),
-    ],
-)
-def test_an_out_that_cannot_be_written(out: np.ndarray) -> None:
-    packed = conv.Packed(np.ones((4, 3, 1, 1), np.float32), Window((1, 1)))
-    with pytest.raises(ValueError, match="expected out to be"):
-        packed(np.ones((2, 3, 5, 5), np.float32), out=out)

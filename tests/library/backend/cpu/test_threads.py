@@ -11,7 +11,6 @@ import pytest
 
 import minicnn
 from minicnn.backend import cpu
-from minicnn.backend.cpu.sharing import share_out
 from minicnn.nn import functional
 from tests.library.support.strategies import normal
 
@@ -68,22 +67,3 @@ def test_the_switch_for_winograd_and_what_it_makes_of_infinity(allowed, monkeypa
     hit[:, :, 19:22, 19:22] = True
     np.testing.assert_array_equal(~np.isfinite(y), hit)
     assert np.isnan(y).any() == (allowed and target().fma)
-
-
-@numba.njit
-def _count(job, done, workers):
-    done[job] += 1
-    workers[job] = numba.get_thread_id()
-
-
-@numba.njit
-def _count_all(jobs, done, workers):
-    share_out(jobs, _count, (done, workers))
-
-
-@pytest.mark.parametrize("jobs", [0, 1, 2, 3, 1000])
-def test_every_job_is_done_once(jobs):
-    done, workers = np.zeros(1001, np.int64), np.full(1001, -1)
-    _count_all(jobs, done, workers)
-    assert done.tolist() == [1] * jobs + [0] * (1001 - jobs)
-    assert set(workers[:jobs].tolist()) <= set(range(numba.get_num_threads()))

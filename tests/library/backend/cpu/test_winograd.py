@@ -11,12 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minicnn.backend.base import Window
-from minicnn.backend.cpu import conv, memory, weight_grad, winograd, winograd_transforms, winograd_weight
+from minicnn.backend.cpu import conv, memory, weight_grad, winograd, winograd_weight
 from minicnn.backend.cpu.sweep import forward_sweep, input_grad_sweeps
 from minicnn.backend.cpu.target import target
 from minicnn.backend.reference import conv as reference
-from tests.library.backend.cpu.test_conv import ACTIVATIONS
 from tests.library.support import strategies
+from tests.library.support.convolutions import ACTIVATIONS
 
 pytestmark = pytest.mark.skipif(not target().fma, reason="not used without fused multiply-adds")
 LANES = target().lanes(4)
@@ -146,13 +146,3 @@ def test_where_it_is_not_used(change: dict[str, Any]) -> None:
     assert not winograd.suits(sweep, x_shape, case["filters"], case["groups"], np.dtype(case["dtype"]))
     phases = input_grad_sweeps(PADDED._replace(stride=(2, 2)), (9, 9))
     assert not any(phase.square for phase in phases)
-
-
-def test_the_matrices_are_winograds() -> None:
-    """A^T [(G g) * (B^T d)] is the correlation of 4 numbers with 3, for every pair of unit vectors."""
-    g_matrix = np.array([[1, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]])
-    for i in range(3):
-        for j in range(4):
-            g, d = np.eye(3)[i], np.eye(4)[j]
-            found = np.array(winograd_transforms.AT) @ ((g_matrix @ g) * (np.array(winograd_transforms.BT) @ d))
-            assert np.array_equal(found, np.correlate(d, g, "valid"))

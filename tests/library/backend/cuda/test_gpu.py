@@ -17,6 +17,7 @@ import minicnn
 from minicnn import backend
 from minicnn.backend.base import Window
 from minicnn.backend.reference import fused as reference
+from minicnn.backend.reference.fused import Line
 from minicnn.errors import DeviceError
 from minicnn.models import create_model
 from minicnn.nn.functional import cross_entropy, dropout
@@ -110,12 +111,12 @@ def test_reductions_of_many_threads_agree_with_the_cpu(cuda):
     _, mean, _, inv_std = want
     want += cpu.batch_norm_grad(dy, x, weight, mean, inv_std)
     got += cuda.batch_norm_grad(*map(put, (dy, x, weight, mean, inv_std)))
-    line = weight, weight, mean, inv_std
+    line = Line(mean, inv_std, weight, weight)
     for activation in ("relu", "silu"):
         want += (reference.norm(x, weight, weight, 1e-5, dy, activation).y,)
         got += (cuda.fused["norm"](put(x), put(weight), put(weight), 1e-5, put(dy), activation)[0],)
-        want += reference.norm_grad(dy, x, *line, dy, activation)
-        got += cuda.fused["norm_grad"](put(dy), put(x), *map(put, line), put(dy), activation)
+        want += reference.norm_grad(dy, x, line, dy, activation)
+        got += cuda.fused["norm_grad"](put(dy), put(x), Line(*map(put, line)), put(dy), activation)
     logits, targets = normal((300, 1000), 3), np.eye(1000)[:300]
     want += cpu.softmax_cross_entropy(logits, targets)
     got += cuda.softmax_cross_entropy(put(logits), put(targets))

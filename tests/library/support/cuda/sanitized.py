@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from minicnn.backend.base import Window
+from minicnn.backend.reference.fused import Line
 from tests.library.support.cuda import fakecupy
 from tests.library.support.cuda.fakeraw import RawKernel
 from tests.library.support.strategies import normal
@@ -52,8 +53,8 @@ def calls(cuda: Any) -> Iterator[Any]:
     affine = put(normal((4,), 0))
     for activation in ("relu", "silu"):
         _, mean, _, inv_std, _ = cuda.fused["norm"](x, affine, affine, 1e-5, x, activation)
-        yield cuda.fused["norm_grad"](x, x, affine, affine, mean, inv_std, x, activation)
-        yield cuda.fused["norm_grad"](x, x, None, None, mean, inv_std, None, activation)
+        yield cuda.fused["norm_grad"](x, x, Line(mean, inv_std, affine, affine), x, activation)
+        yield cuda.fused["norm_grad"](x, x, Line(mean, inv_std), None, activation)
     yield cuda.batch_norm_grad(x, x, None, mean, inv_std)
     yield cuda.scale_and_shift(x, affine, affine)
     yield cuda.softmax_cross_entropy(put(normal((3, 5), 0)), put(np.eye(5)[:3]))

@@ -1,0 +1,266 @@
+"""Figure ``cost`` (L3.1, L1.2.2): what accuracy costs in operations, parameters, memory and time.
+
+Claims [Canziani et al., arXiv:1605.07678, 2016]: AlexNet has few operations, heavy memory and low accuracy; VGG is the
+heaviest in computation and memory; GoogLeNet is the most efficient of AlexNet, VGG, GoogLeNet and ResNet, which here
+means accuracy per parameter (the paper's Figure 10); the number of operations predicts the time.
+
+Operations, parameters and activation memory are counted in our own models. The errors are published ones: they were
+measured with one crop or with ten, in different papers, so a difference of one per cent means nothing; the table names
+the source of each. Time and memory are measured here, for one image.
+"""
+
+from __future__ import annotations
+
+import time
+import tracemalloc
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ... import nn
+from ...autograd import no_grad
+from ...backend.cpu import memory
+from ...creation import randn
+from ...models import create_model
+from ...nn.summary import FLOAT32_BYTES
+from ...random import manual_seed
+from ...tensor import Tensor
+from ..analyses.efficiency import accuracy_density, cost, pareto_front
+from ..base import Figure, Settings, Table
+
+FAMILIES = {
+    "AlexNet": ("alexnet",),
+    "VGG": ("vgg11", "vgg13", "vgg16", "vgg19"),
+    "GoogLeNet": ("googlenet",),
+    "ResNet": ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152"),
+    "DenseNet": ("densenet121", "densenet169", "densenet201"),
+    "SENet": ("seresnet50", "seresnet101", "seresnet152"),
+    "EfficientNet": tuple(f"efficientnet_b{i}" for i in range(8)),
+}
+COMPARED = ("AlexNet", "VGG", "GoogLeNet", "ResNet")  # in L3.1
+
+# The paper gives no top-1 error of GoogLeNet: top-1 and top-5 error in per cent of its best-known reproduction.
+REPRODUCED = {"googlenet": (31.3, 11.1, "BVLC's GoogLeNet in Caffe: validation, one crop")}
+
+MEASURED = ("alexnet", "vgg16", "googlenet", "resnet18", "resnet50", "densenet121", "seresnet50", "efficientnet_b0")
+QUICK_MEASURED = ("alexnet", "googlenet", "resnet18")
+MIB = 2**20
+
+
+@dataclass
+class Costs:
+    """The data of the figure, one entry per network.
+
+    ``names``, ``families``, ``sources``: strings; ``multiply_adds``, ``parameters``, ``activation_bytes``: for one
+    image of the paper's size; ``accuracy``: top-1 in per cent; ``seconds``, ``peak_bytes``: measured, NaN if not
+    measured: time of a forward pass (the fastest of some), and the most memory of arrays other than the parameters.
+    """
+
+    names: np.ndarray
+    families: np.ndarray
+    multiply_adds: np.ndarray
+    parameters: np.ndarray
+    activation_bytes: np.ndarray
+    accuracy: np.ndarray
+    sources: np.ndarray
+    seconds: np.ndarray
+    peak_bytes: np.ndarray
+
+    @property
+    def density(self) -> np.ndarray:
+        """Per cent of accuracy per million parameters."""
+        return accuracy_density(self.accuracy.tolist(), self.parameters.tolist())
+
+    def front(self, families: tuple[str, ...] = tuple(FAMILIES)) -> list[int]:
+        """The networks of these families that no other network of them beats in both accuracy and operations."""
+        own = np.flatnonzero(np.isin(self.families, families))
+        return own[pareto_front(self.multiply_adds[own].tolist(), self.accuracy[own].tolist())].tolist()
+
+
+def forward_time(model: nn.Module, image: Tensor, repeats: int) -> float:
+    """Seconds of the fastest of some forward passes, after one that is not measured."""
+    seconds = []
+    for _ in range(repeats + 1):
+        start = time.perf_counter()
+        model(image).cpu()  # on a GPU this waits for the result
+        seconds.append(time.perf_counter() - start)
+    return min(seconds[1:])
+
+
+def forward_memory(model: nn.Module, image: Tensor) -> float:
+    """The most bytes that were allocated at once in a forward pass.
+
+    Python's tracemalloc counts NumPy's arrays; the CPU backend counts its own, which are the large ones.
+    """
+    tracemalloc.start()
+    try:
+        with memory.counted() as large:
+            model(image)
+        return float(tracemalloc.get_traced_memory()[1] + large[0])
+    finally:
+        tracemalloc.stop()
+
+
+def compute(settings: Settings) -> Costs:
+    """Count all networks, and run some."""
+    settings.progress("counting operations, parameters and memory of all networks")
+    costs = [cost(name) for names in FAMILIES.values() for name in names]
+    seconds, peak = np.full((2, len(costs)), np.nan)
+    manual_seed(settings.seed)
+    for i, row in enumerate(costs):
+        if row.name in (QUICK_MEASURED if settings.quick else MEASURED):
+            settings.progress(f"running {row.name}")
+            model = create_model(row.name).to(settings.device).eval()
+            image = randn(1, 3, row.input_size, row.input_size).to(settings.device)
+            with no_grad():
+                seconds[i] = forward_time(model, image, repeats=1 if settings.quick else 3)
+                if settings.device == "cpu":
+                    peak[i] = forward_memory(model, image)
+    scores = [REPRODUCED.get(row.name, (row.top1_error, None, row.source)) for row in costs]
+    return Costs(
+        names=np.array([row.name for row in costs]),
+        families=np.array([family for family, names in FAMILIES.items() for _ in names]),
+        multiply_adds=np.array([row.multiply_adds for row in costs]),
+        parameters=np.array([row.parameters for row in costs]),
+        activation_bytes=np.array([row.activation_bytes for row in costs]),
+        accuracy=np.array([100 - score[0] for score in scores if score[0] is not None]),
+        sources=np.array([score[2] for score in scores]),
+        seconds=seconds,
+        peak_bytes=peak,
+    )
+
+
+def table(data: Costs) -> Table:
+    """Everything that is counted, published and measured."""
+    rows, front = [], data.front()
+    for i, name in enumerate(data.names.tolist()):
+        measured = np.isfinite(data.seconds[i])
+        rows.append(
+            [
+                name,
+                f"{data.multiply_adds[i] / 1e9:.2f}",
+                f"{data.parameters[i] / 1e6:.1f}",
+                f"{data.activation_bytes[i] / MIB:.0f}",
+                f"{data.accuracy[i]:.1f}",
+                f"{data.density[i]:.2f}",
+                "yes" if i in front else "",
+                f"{1000 * data.seconds[i]:.0f}" if measured else "",
+                f"{data.peak_bytes[i] / MIB:.0f}" if np.isfinite(data.peak_bytes[i]) else "",
+                str(data.sources[i]),
+            ]
+        )
+    header = ("network", "1e9 mult-adds", "1e6 parameters", "activations MiB", "top-1 %", "% per 1e6 parameters")
+    return (*header, "not beaten", "ms here", "peak MiB here", "source of the accuracy"), rows
+
+
+def verdict(data: Costs) -> str:
+    """What was seen."""
+    compared = np.isin(data.families, COMPARED)
+
+    def most(values: np.ndarray) -> str:
+        return str(data.names[np.argmax(np.where(compared, values, -np.inf))])
+
+    def named(names: list[int]) -> str:
+        return ", ".join(data.names[names])
+
+    measured = np.isfinite(data.seconds)
+    alike = np.corrcoef(np.log(data.multiply_adds[measured]), np.log(data.seconds[measured]))[0, 1]
+    weights = FLOAT32_BYTES * data.parameters
+    return (
+        f"of {', '.join(COMPARED)}: most operations {most(data.multiply_adds)}, most parameters {most(weights)}, most "
+        f"activations {most(data.activation_bytes)}, most bytes of both {most(weights + data.activation_bytes)}, most "
+        f"accurate per parameter {most(data.density)}, most accurate {most(data.accuracy)}, not beaten in accuracy "
+        f"and operations {named(data.front(COMPARED))}; of all families not beaten {named(data.front())}; log time and "
+        f"log operations of the {measured.sum()} networks measured here correlate with {alike:.2f}"
+    )
+
+
+COLOURS = dict(
+    zip(FAMILIES, ("#7f8c9b", "#e8413c", "#15803d", "#2a6fbb", "#7c3aed", "#d97706", "#0891b2"), strict=True)
+)
+
+
+def draw(data: Costs) -> Any:
+    """The paper's picture, accuracy per parameter, and time and memory as measured."""
+    from matplotlib.figure import Figure as Drawing
+
+    drawing = Drawing(figsize=(13, 9.5), layout="constrained")
+    (picture, density), (timing, memory) = drawing.subplots(2, 2)
+    colours = [COLOURS[family] for family in data.families]
+    operations = data.multiply_adds / 1e9
+
+    for families in (tuple(FAMILIES), COMPARED):
+        front = data.front(families)
+        picture.plot(operations[front], data.accuracy[front], color="black", linewidth=0.8, linestyle=":")
+    for family, colour in COLOURS.items():
+        own = data.families == family
+        sizes = data.parameters[own] / 1e5
+        picture.scatter(
+            operations[own], data.accuracy[own], s=sizes, color=colour, alpha=0.5, linewidths=0, label=family
+        )
+        picture.plot(operations[own], data.accuracy[own], ".", color=colour, markersize=4)
+    for i, name in enumerate(data.names):
+        if name in ("alexnet", "vgg16", "googlenet", "resnet18", "resnet50", "resnet152", "densenet121"):
+            picture.annotate(name, (operations[i], data.accuracy[i]), (4, -10), textcoords="offset points", fontsize=7)
+    picture.set(
+        title="accuracy against operations",
+        xlabel="multiply-adds of one image (1e9)",
+        ylabel="published top-1 accuracy (%)",
+        xscale="log",
+    )
+    legend = picture.legend(frameon=False, fontsize=8, loc="lower right")
+    for handle in legend.legend_handles:
+        handle.set_sizes([40])
+
+    order = np.argsort(data.density)
+    density.barh(data.names[order], data.density[order], color=[colours[i] for i in order])
+    density.tick_params(axis="y", labelsize=7)
+    density.set(title="information density", xlabel="top-1 accuracy per million parameters (%)")
+
+    measured = np.flatnonzero(np.isfinite(data.seconds))
+    for i in measured.tolist():
+        timing.plot(operations[i], 1000 * data.seconds[i], "o", color=colours[i])
+        timing.annotate(
+            data.names[i], (operations[i], 1000 * data.seconds[i]), (5, 3), textcoords="offset points", fontsize=8
+        )
+    timing.set(
+        title="time of one image, measured on this machine",
+        xlabel="multiply-adds (1e9)",
+        ylabel="ms",
+        xscale="log",
+        yscale="log",
+    )
+
+    places, width = np.arange(len(measured)), 0.27
+    for shift, (values, colour, label) in enumerate(
+        (
+            (FLOAT32_BYTES * data.parameters, "#2a6fbb", "parameters, float32"),
+            (data.activation_bytes, "#7f8c9b", "all activations, counted"),
+            (data.peak_bytes, "#e8413c", "peak in inference besides the parameters, measured here"),
+        )
+    ):
+        memory.bar(places + (shift - 1) * width, values[measured] / MIB, width, color=colour, label=label)
+    memory.set_xticks(places, data.names[measured], fontsize=7, rotation=20)
+    memory.set(title="memory of one image", ylabel="MiB")
+    memory.legend(frameon=False, fontsize=8)
+    for axes in (picture, density, timing, memory):
+        axes.spines[["top", "right"]].set_visible(False)
+    drawing.suptitle(
+        "What accuracy costs (L3.1). Above left: areas are numbers of parameters; dotted: not beaten, of all and of "
+        "the first four families",
+        fontsize=11,
+    )
+    return drawing
+
+
+FIGURE = Figure(
+    name="cost",
+    lecture=("L1.2.2", "L3.1"),
+    claim="VGG is the heaviest, AlexNet cheap and weak, GoogLeNet gets most out of its parameters, ResNet in between",
+    result=Costs,
+    compute=compute,
+    table=table,
+    draw=draw,
+    verdict=verdict,
+)
