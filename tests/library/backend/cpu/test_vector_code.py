@@ -1,31 +1,20 @@
-<<<<<<< HEAD
 """LLVM code for vectors: what is masked is neither read nor written."""
-=======
-"""LLVM code for vectors, run on arrays."""
->>>>>>> refs/heads/cpuconv
 
 from __future__ import annotations
 
 import numba
 import numpy as np
 import pytest
-<<<<<<< HEAD
 from hypothesis import given
 from hypothesis import strategies as st
 from numba import types
 from numba.extending import intrinsic
 
-=======
-from numba.core import types
-
-from minicnn.backend.cpu.compiling import intrinsic
->>>>>>> refs/heads/cpuconv
 from minicnn.backend.cpu.target import target
 from minicnn.backend.cpu.vector_code import Code
 
 
 @intrinsic
-<<<<<<< HEAD
 def _clipped(typing_context, to, x, count, least):
     def generate(context, builder, signature, arguments):
         code = Code(builder, signature.args[3], target())
@@ -53,29 +42,3 @@ def test_the_lanes_in_a_mask_are_computed_and_the_others_left(dtype, data):
     clipped(to, x, count, least)
     np.testing.assert_array_equal(to[:count], np.maximum(x, least)[:count])  # NaN stays
     assert (to[count:] == 9).all()
-=======
-def add_masked(typing_context, x, y, count):
-    """The first ``count`` numbers of a vector at y, increased by those at x."""
-
-    def generate(context, builder, signature, arguments):
-        code = Code(builder, types.float32, target())
-        x, y, count = arguments
-        mask = code.mask(count)
-        total = builder.fadd(code.load_masked(x, mask), code.load_masked(y, mask))
-        code.store_masked(total, y, mask)
-        return context.get_dummy_value()
-
-    return types.void(types.int64, types.int64, types.int64), generate
-
-
-@numba.njit
-def add_some(x, y, count):
-    add_masked(x, y, count)
-
-
-@pytest.mark.parametrize("count", [0, 1, target().lanes(4) - 1, target().lanes(4)])
-def test_a_mask_leaves_the_other_lanes_alone(count: int) -> None:
-    x, y = np.ones(target().lanes(4), np.float32), np.arange(target().lanes(4), dtype=np.float32)
-    add_some(x.ctypes.data, y.ctypes.data, count)
-    assert y.tolist() == [lane + (lane < count) for lane in range(len(y))]
->>>>>>> refs/heads/cpuconv
