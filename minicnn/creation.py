@@ -26,7 +26,7 @@ def tensor(data: Any, dtype: Any = None, device: Any = None, requires_grad: bool
 
 
 def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
-    """``data`` as a tensor, without a copy where it already is what is asked for."""
+    """``data`` as a tensor; not copied if it already has the dtype and device that are asked for."""
     if isinstance(data, Tensor):
         return data.to(device=device, dtype=dtype)
     return Tensor(as_array(data, dtype), device=device)
@@ -60,7 +60,7 @@ def ones(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool 
 
 
 def empty(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
-    """Memory of shape ``size`` with whatever is in it."""
+    """A tensor of shape ``size`` whose values are not set: whatever is in memory."""
     return _place(np.empty(shape_of(size), dtype or get_default_dtype()), None, device, requires_grad)
 
 
@@ -113,7 +113,7 @@ def randint(
     dtype: Any = None,
     device: Any = None,
 ) -> Tensor:
-    """Integers drawn evenly from ``low`` (0 if only one bound is given) to ``high``, the upper bound left out."""
+    """Integers drawn uniformly from ``low`` (0 if only one bound is given) to ``high``, the upper bound left out."""
     if isinstance(high, (tuple, list)):
         high, size = None, high
     low, high = (0, low) if high is None else (low, high)

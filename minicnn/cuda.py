@@ -1,4 +1,4 @@
-"""Asking about GPUs, under PyTorch's names."""
+"""Questions about GPUs, under PyTorch's names."""
 
 from __future__ import annotations
 

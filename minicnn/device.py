@@ -11,9 +11,7 @@ DEVICE_TYPES = ("cpu", "cuda")
 class device:  # noqa: N801  (PyTorch's name)
     """A device: a type and, for GPUs, an index. ``device("cuda:1")``, ``device("cuda", 1)`` and ``device("cpu")``.
 
-    A number alone is that of a GPU.
-
-    Naming a device does not touch it: only a tensor placed there asks whether it exists.
+    A number alone is a GPU's. Whether a device exists is checked only when a tensor is placed on it.
 
     Raises:
         ValueError: for a name that is not ``cpu``, ``cuda`` or ``cuda:N``.

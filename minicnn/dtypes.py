@@ -1,4 +1,4 @@
-"""The dtypes of tensors, NumPy's own, and the one that Python floats become."""
+"""The dtypes of tensors, which are NumPy's, and the default that Python floats become."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def get_default_dtype() -> np.dtype:
 
 
 def as_dtype(value: Any) -> np.dtype:
-    """``value`` as a dtype. Raises TypeError for one that is not of numbers."""
+    """``value`` as a dtype. Raises TypeError for one that does not hold numbers."""
     dtype = np.dtype(value)
     if dtype.kind not in "biuf":
         raise TypeError(f"expected numbers (float, int or bool), got dtype {dtype}")

@@ -6,10 +6,10 @@ from typing import Any
 
 
 class ShapeError(RuntimeError, ValueError):
-    """An operation was given arrays whose shapes do not fit it.
+    """An operation was given arrays whose shapes do not fit.
 
     PyTorch raises ``RuntimeError`` here and Python's habit is ``ValueError``: this is both.
-    ``nn.Module.__call__`` puts the path of the module it happened in (``path``) in front of the message.
+    ``nn.Module.__call__`` puts the path of the module where it happened (``path``) before the message.
     """
 
     def __init__(self, message: str) -> None:
@@ -22,7 +22,7 @@ class ShapeError(RuntimeError, ValueError):
 
 
 class AutogradError(RuntimeError):
-    """The tape was asked for something it cannot give: a freed graph, a tensor overwritten since, ..."""
+    """A gradient cannot be computed: the graph was freed, a saved tensor was overwritten, ..."""
 
 
 class GradientShapeError(AutogradError):
@@ -38,8 +38,8 @@ class AnomalyError(AutogradError):
 
 
 class DeviceError(RuntimeError):
-    """A device was asked for that is not there; the message says what would bring it."""
+    """The device that was asked for does not exist here; the message says how to get it."""
 
 
 class FileFormatError(ValueError):
-    """A file is not what its reader expected: truncated, foreign, or refused for safety."""
+    """A file is not what its reader expected: truncated, of another format, or refused for safety."""

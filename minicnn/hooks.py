@@ -9,7 +9,7 @@ _keys = itertools.count()
 
 
 class RemovableHandle:
-    """What a ``register_..._hook`` returns: ``remove()`` takes the hook away, also as a context manager."""
+    """What a ``register_..._hook`` returns. ``remove()``, or the end of its ``with`` block, removes the hook."""
 
     def __init__(self, hooks: dict[int, Any], hook: Any) -> None:
         self.key = next(_keys)
@@ -17,7 +17,7 @@ class RemovableHandle:
         self._hooks = hooks
 
     def remove(self) -> None:
-        """Take the hook away; doing it twice is harmless."""
+        """Remove the hook; a second call does nothing."""
         self._hooks.pop(self.key, None)
 
     def __enter__(self) -> RemovableHandle:

@@ -1,4 +1,4 @@
-"""Names of files and folders, as people give them and as messages may show them."""
+"""Names of files and folders: as they are given, and as messages may show them."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ def expanded(path: str | bytes | os.PathLike) -> str:
     """``path`` as text, a leading ``~`` replaced by the home folder.
 
     Raises:
-        TypeError: for anything that is no path.
+        TypeError: for anything that is not a path.
     """
     return os.path.expanduser(os.fsdecode(path))
 
 
 def printable(name: object) -> str:
-    """``name`` on one line without what a terminal would obey: it may come from anybody's disk or file."""
+    """``name`` on one line without control characters: it may come from a disk or file that is not trusted."""
     text = str(name)
     return text if text.isprintable() else ascii(text)[1:-1]

@@ -1,4 +1,4 @@
-"""Random numbers: one seed, one stream, and a state that can be written down and taken up again."""
+"""Random numbers: one seed, one stream, and a state that can be saved and restored."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import numpy as np
 
 
 class Generator:
-    """A stream of random numbers. ``.numpy`` is the ``numpy.random.Generator`` behind it.
+    """A stream of random numbers. ``.numpy`` is its ``numpy.random.Generator``.
 
-    The state is a JSON-able dictionary, so that a checkpoint can hold it and a resumed run draws on exactly
-    where the killed one stopped.
+    The state is a dictionary that JSON can hold, so that a checkpoint can store it and a resumed run continues the
+    stream exactly where the killed one stopped.
     """
 
     def __init__(self, seed: int | None = None) -> None:
@@ -22,7 +22,7 @@ class Generator:
 
     @cached_property
     def numpy(self) -> np.random.Generator:
-        """Without a seed it is made at its first use: importing ``numpy.random`` is a tenth of ``import minicnn``."""
+        """The NumPy generator. Without a seed it is made at its first use: to import ``numpy.random`` takes time."""
         return np.random.Generator(np.random.PCG64())
 
     def manual_seed(self, seed: int) -> Generator:
@@ -35,12 +35,12 @@ class Generator:
         return dict(self.numpy.bit_generator.state)
 
     def set_state(self, state: dict[str, Any]) -> None:
-        """Take up the stream where ``get_state`` left it."""
+        """Continue the stream from where ``get_state`` was called."""
         self.numpy.bit_generator.state = state
 
 
 default_generator = Generator()
-if hasattr(os, "register_at_fork"):  # a forked process has no thread that would end a draw under way
+if hasattr(os, "register_at_fork"):  # a forked process lacks the thread that holds the lock of an unfinished draw
 
     def _release() -> None:
         default_generator.numpy.bit_generator.lock.release()
@@ -58,5 +58,5 @@ def manual_seed(seed: int) -> Generator:
 
 
 def resolve(generator: Generator | None) -> np.random.Generator:
-    """The NumPy generator behind ``generator``, or behind the default one."""
+    """The NumPy generator of ``generator``, or of the default one."""
     return (generator or default_generator).numpy

@@ -1,7 +1,7 @@
 """The tensor: an array of numbers, the device it lives on, and its place on the tape.
 
-Here is what a tensor *is*. What differentiates it (``backward``, ``requires_grad``, ``detach`` ...) is attached by
-``minicnn.autograd``, and what is computed with it (``+``, ``exp``, ``conv2d`` ...) by ``minicnn.ops``.
+This file says what a tensor *is*. Its methods for gradients (``backward``, ``requires_grad``, ``detach`` ...) are
+attached by ``minicnn.autograd``, and its operations (``+``, ``exp``, ``conv2d`` ...) by ``minicnn.ops``.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ else:
 
 
 def as_array(data: Any, dtype: Any = None) -> Any:
-    """``data`` as an array by PyTorch's rules: arrays keep their dtype, Python floats take the default dtype."""
+    """``data`` as an array, by PyTorch's rules: arrays keep their dtype, Python floats take the default dtype."""
     if isinstance(data, Tensor):
         data = data.exposed_array()
     elif isinstance(data, (list, tuple)) and any(isinstance(item, Tensor) for item in data):
@@ -44,14 +44,13 @@ class Tensor(Attached):
     """An n-dimensional array that remembers how it was computed.
 
     Args:
-        data: an array (not copied, but for one in another machine's byte order), a nested sequence of numbers, or a
-            tensor.
+        data: an array (copied only if its byte order is another machine's), a nested sequence of numbers, or a tensor.
         dtype: the dtype to convert to; by default arrays keep theirs and sequences get the default dtype, of integers
             too, as with ``torch.Tensor``. (``minicnn.tensor`` keeps integers integers.)
         requires_grad: whether ``backward()`` should leave a gradient in ``.grad`` (floating point only).
         device: where to put it, ``"cpu"`` by default.
 
-    ``.array`` is the raw array, to be read: after a write into it call ``mark_written()``. ``.data`` is a
+    ``.array`` is the raw array, for reading: after writing into it call ``mark_written()``. ``.data`` is a
     detached tensor on the same memory, ``.grad`` the gradient or ``None``.
 
     Raises:
@@ -125,14 +124,14 @@ class Tensor(Attached):
         if self._requires_grad:
             raise AutogradError(
                 "this tensor requires grad, and what NumPy computes has none: compute with tensors and minicnn's "
-                "operations; .detach().numpy() gives the bare numbers, to look at"
+                "operations; .detach().numpy() gives the numbers alone, for reading"
             )
         if self._device.type != "cpu":
             raise TypeError(f"this tensor lives on {self._device}: use .cpu().numpy()")
         return self.exposed_array()
 
     def exposed_array(self) -> Any:
-        """The raw array, for code that may keep it and write into it without a call of ``mark_written()``."""
+        """The raw array, for code that may keep it and write into it without calling ``mark_written()``."""
         if self.memory is not None:
             self.memory.exposed += 1
         return self.array

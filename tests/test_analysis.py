@@ -5,7 +5,7 @@ import numpy as np
 from minicnn import nn
 from minicnn.course.checks import Draw, points
 from minicnn.course.drivers import fill, gradients, raises, tensor
-from minicnn.lecture.blocks import replaced
+from minicnn.lecture.analyses.blocks import replaced
 from minicnn.models.resnet import BasicBlock, Bottleneck, PlainBlock, conv1x1
 
 # ---- small networks ------------------------------------------------------------------------------------------------

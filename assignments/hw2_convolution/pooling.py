@@ -1,4 +1,4 @@
-"""Pooling in plain NumPy: one pass over the image for each tap of the window."""
+"""Pooling in plain NumPy: one pass over the image per tap of the window."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ if TYPE_CHECKING:  # no import is needed: this file is laid over the module that
 
 
 def max_pool2d(x: np.ndarray, window: Window, out_size: Pair) -> tuple[np.ndarray, np.ndarray]:
-    """The largest pixel of each window, and where it was.
+    """The largest pixel of each window, and its position.
 
-    Of equal pixels the first in reading order wins, also where all are minus infinity; NaN wins over everything;
-    padding never wins.
+    Of equal pixels the first in reading order is taken, also if all are minus infinity; NaN counts as larger than
+    everything; padding is never taken.
 
     Args:
         x: (N, C, H, W).
         window: kernel size, stride, padding and dilation.
-        out_size: (oH, oW), also counting windows that hang over the lower or right edge (``ceil_mode``).
+        out_size: (oH, oW), including windows that reach over the lower or right edge (``ceil_mode``).
 
     Returns:
         maxima (N, C, oH, oW), dtype of x, and their positions ``row * W + column`` in the input plane (int64).
@@ -34,7 +34,7 @@ def max_pool2d(x: np.ndarray, window: Window, out_size: Pair) -> tuple[np.ndarra
 
 
 def max_pool2d_grad(dy: np.ndarray, indices: np.ndarray, x_shape: tuple[int, ...]) -> np.ndarray:
-    """Send each cotangent to the pixel that won its window; a pixel that won several collects their sum.
+    """Add each cotangent to the pixel that was the maximum of its window; a pixel may be that of several windows.
 
     Args:
         dy: cotangent (N, C, oH, oW).
@@ -42,6 +42,6 @@ def max_pool2d_grad(dy: np.ndarray, indices: np.ndarray, x_shape: tuple[int, ...
         x_shape: (N, C, H, W) of the input.
 
     Returns:
-        (N, C, H, W), dtype of dy; 0 where a pixel won nothing.
+        (N, C, H, W), dtype of dy; 0 for a pixel that was no maximum.
     """
     raise NotImplementedError("hw2.8 max_pool2d_grad: not written yet, see assignments/hw2_convolution/README.md")

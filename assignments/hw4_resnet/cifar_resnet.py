@@ -5,11 +5,11 @@ Lecture  L2.2.2 (plain-56 trains worse than plain-20), L2.2.6 (option A).
 
 Idea. The blocks of ``resnet.py`` on 32 x 32 images, to study depth alone: one 3x3 convolution, three stages
 of n blocks with 16, 32 and 64 filters, average pool, one linear layer. Every shortcut is option A, identity
-with zeros for the channels that a block adds: a residual network has just the parameters of its plain twin.
+with zeros for the channels that a block adds: a residual network has the same parameters as its plain twin.
 
 Choices, and where they deviate from the paper
   * Option A takes every second pixel and puts the zero channels after the others. The paper gives the stride
-    and the zeros, and leaves open which pixels and where.
+    and the zeros, but not which pixels are taken and where the zeros are put.
   * He initialisation takes the fan of the output, as in ``resnet.py``.
 """
 
@@ -45,7 +45,7 @@ def blocks_per_stage(depth: int) -> int:
     """The n of a network of ``depth`` = 6n + 2 layers: three stages of n blocks, and the first and the last layer.
 
     Raises:
-        ValueError: where ``depth`` is not 6n + 2 with n >= 1.
+        ValueError: if ``depth`` is not 6n + 2 with n >= 1.
     """
     raise NotImplementedError("hw4.8 blocks_per_stage: not written yet, see assignments/hw4_resnet/README.md")
 
@@ -53,7 +53,7 @@ def blocks_per_stage(depth: int) -> int:
 class CifarResNet(nn.Module):
     """6n + 2 layers: (N, in_channels, H, W) -> (N, num_classes), for any size; 32 x 32 in the paper.
 
-    ``block`` is ``BasicBlock`` or ``PlainBlock``. Raises ValueError where ``depth`` is not 6n + 2.
+    ``block`` is ``BasicBlock`` or ``PlainBlock``. Raises ValueError if ``depth`` is not 6n + 2.
     """
 
     def __init__(self, block: type[BasicBlock], depth: int, num_classes: int = 10, in_channels: int = 3) -> None:
@@ -74,7 +74,7 @@ class CifarResNet(nn.Module):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
     def _make_layer(self, block: type[BasicBlock], planes: int, blocks: int, stride: int = 1) -> nn.Sequential:
-        """One stage of ``blocks`` blocks. Its first block alone changes the width and, by ``stride``, the size.
+        """One stage of ``blocks`` blocks. Only its first block changes the width and, by ``stride``, the size.
 
         The first block reads ``self.inplanes`` channels and, unless nothing changes or the block is a ``PlainBlock``,
         has a ``ZeroPadShortcut`` for ``downsample``. Afterwards ``self.inplanes`` is ``planes``.

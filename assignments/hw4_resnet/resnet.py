@@ -6,14 +6,14 @@ Paper    He, Zhang, Ren, Sun, "Deep Residual Learning for Image Recognition", ar
 Lecture  L2.2.2 plain networks, L2.2.3 residual, L2.2.4 shortcut, L2.2.6 the whole network, L2.2.7 its code.
 
 Idea. A deeper network could copy a shallower one and make its further layers the identity; yet it trains to
-a *higher* training error, so the identity must be hard to find for a stack of layers. Let the stack learn the
-residual F(x) = H(x) - x and give H(x) = F(x) + x: now the identity is F = 0, which is easy, and in the
-backward pass dH/dx = I + dF/dx hands the gradient on undiminished.
+a *higher* training error, so the identity must be hard to learn for a stack of layers. Let the stack learn the
+residual F(x) = H(x) - x and return H(x) = F(x) + x: now the identity is F = 0, which is easy, and in the
+backward pass dH/dx = I + dF/dx passes the gradient on undiminished.
 
 Choices, and where they deviate from the paper
   * ``variant="paper"`` strides in a bottleneck's first 1x1 convolution, ``"torchvision"`` in its 3x3, as
     public weights do: 4.1e9 multiply-adds instead of 3.8e9 for 50 layers. Both have the same keys and shapes,
-    and give different results.
+    but give different results.
   * Shortcuts where the shape changes are projections (option B), as in public weights. Table 2 of the paper
     has option A for 18 and 34 layers; ``cifar_resnet.py`` builds that one.
   * The max pool pads one pixel on every side; the paper gives only 3x3, stride 2, and the output, 56 x 56.
@@ -47,8 +47,8 @@ class BasicBlock(nn.Module):
 
     (N, C, H, W) -> (N, K, H/s, W/s): ReLU(F(x) + x), where F is conv1, bn1, ReLU, conv2, bn2.
 
-    ``downsample`` is the module in the shortcut, None for the identity; ``norm_layer`` is batch norm unless given. The
-    other arguments are ``Bottleneck``'s: groups, base_width or dilation here is a ValueError.
+    ``downsample`` is the module in the shortcut, None for the identity; ``norm_layer`` is batch norm by default. The
+    other arguments are there for ``Bottleneck``: groups, base_width or dilation other than 1, 64, 1 is a ValueError.
     """
 
     expansion = 1
@@ -74,7 +74,7 @@ class Bottleneck(nn.Module):
     (N, C, H, W) -> (N, 4K, H/s, W/s): ReLU(F(x) + x), where F is conv1, bn1, ReLU, conv2, bn2, ReLU, conv3, bn3.
 
     w = floor(K * base_width / 64) * groups, which is K = ``planes`` in a ResNet. Groups and dilation are the 3x3's. The
-    paper's variant has the stride s in the first 1x1, which so reads one pixel in s x s; torchvision's in the 3x3.
+    paper's variant has the stride s in the first 1x1, which then reads one of s x s pixels; torchvision's in the 3x3.
     """
 
     expansion = 4
@@ -99,10 +99,10 @@ class ResNet(nn.Module):
         block, layers: the kind of block, and how many of them in each of the four stages.
         zero_init_residual: start each branch at zero, by its last norm's weight (arXiv:1706.02677, section 5.1).
         groups, width_per_group: of a bottleneck's 3x3; 32 and 4 make ResNeXt-50 32x4d.
-        replace_stride_with_dilation: for layer2, layer3, layer4: keep the size and dilate instead?
-        norm_layer: builds, from the number of channels, what stands in for batch norm.
+        replace_stride_with_dilation: for layer2, layer3, layer4: whether to keep the size and dilate instead.
+        norm_layer: makes, from the number of channels, the layer that replaces batch norm.
 
-    Raises ValueError for an unknown variant, for other than three flags, and for what the block cannot do.
+    Raises ValueError for an unknown variant, for other than three flags, and for arguments that the block refuses.
     """
 
     def __init__(
@@ -145,10 +145,10 @@ class ResNet(nn.Module):
     def _make_layer(
         self, block: Block, planes: int, blocks: int, stride: int = 1, dilate: bool = False
     ) -> nn.Sequential:
-        """``blocks`` blocks in a row. Only the first changes the width and, by ``stride``, the size, and so projects.
+        """A stage of ``blocks`` blocks. Only the first changes width and, by ``stride``, size, and needs a projection.
 
         With ``dilate`` the size stays: ``self.dilation`` is multiplied by ``stride``, which becomes 1; the first block
-        still has the dilation before. At the end ``self.inplanes`` is what the stage puts out.
+        still has the previous dilation. At the end ``self.inplanes`` is the number of the stage's output channels.
         """
         # Dilation or stride? Remember the dilation of the stage before.
         # Does the first block need a projection?

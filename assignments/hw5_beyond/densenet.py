@@ -6,16 +6,17 @@ Lecture  L2.3.1.
 
 Idea. ResNet adds a layer's output to its input, so the two mix. DenseNet concatenates them along the channel axis:
 x_l = H_l([x_0, x_1, ..., x_(l-1)]) (equation 2). A layer therefore adds only its own k feature maps (the growth rate)
-to a collective knowledge that all later layers can read, and the loss reaches every layer over a short way. Bottlenecks
+to a collection that all later layers can read, and the gradient reaches every layer on a short way. Bottlenecks
 (1x1 convolutions to 4k channels) and transitions that halve the channels keep it small: DenseNet-BC.
 
 Choices, and where they deviate from the paper
   * Only DenseNet-BC with theta = 0.5 is here, and no dropout by default, as on ImageNet.
-  * The first convolution has 2k filters, 64 for k = 32 and 96 for k = 48; its padding, left open by the paper, is 3.
+  * The first convolution has 2k filters, 64 for k = 32 and 96 for k = 48; its padding, which the paper does not give,
+  is 3.
   * He initialisation (fan of the input) as section 4.2 asks; biases are zero.
   * Concatenations are plain: memory grows with the square of a block's depth. ``memory_efficient=True`` computes them
     again in backward instead of keeping them [Pleiss et al. 2017, arXiv:1707.06990].
-  * The paper and torchvision have the same network: there is no variant to choose.
+  * The paper and torchvision have the same network: there are no variants.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ class DenseLayer(nn.Module):
     """H: norm, ReLU, 1x1 convolution to 4k channels, norm, ReLU, 3x3 convolution to k = ``growth_rate`` channels.
 
     The layers are ``norm1``, ``relu1``, ``conv1``, ``norm2``, ``relu2`` and ``conv2``. The convolutions have no bias,
-    since a norm follows; the 3x3 one keeps the size. ``in_channels`` are those of all earlier outputs together.
+    since a norm follows; the 3x3 one keeps the size. ``in_channels`` is the total of all earlier outputs.
     ``drop_rate`` and ``memory_efficient`` are kept under these names.
     """
 
@@ -46,7 +47,7 @@ class DenseLayer(nn.Module):
         raise NotImplementedError("hw5.1 DenseLayer.__init__: not written yet, see assignments/hw5_beyond/README.md")
 
     def squeeze(self, *earlier: Tensor) -> Tensor:
-        """x_0, ..., x_(l-1), joined along the channels, as far as ``conv1``: the part that costs the memory.
+        """The part up to ``conv1``, on x_0, ..., x_(l-1) joined along the channels: it costs most memory.
 
         Args:
             earlier: the block's input and the outputs of all layers before, in their order, each (N, channels, H, W).
@@ -59,7 +60,7 @@ class DenseLayer(nn.Module):
     def grow(self, x: Tensor) -> Tensor:
         """The rest, from ``norm2`` on: (N, 4k, H, W) -> (N, k, H, W).
 
-        In training each value is dropped with probability ``drop_rate`` in the end.
+        At the end, in training, each value is dropped with probability ``drop_rate``.
         """
         raise NotImplementedError("hw5.1 DenseLayer.grow: not written yet, see assignments/hw5_beyond/README.md")
 
@@ -100,5 +101,5 @@ class Transition(nn.Sequential):
 
 
 def compressed(channels: int) -> int:
-    """The channels that a transition keeps of ``channels``: theta times as many, rounded down (section 3)."""
+    """How many of ``channels`` a transition keeps: theta times as many, rounded down (section 3)."""
     raise NotImplementedError("hw5.3 compressed: not written yet, see assignments/hw5_beyond/README.md")

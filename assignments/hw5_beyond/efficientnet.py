@@ -1,19 +1,19 @@
-"""EfficientNet: one small network, and a rule to make it larger in all three directions at once.
+"""EfficientNet: one small network, and a rule that enlarges it in depth, width and resolution together.
 
 Paper    Tan, Le, "EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks", arXiv:1905.11946
          (ICML 2019). Its block: Sandler et al., "MobileNetV2", arXiv:1801.04381.
 Lecture  L2.3.3.
 
-Idea. Depth, width and resolution each help, and each alone stops helping soon. Compound scaling raises them together:
+Idea. Depth, width and resolution each help, but each alone soon stops helping. Compound scaling raises them together:
 depth 1.2^phi, width 1.1^phi, resolution 1.15^phi, with 1.2 * 1.1^2 * 1.15^2 close to 2, so that each step of phi
 doubles the multiply-adds (equation 3). B0 comes from a search; B1 to B7 come from B0 by the rule.
 
 Choices, and where they deviate from the paper
   * The factors of B1 to B7 are the published ones (``SCALING``): rounded powers, phi = 0.5 for B1.
   * ``variant="paper"``: batch norm with epsilon 1e-3 and momentum 0.99 (0.01 in PyTorch's convention) everywhere, as in
-    section 5.2 and the authors' code. ``variant="torchvision"``: so from B5 on, PyTorch's defaults before.
-  * Strided convolutions pad the same on both sides, as public weights in PyTorch do; the authors' code pads below and
-    to the right only.
+    section 5.2 and the authors' code. ``variant="torchvision"``: the same from B5 on, PyTorch's defaults up to B4.
+  * Strided convolutions pad equally on both sides, as public weights in PyTorch need; the authors' code pads only below
+    and to the right.
   * Stochastic depth drops block i of n with probability 0.2 i / n (section 5.2: survival probability 0.8).
   * He initialisation (fan of the output), classifier uniform within 1 / sqrt(classes): torchvision's.
 """
@@ -41,9 +41,9 @@ def compound_scaling(phi: float) -> tuple[float, float, float]:
 
 
 def scale_channels(channels: int, width: float) -> int:
-    """``channels * width`` to the nearest multiple of 8, the larger of two; at least 8, and at least 90 % of it.
+    """``channels * width``, rounded to the nearest multiple of 8 (of two, the larger), and at least 8.
 
-    A multiple of 8 below 90 % of ``channels * width`` gives way to the next one.
+    If the result is below 90 % of ``channels * width``, the next multiple of 8 is taken.
     """
     raise NotImplementedError("hw5.6 scale_channels: not written yet, see assignments/hw5_beyond/README.md")
 
@@ -59,10 +59,10 @@ def scaled_stages(width: float, depth: float) -> list[tuple[int, int]]:
 
 
 class MBConv(nn.Module):
-    """Inverted bottleneck: 1x1 widens, depthwise kxk filters each channel, SE weighs them, 1x1 narrows.
+    """Inverted bottleneck: 1x1 widens, depthwise kxk filters each channel, SE weights them, 1x1 narrows.
 
-    (N, C, H, W) -> (N, K, H/s, W/s). Where the shape stays, the input is added, and in training the branch is left out
-    for some images (stochastic depth).
+    (N, C, H, W) -> (N, K, H/s, W/s). If the shape stays the same, the input is added, and in training the branch is
+    left out for some images (stochastic depth).
 
     ``block`` is a Sequential of these, every ``ConvNorm`` with ``norm_layer``:
 
@@ -73,7 +73,7 @@ class MBConv(nn.Module):
       least 1, with SiLU as its activation;
     * a 1x1 ``ConvNorm`` to ``out_channels``, without activation: the narrow ends are linear.
 
-    ``has_shortcut`` says whether the input is added (stride 1 and as many channels out as in); ``drop_probability`` is
+    ``has_shortcut`` says whether the input is added (stride 1 and out_channels = in_channels); ``drop_probability`` is
     kept under its name.
     """
 
@@ -91,9 +91,9 @@ class MBConv(nn.Module):
         raise NotImplementedError("hw5.7 MBConv.__init__: not written yet, see assignments/hw5_beyond/README.md")
 
     def forward(self, x: Tensor) -> Tensor:
-        """The branch, and the input where ``has_shortcut``.
+        """The branch, plus the input if ``has_shortcut``.
 
-        In training a branch with a shortcut is left out with probability p = ``drop_probability``, for each image by
-        itself; what stays is scaled by 1 / (1 - p).
+        In training a branch with a shortcut is left out with probability p = ``drop_probability``, independently for
+        each image; where it stays it is scaled by 1 / (1 - p).
         """
         raise NotImplementedError("hw5.8 MBConv.forward: not written yet, see assignments/hw5_beyond/README.md")

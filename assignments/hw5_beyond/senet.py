@@ -1,19 +1,19 @@
-"""SENet: let a network weigh its channels, image by image.
+"""SENet: let a network weight its channels, for each image separately.
 
 Paper    Hu, Shen, Albanie, Sun, Wu, "Squeeze-and-Excitation Networks", arXiv:1709.01507 (CVPR 2018).
 Lecture  L2.3.2.
 
-Idea. A convolution mixes channels by weights that are the same for every image. An SE block looks at the whole image
-first: *squeeze* each channel to its mean (equation 2), let two small fully connected layers decide from all means how
-much each channel matters here, the *excitation* (equation 3), and scale the channels by it (equation 4). It fits
-behind any transformation; in a residual block it stands before the addition (Figure 3).
+Idea. A convolution mixes channels by weights that are the same for every image. An SE block uses the whole image:
+*squeeze* each channel to its mean (equation 2), compute from all means, by two small fully connected layers, how much
+each channel matters in this image, the *excitation* (equation 3), and scale the channels by it (equation 4). It can
+follow any transformation; in a residual block it comes before the addition (Figure 3).
 
 Choices, and where they deviate from the paper
   * ``variant="paper"``: reduction by 16 exactly, stride in a bottleneck's first 1x1 convolution, as in the ResNet that
     the paper extends. ``variant="torchvision"`` is the network that public weights fit (torchvision has no SENet; these
     are timm's): the reduced width is a multiple of 8, so at least 8, and the stride is in the 3x3.
   * The two fully connected layers are 1x1 convolutions on a 1x1 map, the same thing, with the public weights' shapes.
-  * SE-ResNet-18 and -34 are not in the paper: the SE block stands in their basic blocks just as in a bottleneck.
+  * SE-ResNet-18 and -34 are not in the paper: the SE block has the same place in their basic blocks as in a bottleneck.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ if TYPE_CHECKING:  # no import is needed: this file is laid over the module that
 
 
 class SqueezeExcitation(nn.Module):
-    """Scale the C = ``channels`` channels of each image by gates in (0, 1) that its own channel means decide.
+    """Scale the C = ``channels`` channels of each image by gates in (0, 1), computed from its own channel means.
 
-    (N, C, H, W) -> (N, C, H, W). ``reduced`` is the width between the two layers, C / 16 unless given, and
-    ``activation`` what stands there.
+    (N, C, H, W) -> (N, C, H, W). ``reduced`` is the width between the two layers, C / 16 by default, and
+    ``activation`` the function between them.
     """
 
     def __init__(

@@ -12,7 +12,7 @@ import numpy as np
 
 
 def pareto_front(costs: Sequence[float], accuracies: Sequence[float]) -> list[int]:
-    """Which networks no other one beats in both accuracy and cost.
+    """The networks that no other one beats in both accuracy and cost.
 
     A network is beaten by one that costs no more and is no less accurate, and is better in at least one of the two.
 
@@ -28,13 +28,13 @@ def pareto_front(costs: Sequence[float], accuracies: Sequence[float]) -> list[in
 
 
 def accuracy_density(accuracies: Sequence[float], parameters: Sequence[float]) -> np.ndarray:
-    """Per cent of top-1 accuracy for each million parameters: the paper's *information density* (its Figure 10).
+    """Per cent of top-1 accuracy per million parameters: the paper's *information density* (its Figure 10).
 
     Args:
         accuracies: in per cent.
         parameters: numbers of parameters, not millions.
 
     Returns:
-        one number a network.
+        one number per network.
     """
     raise NotImplementedError("hw7.8 accuracy_density: not written yet, see assignments/hw7_analysis/README.md")

@@ -1,4 +1,4 @@
-"""Lesions (L2.2.5): what a trained network still knows with some of its blocks removed or reordered.
+"""Lesions (L2.2.5): what a trained network can still do with some of its blocks removed or reordered.
 
 Paper  Veit, Wilber, Belongie, "Residual Networks Behave Like Ensembles of Relatively Shallow Networks", NIPS 2016,
        arXiv:1605.06431, section 4.1: deleting one block, deleting several, shuffling.
@@ -16,12 +16,12 @@ from typing import Any
 import numpy as np
 
 from minicnn import nn
-from minicnn.lecture.blocks import is_residual, replaced, shortcut
+from minicnn.lecture.analyses.blocks import is_residual, replaced, shortcut
 from minicnn.tensor import Tensor
 
 
 def without_branch(module: nn.Module) -> Callable[[Tensor], Tensor]:
-    """What stands in for a removed module.
+    """The forward that replaces a removed module's.
 
     Returns:
         for a residual block ReLU(shortcut(x)), the block with F(x) = 0, whose branch does not run; for every other
@@ -35,11 +35,11 @@ def reordered(model: nn.Module, order: Mapping[str, str]) -> Iterator[None]:
     """Inside this block each module named as a key of ``order`` computes what the one named as its value did before.
 
     Their shapes must be the same, or the network raises a ShapeError when it runs. ``{"a": "b", "b": "a"}`` swaps two
-    blocks, ``{}`` changes nothing. *Before* is when this block is entered: inside ``removed`` a removed module hands on
-    its input in its new place too. Afterwards, also after an error, each computes again what it did before.
+    blocks, ``{}`` changes nothing. *Before* means when this block is entered: inside ``removed`` a removed module
+    passes on its input in its new place too. Afterwards, also after an error, each computes again what it did before.
 
     Raises:
-        AttributeError: for a name that leads to no module.
+        AttributeError: for a name that is not a module's.
     """
     raise NotImplementedError("hw7.6 reordered: not written yet, see assignments/hw7_analysis/README.md")
 
@@ -51,6 +51,6 @@ def kendall_tau(order: Sequence[int]) -> float:
         order: a permutation of 0, 1, ..., n - 1, with n >= 2. It is not changed.
 
     Returns:
-        the share of pairs in the right order less that of pairs in the wrong one: 1 untouched, -1 reversed.
+        the share of pairs in the right order minus that of pairs in the wrong one: 1 unchanged, -1 reversed.
     """
     raise NotImplementedError("hw7.6 kendall_tau: not written yet, see assignments/hw7_analysis/README.md")

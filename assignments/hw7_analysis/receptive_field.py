@@ -1,9 +1,9 @@
-"""The receptive field (L1.1): which input pixels a unit can see, and which ones it listens to.
+"""The receptive field (L1.1): on which input pixels a unit can depend, and on which it depends noticeably.
 
 The *theoretical* field is the square of input pixels on which a unit can depend at all; it follows from the kernels
 and strides alone. The *effective* field is where the unit's gradient is not negligible: Luo, Li, Urtasun, Zemel,
 "Understanding the Effective Receptive Field in Deep Convolutional Neural Networks", NIPS 2016, arXiv:1701.04128, found
-it bell-shaped and much smaller, growing with the square root of the depth only.
+it bell-shaped and much smaller: it grows only with the square root of the depth.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from minicnn.tensor import Tensor
 
 
 def receptive_field(layers: Sequence[tuple[int, int, int]]) -> list[tuple[int, int]]:
-    """Receptive field and stride behind each of several layers in a row.
+    """Receptive field and stride after each of several successive layers.
 
-    A layer with kernel k, stride s and dilation d looks at k pixels of its input, d apart: (k - 1) d + 1 from end to
-    end. In the image these steps are as long as the product of all strides before it.
+    A layer with kernel k, stride s and dilation d reads k pixels of its input, d apart: (k - 1) d + 1 from end to
+    end. One such pixel is as many pixels of the image as the product of all strides before the layer.
 
     Args:
         layers: (kernel, stride, dilation) of each convolution or pooling, from the input on.
 
     Returns:
-        for each layer the side of its receptive field and the distance of neighbouring outputs, in input pixels.
+        for each layer the side of its receptive field and the distance between neighbouring outputs, in input pixels.
     """
     raise NotImplementedError("hw7.7 receptive_field: not written yet, see assignments/hw7_analysis/README.md")
 
@@ -35,13 +35,13 @@ def centre_gradient(network: Callable[[Tensor], Tensor], images: Tensor) -> np.n
     """How strongly the unit in the middle of the output map depends on each input pixel.
 
     Args:
-        network: (N, C, H, W) -> a map (N, K, H', W'). It runs as it is; if it has parameters, their ``grad`` is not
-            touched.
-        images: (N, C, H, W), several to average over; they are not changed, nor asked to require a gradient.
+        network: (N, C, H, W) -> a map (N, K, H', W'). It runs in its present mode; if it has parameters, their ``grad``
+            is not changed.
+        images: (N, C, H, W), several to average over; they are not changed, and need not require a gradient.
 
     Returns:
         (H, W): the absolute gradient of the sum over the K channels at row H' // 2 and column W' // 2, averaged over
-        images and input channels, and scaled to a maximum of 1, however small it was (all zeros where nothing reaches
+        images and input channels, and scaled to a maximum of 1, however small it was (all zeros if no gradient reaches
         the input).
     """
     raise NotImplementedError("hw7.7 centre_gradient: not written yet, see assignments/hw7_analysis/README.md")

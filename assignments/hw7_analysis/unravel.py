@@ -3,9 +3,9 @@
 Paper  Veit, Wilber, Belongie, "Residual Networks Behave Like Ensembles of Relatively Shallow Networks", NIPS 2016,
        arXiv:1605.06431: section 3 (paths), 4.2 (path lengths), 4.3 (gradient by path length).
 
-In each block the signal either passes the residual branch or the shortcut: a path is n such choices, and its length is
-how often it chose the branch. Backwards that is exact: with the forward pass given, the gradients along all paths add
-up to the whole gradient.
+In each block the signal passes either the residual branch or the shortcut: a path is n such choices, and its length is
+the number of branches on it. For gradients this is exact: with the forward pass given, the gradients along all paths
+add up to the whole gradient.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ import numpy as np
 
 from minicnn import nn
 from minicnn.autograd import grad
-from minicnn.lecture.blocks import ResidualBlock, branch, replaced, residual_blocks, shortcut
+from minicnn.lecture.analyses.blocks import ResidualBlock, branch, replaced, residual_blocks, shortcut
 from minicnn.nn.functional import cross_entropy
 from minicnn.ops import residual_add
 from minicnn.tensor import Tensor
 
 if TYPE_CHECKING:  # no import is needed: this file is laid over the module that has them
-    from minicnn.lecture.unravel import Path
+    from minicnn.lecture.analyses.unravel import Path
 
 
 def path_counts(n: int) -> list[int]:
@@ -44,7 +44,7 @@ def all_paths(n: int) -> list[Path]:
 
 
 def common_lengths(n: int, share: float = 0.95) -> tuple[int, int]:
-    """Between which lengths the bulk of the paths lies.
+    """The range of lengths that most of the paths have.
 
     Args:
         n: number of blocks.
@@ -59,7 +59,7 @@ def common_lengths(n: int, share: float = 0.95) -> tuple[int, int]:
 
 
 def one_way(block: ResidualBlock, x: Tensor, through_branch: bool) -> Tensor:
-    """What the block gives for x, with a gradient that takes one of its two ways back.
+    """The output of the block for x, whose gradient goes back on only one of the two ways.
 
     Args:
         block: H(x) = ReLU(F(x) + shortcut(x)), with ``branch(block, x)`` for F(x) and ``shortcut(block, x)``.
@@ -67,8 +67,8 @@ def one_way(block: ResidualBlock, x: Tensor, through_branch: bool) -> Tensor:
         through_branch: whether the gradient goes through the branch, or through the shortcut.
 
     Returns:
-        (N, K, H/s, W/s), the very numbers of ``block(x)``. The last ReLU lies on both ways. Branch and shortcut run
-        once each, as in the block: in training mode its running statistics move as they do there.
+        (N, K, H/s, W/s), the same numbers as ``block(x)``. The last ReLU is on both ways. Branch and shortcut run
+        once each, as in the block: in training mode its running statistics are updated as there.
     """
     # The forward pass is the block's own. What does .detach() do to a sum?
     raise NotImplementedError("hw7.4 one_way: not written yet, see assignments/hw7_analysis/README.md")
@@ -78,9 +78,9 @@ def path_gradient(model: nn.Module, images: Tensor, targets: Tensor, path: Seque
     """The gradient of the cross-entropy that reaches the images along one path.
 
     Args:
-        model: a network with residual blocks, used in the mode it is in. Its parameters' ``grad`` is not touched, and
-            afterwards its blocks do what they did before, also if an error was raised.
-        images: (N, C, H, W); they are not changed, nor asked to require a gradient.
+        model: a network with residual blocks, used in its present mode. Its parameters' ``grad`` is not changed, and
+            afterwards its blocks compute what they did before, also after an error.
+        images: (N, C, H, W); they are not changed, and need not require a gradient.
         targets: (N,) class indices.
         path: for each of ``residual_blocks(model)``, whether the gradient goes through its branch.
 
@@ -89,14 +89,14 @@ def path_gradient(model: nn.Module, images: Tensor, targets: Tensor, path: Seque
         network.
 
     Raises:
-        ValueError: when the path has not as many choices as the network has blocks.
+        ValueError: if the path does not have one choice per residual block of the network.
     """
     # replaced({block: forward, ...}) runs the network with other forwards for its blocks.
     raise NotImplementedError("hw7.4 path_gradient: not written yet, see assignments/hw7_analysis/README.md")
 
 
 def share_by_length(n: int, magnitudes: Sequence[float] | np.ndarray) -> np.ndarray:
-    """Which share of the gradient comes along the paths of each length: their number times what one of them brings.
+    """The share of the gradient that comes along the paths of each length: their number times the norm of one.
 
     Args:
         n: number of blocks.
@@ -109,14 +109,14 @@ def share_by_length(n: int, magnitudes: Sequence[float] | np.ndarray) -> np.ndar
 
 
 def effective_lengths(shares: Sequence[float] | np.ndarray, share: float = 0.95) -> tuple[int, int]:
-    """The shortest range of path lengths that brings at least ``share`` of the gradient.
+    """The shortest range of path lengths that carries at least ``share`` of the gradient.
 
     Args:
         shares: for the lengths 0, 1, ..., as ``share_by_length`` gives them.
         share: in (0, 1].
 
     Returns:
-        Its first and last length; of several ranges equally short the one of the shorter paths. A sum that lacks no
-        more than a rounding error (1e-12) of ``share`` is enough.
+        Its first and last length; of equally short ranges the one with the shorter paths. A sum that is smaller than
+        ``share`` by no more than a rounding error (1e-12) is enough.
     """
     raise NotImplementedError("hw7.5 effective_lengths: not written yet, see assignments/hw7_analysis/README.md")

@@ -1,4 +1,4 @@
-"""Looking for the first NaN or infinity, inside ``detect_anomaly``."""
+"""Find the first NaN or infinity, inside ``detect_anomaly``."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Backpropagation: in which order the nodes of the tape are visited, and what is carried from one to the next.
+"""Backpropagation: in which order the nodes of the tape are visited, and how cotangents are summed on the way.
 
-The page ``docs/autograd.md`` walks through one example, and through what goes wrong in another order (lecture lines
-L1.2.1, L2.2.4). ``backward.py`` says what happens at a node.
+``docs/autograd.md`` goes through an example, and shows what goes wrong in another order (lecture lines L1.2.1, L2.2.4).
+``backward.py`` says what happens at a node.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ def topological_order(roots: Iterable[Node]) -> list[Node]:
     """Every node that ``roots`` depend on, each one after all nodes that use its outputs.
 
     In another order a node could run before all of its cotangents have arrived, and pass on a gradient that is too
-    small (``docs/autograd.md`` shows a case in numbers). A chain of ten thousand operations is fine, and however many
-    ways lead to a node, what is below it is looked at once.
+    small (``docs/autograd.md`` shows a case in numbers). A chain of ten thousand operations is fine, and the nodes
+    below a node are visited once, however many paths lead to it.
 
     Args:
-        roots: where the walk begins; one of them may depend on another, and one may be given twice. The nodes below a
+        roots: where the walk begins; a root may depend on another root, and may be given twice. The nodes below a
             node are those in its ``edges``, a sequence of (node, which of its outputs) or ``None``. Neither the nodes
             nor a list of roots are changed.
 
@@ -49,17 +49,17 @@ class CotangentSums:
 
     def __init__(self, order: Sequence[Node]) -> None:
         self._sums: dict[Node, dict[int, Any]] = {node: {} for node in order}
-        self._fresh: set[Edge] = set()  # the sums in memory that nobody else holds, which may be written into
+        self._fresh: set[Edge] = set()  # the sums in memory of their own, which may be written into
         self.was_fresh = False
 
     def add(self, node: Node, index: int, gradient: Any, fresh: bool) -> None:
-        """Add ``gradient`` to what has arrived at output ``index`` of ``node``, until ``take`` asks for the sum.
+        """Add ``gradient`` to the sum for output ``index`` of ``node``, which ``take`` returns.
 
         Args:
-            node: one that is not in the order of this walk is not on the way to a wanted gradient: nothing is kept.
+            node: if it is not in the order of this walk, no wanted gradient depends on it, and nothing is kept.
             gradient: an array of the output's shape; the sum has its dtype.
-            fresh: whether nobody else holds the memory of ``gradient``. If somebody does, it is never written into, and
-                nor is an array that ``is_writable`` says no of.
+            fresh: whether nothing else refers to the memory of ``gradient``. If something does, or if ``is_writable``
+                is false of the array, it is never written into.
         """
         sums = self._sums.get(node)
         if sums is None:
@@ -76,7 +76,7 @@ class CotangentSums:
             self._fresh.add((node, index))
 
     def take(self, node: Node) -> list[Any] | None:
-        """The cotangents of all outputs of ``node`` (``None`` where nothing came), or ``None`` for none at all."""
+        """The cotangents of all outputs of ``node``, ``None`` for an output without one; ``None`` if there are none."""
         sums = self._sums.pop(node)
         self.was_fresh = (node, 0) in self._fresh
         if not sums:
@@ -85,16 +85,16 @@ class CotangentSums:
 
 
 def walk(order: Sequence[Node], arriving: CotangentSums, run: Run) -> None:
-    """Run the nodes in turn, each once, with all that has arrived at it, and carry on what it passes on.
+    """Run each node once, in order, with the sums of its cotangents, and add the gradients that it passes on.
 
     Args:
         order: the nodes, each one after all nodes that use its outputs. It is not changed.
-        arriving: holds the cotangents that the walk begins with, and collects those that the nodes pass on.
-        run: what happens at a node. A node that nothing has arrived at is not run.
+        arriving: holds the cotangents that the walk begins with, and sums those that the nodes pass on.
+        run: what happens at a node. A node at which no cotangent has arrived is not run.
     """
     for node in order:
         cotangents = arriving.take(node)
         if cotangents is None:
-            continue  # nothing that was differentiated reaches it
+            continue  # no root depends on it
         for (below, index), gradient, fresh in run(node, cotangents):
             arriving.add(below, index, gradient, fresh)

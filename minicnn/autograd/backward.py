@@ -1,6 +1,6 @@
-"""The tape, being read: ``backward``, ``grad``, and what happens at each node on the way.
+"""How the tape is read: ``backward``, ``grad``, and what happens at each node on the way.
 
-``function.py`` says what a node is and how an operation leaves one, ``backprop.py`` in which order they are visited.
+``function.py`` says what a node is and how an operation records one, ``backprop.py`` in which order they are visited.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ def backward(
     """Add the gradient of ``tensors``, weighted by the cotangents ``grad_tensors``, to every leaf's ``.grad``.
 
     Args:
-        grad_tensors: of the tensors' shapes; may be left out for tensors of one element (then 1).
-        retain_graph: keep what the operations saved, so that backward can run once more.
+        grad_tensors: one per tensor, of its shape; may be left out for tensors of one element (then 1).
+        retain_graph: keep what the operations saved, so that backward can run again.
         inputs: accumulate only into these tensors.
 
     Raises:
-        AutogradError: no graph, a freed graph, a saved tensor overwritten since, a missing cotangent.
+        AutogradError: for a tensor without a graph, a freed graph, an overwritten saved tensor, a missing cotangent.
     """
     wanted = None if inputs is None else checks.differentiable(checks.as_list(inputs), "inputs")
     captured = _run(checks.as_list(tensors), checks.as_list(grad_tensors), bool(retain_graph), create_graph, wanted)
@@ -53,7 +53,7 @@ def grad(
     create_graph: bool = False,
     allow_unused: bool = False,
 ) -> tuple[Tensor | None, ...]:
-    """The gradients of ``outputs`` with respect to ``inputs``, returned and not accumulated anywhere.
+    """The gradients of ``outputs`` with respect to ``inputs``: returned, and not added to any ``.grad``.
 
     Raises:
         AutogradError: as ``backward``; also for an input that the outputs do not depend on,
@@ -112,7 +112,7 @@ def _run(
 def _gradients_along_edges(
     node: Function, cotangents: list[Any], retain_graph: bool
 ) -> Iterator[tuple[Edge, Any, bool]]:
-    """Run ``node`` backwards: (edge, gradient, whether nobody else holds the gradient's memory) for each edge."""
+    """Run ``node`` backwards: (edge, gradient, whether nothing else refers to the gradient's memory) for each edge."""
     others = [*cotangents, *node._saved]
     results = node.run_backward(cotangents, retain_graph)
     held = {id(owner(array)) for array in others if array is not None}
@@ -124,7 +124,7 @@ def _gradients_along_edges(
 
 
 def _run_hooks(node: Node, gradients: list[Any]) -> bool:
-    """Run the tensor hooks of ``node``'s outputs, in place in ``gradients``; whether there were any."""
+    """Run the hooks of ``node``'s outputs, which may replace entries of ``gradients``; whether there were any."""
     for index, hooks in node.hooks.items():
         for hook in list(hooks.values()):
             if gradients[index] is None:
@@ -144,7 +144,7 @@ def _run_hooks(node: Node, gradients: list[Any]) -> bool:
 def _leading_to(targets: set[Node], order: list[Node]) -> tuple[list[Node], set[Node]]:
     """The part of ``order`` from which some target can be reached, and those targets from which no other can."""
     leading, last = set(targets), set(targets)
-    for node in reversed(order):  # oldest first: a node's inputs are decided before it
+    for node in reversed(order):  # oldest first, so that a node's inputs are decided before it
         if any(edge is not None and edge[0] in leading for edge in node.edges):
             leading.add(node)
             last.discard(node)

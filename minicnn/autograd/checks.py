@@ -1,4 +1,4 @@
-"""What the tape refuses, and in which words: its arguments are checked here, and here its errors are made."""
+"""The checks of the tape's arguments, and its error messages."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .memory import Memory
 
 
 def overwritten(node: Any, memory: Memory, version: int) -> AutogradError:
-    """An array that ``node`` saved at ``version`` has been written into since."""
+    """The error for an array that was overwritten after ``node`` had saved it at ``version``."""
     where = f" in {node.module_path}" if node.module_path else ""
     return AutogradError(
         f"backward of {node.name()}{where} needs an array that was overwritten in place since {node.name()} saved it "
@@ -27,7 +27,7 @@ def overwritten(node: Any, memory: Memory, version: int) -> AutogradError:
 
 
 def freed(node: Any) -> AutogradError:
-    """A second backward through ``node``."""
+    """The error for a second backward through ``node``."""
     return AutogradError(
         f"backward reached {node.name()} a second time, but the first backward freed the arrays it had saved: "
         "call the first one with backward(retain_graph=True)"
@@ -35,7 +35,7 @@ def freed(node: Any) -> AutogradError:
 
 
 def out_of_date(name: str) -> AutogradError:
-    """The operation ``name`` was given a view that has lost its history."""
+    """The error for a view whose history is no longer valid, given to the operation ``name``."""
     return AutogradError(
         f"{name} was given a tensor whose memory a recorded in-place operation has changed through another view, "
         "so its own history is out of date: take the view again after the write, or write into a .clone()"
@@ -43,15 +43,15 @@ def out_of_date(name: str) -> AutogradError:
 
 
 def gradient_count(node: Any, got: int) -> AutogradError:
-    """``backward`` of ``node`` returned too many gradients or too few."""
+    """The error for too many or too few gradients returned by ``backward`` of ``node``."""
     return AutogradError(
         f"backward of {node.name()} returned {got} gradients, expected {len(node.edges)}: "
-        "one for each positional argument of forward, None where there is none"
+        "one for each positional argument of forward, None for an argument without a gradient"
     )
 
 
 def gradient_shape(node: Any, argument: int, gradient: Any, shape: tuple[int, ...]) -> GradientShapeError:
-    """``backward`` of ``node`` returned a gradient whose shape is not its argument's."""
+    """The error for a gradient from ``backward`` of ``node`` whose shape is not its argument's."""
     return GradientShapeError(
         f"backward of {node.name()} returned a gradient of shape {gradient.shape} for argument {argument}, "
         f"whose shape is {shape}",
@@ -62,19 +62,19 @@ def gradient_shape(node: Any, argument: int, gradient: Any, shape: tuple[int, ..
 
 
 def hook_shape(node: Any, got: tuple[int, ...], expected: tuple[int, ...]) -> AutogradError:
-    """A hook replaced a gradient by one of another shape."""
+    """The error for a hook that replaced a gradient by one of another shape."""
     return AutogradError(f"a hook on {node.name()} returned shape {got}, expected {expected}")
 
 
 def not_differentiable(what: str, tensor: Any) -> AutogradError:
-    """A tensor without a place on the tape among the arguments called ``what``."""
+    """The error for a tensor that is not on the tape, among the arguments called ``what``."""
     return AutogradError(
         f"{what}: a tensor of shape {tensor.shape} does not require grad and no recorded operation made it"
     )
 
 
 def no_cotangent(shape: tuple[int, ...]) -> AutogradError:
-    """``backward()`` of more than one number."""
+    """The error for ``backward()`` without a cotangent, of more than one number."""
     return AutogradError(
         f"backward() of a tensor of shape {shape} needs a cotangent of that shape: "
         "only a one-element tensor has an implicit one"
@@ -85,7 +85,7 @@ def no_cotangent(shape: tuple[int, ...]) -> AutogradError:
 
 
 def common_device(name: str, tensors: Sequence[Tensor]) -> device:
-    """The device of all ``tensors``, the CPU for none.
+    """The device of all ``tensors``; the CPU if there are no tensors.
 
     Raises:
         DeviceError: if they live on different ones.
@@ -98,21 +98,21 @@ def common_device(name: str, tensors: Sequence[Tensor]) -> device:
 
 
 def check_history(name: str, tensors: Sequence[Tensor]) -> None:
-    """Raise ``AutogradError`` for a view whose memory a recorded operation has since changed through another one."""
+    """Raise ``AutogradError`` for a view whose memory a recorded operation has changed through another view."""
     for tensor in tensors:
         if tensor.memory is not None and tensor.recorded_writes != tensor.memory.recorded:
             raise out_of_date(name)
 
 
 def as_list(value: Any) -> list[Any]:
-    """One thing or several or ``None`` as a list."""
+    """One value, several or ``None``, as a list."""
     if value is None:
         return []
     return list(value) if isinstance(value, (list, tuple)) else [value]
 
 
 def differentiable(tensors: list[Any], what: str) -> list[Tensor]:
-    """``tensors``, called ``what`` by the caller, if all of them have a place on the tape."""
+    """``tensors``, if all of them are on the tape; else an error that calls them ``what``."""
     for tensor in tensors:
         if not isinstance(tensor, Tensor):
             raise TypeError(f"{what}: expected Tensors, got {type(tensor).__name__}")
@@ -140,7 +140,7 @@ def seed_cotangents(roots: list[Tensor], cotangents: list[Any]) -> list[Any]:
 
 
 def warn_of_missing_grad(node: Any) -> None:
-    """Somebody reads ``.grad`` of a tensor that keeps none, which ``node`` made."""
+    """Warn that ``.grad`` is read of a non-leaf tensor, made by ``node``, that does not keep it."""
     warnings.warn(
         f"reading .grad of a non-leaf tensor (made by {node.name()}): backward() does not keep it. "
         "Call .retain_grad() before backward() if you want it.",
@@ -149,10 +149,10 @@ def warn_of_missing_grad(node: Any) -> None:
 
 
 def no_forward(*_: Any, **__: Any) -> Any:
-    """What runs where a subclass of ``Function`` has no ``forward``."""
+    """Runs if a subclass of ``Function`` has no ``forward``."""
     raise NotImplementedError("a Function needs a static forward(ctx, ...)")
 
 
 def no_backward(*_: Any) -> Any:
-    """What runs where a subclass of ``Function`` has no ``backward``."""
+    """Runs if a subclass of ``Function`` has no ``backward``."""
     raise NotImplementedError("a Function needs a static backward(ctx, ...)")

@@ -1,6 +1,6 @@
 """Say what is wrong with a gradient: compare it with the right one, and look for an exact pattern in the difference.
 
-Pure NumPy: ``minicnn.gradcheck`` uses it on what backward returned, a homework's feedback on what a student returned.
+Pure NumPy: ``minicnn.gradcheck`` uses it for what backward returned, the homework's feedback for a student's result.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class ArgumentReport:
 
     ``kind`` is ``"ok"``, or what is wrong: ``"missing"``, ``"shape"``, ``"unreduced"``, ``"nonfinite"``,
     ``"zero"``, ``"sign"``, ``"factor"``, ``"transposed"``, ``"flipped"``, ``"border"``, ``"interior"``, or
-    ``"wrong"`` where no exact pattern fits all entries. ``pattern`` says the same as a sentence. ``index`` is
+    ``"wrong"`` if no exact pattern fits all entries. ``pattern`` says the same in a sentence. ``index`` is
     the worst entry; ``relative_error`` is that entry's ``|got - expected| / max(|got|, |expected|)``;
     ``norm_error`` is the largest error of all over the largest expected entry; ``wrong_share`` is in [0, 1].
     """
@@ -67,9 +67,9 @@ def diagnose(
 ) -> ArgumentReport:
     """Compare a gradient with the right one entry by entry, and look for an exact pattern in the difference.
 
-    An entry is right when ``|got - expected| <= atol + rtol * |expected|``. A pattern is claimed only when it
-    explains every entry to the same tolerance and leaves at most 0.01 % of the difference. ``sizes`` (name ->
-    number) are what a wrong constant factor is looked up in, for a hint such as "4 = size of axis 0".
+    An entry is right if ``|got - expected| <= atol + rtol * |expected|``. A pattern is reported only if it explains
+    every entry to the same tolerance and leaves at most 0.01 % of the difference. In ``sizes`` (name -> number) a
+    wrong constant factor is looked up, for a hint such as "4 = size of axis 0".
     """
     if got is None:
         if (np.abs(expected) <= atol).all():
@@ -103,7 +103,7 @@ def diagnose(
 
 @dataclass(frozen=True)
 class _Pair:
-    """A gradient and the right one, with what counts as equal."""
+    """A gradient and the right one, with the tolerance within which they are equal."""
 
     got: Array
     expected: Array
@@ -176,7 +176,7 @@ def _sign(pair: _Pair) -> Finding | None:
 
 def _factor(pair: _Pair) -> Finding | None:
     got, expected = pair.got, pair.expected
-    # One number is always "a factor" of another: a pattern needs two entries that matter.
+    # One number is always "a factor" of another: a pattern needs two entries that are not zero.
     if np.count_nonzero(np.abs(expected) > 1e-3 * np.abs(expected).max()) < 2:
         return None
     factor = float(np.vdot(expected, got) / np.vdot(expected, expected))
@@ -233,7 +233,7 @@ def _rectangle(mask: Array) -> tuple[int, int, int, int] | None:
     return (top, bottom, left, right) if larger and mask[top:bottom, left:right].all() else None
 
 
-# The first that answers is reported. Those before `_nonfinite` also take a gradient of the wrong shape.
+# The first finding is reported. The functions before `_nonfinite` also accept a gradient of the wrong shape.
 _PATTERNS: tuple[Callable[[_Pair], Finding | None], ...] = (
     _unreduced, _transposed, _shape, _nonfinite, _zero, _sign, _factor, _flipped, _border,
 )  # fmt: skip

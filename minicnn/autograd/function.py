@@ -1,4 +1,4 @@
-"""The tape, being written: every operation leaves a node behind that knows how to go back.
+"""How the tape is written: every operation records a node, which can compute the gradients of its inputs.
 
 An operation is a ``Function`` with two static methods on raw arrays::
 
@@ -15,7 +15,7 @@ An operation is a ``Function`` with two static methods on raw arrays::
 
     y = Square.apply(x)
 
-``apply`` runs ``forward`` and, if a gradient will be wanted, keeps ``ctx`` as the node that made ``y``
+``apply`` runs ``forward`` and, if an input requires a gradient, keeps ``ctx`` as the node that made ``y``
 (``y.grad_fn``). The node's ``edges`` lead to the nodes that made its inputs. ``backward.py`` walks them backwards.
 """
 
@@ -40,7 +40,7 @@ _creation = itertools.count()
 
 
 class Node:
-    """A point of the graph: it turns the cotangents of its outputs into cotangents along its ``edges``."""
+    """A node of the graph: from the cotangents of its outputs it computes those along its ``edges``."""
 
     edges: Sequence[Edge | None] = ()
     device: Any = CPU
@@ -51,7 +51,7 @@ class Node:
         self.retain: dict[int, weakref.ref[Tensor]] = {}  # output index -> tensor that asked to keep its gradient
 
     def name(self) -> str:
-        """For messages and graphs."""
+        """The name in messages and in drawings of the graph."""
         return type(self).__name__
 
     def __repr__(self) -> str:
@@ -59,7 +59,7 @@ class Node:
 
     @property
     def next_functions(self) -> tuple[tuple[Node | None, int], ...]:
-        """The graph below this node, as PyTorch spells it."""
+        """The graph below this node, under PyTorch's name."""
         return tuple(edge if edge is not None else (None, 0) for edge in self.edges)
 
 
@@ -75,7 +75,7 @@ class AccumulateGrad(Node):
         return self.leaf._device
 
     def accumulate(self, gradient: Any, fresh: bool) -> None:
-        """Add ``gradient`` to the leaf's; ``fresh`` says that nobody else holds the array, so it may be kept."""
+        """Add ``gradient`` to the leaf's; ``fresh`` says that nothing else refers to the array, so it may be kept."""
         leaf = self.leaf
         if leaf._grad is not None:
             leaf._grad.array += gradient
@@ -89,9 +89,9 @@ class AccumulateGrad(Node):
 class Function(Node):
     """One differentiable operation. Subclasses define static ``forward(ctx, ...)`` and ``backward(ctx, ...)``.
 
-    ``forward`` gets the raw arrays of its tensor arguments, and everything else as it came; it returns an array or a
+    ``forward`` gets the raw arrays of its tensor arguments, and all other arguments unchanged; it returns an array or a
     tuple of arrays. ``backward`` gets one cotangent array per output and returns one gradient (or ``None``) per
-    positional argument of ``forward``. An instance is the ``ctx`` of one call and the node it leaves on the tape:
+    positional argument of ``forward``. An instance is the ``ctx`` of one call and its node on the tape:
 
     - ``ctx.save_for_backward(*arrays)`` and ``ctx.saved_tensors``: what backward needs. Freed after backward, and
       checked not to have been overwritten in between. Big arrays belong here and not in attributes.
@@ -100,7 +100,7 @@ class Function(Node):
     """
 
     backend: Any
-    input_backend: Any  # another one only for a move between devices
+    input_backend: Any  # differs from ``backend`` only in a copy between devices
     needs_input_grad: tuple[bool, ...] = ()
     module_path = ""
     freed = False
@@ -109,12 +109,12 @@ class Function(Node):
     _non_differentiable: tuple[int, ...] = ()
     _dirty: tuple[int, ...] = ()
 
-    forward: Any = staticmethod(checks.no_forward)  # every subclass has its own
+    forward: Any = staticmethod(checks.no_forward)  # to be defined by every subclass
     backward: Any = staticmethod(checks.no_backward)
 
     @classmethod
     def apply(cls, *args: Any, **kwargs: Any) -> Any:
-        """Run ``forward`` on the arguments' arrays and record the call if a gradient will be wanted.
+        """Run ``forward`` on the arguments' arrays, and record the call if an argument requires a gradient.
 
         Gradients flow to positional tensor arguments; keyword arguments are options.
 
@@ -130,7 +130,7 @@ class Function(Node):
         ctx.needs_input_grad = tuple(isinstance(arg, Tensor) and arg._requires_grad for arg in args)
         if SWITCHES.grad_enabled:
             checks.check_history(cls.__name__, tensors)
-        with np.errstate(all="ignore"):  # log(0) is -inf and no warning, as on a GPU
+        with np.errstate(all="ignore"):  # log(0) is -inf without a warning, as on a GPU
             result = cls.forward(ctx, *(arg.array if isinstance(arg, Tensor) else arg for arg in args), **kwargs)
         outputs = ctx._wrap(result if isinstance(result, tuple) else (result,), tensors)
         if SWITCHES.grad_enabled and any(ctx.needs_input_grad):
@@ -143,7 +143,7 @@ class Function(Node):
         return outputs if isinstance(result, tuple) else outputs[0]
 
     def _wrap(self, results: tuple[Any, ...], inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        """The results as tensors. One that shows the memory of an input shares its write counters."""
+        """The results as tensors. A result on the memory of an input shares its write counters."""
         for tensor in inputs:
             if id(tensor.array) in self._dirty:
                 tensor.mark_written()
@@ -160,10 +160,10 @@ class Function(Node):
         return outputs
 
     def _record(self, args: Sequence[Any], outputs: Sequence[Tensor]) -> None:
-        """Become the node of this call: note where gradients go, and the versions of what was saved."""
+        """Become the node of this call: store where gradients go, and the versions of the saved arrays."""
         wanted = [arg if needed else None for arg, needed in zip(args, self.needs_input_grad, strict=True)]
         self.edges = tuple(None if arg is None else gradient_edge(arg) for arg in wanted)
-        self.created = next(_creation)  # after the nodes of all inputs, a leaf's among them
+        self.created = next(_creation)  # larger than those of all inputs' nodes, leaves included
         self.input_specs = tuple(None if arg is None else (arg.shape, arg.dtype) for arg in wanted)
         self.output_specs = tuple((out.shape, out.dtype) for out in outputs)
         tensors = [arg for arg in (*args, *outputs) if isinstance(arg, Tensor)]
@@ -179,7 +179,7 @@ class Function(Node):
         self._saved = tuple(value.array if isinstance(value, Tensor) else value for value in arrays)
 
     def mark_non_differentiable(self, *arrays: Any) -> None:
-        """Declare outputs that carry no gradient: indices, say."""
+        """Declare outputs without a gradient, for example indices."""
         self._non_differentiable = tuple(id(array) for array in arrays)
 
     def mark_dirty(self, *arrays: Any) -> None:
@@ -191,7 +191,7 @@ class Function(Node):
         """The arrays given to ``save_for_backward``.
 
         Raises:
-            AutogradError: if they have been freed, or overwritten since they were saved.
+            AutogradError: if they have been freed, or overwritten after they were saved.
         """
         if self.freed:
             raise checks.freed(self)
@@ -224,7 +224,7 @@ class Function(Node):
         return tuple(map(self._check_gradient, gradients, self.input_specs, range(len(gradients))))
 
     def _check_gradient(self, gradient: Any, spec: tuple[tuple[int, ...], Any] | None, argument: int) -> Any:
-        """``gradient`` as an array of its argument's shape and dtype; ``None`` where none is wanted."""
+        """``gradient`` as an array of its argument's shape and dtype; ``None`` if it is not wanted."""
         if gradient is None or spec is None:
             return None
         gradient = gradient.array if isinstance(gradient, Tensor) else self.input_backend.xp.asarray(gradient)
@@ -243,5 +243,5 @@ def gradient_edge(tensor: Tensor) -> Edge:
     node = tensor._accumulator() if tensor._accumulator is not None else None
     if node is None:
         node = AccumulateGrad(tensor)
-        tensor._accumulator = weakref.ref(node)  # weak: the node holds the leaf
+        tensor._accumulator = weakref.ref(node)  # weak, because the node refers to the leaf
     return node, 0

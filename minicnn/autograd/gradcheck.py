@@ -6,8 +6,8 @@ same number without any calculus::
 
     expected_i = sum_k c_k * (y_k(x + h e_i) - y_k(x - h e_i)) / (2 h)
 
-The cotangent is random because an all-ones one is blind: the rows of a softmax always sum to one, the channels
-of a batch norm always sum to its bias, so for both of them it accepts a backward that returns zeros. Everything
+The cotangent is random because an all-ones one does not see everything: the rows of a softmax sum to one, the channels
+of a batch norm sum to its bias, so for both it would accept a backward that returns zeros. Everything
 runs in float64: in float32 the difference quotient has two or three correct digits. Functions with kinks (ReLU,
 max) must be checked at points further than ``eps`` from the kink; choosing such points is the caller's job.
 """
@@ -33,7 +33,7 @@ Array = np.ndarray
 
 @dataclass(frozen=True)
 class GradcheckReport:
-    """One :class:`ArgumentReport` for each checked argument; ``problem`` is what is wrong with ``fn`` itself."""
+    """One :class:`ArgumentReport` per checked argument; ``problem`` says what is wrong with ``fn`` itself."""
 
     arguments: tuple[ArgumentReport, ...] = ()
     problem: str = ""
@@ -53,7 +53,7 @@ class GradcheckReport:
 
 
 class GradcheckError(AssertionError, RuntimeError):
-    """A gradient is wrong. ``report`` is the :class:`GradcheckReport` behind the message."""
+    """A gradient is wrong. ``report`` is the :class:`GradcheckReport` from which the message was made."""
 
     def __init__(self, report: GradcheckReport):
         super().__init__(f"gradcheck failed\n{report}")
@@ -78,7 +78,7 @@ def numerical_gradient(
         finally:
             array[index] = value
         change = sum(float(np.vdot(c, a - b)) for c, a, b in zip(cotangents, above, below, strict=True))
-        gradient[index] = change / (high - low)  # the step that was made, not the one that was asked for
+        gradient[index] = change / (high - low)  # the step as rounded, not ``eps``
     return gradient
 
 
@@ -92,7 +92,7 @@ def gradcheck_report(
     nondet_tol: float = 1e-12,
     seed: int = 0,
 ) -> GradcheckReport:
-    """As :func:`gradcheck`, but answers with everything that was found instead of True or an error."""
+    """As :func:`gradcheck`, but returns everything that was found instead of True or an error."""
     arguments = [_as_float64(x) for x in ((inputs,) if isinstance(inputs, Tensor) else inputs)]
     checked = {i: x for i, x in enumerate(arguments) if isinstance(x, Tensor) and x.requires_grad}
     if not checked:
@@ -121,12 +121,12 @@ def gradcheck_report(
         given = [Tensor(c.copy()) for _, c in roots]
         found = grad([y for y, _ in roots], list(checked.values()), given, allow_unused=True)
         if any((g.array != c).any() for g, (_, c) in zip(given, roots, strict=True)):
-            raise AutogradError("it wrote into the cotangent it was given, which others may still need")
+            raise AutogradError("it wrote into its cotangent, which other nodes may still need")
         return {i: None if g is None else g.array for i, g in zip(checked, found, strict=True)}
 
     try:
         got, again = gradients(), gradients()
-    except GradientShapeError as error:  # look only at the argument it belongs to
+    except GradientShapeError as error:  # report only the argument it belongs to
         edge = error.node.edges[error.argument]
         got = {i: error.gradient for i, x in checked.items() if gradient_edge(x) == edge}
         again = got
@@ -165,8 +165,8 @@ def gradcheck(
     Args:
         fn: takes ``inputs``, returns a Tensor or a tuple of them; integer outputs are ignored.
         inputs: a Tensor or a sequence; those with ``requires_grad`` are checked, everything else is passed on.
-            A float64 Tensor is moved by ``eps`` in place and restored, so ``fn`` may also reach it in another
-            way (a module's parameters, say); one of another precision is replaced by a float64 copy.
+            A float64 Tensor is changed by ``eps`` in place and restored, so ``fn`` may also use it in another
+            way (as a module's parameter, say); one of another precision is replaced by a float64 copy.
         eps: the step of the difference quotient. Kinks of ``fn`` must be further away than this.
         atol, rtol: an entry is right when ``|got - expected| <= atol + rtol * |expected|``.
         raise_exception: False to return False instead of raising.
@@ -206,7 +206,7 @@ def _differ(a: Array, b: Array | None, tolerance: float) -> bool:
 
 
 def _sizes(x: Tensor, outputs: list[Array]) -> dict[str, int]:
-    """The numbers a wrong constant factor usually comes from."""
+    """The numbers from which a wrong constant factor usually comes."""
     sizes = {f"size of axis {axis}": size for axis, size in enumerate(x.shape)}
     sizes["number of entries"] = x.numel()
     for y in outputs:

@@ -1,4 +1,4 @@
-"""What differentiates a tensor, as methods of ``Tensor``: ``requires_grad``, ``grad``, ``backward``, ``detach`` ..."""
+"""The methods of ``Tensor`` for gradients: ``requires_grad``, ``grad``, ``backward``, ``detach`` ..."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Methods:
 
     @property
     def requires_grad(self: Any) -> bool:
-        """Whether operations on this tensor are recorded, so that ``backward`` reaches it."""
+        """Whether operations on this tensor are recorded, so that ``backward`` computes its gradient."""
         return self._requires_grad
 
     @requires_grad.setter
@@ -44,7 +44,7 @@ class Methods:
 
     @property
     def grad(self: Any) -> Tensor | None:
-        """What ``backward`` has accumulated here so far."""
+        """The gradient that ``backward`` has accumulated so far."""
         if self._grad is None and self.grad_fn is not None and not self._retains_grad:
             checks.warn_of_missing_grad(self.grad_fn)
         return self._grad
@@ -64,7 +64,7 @@ class Methods:
         return self._retains_grad
 
     def retain_grad(self: Any) -> None:
-        """Keep ``.grad`` of this non-leaf tensor after ``backward()``; nothing to do for a leaf."""
+        """Keep ``.grad`` of this non-leaf tensor after ``backward()``; a leaf keeps it anyway."""
         if not self._requires_grad:
             raise AutogradError("retain_grad() needs a tensor that requires grad")
         if self.grad_fn is not None and not self._retains_grad:
@@ -77,7 +77,7 @@ class Methods:
             raise AutogradError("register_hook() needs a tensor that requires grad")
         node, index = gradient_edge(self)
         if self.grad_fn is None:
-            self._hooked_accumulator = node  # a leaf has to keep alive what carries its hooks
+            self._hooked_accumulator = node  # a leaf keeps the node alive that has its hooks
         return RemovableHandle(node.hooks.setdefault(index, {}), hook)
 
     def backward(
@@ -87,14 +87,14 @@ class Methods:
         run_backward(self, gradient, retain_graph=retain_graph, create_graph=create_graph, inputs=inputs)
 
     def detach(self: Any) -> Tensor:
-        """The same memory, cut off from the tape."""
+        """A tensor on the same memory that is not on the tape."""
         out = Tensor.wrap(self.array, self._device)
         share_memory(out, self)
         out.recorded_writes = self.recorded_writes
         return out
 
     def detach_(self: Any) -> Any:
-        """Cut this tensor itself off from the tape."""
+        """Take this tensor itself off the tape."""
         self.grad_fn, self._requires_grad, self._retains_grad = None, False, False
         return self
 

@@ -1,4 +1,4 @@
-"""Modes of the tape, per thread: whether operations go on the tape, and whether NaN is looked for."""
+"""Modes of the tape, per thread: whether operations are recorded, and whether they are checked for NaN."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from .stepwise import around
 class _Switches(threading.local):
     grad_enabled = True
     anomaly = False
-    recorder: Any = None  # is told of every operation: ``minicnn.compiler`` sets it while it records a model
+    recorder: Any = None  # every operation is reported to it; ``minicnn.compiler`` sets it while it records a model
 
 
 SWITCHES = _Switches()
 
 
 class Switch:
-    """Sets one switch for a block or a decorated function, and puts the old value back whenever that ends or yields."""
+    """Sets one switch for a block or a decorated function, and restores the old value whenever that ends or yields."""
 
     name: str
     value: bool
@@ -29,7 +29,7 @@ class Switch:
         return super().__new__(cls)
 
     def __init__(self) -> None:
-        self._before: dict[int, list[bool]] = {}  # by thread: the switches are each thread's own
+        self._before: dict[int, list[bool]] = {}  # by thread: each thread has its own switches
 
     def __enter__(self) -> None:
         self._before.setdefault(threading.get_ident(), []).append(getattr(SWITCHES, self.name))
@@ -70,7 +70,7 @@ class set_grad_enabled(Switch):  # noqa: N801
         SWITCHES.grad_enabled = self._outside
 
     def __call__(self, function: Any) -> Any:
-        SWITCHES.grad_enabled = self._outside  # decorating switches nothing until the function runs
+        SWITCHES.grad_enabled = self._outside  # a decorator changes nothing before the function runs
         return around(enable_grad if self.value else no_grad, function)
 
 

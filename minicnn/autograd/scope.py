@@ -1,6 +1,6 @@
 """Which module is running now: a stack that lets an error or an anomaly say *where* it happened.
 
-``nn.Module.__call__`` does, and nothing else needs to::
+``nn.Module.__call__`` keeps it, and nothing else needs to::
 
     stack = scope.stack()
     stack.append(self)
@@ -9,7 +9,7 @@
     finally:
         stack.pop()
 
-Nothing is computed on the way: the names are looked up only when somebody asks for ``path()``.
+This costs almost nothing: the names are looked up only when ``path()`` is called.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ def stack() -> list[Any]:
 def path() -> str:
     """The dotted path of the innermost running module, ``"ResNet.layer1.0.conv1"``; empty outside any module.
 
-    Works for anything with ``named_modules()``. A module called by one that does not own it
-    (not registered below it) is shown by its class.
+    Works for anything with ``named_modules()``. A module that is not registered in the module that calls it is shown by
+    its class.
     """
     running = stack()
     if not running:

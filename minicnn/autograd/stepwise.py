@@ -1,7 +1,7 @@
-"""A mode around a function, also around one that stops in between: a generator, or an ``async def``.
+"""A mode around a function, also around one that pauses: a generator, or an ``async def``.
 
-Such a function must not leave its mode to whoever goes on while it waits. So the mode is set whenever the function
-runs, and put back whenever it yields or awaits. ``mode()`` makes a context manager anew for each of these times.
+While such a function is paused, other code runs, and the mode must not hold for it. So the mode is set whenever the
+function runs, and restored whenever it yields or awaits. ``mode()`` makes a new context manager each time.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def around(mode: Mode, function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _steps(mode: Mode, steps: Any) -> Generator[Any, Any, Any]:
-    """Pass on what goes into the generator ``steps`` and what comes out."""
+    """Run the generator ``steps`` step by step: pass on what is sent in and what is yielded."""
     resume, value = steps.send, None
     while True:
         try:

@@ -1,7 +1,7 @@
-"""What computes: one object per kind of device, with the short list of primitives in ``base.Backend``.
+"""Backends, which compute: one object per kind of device, with the short list of primitives in ``base.Backend``.
 
-``get(device)`` gives the object that works for a device; ``use("reference")`` forces one for comparison. Operations
-(``minicnn.ops``) ask for nothing else, so a new device is one new folder here.
+``get(device)`` returns the backend of a device; ``use("reference")`` forces one for comparison. Operations
+(``minicnn.ops``) need nothing else of a device, so a new device is one new folder here.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def _cuda() -> Backend:
 
 
 def __getattr__(name: str) -> Any:
-    """The packages with switches, ``cpu`` and ``cuda``, imported when they are first asked for."""
+    """The packages ``cpu`` and ``cuda``, which have switches, are imported at their first use."""
     if name in ("cpu", "cuda"):
         return importlib.import_module(f".{name}", __name__)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
@@ -66,7 +66,7 @@ def load(name: str) -> Backend:
 
     Raises:
         ValueError: for a name that is not in ``LOADERS``.
-        DeviceError: if its device is not there.
+        DeviceError: if its device does not exist here.
     """
     if name not in _loaded:
         if name not in LOADERS:
@@ -79,7 +79,7 @@ def get(place: str | device) -> Backend:
     """The backend that computes on ``place``.
 
     Raises:
-        DeviceError: if that device is not there.
+        DeviceError: if that device does not exist here.
     """
     place = place if isinstance(place, device) else device(place)
     if place.index:

@@ -45,16 +45,16 @@ class Backend(Protocol):
 
     @property
     def fused(self) -> Mapping[str, Any]:
-        """Kernels that stand for several operations at once, by name: ``compiler/rules.py`` says which are known, and
-        ``reference/fused.py`` what they compute. A backend may have some of them or none.
+        """Fused kernels, each for several operations, by name: ``compiler/rules.py`` says which are known, and
+        ``reference/fused.py`` what they compute. A backend may have all, some or none of them.
         """
 
     @property
     def least_work(self) -> int:
-        """From so many numbers on, or eight multiply-adds each, a kernel for a single operation pays."""
+        """A kernel for a single operation pays from this many numbers, or eight times as many multiply-adds."""
 
     def release_memory(self) -> None:
-        """Give memory that is kept for later arrays, and free now, back to the system."""
+        """Return memory to the system that is free now but kept for later arrays."""
 
     def to_device(self, array: Any) -> Array:
         """A host array as an array of this backend."""
@@ -90,13 +90,13 @@ class Backend(Protocol):
     ) -> tuple[Array, Array, Array | None]:
         """Gradients at the image, the offsets and the mask."""
 
-    # pooling: ``out_size`` is given, because ``ceil_mode`` allows windows that hang over the edge
+    # pooling: ``out_size`` is given, because ``ceil_mode`` allows windows that reach over the edge
 
     def max_pool2d(self, x: Array, window: Window, out_size: Pair) -> tuple[Array, Array]:
-        """Window maxima, and where each was found: row * W + column in its input plane."""
+        """Window maxima, and the place of each: row * W + column in its input plane."""
 
     def max_pool2d_grad(self, dy: Array, indices: Array, x_shape: tuple[int, ...]) -> Array:
-        """Each cotangent goes to the pixel that won."""
+        """Each cotangent goes to the pixel that was the maximum."""
 
     def avg_pool2d(self, x: Array, window: Window, divisor: Array) -> Array:
         """Window sums over ``divisor`` (oH, oW)."""
@@ -105,7 +105,7 @@ class Backend(Protocol):
         """Each cotangent, over its divisor, goes to every pixel of its window."""
 
     def adaptive_avg_pool2d(self, x: Array, out_size: Pair) -> Array:
-        """Means over the cells of an ``out_size`` grid laid on the image."""
+        """Means over the cells of a grid of ``out_size`` cells on the image."""
 
     def adaptive_avg_pool2d_grad(self, dy: Array, x_shape: tuple[int, ...]) -> Array:
         """Each cotangent, over the area of its cell, goes to every pixel of the cell."""

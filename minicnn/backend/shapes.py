@@ -1,7 +1,7 @@
 """A backend that computes nothing: it follows the shapes and counts the multiply-adds.
 
-Every array is a single zero seen through strides of 0, so a pass of EfficientNet-B7 over a 600 x 600 image takes no
-memory and a few milliseconds. ``nn/summary.py`` reads off it what each layer of a network costs.
+Every array is a single zero with strides of 0, so a pass of EfficientNet-B7 over a 600 x 600 image takes no memory and
+a few milliseconds. ``nn/summary.py`` uses it to say what each layer of a network costs.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from .reference import ReferenceBackend
 
 
 class ShapeArray(np.ndarray):
-    """An array that has a shape and a dtype, and no numbers. NumPy's functions on it give more of its kind."""
+    """An array that has a shape and a dtype, and no numbers. NumPy's functions on it return arrays of the same kind."""
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, out: Any = None, **options: Any) -> Any:
         if out is not None:  # an in-place operation changes no shape
@@ -28,7 +28,7 @@ class ShapeArray(np.ndarray):
         return shape_array(np.broadcast_shapes(*map(np.shape, inputs)), _result_dtype(ufunc, inputs))
 
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
-        """Run the function on tiny stand-ins where NumPy would fill memory; views go through as they are."""
+        """Replace functions by ones that only compute shapes where NumPy would fill memory; views are left to NumPy."""
         if function in _BY_SHAPE:
             return _BY_SHAPE[function](*args, **kwargs)
         return super().__array_function__(function, types, args, kwargs)
@@ -106,7 +106,7 @@ class ShapesBackend(ReferenceBackend):
         return shape_array((*leading, *a.shape[-2:-1], b.shape[-1]), a.dtype)
 
     def conv2d(self, x: Any, weight: Any, window: Window, groups: int = 1) -> Any:
-        """Each weight works once at every output position of every image."""
+        """Each weight is used once per output position and image."""
         out_size = window.output_size(x.shape[2:])
         self.multiply_adds += x.shape[0] * weight.size * prod(out_size)
         return shape_array((x.shape[0], weight.shape[0], *out_size), x.dtype)

@@ -1,6 +1,6 @@
-"""Measuring minicnn itself: how fast its networks are, and what each way of computing a convolution costs.
+"""Measurements of minicnn itself: the speed of its networks, and the cost of each way to compute a convolution.
 
 ``networks`` times networks, ``ladder`` one convolution computed in several ways, ``machine`` says what the processor
-can do at most, ``measuring`` reads clocks, memory and load. ``minicnn bench`` prints what they find. No peer is
+can do at most, ``measuring`` reads clocks, memory and load. ``minicnn bench`` prints the results. No other framework is
 imported here: ``benchmarks/cpu.py`` compares with them.
 """

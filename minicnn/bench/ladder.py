@@ -1,7 +1,7 @@
-"""One convolution, computed in every way there is: what each rung of the ladder gains, and what memory it takes.
+"""One convolution, computed in several ways: what each rung of the ladder gains, and what memory it takes.
 
-loops -> im2col -> im2col, one image at a time -> direct -> Winograd -> GPU. All give the same numbers, which is
-checked.
+loops -> im2col -> im2col, one image at a time -> direct -> Winograd -> GPU. It is checked that all give the same
+numbers.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from ..backend import cpu
 from ..backend.base import Window
 from .measuring import extra_bytes, median_time
 
-LOOP_MULTIPLY_ADDS = 500_000  # as many as loops in Python do in a fraction of a second
+LOOP_MULTIPLY_ADDS = 500_000  # loops in Python need a fraction of a second for them
 TOLERANCE = 1e-4  # of the largest number
 
 
@@ -31,7 +31,7 @@ class Problem(NamedTuple):
 
     @property
     def multiply_adds(self) -> int:
-        """Of the whole batch; the zeros of the padding are multiplied too."""
+        """For the whole batch; multiplications by the zeros of the padding are counted too."""
         return self.batch * self.size**2 * self.channels**2 * 9
 
     def arrays(self) -> tuple[np.ndarray, np.ndarray]:
@@ -45,7 +45,7 @@ WINDOW = Window((3, 3), padding=((1, 1), (1, 1)))
 
 
 class Rung(NamedTuple):
-    """One way of computing, as measured. ``seconds`` is None where it cannot run here, and ``why`` says why."""
+    """One way of computing, as measured. ``seconds`` is None if it cannot run here, and ``why`` says why."""
 
     name: str
     why: str
@@ -61,7 +61,7 @@ def climb(problem: Problem, threads: int, seconds: float = 0.5) -> list[Rung]:
         threads: for NumPy's matrix product; the compiled kernels use as many as Numba is set to.
         seconds: for each rung, after a run that warms up.
 
-    Raises ArithmeticError where two rungs disagree.
+    Raises ArithmeticError if two rungs disagree.
     """
     x, weight = problem.arrays()
     reference, direct = backend.load("reference"), backend.load("cpu")
@@ -85,7 +85,7 @@ def climb(problem: Problem, threads: int, seconds: float = 0.5) -> list[Rung]:
                 seconds,
             ),
         ]
-    with threadpool_limits(1, user_api="blas"):  # its threads, waiting for more work, would keep cores busy
+    with threadpool_limits(1, user_api="blas"):  # its idle threads would keep cores busy
         compute = partial(direct.conv2d, channels_last, weight, WINDOW, 1)
         before, cpu.allow_winograd = cpu.allow_winograd, False
         try:
@@ -93,7 +93,7 @@ def climb(problem: Problem, threads: int, seconds: float = 0.5) -> list[Rung]:
             rungs.append(_rung("direct", why, compute, expected, seconds))
         finally:
             cpu.allow_winograd = before
-        why = "16 multiplications where 36 are written, so it may seem to pass the peak"
+        why = "16 multiplications instead of 36, so the speed may seem higher than the peak"
         rungs.append(_rung("Winograd", why, compute, expected, seconds))
     return [*rungs, _gpu(x, weight, expected, seconds)]
 
@@ -122,7 +122,7 @@ def conv2d_loops(x: list[Any], weight: list[Any], positions: list[tuple[int, int
 
 
 def _loops(problem: Problem, x: np.ndarray, weight: np.ndarray, expected: np.ndarray) -> Rung:
-    """Some pixels of the first image only, and their time times what is left out."""
+    """Time only some pixels of the first image, and scale the time to the whole problem."""
     pixels = problem.size**2
     count = max(1, min(pixels, LOOP_MULTIPLY_ADDS // (9 * problem.channels**2)))
     positions = [divmod(n, problem.size) for n in range(count)]
@@ -130,7 +130,7 @@ def _loops(problem: Problem, x: np.ndarray, weight: np.ndarray, expected: np.nda
     results = []
     elapsed = median_time(lambda: results.append(conv2d_loops(padded, filters, positions)), 0)
     _check("loops", np.array(results[0]), expected[0].reshape(problem.channels, pixels)[:, :count])
-    why = f"six nested loops in Python, over {count:,} of {problem.batch * pixels:,} output pixels, and scaled"
+    why = f"six nested loops in Python, over {count:,} of {problem.batch * pixels:,} output pixels, scaled up"
     return Rung("loops", why, elapsed * problem.batch * pixels / count)
 
 
@@ -150,7 +150,7 @@ def _rung(name: str, why: str, run: Callable[[], np.ndarray], expected: np.ndarr
 
 def _gpu(x: np.ndarray, weight: np.ndarray, expected: np.ndarray, seconds: float) -> Rung:
     if not cuda.is_available():
-        return Rung("GPU", "none that can be used here")
+        return Rung("GPU", "no usable GPU here")
     gpu = backend.load("cuda")
     images, filters = gpu.to_device(x), gpu.to_device(weight)
     _check("GPU", gpu.to_host(gpu.conv2d(images, filters, WINDOW, 1)), expected)

@@ -1,4 +1,4 @@
-"""What the figures were measured on, and the most that it can do."""
+"""The machine on which figures are measured, and its peak."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 
 
 class Machine(NamedTuple):
-    """The processor as it is used here. ``peak`` in FLOP/s of all threads in float32, ``bandwidth`` in bytes/s."""
+    """The processor and the threads in use. ``peak`` in FLOP/s of all threads in float32, ``bandwidth`` in bytes/s."""
 
     processor: str
     cores: int
@@ -23,7 +23,7 @@ class Machine(NamedTuple):
     versions: str
 
     def lines(self) -> list[str]:
-        """The same, to be read."""
+        """The description as lines of text."""
         return [
             f"machine: {self.processor}, {self.cores} cores, {self.threads} threads used, kernels for {self.target}",
             f"measured peak: {self.peak / 1e9:.0f} GFLOP/s of multiply-adds on numbers in the first-level cache, "
@@ -33,7 +33,7 @@ class Machine(NamedTuple):
 
 
 def machine(quick: bool = False) -> Machine:
-    """Describe this machine and measure its peak, with as many threads as are set now. ``quick``: in less time."""
+    """Describe this machine and measure its peak, with the threads that are set now. ``quick``: in less time."""
     import numba
 
     from .. import __version__
@@ -54,7 +54,7 @@ def machine(quick: bool = False) -> Machine:
 
 
 def processor_name() -> str:
-    """As the system calls it."""
+    """The name that the system reports."""
     try:
         with open("/proc/cpuinfo") as file:
             names = [line.partition(":")[2].strip() for line in file if line.startswith("model name")]
@@ -70,9 +70,9 @@ def available_cores() -> int:
 
 @contextmanager
 def using_threads(count: int | None) -> Iterator[None]:
-    """Compute with ``count`` threads in the block; None leaves it as it is.
+    """Compute with ``count`` threads in the block; None does not change their number.
 
-    Raises ValueError, with the numbers that are possible, for another one.
+    Raises ValueError, with the possible numbers, for any other one.
     """
     import numba
 

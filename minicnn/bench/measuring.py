@@ -1,6 +1,6 @@
-"""Times, memory and load, of this process and of others, as Linux tells them under ``/proc``.
+"""Times, memory and load, of this process and of others, from Linux's ``/proc``.
 
-Where there is no ``/proc`` (macOS, Windows), times are measured all the same, and memory and load are ``None``.
+Without ``/proc`` (macOS, Windows), times are measured too, but memory and load are ``None``.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ TICKS = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100  # units of 
 
 
 class Quartiles(NamedTuple):
-    """The middle of some numbers, and between which two the middle half of them lies."""
+    """The median of some numbers, and the bounds of their middle half."""
 
     low: float
     median: float
@@ -28,19 +28,19 @@ class Quartiles(NamedTuple):
 
 
 def quartiles(values: Iterable[float]) -> Quartiles:
-    """Lower quartile, median and upper quartile, interpolated. Raises ValueError where there is no value."""
+    """Lower quartile, median and upper quartile, interpolated. Raises ValueError for no values."""
     ordered = sorted(values)
     if not ordered:
-        raise ValueError("quartiles of no value")
+        raise ValueError("quartiles of no values")
     if len(ordered) == 1:
         return Quartiles(*ordered * 3)
     return Quartiles(*statistics.quantiles(ordered, n=4, method="inclusive"))
 
 
 def median_time(run: Callable[[], object], seconds: float) -> float:
-    """Seconds that ``run`` takes: the median of as many calls as fit into ``seconds``, one at least.
+    """Seconds that ``run`` takes: the median of as many calls as fit into ``seconds``, at least one.
 
-    The caller warms up.
+    The caller makes the warm-up calls.
     """
     times: list[float] = []
     end = time.perf_counter() + seconds
@@ -55,8 +55,8 @@ def median_time(run: Callable[[], object], seconds: float) -> float:
 
 
 class Usage(NamedTuple):
-    """Seconds since some moment: on the wall, of processors at work (for neighbours on the same host too), and of those
-    the own processes' share."""
+    """Seconds since some moment: of the clock, of busy processors (for all programs on this host), and the part of
+    these for our own processes."""
 
     wall: float
     busy: float
@@ -64,7 +64,7 @@ class Usage(NamedTuple):
 
 
 def usage(pids: Iterable[int] = ()) -> Usage | None:
-    """What has been used until now; ``pids`` are the processes whose use is ``own``. None where it cannot be known."""
+    """The usage until now; ``pids`` are our own processes. None if it is not known."""
     try:
         user, nice, system, idle, wait, interrupts, soft, steal = map(int, _first_line(PROC / "stat").split()[1:9])
         busy = (user + nice + system + interrupts + soft + steal) / TICKS
@@ -79,13 +79,13 @@ def _first_line(path: Path) -> str:
 
 
 def _processor_seconds(pid: int) -> float:
-    """Of all threads of a process."""
-    fields = _first_line(PROC / str(pid) / "stat").rpartition(")")[2].split()  # the name before may hold anything
+    """The processor time of all threads of a process."""
+    fields = _first_line(PROC / str(pid) / "stat").rpartition(")")[2].split()  # the name before it may contain anything
     return (int(fields[11]) + int(fields[12])) / TICKS
 
 
 def foreign_cores(spans: Iterable[tuple[Usage | None, Usage | None]]) -> float | None:
-    """How many cores were kept busy by processes other than the own ones, on average over spans of (before, after)."""
+    """How many cores other processes kept busy, on average over spans of (before, after)."""
     wall = foreign = 0.0
     for before, after in spans:
         if before is None or after is None:
@@ -104,12 +104,12 @@ def resident_bytes(pid: int | None = None) -> int | None:
 
 
 def peak_bytes(pid: int | None = None) -> int | None:
-    """The most that ``resident_bytes`` has been, since ``forget_peak``."""
+    """The largest ``resident_bytes`` since ``forget_peak``."""
     return _status(pid, "VmHWM")
 
 
 def forget_peak(pid: int | None = None) -> bool:
-    """Let the peak begin anew; False where the system does not permit it."""
+    """Reset the peak; False if the system does not permit it."""
     try:
         (PROC / _name(pid) / "clear_refs").write_text("5")
     except OSError:
@@ -133,7 +133,7 @@ def _status(pid: int | None, field: str) -> int | None:
 
 
 def available_bytes() -> int | None:
-    """Memory that new work can have."""
+    """Bytes of memory that are available."""
     try:
         lines = (PROC / "meminfo").read_text().splitlines()
     except OSError:
@@ -142,7 +142,7 @@ def available_bytes() -> int | None:
 
 
 def give_memory_back() -> None:
-    """Return to the system what this process holds without using it, so that what it takes next shows."""
+    """Return unused memory of this process to the system, so that new allocations become visible."""
     gc.collect()
     if "minicnn.backend.cpu.memory" in sys.modules:
         sys.modules["minicnn.backend.cpu.memory"].release()
@@ -152,7 +152,7 @@ def give_memory_back() -> None:
 
 
 def extra_bytes(run: Callable[[], object]) -> int | None:
-    """The most memory that this process has in use during ``run``, less what it has before: result included."""
+    """The most memory that this process has in use during ``run``, minus what it has before: including the result."""
     give_memory_back()
     before = resident_bytes()
     if before is None or not forget_peak():

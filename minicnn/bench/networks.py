@@ -1,8 +1,8 @@
 """How long a network takes for one batch, in inference and in a training step, and what memory that needs.
 
 GFLOP/s count a multiply-add as two operations, those of ``minicnn.nn.summary`` (convolutions and matrix products), and
-a training step as three times a forward pass: the gradients at inputs and at weights cost one forward pass each. The
-first layer needs no gradient at its input, and auxiliary classifiers are not counted, so both are a little off.
+a training step as three forward passes: the gradients at inputs and at weights cost one forward pass each. The first
+layer needs no gradient at its input, and auxiliary classifiers are not counted, so the count is not quite exact.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from ..random import manual_seed
 from ..tensor import Tensor
 from .measuring import forget_peak, give_memory_back, median_time, peak_bytes, resident_bytes
 
-VARIANT = "torchvision"  # what is compared with PyTorch elsewhere
-FORWARD_PASSES = {"inference": 1, "training": 3}  # what one step costs
+VARIANT = "torchvision"  # as in comparisons with PyTorch
+FORWARD_PASSES = {"inference": 1, "training": 3}  # the cost of one step
 
 
 class Measured(NamedTuple):
@@ -43,12 +43,12 @@ class Measured(NamedTuple):
 
     @property
     def images_per_second(self) -> float:
-        """Images through the network, or trained on, in a second."""
+        """Images per second, in inference or training."""
         return self.batch / self.seconds
 
     @property
     def flops(self) -> float:
-        """Operations in a second, counted as this module says."""
+        """Operations per second, counted as this module says."""
         return 2 * self.multiply_adds / self.seconds
 
 
@@ -59,7 +59,7 @@ def images_and_labels(batch: int, size: int, classes: int) -> tuple[np.ndarray, 
 
 
 def inference(model: Module, images: Tensor) -> Callable[[], np.ndarray]:
-    """A function that computes the logits of ``images``, by ``minicnn.compile`` where this version has it."""
+    """A function that computes the logits of ``images``, by ``minicnn.compile`` if this version has it."""
     compile_model: Callable[[Module], Callable[[Tensor], Tensor]] = getattr(minicnn, "compile", lambda module: module)
     run = compile_model(model.eval())
 
@@ -94,7 +94,7 @@ def measure(name: str, work: str, batch: int, size: int | None = None, seconds: 
     Args:
         name: one of ``list_models()``.
         work: ``"inference"`` or ``"training"``.
-        batch: images in a step.
+        batch: images per step.
         size: side of an image; None is the model's own.
         seconds: how long to measure, after steps that warm up.
     """
@@ -110,7 +110,7 @@ def measure(name: str, work: str, batch: int, size: int | None = None, seconds: 
     run()  # compiles
     give_memory_back()
     known = forget_peak()
-    run()  # takes the memory that the steps to be timed find in place
+    run()  # allocates the memory that the timed steps use
     elapsed = median_time(run, seconds)
     peak = peak_bytes() if known else None
     step = None if peak is None or built is None else max(0, peak - built)

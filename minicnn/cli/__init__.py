@@ -29,12 +29,12 @@ DONE, FAILED, MISUSED, STOPPED, PIPE_CLOSED = 0, 1, 2, interrupt.STATUS, 141  # 
 
 
 def command_names() -> list[str]:
-    """The commands there are, in alphabetical order."""
+    """The names of all commands, in alphabetical order."""
     return sorted(module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_"))
 
 
 def load_command(name: str) -> ModuleType:
-    """The module behind a command. Raises UsageError, with the nearest name, when there is none such."""
+    """The module of a command. Raises UsageError, with the nearest name, for an unknown command."""
     names = command_names()
     if name not in names:
         near = difflib.get_close_matches(name, names, n=1)
@@ -47,7 +47,7 @@ def main(argv: Sequence[str] | None = None, mine: Witness | None = None) -> int:
     """Run the command line ``argv`` (the process's own by default) and return the exit status.
 
     Args:
-        mine: watches a student's functions, which stand in the place of minicnn's own already: ``--mine`` is done.
+        mine: records errors of a student's functions, if these have already replaced minicnn's own for ``--mine``.
     """
     status = _main(list(sys.argv[1:] if argv is None else argv), mine)
     if status == STOPPED:
@@ -95,7 +95,7 @@ def _run(argv: list[str], mine: Witness | None) -> int:
 
 
 def _parser() -> Parser:
-    """The parser of what stands before the command; it only knows ``--help`` and ``--version``."""
+    """The parser of the arguments before the command: only ``--help`` and ``--version``."""
     from .. import __version__
 
     lines = [f"  {name:<10} {load_command(name).HELP}" for name in command_names()]
@@ -103,7 +103,7 @@ def _parser() -> Parser:
         prog="minicnn",
         usage="minicnn [--help] [--version] COMMAND ...",
         description="Convolutional networks to read, train and take apart.",
-        epilog="\n".join(["commands:", *lines, "", "`minicnn COMMAND --help` tells more about each."]),
+        epilog="\n".join(["commands:", *lines, "", "`minicnn COMMAND --help` says more about each."]),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"minicnn {__version__}")

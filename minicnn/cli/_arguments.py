@@ -1,4 +1,4 @@
-"""What the commands' options may be: types for ``add_argument``, whose errors argparse tells with the option's name."""
+"""Types of the commands' options, for ``add_argument``: argparse puts the option's name before their errors."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ LARGEST = 3e38  # in float32, in which the networks compute
 
 
 def text(value: str) -> str:
-    """Any text but none: ``--out "$DIR"`` with an unset variable is a mistake. What options without a type are."""
+    """Any text that is not empty: ``--out "$DIR"`` with an unset variable is a mistake. The default type of options."""
     if not value:
         raise ArgumentTypeError("expected a word, got an empty one")
     return value
@@ -33,7 +33,7 @@ def whole(least: int, most: int = MOST) -> Callable[[str], int]:
 
 
 seed = whole(0, 2**64 - 1)
-side = whole(1, 1 << 14)  # of an image that is made at once, whatever memory that takes
+side = whole(1, 1 << 14)  # of an image that is made without a check of the memory
 
 
 def number(most: float, zero: bool = False) -> Callable[[str], float]:

@@ -1,4 +1,4 @@
-"""How the commands tell misuse from failure, and both in one line."""
+"""How the commands distinguish misuse from failure, and report both in one line."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from ._arguments import text as any_text
 
 
 class UsageError(Exception):
-    """The command cannot do what it was asked for: exit status 2."""
+    """The arguments ask for something that the command cannot do: exit status 2."""
 
 
 class RunStopped(Exception):
-    """Something from outside, such as a full disk, stopped what the command was doing: exit status 1."""
+    """Something outside the program, such as a full disk, stopped the command: exit status 1."""
 
 
 class Stopped(KeyboardInterrupt):
-    """Ctrl-C, with a word on how to go on: exit status 130."""
+    """Ctrl-C, with a message that says how to go on: exit status 130."""
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse with its errors as UsageError, so that they are told in one line like all others."""
+    """argparse with its errors as UsageError, so that they are reported in one line like all others."""
 
     def __init__(self, **options: Any) -> None:
         options.setdefault("formatter_class", lambda prog: argparse.HelpFormatter(prog, max_help_position=28))
@@ -39,7 +39,7 @@ class Parser(argparse.ArgumentParser):
 def misuse(
     option: str = "", errors: tuple[type[Exception], ...] = (ValueError, OSError, DeviceError)
 ) -> Iterator[None]:
-    """Report the errors of a block that checks arguments as misuse: of ``option``, where one is named."""
+    """Report errors in this block, which checks arguments, as misuse; with the name of ``option`` if it is given."""
     try:
         yield
     except errors as error:
@@ -54,11 +54,11 @@ def describe(error: BaseException) -> str:
 
 
 def printable(text: Any) -> str:
-    """Text that came with files, data or weights, as a terminal may show it: what it could obey stands as an escape."""
+    """Text from files, data or weights as a terminal can safely show it: control characters are escaped."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text))
 
 
-# Errors whose message says all there is to say; others may be a fault of minicnn itself.
+# Errors whose message is complete; others may be a fault of minicnn itself.
 _EXPECTED = (AutogradError, DeviceError, FileFormatError, OSError, ShapeError, UsageError)
 
 
@@ -70,7 +70,7 @@ def one_line(error: BaseException) -> str:
         return f"error: out of memory. {error}".rstrip()
     lines = list(map(printable, describe(error).strip().splitlines())) or ["(no message)"]
     more = f" ... ({len(lines) - 1} more lines with --debug)" if len(lines) > 1 else ""
-    # NotImplementedError and RecursionError are RuntimeErrors too: only a plain or a named one speaks for itself.
+    # NotImplementedError and RecursionError are RuntimeErrors too, so the type of an unexpected error is shown.
     if isinstance(error, _EXPECTED) or type(error).__module__.startswith("minicnn."):
         return f"error: {lines[0]}{more}"
     return f"error: {type(error).__name__}: {lines[0]}{more} (--debug shows where)"

@@ -24,7 +24,7 @@ def add_argument(parser: argparse.ArgumentParser) -> None:
 def run_with(args: argparse.Namespace, argv: Sequence[str]) -> int:
     """Run the command line ``argv`` with the finished files of the homework in ``args.mine``.
 
-    minicnn is imported anew, from the ground up, so that everything in it uses them.
+    All of minicnn is imported again, so that everything in it uses them.
     """
     from ..course.build import course_root
     from ..course.manifest import homework
@@ -45,7 +45,7 @@ def run_with(args: argparse.Namespace, argv: Sequence[str]) -> int:
         import_all(files)
         cpu, cli = map(importlib.import_module, ("minicnn.backend.cpu", "minicnn.cli"))
         with ExitStack() as stack:
-            # Compiled primitives would go around your versions of the reference's.
+            # Compiled primitives would not call the student's versions of the reference's.
             if any(name.startswith("minicnn.backend.reference.") for name in files):
                 stack.enter_context(cpu.plain())
             status = cli.main(argv, witness)

@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"some of `minicnn models` (default: {' '.join(MODELS)}), or {LADDER!r}",
     )
     parser.add_argument("--batch", type=whole(1), default=8, metavar="N", help="images at a time (default: 8)")
-    parser.add_argument("--threads", type=whole(1), metavar="N", help="to compute with (default: one a core)")
+    parser.add_argument("--threads", type=whole(1), metavar="N", help="to compute with (default: one per core)")
     parser.add_argument("--size", type=side, metavar="N", help="side of an image (default: the paper's; 56)")
     parser.add_argument("--channels", type=side, metavar="N", help="of the ladder's convolution (default: 64)")
     parser.add_argument("--seconds", type=number(MOST), default=1.0, metavar="T", help="for each figure (default: 1)")
@@ -61,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def load(foreign: float | None) -> str:
-    """What others used of the processors meanwhile, and whether that spoils the figures."""
+    """How much of the processors other programs used meanwhile, and whether that falsifies the figures."""
     if foreign is None:
         return "not known on this system"
     spoilt = "; the figures are not what this machine can do, measure again" if foreign > DISTURBED else ""
@@ -75,12 +75,12 @@ def _check(args: argparse.Namespace) -> None:
 
     if args.models == [LADDER]:
         if args.works:
-            raise UsageError(f"--{args.works[0]}: a single convolution has neither; leave it out with {LADDER}")
+            raise UsageError(f"--{args.works[0]}: a single convolution cannot use it; leave it out with {LADDER}")
         return
     if LADDER in args.models:
-        raise UsageError(f"{LADDER} stands alone, it is no model")
+        raise UsageError(f"{LADDER} is not a model and cannot be combined with one")
     if args.channels is not None:
-        raise UsageError(f"--channels: only {LADDER} has them")
+        raise UsageError(f"--channels: goes only with {LADDER}")
     with misuse():
         for name in args.models:
             model_entry(name)
@@ -92,7 +92,7 @@ NETWORK_HEADER = ("network", "work", "batch", "ms", "images/s", "GFLOP/s", "of p
 NETWORK_NOTES = (
     "GFLOP/s: a multiply-add is two, a training step three forward passes (minicnn/bench/networks.py)",
     "step MB: the most memory in a step beyond network and images; total MB: of the whole process",
-    "compared with PyTorch and ONNX Runtime: python benchmarks/cpu.py",
+    "for a comparison with PyTorch and ONNX Runtime: python benchmarks/cpu.py",
 )
 
 

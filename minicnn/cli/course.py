@@ -1,4 +1,4 @@
-"""``minicnn course``: an instructor's desk: cut the stubs from the reference, prove that the checks catch mistakes."""
+"""``minicnn course``, for instructors: cut the stubs from the reference, prove that the checks catch mistakes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``minicnn hw``: a student's desk: what there is to do, how far it is, whether it is right, what the answer is."""
+"""``minicnn hw``, for students: what there is to do, how much is done, whether it is right, what the answer is."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def _ready() -> None:
 
 
 def _impl(given: str) -> str:
-    """The folder of ``--impl`` for a process that runs at the top of the course: as given, if that will do there."""
+    """The folder of ``--impl`` for a process that runs at the top of the course: as given, if that works there."""
     from ..course.build import course_root
 
     here, there = Path(given).expanduser(), course_root() / given
@@ -111,7 +111,7 @@ def _check(chosen: list[Homework], args: argparse.Namespace) -> int:
     while True:
         now = _saved(folder)
         if now != seen:
-            time.sleep(WATCH_SECONDS / 3)  # an editor that puts a new file in the place of the old one is at it still
+            time.sleep(WATCH_SECONDS / 3)  # an editor may still be replacing the file
             seen = _saved(folder)
             print(f"\n--- {time.strftime('%H:%M:%S')}  {args.name} in {folder} (Ctrl-C ends)", flush=True)
             _pytest(command, args)
@@ -119,10 +119,10 @@ def _check(chosen: list[Homework], args: argparse.Namespace) -> int:
 
 
 def _saved(folder: Path) -> dict[str, tuple[int, ...]]:
-    """The Python files of a folder, and what changes when one is saved. Hidden ones are an editor's own."""
+    """The Python files of a folder, with a stamp that changes when one is saved. Hidden ones are an editor's own."""
     found: dict[str, tuple[int, ...]] = {}
     for path in folder.glob("[!.]*.py"):
-        with suppress(FileNotFoundError):  # gone since it was listed: it is being saved
+        with suppress(FileNotFoundError):  # removed since it was listed: it is being saved
             stat = path.stat()
             found[path.name] = (stat.st_ino, stat.st_size, stat.st_mtime_ns)
     return found
@@ -152,9 +152,9 @@ def _solution(chosen: list[Homework], args: argparse.Namespace) -> int:
 def _pytest(
     arguments: list[str], args: argparse.Namespace, capture: bool = False
 ) -> subprocess.CompletedProcess[bytes]:
-    """Run pytest at the top of the course, in a process of its own: a student's code may do anything to it.
+    """Run pytest at the top of the course, in a separate process, because a student's code may break it.
 
-    Hypothesis's plugin would import Hypothesis, which takes longer than to check a task.
+    Hypothesis's plugin is left out: it would import Hypothesis, which takes longer than the check of a task.
     """
     from ..course.build import course_root
 

@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING
 from . import _mine
 from ._arguments import device, seed
 
-if TYPE_CHECKING:  # every command is told to the parser: nothing is imported before it is needed
+if TYPE_CHECKING:  # the parser loads every command module, so imports happen only where they are needed
     from ..lecture import Figure
-    from ..lecture._gallery import Entry
+    from ..lecture.gallery import Entry
 
 HELP = "list the lecture's figures, or compute one (table, PNG, SVG, CSV) or all (and a gallery page)"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The figure and how to compute it."""
-    parser.add_argument("figure", nargs="?", metavar="FIGURE", help="the figure's name, or all; none lists them")
+    parser.add_argument("figure", nargs="?", metavar="FIGURE", help="the figure's name, or all (default: list them)")
     parser.add_argument("--out", default="figures", metavar="DIR", help="where to write (default: figures)")
     parser.add_argument("--quick", action="store_true", help="a smaller experiment, half a minute at most")
     parser.add_argument("--seed", type=seed, default=0, metavar="N", help="of everything random (default: 0)")
@@ -73,8 +73,8 @@ def _show(figure: Figure, args: argparse.Namespace, number: str) -> Entry:
     """Compute one figure, or take it from the cache; print its table and what was seen."""
     from ..lecture import Settings
     from ..lecture import run as run_figure
-    from ..lecture._figure import stem
-    from ..lecture._gallery import Entry
+    from ..lecture.base import stem
+    from ..lecture.gallery import Entry
 
     started = time.perf_counter()
 
@@ -98,8 +98,8 @@ def _show(figure: Figure, args: argparse.Namespace, number: str) -> Entry:
 
 
 def _write_gallery(done: list[Entry], args: argparse.Namespace) -> None:
-    """The page of what is there so far: it stays when a later figure is interrupted."""
-    from ..lecture._gallery import page
+    """Write the page of the figures so far: it stays if a later figure is interrupted."""
+    from ..lecture.gallery import page
     from ..serialization.atomic import replacing
 
     target = Path(args.out) / f"gallery{done[0].settings.suffix}.html"

@@ -1,4 +1,4 @@
-"""``minicnn models``: what can be trained, summarised and used for prediction, what it costs, how good it was."""
+"""``minicnn models``: the models, what they cost, and the errors that their papers report."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ NOTES = (
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """A part of the name picks some of the models."""
+    """Part of a name, to list only some models."""
     parser.add_argument("part", nargs="?", metavar="PART", help="only models with this in their name")
     parser.add_argument("--variant", metavar="NAME", help="paper (default) or torchvision, where they differ")
 
 
 def run(args: argparse.Namespace) -> int:
-    """One line a model, then where the numbers come from."""
+    """Print one line per model, then where the numbers come from."""
     from ..models import list_models, model_entry
     from ._errors import UsageError
 
@@ -72,7 +72,7 @@ def _sources(entries: list[ModelEntry]) -> dict[str, int]:
 
 
 def _source(entry: ModelEntry) -> str:
-    """``"He et al. 2015, Table 3: validation, 10 crops"``; empty for a model whose error nobody published."""
+    """``"He et al. 2015, Table 3: validation, 10 crops"``; empty for a model without a published error."""
     where = entry.score[2]
     first, *others = entry.paper.authors.split(", ")
     authors = f"{first} et al." if len(others) > 1 else " and ".join([first, *others])

@@ -19,18 +19,18 @@ HELP = "name what is in image files, by trained weights"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The images, the weights, and what the weights do not say themselves."""
+    """The images, the weights, and what the weights file may not contain."""
     parser.add_argument("images", nargs="+", metavar="IMAGE", help="a file, or a folder with images anywhere below")
     parser.add_argument("--weights", required=True, metavar="FILE", help=".pth, .safetensors, .npz, or a run folder")
-    parser.add_argument("--model", metavar="NAME", help="one of `minicnn models`; weights of a run say it themselves")
+    parser.add_argument("--model", metavar="NAME", help="one of `minicnn models`; not needed for the weights of a run")
     parser.add_argument("--variant", metavar="NAME", help="of the model (default: the one that public weights fit)")
-    parser.add_argument("--classes", type=whole(1), metavar="N", help="how many the weights tell apart (default: 1000)")
-    parser.add_argument("--labels", metavar="FILE", help="class names, one a line (default: ImageNet's, or the run's)")
-    parser.add_argument("--size", type=side, metavar="N", help="show the network NxN pixels (default: the model's)")
-    parser.add_argument("--top", type=whole(1), default=5, metavar="N", help="classes an image (default: 5)")
+    parser.add_argument("--classes", type=whole(1), metavar="N", help="classes of the weights (default: 1000)")
+    parser.add_argument("--labels", metavar="FILE", help="class names, one per line (default: ImageNet's or the run's)")
+    parser.add_argument("--size", type=side, metavar="N", help="resize images to NxN (default: the model's size)")
+    parser.add_argument("--top", type=whole(1), default=5, metavar="N", help="classes per image (default: 5)")
     parser.add_argument("--batch-size", type=whole(1), default=16, metavar="N", help="images at once (default: 16)")
     parser.add_argument("--device", type=device, default="cpu", metavar="NAME", help="cpu (default) or cuda:N")
-    parser.add_argument("--json", action="store_true", help="one JSON object a line instead of text")
+    parser.add_argument("--json", action="store_true", help="one JSON object per line instead of text")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -48,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
 
     unread = 0
     with _Output(len(paths)) as output, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Pillow's, about odd files that it reads all the same
+        warnings.simplefilter("ignore")  # Pillow's, about unusual files that it reads nevertheless
         try:
             for prediction in classifier.predict(paths, args.top, args.batch_size):
                 if prediction.error is not None:
@@ -69,7 +69,7 @@ def find_images(arguments: list[str]) -> list[Path]:
     """The files as they are named, and for a folder all images below it, sorted.
 
     Raises:
-        UsageError: for a path where nothing is, and a folder without images.
+        UsageError: for a path that does not exist, and a folder without images.
     """
     from ..data.folder import EXTENSIONS, images_below
 
@@ -135,7 +135,7 @@ class _Output:
             self.bar.write(text, file=file)
 
     def step(self) -> None:
-        """One image more is done."""
+        """Show that one more image is done."""
         if self.bar is not None:
             self.bar.update()
 

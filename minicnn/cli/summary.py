@@ -6,13 +6,13 @@ import argparse
 
 from ._arguments import whole
 
-MOST_PIXELS = 10**6  # along a side: the number of elements must remain one that NumPy can count
+MOST_PIXELS = 10**6  # along a side: NumPy must be able to count the elements
 
 HELP = "show a model layer by layer: shapes, parameters, multiply-adds, memory, receptive field"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The model and what it is built for."""
+    """The model, and the images and classes that it is built for."""
     parser.add_argument("model", metavar="MODEL", help="one of `minicnn models`, e.g. resnet50")
     parser.add_argument("--input", type=parse_shape, metavar="C,H,W", help="the image (default: as in the paper)")
     parser.add_argument("--variant", metavar="NAME", help="paper (default) or torchvision, where they differ")

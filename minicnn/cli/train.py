@@ -1,10 +1,10 @@
-"""``minicnn train``: train a model, on the bundled digits unless told otherwise, and leave a run folder."""
+"""``minicnn train``: train a model, on the bundled digits by default, and leave a run folder."""
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from . import _mine
@@ -12,17 +12,17 @@ from ._arguments import LARGEST, device, number, seed, whole
 from ._errors import RunStopped, Stopped, UsageError, describe, misuse, printable
 
 if TYPE_CHECKING:
-    from ..training import Config, Job, RunFolder
+    from ..training import Config, RunFolder
 
 HELP = "train a model; leaves its weights, metrics and learning curves in a run folder"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Define the options; the defaults of what belongs to the recipe are in ``training/recipe.py``."""
+    """Define the options; the recipe's defaults are in ``training/recipe.py``."""
     parser.usage = "minicnn train MODEL [options]  |  minicnn train --resume RUN"
     parser.add_argument("model", nargs="?", metavar="MODEL", help="one of `minicnn models`, e.g. resnet20")
     parser.add_argument("--data", metavar="SPEC", help="digits (default), cifar10:DIR, cifar100:DIR, folder:DIR")
-    parser.add_argument("--image-size", type=whole(1), metavar="N", help="bring images to NxN (default: as they are)")
+    parser.add_argument("--image-size", type=whole(1), metavar="N", help="resize images to NxN (default: as they are)")
     parser.add_argument("--out", metavar="DIR", help="the run folder (default: runs/MODEL-DATA-N)")
     parser.add_argument("--resume", metavar="RUN", help="go on with the run in this folder")
     parser.add_argument("--device", type=device, metavar="NAME", help="cpu (default) or cuda:N")
@@ -30,29 +30,35 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _mine.add_argument(parser)
     parser.add_argument("--quiet", action="store_true", help="print only the final result")
     parser.add_argument(
-        "--eager", action="store_true", help="run the model's own lines at every step: slower (--mine does)"
+        "--eager", action="store_true", help="run the model's own lines at every step (slower; --mine implies it)"
     )
     parser.add_argument("--detect-anomaly", action="store_true", help="name the operation of the first NaN (slow)")
     decay = number(LARGEST, zero=True)
     recipe = parser.add_argument_group("recipe (each data set has its own defaults)")
     recipe.add_argument("--epochs", type=whole(1), metavar="N", help="passes over the training images")
-    recipe.add_argument("--batch-size", type=whole(1), metavar="N", help="images a step")
+    recipe.add_argument("--batch-size", type=whole(1), metavar="N", help="images per step")
     recipe.add_argument("--lr", type=number(LARGEST), metavar="X", help="peak learning rate; rises, then falls to zero")
     recipe.add_argument("--weight-decay", type=decay, metavar="X", help="of weights, not of biases and norms")
     recipe.add_argument("--optimizer", metavar="NAME", help="sgd (Nesterov momentum 0.9), adam or adamw")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Train, and print where the result lies."""
+    """Train, and print the result and its folder."""
     if args.model is None and args.resume is None:
         raise UsageError("which model? For example `minicnn train resnet20`; `minicnn models` lists them")
 
-    from ..training import Progress, RunFolder, RunFolderError, make_config
+    from ..data import DataError
+    from ..training import Job, Progress, RunFolder, make_config
 
     progress = Progress(args.quiet)
     given = {name: value for name in SETTINGS if (value := getattr(args, name)) is not None}
+    compiled = not (args.eager or args.mine)
     with misuse():
-        if args.resume is not None:
+        if args.resume is None:
+            config = make_config(**given)
+            with misuse(f"--data {config.data}", (DataError,)):
+                job = Job.start(config, args.out, compiled)
+        else:
             folder = RunFolder(args.resume)
             config = folder.read_config()
             _check_agreement(config, folder, given, args.out)
@@ -60,46 +66,34 @@ def run(args: argparse.Namespace) -> int:
                 progress.line("this run is finished:")
                 progress.result(_tell(result, folder))
                 return 0
-            job = _open(config, compiled=not (args.eager or args.mine))
-        else:
-            config = make_config(**given)
-            job = _open(config, compiled=not (args.eager or args.mine))
-            folder = RunFolder.create(config, args.out)
-    with ExitStack() as held, _telling_how_to_go_on(folder):
-        with misuse():
-            held.enter_context(folder.locked())
-        with misuse(errors=(RunFolderError,)):
-            job.take_up(folder)
-        progress.line(job.describe())
-        reached = f", after epoch {job.trainer.epoch}" if args.resume else ""
-        progress.line(f"run folder: {printable(folder)}{reached}")
+            with misuse(f"--data {config.data}", (DataError,)):
+                job = Job.resume(args.resume, compiled)
+    with _telling_how_to_go_on(job.folder):
         result = job.run(progress, anomaly=args.detect_anomaly)
-    progress.result(_tell(result, folder))
+    progress.result(_tell(result, job.folder))
     return 0
-
-
-def _open(config: Config, compiled: bool) -> Job:
-    from ..data import DataError
-    from ..training import Job
-
-    try:
-        return Job(config, compiled)
-    except DataError as error:
-        raise UsageError(f"--data {config.data}: {error}") from error
 
 
 @contextmanager
 def _telling_how_to_go_on(folder: RunFolder) -> Iterator[None]:
-    """What stops a run in this block, be it Ctrl-C or a full disk, leaves it as it was after its last epoch."""
+    """A run that is stopped in this block, by Ctrl-C or a full disk, is left as it was after its last epoch: say so.
+
+    A folder in which another process trains, or whose checkpoint is damaged, is misuse.
+    """
+    from ..training import RunFolderError
+    from ..training.lock import FolderInUse
+
     go_on = f"go on with: minicnn train --resume {folder}"
     try:
         yield
+    except (FolderInUse, RunFolderError) as error:
+        raise UsageError(describe(error)) from error
     except KeyboardInterrupt:
         raise Stopped(f"stopped; {go_on}") from None
     except OSError as error:
         if not folder.config.exists():
-            raise RunStopped(f"{describe(error)}; {folder} is no run's folder any more: start the run again") from error
-        raise RunStopped(f"{describe(error)}; when that is mended, {go_on}") from error
+            raise RunStopped(f"{describe(error)}; {folder} is no longer a run's folder: start the run again") from error
+        raise RunStopped(f"{describe(error)}; when that is repaired, {go_on}") from error
 
 
 # The options that belong to a run's configuration.
@@ -109,7 +103,7 @@ SETTINGS = (
 
 
 def _check_agreement(config: Config, folder: RunFolder, given: dict[str, Any], out: str | None) -> None:
-    """A resumed run keeps its settings: an option that says otherwise is a mistake, not a wish to be ignored."""
+    """A resumed run keeps its settings: raise UsageError for an option that contradicts them."""
     from ..training import make_config
 
     if out is not None:

@@ -1,20 +1,20 @@
-"""``minicnn warmup``: compile the CPU's kernels ahead of time, so that no training or test has to wait for it."""
+"""``minicnn warmup``: compile the CPU's kernels ahead of time, so that no training or test waits for the compiler."""
 
 from __future__ import annotations
 
 import argparse
 import time
 
-HELP = "compile all kernels ahead of time, once; the first training step then does not wait for it"
+HELP = "compile all kernels ahead of time, once, so that the first training step need not wait"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """For which numbers."""
+    """Which numbers to compile for."""
     parser.add_argument("--float64", action="store_true", help="for numbers in float64 too, not only in float32")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Compile what is missing, and say what is being compiled, how long it takes and where it is kept."""
+    """Compile the missing kernels, and print what is compiled, how long it takes and where it is kept."""
     from ..backend.cpu.keeping import cache_folder, described_cache
     from ..backend.cpu.warmup import Work, warm_up
 

@@ -1,8 +1,8 @@
-"""Operations joined with their neighbours: each stands for several recorded calls, forward and backward.
+"""Fused operations: each replaces several recorded calls, forward and backward.
 
-They are written like operations (``ops/``), and take the arguments of the operations they stand for, one after the
-other. What computes is a kernel of the backend, by name: ``ctx.kernels["norm"]``. ``rules.py`` says which calls a class
-here may stand for; ``backend/reference/fused.py`` has the kernels to read.
+They are written like operations (``ops/``), and take the arguments of the operations that they replace, one after the
+other. A kernel of the backend computes, by name: ``ctx.kernels["norm"]``. ``rules.py`` says which calls a class here
+may replace; ``backend/reference/fused.py`` has readable kernels.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from ..ops.normalization import update_running
 
 
 class FusedNorm:
-    """act(batch_norm(x) + residual), the activation and the residual where they are wanted."""
+    """act(batch_norm(x) + residual); activation and residual are optional."""
 
     activation: str | None = None
 
@@ -26,7 +26,7 @@ class FusedNorm:
     ) -> Any:  # fmt: skip
         """See ``ops.normalization.BatchNorm``."""
         y, mean, variance, inv_std, _ = ctx.kernels["norm"](x, weight, bias, eps, residual, ctx.activation)
-        # The bias is copied: eager does not save it, so a later write into it must not matter.
+        # The bias is copied: eager does not save it, so a later write into it must have no effect.
         ctx.save_for_backward(x, mean, inv_std, weight, None if bias is None else bias.copy(), residual)
         update_running(ctx, running_mean, running_var, mean, variance, x.size // x.shape[1], momentum)
         return y
@@ -66,9 +66,9 @@ class FusedFixedNorm:
 
 
 class FusedConv2d:
-    """relu(x * w + b): the bias where the sums begin, the ReLU, if it is wanted, where they end.
+    """relu(x * w + b): each sum starts from the bias and ends with the optional ReLU.
 
-    On the way back, the gradient at x is added to the one that is there already (``ctx.before``) while it is written.
+    In backward, the gradient at x is added to one that has already arrived (``ctx.before``) while it is written.
     """
 
     activation: str | None = None
@@ -108,7 +108,7 @@ class FusedConv2d:
 
 
 class FusedLinear:
-    """relu(x w^T + b), the ReLU where it is wanted."""
+    """relu(x w^T + b); the ReLU is optional."""
 
     activation: str | None = None
 
@@ -134,7 +134,7 @@ class FusedLinear:
 
 
 class Gate:
-    """Images (N, C, H, W) times a number for each of their channels (N, C, 1, 1)."""
+    """Images (N, C, H, W) times one number per channel (N, C, 1, 1)."""
 
     @staticmethod
     def forward(ctx: Any, x: Any, gate: Any) -> Any:
@@ -152,7 +152,7 @@ class Gate:
 
 
 class MaxPoolTaps:
-    """The largest pixel of each window; which one it was is kept in a byte."""
+    """The largest pixel of each window; its place in the window is kept in one byte."""
 
     @staticmethod
     def forward(ctx: Any, x: Any, window: Any, out_size: Any) -> Any:
@@ -269,9 +269,9 @@ class Count:
 
 
 class Fold:
-    """The filters of a convolution, with the norms after it folded in, and packed: made of leaves, so seldom.
+    """The filters of a convolution, with the norms after it folded in, and packed. They depend on leaves alone.
 
-    A norm with given statistics is the line ``scale y + shift`` for each channel. Worked out in float64.
+    A norm with given statistics is the map ``scale y + shift`` per channel. Computed in float64.
     """
 
     @staticmethod
@@ -300,7 +300,7 @@ class PackedConv2d:
 
 
 def line_of(xp: Any, weight: Any, bias: Any, mean: Any, variance: Any, eps: float) -> tuple[Any, Any]:
-    """The line that a norm with given statistics is: scale and shift (C,), float64."""
+    """A norm with given statistics as scale and shift (C,), float64."""
     scale = 1 / xp.sqrt(variance.astype("float64") + eps)
     if weight is not None:
         scale = scale * weight

@@ -17,7 +17,7 @@ from .plan import Plan
 from .record import record
 from .state import State, state_of
 
-MOST_PLANS = 32  # a plan is small, but images may come in all sizes
+MOST_PLANS = 32  # a plan is small, but images may have many sizes
 
 Key = tuple[Any, ...]
 
@@ -26,7 +26,7 @@ _recording = threading.RLock()
 
 
 def _unlock() -> None:
-    """In a forked process: the thread that was recording, if there was one, is not here."""
+    """In a forked process, release the lock: the thread that was recording does not exist here."""
     global _recording
     _recording = threading.RLock()
 
@@ -36,7 +36,7 @@ if hasattr(os, "register_at_fork"):
 
 
 class CompiledModel:
-    """A model made ready by ``compile``. Call it like the model; ``.model`` is the model itself.
+    """A model as ``compile`` returns it. Call it like the model; ``.model`` is the model itself.
 
     ``.plans`` are the plans in use: ``print(*compiled.plans.values())``.
     """
@@ -45,8 +45,8 @@ class CompiledModel:
         self.model = model
         self._plans: dict[Key, Plan] = {}
         self._kept: dict[Key, list[Any]] = {}
-        self._rests: dict[Key, _Rest] = {}  # what is not compiled
-        self._changing: dict[Key, int] = {}  # how often recording it found the model changed
+        self._rests: dict[Key, _Rest] = {}  # the kinds of calls that are not compiled
+        self._changing: dict[Key, int] = {}  # how often the model had changed while it was recorded
         self._prepared: dict[Any, Any] = {}
         self._warned = False
         self._state: State | None = None  # at the last call
@@ -76,18 +76,18 @@ class CompiledModel:
         return f"compile({self.model!r})"
 
     def _prepare(self, key: Key, inputs: tuple[Tensor, ...], state: State) -> Any:
-        """Record the model for inputs like these; what it returns for ``inputs``."""
+        """Record the model for inputs like these, and return its result for ``inputs``."""
         with _recording:
             plan = self._plans.get(key)
-            if plan is not None and plan.holds():  # another thread has been here
+            if plan is not None and plan.holds():  # another thread has made it meanwhile
                 return plan(inputs)
             arrays = [x.array for x in inputs]
             before = _Before(state)
             returned, graph, reason = record(lambda: self.model(*inputs), inputs, state.tensors)
             if state_of(self.model).marks != state.marks:
-                kind = key[:-1]  # for the state is another one each time
+                kind = key[:-1]  # without the state, which differs each time
                 self._changing[kind] = self._changing.get(kind, 0) + 1
-                if self._changing[kind] < 2:  # perhaps only at its first call
+                if self._changing[kind] < 2:  # it may change only at its first call
                     return returned
                 key, graph, reason = kind, None, "its forward changes the model"
             elif any(tensor.array is array for tensor in state.tensors for array in arrays):
@@ -101,13 +101,13 @@ class CompiledModel:
             self._enter(key, plan, state)
             if not before.restore(plan):
                 return returned
-            del returned  # and with it the tape of the recorded run
+            del returned  # and with it the tape of the recording
             returned = plan(inputs)
-            plan.primitives.release_memory()  # a recorded run takes more than a plan's
+            plan.primitives.release_memory()  # a recording takes more than a run of the plan
             return returned
 
     def _enter(self, key: Key, plan: Plan, state: State) -> None:
-        """Add a plan, and forget the oldest of too many."""
+        """Add a plan, and drop the oldest if there are too many."""
         if len(self._plans) >= MOST_PLANS:
             oldest = next(iter(self._plans))
             del self._plans[oldest], self._kept[oldest]
@@ -120,14 +120,14 @@ class CompiledModel:
             shapes = ", ".join(str(x.shape) for x in inputs)
             warnings.warn(
                 f"{type(self.model).__name__} is not compiled for inputs of shape {shapes}, because {reason}; "
-                "it runs as it is",
+                "it runs eagerly",
                 stacklevel=4,
             )
 
 
 class _Before:
-    """What a recorded run may have changed, so that the plan can run in its place: a call of a compiled model has the
-    same bits whether it is the first or not, and so has a training that was stopped and is resumed.
+    """The values that a recording may change, to restore them so that the plan can run instead: then the result of a
+    call has the same bits whether the call is the first or not, and so has a resumed training.
     """
 
     def __init__(self, state: State) -> None:
@@ -135,7 +135,7 @@ class _Before:
         self.randomness = random.default_generator.get_state()
 
     def restore(self, plan: Plan) -> bool:
-        """Undo what was recorded in ``plan``; False, with nothing done, where that is not known."""
+        """Undo the writes recorded in ``plan``; False, with nothing done, if they are not all known."""
         dirty = [leaf.tensor for leaf in plan.leaves if leaf.dirty]
         generators = {id(generator) for call in plan.calls for generator in call.generators}
         if any(id(tensor) not in self.buffers for tensor in dirty):
@@ -149,9 +149,9 @@ class _Before:
 
 
 class _Rest:
-    """Calls for which a model is left as it is, before it is recorded again: each time four times as many.
+    """Counts eager calls until the model is recorded again: four times as many after each failure.
 
-    For it may have been another thread that wrote weights or drew random numbers while the forward ran.
+    A recording may fail only because another thread wrote weights or drew random numbers meanwhile.
     """
 
     def __init__(self, kept: list[Any]) -> None:
@@ -167,10 +167,10 @@ class _Rest:
 
 
 def compile(model: Module) -> CompiledModel:
-    """The model made ready to run, as ``torch.compile``: the same results, in less time. See this package's top.
+    """The model compiled, as by ``torch.compile``: the same results in less time. See the docstring of this package.
 
     Raises:
-        TypeError: for what is no ``nn.Module``.
+        TypeError: if ``model`` is not an ``nn.Module``.
     """
     if not isinstance(model, Module):
         raise TypeError(f"compile: expected an nn.Module, got {type(model).__name__}")
@@ -184,7 +184,7 @@ def _key(inputs: tuple[Tensor, ...], state: State) -> Key:
 
 
 def _compilable(inputs: tuple[Any, ...]) -> bool:
-    """Whether these are ordinary tensors, and the operations need not run one by one."""
+    """Whether these are ordinary tensors, and no mode requires that the operations run one by one."""
     if not inputs or SWITCHES.anomaly or SWITCHES.recorder is not None:
         return False
     if not all(isinstance(x, Tensor) and x.numel() and x.is_floating_point() for x in inputs):

@@ -1,8 +1,8 @@
-"""From a recorded graph to a plan: the calls in an order in which they run, and who needs which array how long.
+"""From a recorded graph to a plan: the calls in the order in which they run, and how long each array is needed.
 
 A run keeps its arrays in one list, ``slots``: the constants among the arguments are in it from the beginning, inputs
 and leaves are put in, results are added, and each is dropped after its last use. Everything that does not depend on the
-numbers is decided here, once: what a call takes from the slots, what it leaves there, what dies with it.
+numbers is decided here, once: which slots a call reads, which it writes, and which are free after it.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from .run import Compiled, Context
 
 
 class Plan:
-    """The calls for inputs of one kind. ``print`` it to see what became of the model.
+    """The calls for inputs of one kind. ``print`` it to see how the model is computed.
 
     Args:
         graph: what was recorded.
         primitives: the backend that computes.
-        prepared: what plans of one model have made of its leaves alone, shared among them.
+        prepared: values that the plans of one model have computed from its leaves alone, shared among them.
     """
 
     def __init__(self, graph: Graph, primitives: Any, prepared: dict[Any, Any]) -> None:
@@ -63,14 +63,14 @@ class Plan:
         self.template: list[Any] = [None] * len(self.slot)
 
     def slot_of(self, arg: Any) -> int:
-        """Where a run finds an argument."""
+        """The slot of an argument."""
         if isinstance(arg, Value):
             return self.slot[arg]
         self.template.append(arg)
         return len(self.template) - 1
 
     def _choose_results(self) -> None:
-        """The values that a run gives back: each returned one once, apart from inputs and leaves."""
+        """Choose the values that a run returns: each once, without inputs and leaves."""
         found = dict.fromkeys(
             (r.value, r.requires_grad) for r in self.graph.returned if not isinstance(r.value, (Input, Leaf))
         )
@@ -80,12 +80,12 @@ class Plan:
         saved = {memory for call in self.calls for memory in call.saves}
         self.saved_leaves = [i for i, value in enumerate((*self.inputs, *self.leaves)) if value.memory in saved]
         self.saved_outputs = [i for i, (value, _) in enumerate(self.outputs) if value.memory in saved]
-        # What is made of leaves alone is kept for the next run: the caller may write into what he gets.
+        # A value that depends on leaves alone is kept for the next run, but the caller may write into a returned one.
         lasting = {value.memory for call in self.prepares for value in call.outputs}
         self.lasting = {self.slot[value] for value, _ in self.outputs if value.memory in lasting}
 
     def _plan_memory(self) -> None:
-        """After which step each value is dropped; leaves stay, they belong to the model."""
+        """Decide after which step each value is dropped; leaves stay, because they belong to the model."""
         kept = {value for value, _ in self.outputs} | set(self.leaves)
         kept.update(value for call in self.prepares for value in call.outputs)
         for call, step in zip(reversed(self.calls), reversed(self.steps), strict=True):
@@ -94,11 +94,11 @@ class Plan:
             step.dead = tuple(self.slot[value] for value in dead)
 
     def _backward_steps(self) -> list[BackwardStep]:
-        """The steps of the way back, last call first: those through which a gradient is wanted."""
+        """The steps of backward, last call first: only those on the way to a wanted gradient."""
         return [BackwardStep(self, step) for step in reversed(self.steps) if any(step.call.differentiable)]
 
     def holds(self) -> bool:
-        """Whether the numbers that the forward has looked at are the same still."""
+        """Whether the numbers that the forward has read are still the same."""
         return all(stamp(tensor) == known for tensor, known in self.watched)
 
     # ---- running -------------------------------------------------------------------------------------------------
@@ -126,7 +126,7 @@ class Plan:
         return mapped(tensor_of, self.result, Returned)
 
     def run(self, arrays: list[Any], contexts: list[Any] | None) -> list[Any]:
-        """Run the steps on the arrays of inputs and leaves; what is returned. ``contexts`` are kept for backward."""
+        """Run the steps on the arrays of inputs and leaves: the results. ``contexts`` collects those for backward."""
         slots = self.template[:]
         slots[: len(arrays)] = arrays
         self.preparation.enter(slots)
@@ -139,10 +139,10 @@ class Plan:
 
 
 class Preparation:
-    """What a plan without gradients makes of leaves alone, such as packed filters: once, until a leaf is written into.
+    """What a plan without gradients computes from leaves alone, such as packed filters: once, until a leaf changes.
 
     Args:
-        known: what the plans of one model have made, shared among them.
+        known: what the plans of one model have computed, shared among them.
     """
 
     def __init__(self, plan: Plan, known: dict[Any, Any]) -> None:
@@ -160,7 +160,7 @@ class Preparation:
         self.leaves = list(dict.fromkeys(leaf for _, _, leaves in self.parts for leaf in leaves))
 
     def enter(self, slots: list[Any]) -> None:
-        """Put what was made into ``slots``."""
+        """Put the computed values into ``slots``."""
         if self.seen is None or any(stamp(leaf.tensor) != known for leaf, known in self.seen):
             self._make(slots)
         for place, value in self.values:
@@ -193,7 +193,7 @@ def _hashable(arg: Any) -> Any:
 
 
 class Step:
-    """One call, made ready: ``take`` picks its arguments from the slots."""
+    """One prepared call: ``take`` picks its arguments from the slots."""
 
     def __init__(self, plan: Plan, index: int, call: Call) -> None:
         self.call, self.index = call, index
@@ -229,7 +229,7 @@ class Step:
 
 
 class BackwardStep:
-    """The way back through one call: cotangents in, a gradient to each value whose gradient is wanted."""
+    """The backward step of one call: from cotangents to the gradients of those inputs whose gradient is wanted."""
 
     def __init__(self, plan: Plan, step: Step) -> None:
         call = step.call
@@ -242,11 +242,11 @@ class BackwardStep:
             if wanted and isinstance(arg, Value)
         )
         self.xp = plan.primitives.xp
-        adds = getattr(call.operation, "adds", None)  # the argument whose gradients it adds up for itself
+        adds = getattr(call.operation, "adds", None)  # the argument whose gradient it adds to an earlier one itself
         self.adds = None if adds is None or not call.needs_input_grad[adds] else plan.slot[call.args[adds]]
 
     def run(self, contexts: list[Any], gradients: list[Any], keep: bool) -> None:
-        """Add this call's gradients to ``gradients``, which are by slot."""
+        """Add this call's gradients to ``gradients``, one entry per slot."""
         if self.output is not None:
             cotangent = gradients[self.output]
             if cotangent is None:
@@ -285,7 +285,7 @@ class BackwardStep:
 
 
 def _adder(value: Value, primitives: Any) -> Callable[[Any, Any], Any]:
-    """What adds two gradients at ``value``."""
+    """The function that adds two gradients of ``value``."""
     large = prod(value.shape) >= primitives.least_work and value.dtype in ("float32", "float64")
     return primitives.fused.get("add", operator.add) if large else operator.add
 

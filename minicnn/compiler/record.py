@@ -1,16 +1,16 @@
-"""Recording a forward: which operations ran, on which values, and what came back.
+"""Recording a forward: which operations ran, on which values, and what was returned.
 
-The model's own ``forward`` runs once, as ever: what it returns, its tape and its random numbers are those of an
-ordinary call. ``Function.apply`` reports every operation to the ``Recorder``, which notes it as a ``Call`` on values:
+The model's own ``forward`` runs once, as usual: what it returns, its tape and its random numbers are those of an
+ordinary call. ``Function.apply`` reports every operation to the ``Recorder``, which stores it as a ``Call`` on values:
 
     inputs     what the model was called with
-    leaves     tensors that no recorded operation made: parameters, buffers, whatever else the forward took from
-               somewhere. Their numbers are read anew at every run
-    results    what the operations made
+    leaves     tensors that no recorded operation made: parameters, buffers, and any other tensor that the forward
+               used. Their numbers are read again at every run
+    results    what the operations returned
 
-A recording is only true of the next input if the forward did not depend on the numbers. So the recorder gives up where
-the forward looks at numbers that it computes (``.item()``, ``if x.mean() > 0``, ``.numpy()``), draws random numbers
-outside an operation, or writes where that would be seen outside. What it cannot see stands in ``__init__.py``.
+A recording is valid for other inputs only if the forward did not depend on the numbers. So the recorder gives up if the
+forward reads numbers that it computes (``.item()``, ``if x.mean() > 0``, ``.numpy()``), draws random numbers outside an
+operation, or writes into memory that others can see. ``__init__.py`` says what it cannot notice.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from ..ops.indexing import IndexOverwrite, IndexWrite
 from ..ops.inplace import Overwrite
 from ..tensor import Tensor
 
-# Who reads a tensor's array without looking at its numbers: modules, and functions of others.
+# What may read a tensor's array without reading its numbers: these modules, and functions of others.
 TAPE = frozenset({"minicnn.tensor", "minicnn.autograd.function", "minicnn.autograd.memory", "minicnn.autograd.methods"})
 SHAPES = frozenset({"dim", "size", "numel", "is_contiguous", "stride", "__len__"})  # of minicnn.ops.conversion
 
@@ -71,7 +71,7 @@ class Call:
         differentiable: for each output, whether the tape knows how it was made.
         writes: the leaves that it writes into.
         saves: the memories that it keeps for backward.
-        lines: what it stands for, one (module path, operation) per operation of the model.
+        lines: the operations of the model that it computes, each as (module path, operation).
         joined, kernels: the names of those operations, and of the kernels that compute them.
     """
 
@@ -89,7 +89,7 @@ class Call:
 
     @property
     def name(self) -> str:
-        """The operation, or the operations that it stands for."""
+        """The operation, or the operations that it replaces."""
         return self.joined or self.operation.__name__
 
     @property
@@ -117,8 +117,8 @@ class Graph:
     """A recorded forward.
 
     Attributes:
-        result: what the forward returned, with a ``Returned`` in the place of each tensor.
-        watched: leaves whose numbers the forward has looked at, and their stamps.
+        result: what the forward returned, with each tensor replaced by a ``Returned``.
+        watched: leaves whose numbers the forward has read, and their stamps.
     """
 
     inputs: list[Input]
@@ -141,11 +141,11 @@ class Returned:
 
     value: Value
     requires_grad: bool
-    itself: bool = False  # the very tensor that is an input or a leaf, not another on the same memory
+    itself: bool = False  # whether it is the same object as an input or a leaf, not another tensor on its memory
 
 
 class Recorder:
-    """Listens while a forward runs. ``reason``: why it has given up, in words.
+    """Records a running forward. ``reason``: why it has given up, in words.
 
     Args:
         inputs: the tensors that the model is called with.
@@ -159,10 +159,10 @@ class Recorder:
         self._own = {id(tensor): writes_into(tensor) for tensor in own}
         self._owners = {id(tensor.array): tensor for tensor in own}
         self._tensors: dict[int, Value] = {}  # by the id of the tensor
-        self._arrays: dict[int, Value] = {}  # by the id of the array, for what shows the same array
+        self._arrays: dict[int, Value] = {}  # by the id of the array, for other tensors on the same array
         self._sharing: dict[int, set[int]] = {}  # ids of arrays by the id of the array that owns their memory
         self._tensors_on: dict[int, list[int]] = {}  # ids of tensors by the id of their array
-        self._stale: set[int] = set()  # ids of arrays that showed memory which has been written into since
+        self._stale: set[int] = set()  # ids of arrays whose memory has been written into since
         self._kept: list[Any] = []  # so that no id is given twice
         self._watched: dict[int, tuple[Tensor, int]] = {}
         self._randomness = _state_of_randomness()
@@ -213,7 +213,7 @@ class Recorder:
         if SWITCHES.grad_enabled and not self._grad_enabled:
             self.give_up("its forward switches gradients on")
         if any(_hides_tensor(arg) for arg in (*args, *options.values()) if not isinstance(arg, Tensor)):
-            self.give_up(f"{operation.__name__} is given something that may hold tensors")
+            self.give_up(f"{operation.__name__} is given an argument that may hold tensors")
         if any(tensor._device != self.place for tensor in tensors):
             self.give_up("its forward moves tensors to another device")
         if (now := _state_of_randomness()) != self._randomness:
@@ -228,7 +228,7 @@ class Recorder:
             self.give_up("it writes into tensors that are not the model's own")
 
     def _overwrite(self, target: Tensor, after: Value, requires_grad: bool, written: Tensor) -> None:
-        """``after`` has been written over ``target``; ``written`` is the same array."""
+        """``target`` has been overwritten with ``after``; ``written`` is on the same array."""
         before, array = self.value(target), target.array
         sharing = self._sharing.get(id(owner(array)), set())
         if isinstance(before, Leaf):
@@ -251,23 +251,23 @@ class Recorder:
             self._tensors[tensor] = after
 
     def seen(self, tensor: Tensor) -> None:
-        """The numbers of ``tensor`` leave the tensors."""
+        """The numbers of ``tensor`` are read by other code."""
         value = self._tensors.get(id(tensor)) or self._arrays.get(id(tensor.array))
         if value is None or isinstance(value, Leaf):
             if value is not None and value.dirty:
-                self.give_up("its forward looks at numbers that it changes")
+                self.give_up("its forward reads numbers that it changes")
             self._watched[id(tensor)] = tensor, writes_into(tensor)
         else:
-            self.give_up("its forward looks at the numbers that it computes")
+            self.give_up("its forward reads the numbers that it computes")
 
     def give_up(self, reason: str) -> None:
-        """Record no further. The first reason counts."""
+        """Stop recording. The first reason is kept."""
         self.reason = self.reason or reason
 
     # ---- values --------------------------------------------------------------------------------------------------
 
     def value(self, tensor: Tensor) -> Value:
-        """What ``tensor`` holds now: known, or a leaf."""
+        """The value in ``tensor`` now: a known one, or a leaf."""
         array = tensor.array
         if id(array) in self._stale:
             self.give_up("it reads a view of a tensor that was written in place after the view was taken")
@@ -288,7 +288,7 @@ class Recorder:
         self._sharing.setdefault(id(owner(array)), set()).add(id(array))
 
     def graph(self, returned: Any) -> Graph | None:
-        """What was recorded; ``None`` if it had to give up."""
+        """The recorded graph; ``None`` if it gave up."""
         try:
             result = mapped(self._returned, returned, Tensor)
         except TypeError as error:
@@ -297,7 +297,7 @@ class Recorder:
         if any(writes_into(leaf.tensor) != leaf.writes for leaf in self.leaves.values()):
             self.give_up("it writes into tensors that it has used before")
         if any(writes_into(tensor) != writes for tensor, writes in self._watched.values()):
-            self.give_up("it looks at numbers that it changes")
+            self.give_up("it reads numbers that it changes")
         watched = [(tensor, stamp(tensor)) for tensor, _ in self._watched.values()]
         if _state_of_randomness() != self._randomness:
             self.give_up("its forward draws random numbers outside the operations that it records")
@@ -317,7 +317,7 @@ class Recorder:
 
 
 class Write:
-    """``leaf = result``, in place: what the plan makes of a write into the model's own state."""
+    """``leaf = result``, in place: a write into the model's own state, as the plan computes it."""
 
     @staticmethod
     def forward(ctx: Any, target: Any, result: Any) -> tuple[()]:
@@ -327,7 +327,7 @@ class Write:
 
 
 def record(run: Callable[[], Any], inputs: Sequence[Tensor], own: Sequence[Tensor]) -> tuple[Any, Graph | None, str]:
-    """Call ``run``, which calls the model: what it returned, its graph, and if there is none, why."""
+    """Call ``run``, which calls the model: its result, its graph or None, and the reason if there is no graph."""
     recorder = Recorder(inputs, own)
     SWITCHES.recorder = recorder
     try:
@@ -338,14 +338,14 @@ def record(run: Callable[[], Any], inputs: Sequence[Tensor], own: Sequence[Tenso
         SWITCHES.recorder = None
 
 
-# ---- noticing that numbers are looked at -----------------------------------------------------------------------------
+# ---- noticing that numbers are read ----------------------------------------------------------------------------------
 
 _lock = threading.Lock()
 _recordings = 0
 
 
 def _array(tensor: Tensor) -> Any:
-    """``tensor.array`` while something is being recorded: a thread that records reports who reads the numbers."""
+    """``tensor.array`` during a recording: the recorder of this thread, if any, is informed of the reading."""
     if SWITCHES.recorder is not None:
         caller = sys._getframe(1)
         module, name = caller.f_globals.get("__name__"), caller.f_code.co_name
@@ -362,7 +362,7 @@ def _set_array(tensor: Tensor, array: Any) -> None:
 
 @contextmanager
 def _watching() -> Iterator[None]:
-    """Let ``Tensor.array``, through which all numbers leave the tensors, report until the last recording has ended."""
+    """Let ``Tensor.array``, through which all numbers are read, report until the last recording has ended."""
     global _recordings
     with _lock:
         _recordings += 1
@@ -377,7 +377,8 @@ def _watching() -> Iterator[None]:
 
 
 def stamp(tensor: Tensor) -> tuple[int, int, int, int]:
-    """What changes when the numbers of ``tensor`` do, or when its raw array is given away to code that may change them.
+    """A value that differs once the numbers of ``tensor`` change, or its raw array is exposed to code that may change
+    them.
 
     Two stamps may be compared while the array and the memory of the first are kept.
     """
@@ -391,10 +392,10 @@ def writes_into(tensor: Tensor) -> int:
 
 
 def mapped(function: Callable[[Any], Any], structure: Any, kind: type) -> Any:
-    """``structure`` with ``function`` applied to what is a ``kind`` in its tuples, lists and dictionaries.
+    """``structure`` with ``function`` applied to each ``kind`` in its tuples, lists and dictionaries.
 
     Raises:
-        TypeError: for something that may hold tensors where they cannot be found.
+        TypeError: for a structure of another type, in which tensors could not be found.
     """
     if isinstance(structure, kind):
         return function(structure)
@@ -410,7 +411,7 @@ def mapped(function: Callable[[Any], Any], structure: Any, kind: type) -> Any:
 
 
 def _share_memory(returned: list[Returned]) -> bool:
-    """Whether two different ones of these tensors show the same memory."""
+    """Whether two of these tensors are different ones on the same memory."""
     different = {(id(r.value), r.requires_grad): r.value.memory for r in returned}
     return len(set(different.values())) < len(different)
 
@@ -420,7 +421,7 @@ PLAIN = (bool, int, float, complex, str, bytes, slice, type(None), type(...), ty
 
 
 def _hides_tensor(argument: Any) -> bool:
-    """Whether it is, or may hold, a tensor or something else that changes what an operation computes."""
+    """Whether it is, or may hold, a tensor or another value that could change what an operation computes."""
     if isinstance(argument, dict):
         argument = tuple(argument.values())
     if isinstance(argument, (tuple, list, set)):

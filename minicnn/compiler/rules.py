@@ -1,14 +1,14 @@
-"""Which operations are joined: one table for training and inference, for every backend.
+"""Which operations are fused: one table for training and inference, for every backend.
 
-A rule names operations that follow each other, each the only one that wants the result of the one before, and the class
-of ``fused.py`` that stands for them. It holds for a backend that has the kernels which that class calls.
+A rule names successive operations, each the only one that uses the result of the one before, and the class of
+``fused.py`` that replaces them. It applies to a backend that has the kernels which that class calls.
 
 | | reads and writes memory |
 |---|---|
-| BatchNorm + Add + ReLU (or SiLU) | for the statistics, once more for the result, as often on the way back |
-| Conv2d + ReLU, Linear + ReLU | bias and activation on the way out; another gradient at x is added on the way back |
-| Conv2d + FixedNorm + Add + ReLU, without gradients | once: the norm goes into the filters, which are packed once |
-| single operations | in one pass on all threads, where they are large |
+| BatchNorm + Add + ReLU (or SiLU) | once for the statistics and once for the result; as often in backward |
+| Conv2d + ReLU, Linear + ReLU | once: with bias and activation; backward adds to an earlier gradient at x |
+| Conv2d + FixedNorm + Add + ReLU, without gradients | once: the norm is folded into the packed filters |
+| single operations | once, on all threads, if they are large |
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Rule:
 
     Attributes:
         kernels: the backend's kernels that are called.
-        suits: whether it holds for these calls; given the calls and the backend.
+        suits: whether it applies to these calls; given the calls and the backend.
         activation: what ``stands_for`` ends with.
     """
 
@@ -57,7 +57,7 @@ class Rule:
         return " + ".join(operation.__name__ for operation in self.operations)
 
 
-# ---- when a rule holds -----------------------------------------------------------------------------------------------
+# ---- when a rule applies ---------------------------------------------------------------------------------------------
 
 
 def _alike(values: Sequence[Any]) -> bool:
@@ -174,10 +174,10 @@ RULES: tuple[Rule, ...] = (
 
 
 def fuse(graph: Graph, backend: Any, differentiable: bool) -> list[Call]:
-    """The calls that compute what ``graph`` returns and do what it does, joined where a rule holds."""
+    """The calls that compute the results and effects of ``graph``, fused where a rule applies."""
     calls = without_copies(graph, wanted(graph))
     fusion = _Fusion(graph, calls, backend, differentiable)
-    at: dict[int, list[Call]] = {}  # by the place of the last of the calls that they stand for
+    at: dict[int, list[Call]] = {}  # by the place of the last call that they replace
     gone: set[Call] = set()
     for call in calls:
         if call not in gone:
@@ -199,7 +199,7 @@ def wanted(graph: Graph) -> list[Call]:
 
 
 def without_copies(graph: Graph, calls: Sequence[Call]) -> list[Call]:
-    """The calls without the copies that eager makes before it writes in place: in a plan nothing is overwritten."""
+    """The calls without the copies that eager makes before a write in place: a plan overwrites nothing."""
     returned = {r.value for r in graph.returned}
     same: dict[Value, Value] = {}
     found = []
@@ -221,7 +221,7 @@ def without_copies(graph: Graph, calls: Sequence[Call]) -> list[Call]:
 
 
 class _Fusion:
-    """The recorded calls, who uses what of them, and which may be joined."""
+    """The recorded calls, which calls use their results, and which may be fused."""
 
     def __init__(self, graph: Graph, calls: list[Call], backend: Any, differentiable: bool) -> None:
         self.calls, self.backend, self.differentiable = calls, backend, differentiable
@@ -235,7 +235,7 @@ class _Fusion:
         self.fixed = from_leaves(graph, calls)
 
     def best(self, head: Call, gone: set[Call]) -> tuple[list[Call], list[Call]]:
-        """The calls from ``head`` on that the first rule that holds stands for, and what stands for them."""
+        """The calls from ``head`` on that the first applicable rule fuses, and the calls that replace them."""
         for rule in RULES:
             if rule.operations[0] is head.operation and all(name in self.backend.fused for name in rule.kernels):
                 chain = self._chain(head, rule)
@@ -263,14 +263,14 @@ class _Fusion:
         return rule.suits(chain, self.backend) and all(self._may_move(call, chain) for call in chain[:-1])
 
     def _folds(self, chain: list[Call]) -> bool:
-        """Whether all that becomes filters depends on leaves alone."""
+        """Whether everything that is folded into filters depends on leaves alone."""
         x, *parameters = chain[0].args
         if chain[1:] and chain[1].operation is FixedNorm:
             parameters += chain[1].args[1:]
         return x not in self.fixed and all(p in self.fixed for p in parameters if isinstance(p, Value))
 
     def _tape_runs_through(self, call: Call, follower: Call) -> bool:
-        """Whether a gradient goes from ``follower`` to ``call`` exactly if one goes to either of them."""
+        """Whether either both calls have a gradient, with one from ``follower`` to ``call``, or neither has."""
         position = follower.args.index(call.outputs[0])
         through = call.differentiable[0]
         return follower.needs_input_grad[position] == through and all(d == through for d in follower.differentiable)
@@ -331,7 +331,7 @@ class _Fusion:
 
 
 def from_leaves(graph: Graph, calls: Sequence[Call]) -> set[Value]:
-    """The leaves that no call writes into, and the values that are computed from such alone."""
+    """The leaves that no call writes into, and the values that are computed from these alone."""
     fixed: set[Value] = {leaf for leaf in graph.leaves if not leaf.dirty}
     for call in calls:
         if call.prepares(fixed):

@@ -12,11 +12,11 @@ from .record import Call
 class Context:
     """The ``ctx`` of one call in one run: what ``Function`` offers to ``forward`` and ``backward``, without the tape.
 
-    What does not change from run to run is in a class of its own for each call (``of``), so making one is quick.
+    What is the same in every run is in a subclass per call (``of``), so that an instance is made quickly.
     """
 
     _saved: tuple[Any, ...] = ()
-    before: Any = None  # in backward: the gradient that has arrived at one of the arguments already
+    before: Any = None  # in backward: the gradient that has already arrived at one of the arguments
 
     @staticmethod
     def of(call: Call, primitives: Any) -> type:
@@ -41,14 +41,14 @@ class Context:
         return self._saved
 
     def mark_non_differentiable(self, *arrays: Any) -> None:
-        """The recording knows."""
+        """Does nothing: the recording knows."""
 
     def mark_dirty(self, *arrays: Any) -> None:
-        """The recording knows."""
+        """Does nothing: the recording knows."""
 
 
 class Compiled(Function):
-    """A whole plan as one operation; its backward goes through the recorded operations' own, last one first."""
+    """A whole plan as one operation; its backward runs those of the recorded operations, last one first."""
 
     plan: Any
     contexts: list[Any] | None
@@ -64,7 +64,7 @@ class Compiled(Function):
         return results
 
     def run_backward(self, cotangents: list[Any], retain_graph: bool = False) -> tuple[Any, ...]:
-        """The gradients of inputs and leaves; None where none of the cotangents comes from them."""
+        """The gradients of inputs and leaves; None for those on which no output with a cotangent depends."""
         self.saved_tensors  # noqa: B018  (raises if they have been overwritten)
         if self.contexts is None:
             raise checks.freed(self)

@@ -1,4 +1,4 @@
-"""What a compiled model depends on besides its input and the numbers in its tensors."""
+"""What a plan depends on other than its input and the numbers in the model's tensors."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ class State:
 
     Attributes:
         marks: every module's settings, and which tensors it has, of which shape and dtype, with gradient or without.
-            A recording made in one state holds in every other with equal marks, whatever the tensors' numbers.
+            A recording made in one state is valid in every other with equal marks, whatever the tensors' numbers.
         hooked: whether there is a hook on a module.
         dicts: every module's dictionaries, and what was in them.
         sized: other collections of the modules, and their lengths.
-        kept: what the ids among the marks belong to, so that none of them is given twice.
+        kept: the objects whose ids are among the marks, so that no other object gets the same id.
         tensors: the model's own; ``buffers`` are those of them that its operations may write into.
     """
 
@@ -40,7 +40,7 @@ class State:
         self.kinds = list(map(_kind, self.tensors))
 
     def holds(self) -> bool:
-        """Whether nothing has changed since: quicker than to ask for the state anew."""
+        """Whether nothing has changed since: quicker than computing the state again."""
         return (
             all(_content(members) == content for members, content in self.dicts)
             and all(len(collection) == length for collection, length in self.sized)
@@ -58,7 +58,7 @@ def _kind(tensor: Tensor) -> tuple[bool, tuple[int, ...], Any]:
 
 
 def state_of(model: Module) -> State:
-    """The state of ``model`` and everything below it, in some microseconds a module."""
+    """The state of ``model`` and everything below it; takes some microseconds per module."""
     marks: list[Any] = []
     kept: list[Any] = []
     tensors: list[Tensor] = []

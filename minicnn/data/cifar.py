@@ -1,6 +1,7 @@
-"""CIFAR-10 and CIFAR-100 (Krizhevsky 2009) in their binary version, read where the user has unpacked them.
+"""CIFAR-10 and CIFAR-100 (Krizhevsky 2009) in their binary version, read from the folder where the user has unpacked
+them.
 
-A file is a row of records: the label, one byte (CIFAR-100: the coarse, then the fine label), and 3 x 32 x 32
+A file is a sequence of records: the label, one byte (CIFAR-100: the coarse, then the fine label), and 3 x 32 x 32
 bytes of pixels, channel by channel. The files are memory-mapped: a batch reads its own records and no others.
 The Python version is not read: it consists of pickles, and a pickle can run any code.
 """
@@ -68,7 +69,7 @@ CIFAR100_LAYOUT = Layout(
 
 
 class StackedArrays:
-    """Arrays one after the other, indexed like one by integer arrays, without being copied together."""
+    """Arrays one after the other, indexed like one array by integer arrays, without a copy."""
 
     def __init__(self, parts: Sequence[np.ndarray]) -> None:
         self.parts = list(parts)
@@ -105,12 +106,13 @@ class CIFAR10(_Cifar):
     """CIFAR-10: 50 000 training and 10 000 test images (3, 32, 32) of 10 classes, uint8 unless transformed.
 
     Args:
-        root: the folder with ``data_batch_1.bin`` ... ``test_batch.bin``, or the one above it; ``~`` is one's home.
+        root: the folder with ``data_batch_1.bin`` ... ``test_batch.bin``, or the one above it; ``~`` is the home
+            folder.
         train: the training images, else the test images.
         transform: applied to each batch (B, 3, 32, 32) uint8.
 
     Raises:
-        DataError: if the folder or a file is missing, truncated, or no CIFAR file.
+        DataError: if the folder or a file is missing, truncated, or not a CIFAR file.
     """
 
     layout = CIFAR10_LAYOUT
@@ -126,7 +128,7 @@ def find_folder(root: Path, layout: Layout) -> Path:
     """The folder that holds all of the layout's files: ``root`` or its usual subfolder.
 
     Raises:
-        DataError: if there is none; the message says what is missing and what is there.
+        DataError: if there is no such folder; the message says what is missing and what was found.
     """
     if not root.is_dir():
         what = "is a file, not a folder" if root.exists() else "does not exist"
@@ -153,17 +155,17 @@ def read_records(path: Path, layout: Layout) -> tuple[np.ndarray, np.ndarray]:
     """The images (N, 3, 32, 32), mapped from the file, and the labels (N,) of one binary file.
 
     Raises:
-        DataError: if the size is no whole number of records, or a label is out of range.
+        DataError: if the size is not a whole number of records, or a label is out of range.
     """
     record = layout.label_bytes + IMAGE_BYTES
     try:
-        if path.exists() and not path.is_file():  # to open a pipe would wait for ever
-            raise DataError(f"{str(path)!r} is no regular file")
+        if path.exists() and not path.is_file():  # opening a pipe would block
+            raise DataError(f"{str(path)!r} is not a regular file")
         size = path.stat().st_size
         if size == 0 or size % record:
             raise DataError(
                 f"{str(path)!r} has {size} bytes, expected a multiple of {record} (label "
-                f"{layout.label_bytes}, pixels {IMAGE_BYTES}): truncated, or no {layout.title} file"
+                f"{layout.label_bytes}, pixels {IMAGE_BYTES}): truncated, or not a {layout.title} file"
             )
         records = np.memmap(path, np.uint8, "r", shape=(size // record, record))
     except OSError as error:
@@ -173,6 +175,6 @@ def read_records(path: Path, layout: Layout) -> tuple[np.ndarray, np.ndarray]:
         where = int(labels.argmax())
         raise DataError(
             f"{str(path)!r}: record {where} has label {labels[where]}, expected 0 to "
-            f"{len(layout.classes) - 1}: no {layout.title} file"
+            f"{len(layout.classes) - 1}: not a {layout.title} file"
         )
     return records[:, layout.label_bytes :].reshape(-1, *IMAGE_SHAPE), labels

@@ -19,8 +19,8 @@ def collate(samples: Sequence[Any]) -> Any:
     strings a list.
 
     Raises:
-        ValueError: for no samples, or for samples of different shapes or structures.
-        TypeError: for something that no tensor can hold.
+        ValueError: for an empty list, or samples of different shapes or structures.
+        TypeError: for a value that a tensor cannot hold.
     """
     if not samples:
         raise ValueError("cannot make a batch of no samples")

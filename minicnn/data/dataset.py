@@ -1,4 +1,4 @@
-"""Data sets: things with a length and samples, read one by one or (the fast way) a batch at a time."""
+"""Data sets: a length and samples, read one by one or (faster) in batches."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .transforms import apply_transform
 
 
 class Dataset:
-    """Base class. A data set of one's own defines ``__len__`` and ``__getitem__``.
+    """Base class. A subclass defines ``__len__`` and ``__getitem__``.
 
     Random augmentation that a resumed run has to repeat draws from the ``generator`` that ``sample`` and
     ``batch`` are given: a data set with such an augmentation defines ``sample`` instead of ``__getitem__``.
@@ -48,7 +48,7 @@ class TensorDataset(Dataset):
     """Tensors (or arrays) of equal length side by side: sample i is the tuple of all their i-th entries.
 
     Raises:
-        ValueError: for none, or for different lengths.
+        ValueError: without tensors, or for different lengths.
     """
 
     def __init__(self, *tensors: Any) -> None:
@@ -74,7 +74,7 @@ class ArrayDataset(Dataset):
     once and transformed as a whole.
 
     Args:
-        images: (N, C, H, W), or anything that is indexed by an integer array like one.
+        images: (N, C, H, W), or an object that an integer array can index in the same way.
         labels: (N,) integers from 0.
         transform: applied to each batch (B, C, H, W) of images; see ``transforms``.
         classes: the names of the labels.
@@ -127,7 +127,7 @@ class Subset(Dataset):
 
     @property
     def labels(self) -> np.ndarray:
-        """The labels of these samples, where ``dataset`` has ``labels``."""
+        """The labels of these samples, if ``dataset`` has ``labels``."""
         return self.dataset.labels[self.indices]
 
     def __len__(self) -> int:
@@ -147,7 +147,7 @@ class ConcatDataset(Dataset):
     """Data sets one after the other.
 
     Raises:
-        ValueError: for none.
+        ValueError: without data sets.
     """
 
     def __init__(self, datasets: Sequence[Any]) -> None:
@@ -193,9 +193,8 @@ def random_split(
     """Cut a data set into disjoint random parts.
 
     Args:
-        lengths: how many samples each part gets (they add up to all), or the share of each (they add up to 1;
-        what
-            rounding down leaves over goes one by one to the first parts).
+        lengths: the number of samples per part (their sum is that of the data set), or the share of each (their sum is
+            1; samples that are left after rounding down go one by one to the first parts).
         generator: a seed, a generator, or ``None`` for the default stream.
 
     Raises:
@@ -227,7 +226,7 @@ def stratified_split(labels: Any, shares: Sequence[float], seed: int = 0) -> lis
 
     Args:
         labels: (N,) class indices.
-        shares: one a part; they add up to 1.
+        shares: one per part; their sum is 1.
 
     Returns:
         The sorted indices of each part, int64.

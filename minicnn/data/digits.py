@@ -46,7 +46,7 @@ def digits(
 
     Args:
         split: ``"train"``, ``"validation"`` or ``"test"``.
-        augment: shift each image by up to one (of eight) pixels, anew each epoch.
+        augment: shift each image by up to one (of eight) pixels, differently in each epoch.
         image_size: enlarge the images for networks that need more than 8x8.
         in_channels: repeat the grey channel.
 
@@ -67,5 +67,5 @@ def digits(
 
 
 def digits_augmentation(image_size: int = 8) -> RandomCrop:
-    """The shift by up to one of eight pixels. No mirror images: a mirrored 2 is no digit."""
+    """The shift by up to one of eight pixels. No mirroring: a mirrored 2 is not a digit."""
     return RandomCrop(image_size, padding=max(1, image_size // 8))

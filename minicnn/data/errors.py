@@ -1,7 +1,7 @@
-"""The error for data that are not what they should be."""
+"""The error for data that cannot be used."""
 
 from __future__ import annotations
 
 
 class DataError(ValueError):
-    """A data set that is missing, incomplete, damaged, or asked for by a wrong name: one line says which."""
+    """A data set is missing, incomplete or damaged, or its name is unknown; the message is one line."""

@@ -1,4 +1,4 @@
-"""Image folders: one subfolder a class, its images anywhere below."""
+"""Image folders: one subfolder per class, its images anywhere below."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ SPLIT_NAMES = {
 
 
 class ImageFolder(Dataset):
-    """The images below ``root/CLASS/``, of any size and mode, read when they are asked for.
+    """The images below ``root/CLASS/``, of any size and mode, read when they are needed.
 
     Sample i is ``(transform(image), label)``, where image is an upright 8-bit Pillow image; classes are
     numbered in the order of their sorted names. Hidden files, and files that do not end like an image, are
     ignored.
 
     Args:
-        root: the folder, ``~`` being the home folder.
-        transform: makes a (C, H, W) tensor or array of a Pillow image; ``None`` leaves the image as it is.
+        root: the folder; ``~`` is the home folder.
+        transform: from a Pillow image to a (C, H, W) tensor or array; ``None`` leaves the image unchanged.
         in_channels: 3 for RGB, 1 for grey.
 
     Attributes:
@@ -44,8 +44,8 @@ class ImageFolder(Dataset):
         labels: (N,) the labels alone.
 
     Raises:
-        DataError: if the folder is missing, has no subfolders, or a class has no image; when a sample is
-            read, if its file cannot be. Also if a folder cannot be read, or a link leads round in a circle.
+        DataError: if the folder is missing, has no subfolders or cannot be read, a class has no image, or links form a
+            circle; and when a sample is read, if its file cannot be read.
     """
 
     def __init__(self, root: str | Path, transform: Callable[..., Any] | None = None, in_channels: int = 3) -> None:
@@ -55,8 +55,8 @@ class ImageFolder(Dataset):
         self.in_channels = in_channels
         self.classes = tuple(folder.name for folder in subfolders(self.root))
         if not self.classes:
-            loose = "images lie loose in it: " if images_below(self.root) else ""
-            raise DataError(f"{str(root)!r} has no class folders; {loose}expected one subfolder for each class")
+            loose = "it contains images directly: " if images_below(self.root) else ""
+            raise DataError(f"{str(root)!r} has no class folders; {loose}expected one subfolder per class")
         images = [images_below(self.root / name) for name in self.classes]
         empty = [name for name, paths in zip(self.classes, images, strict=True) if not paths]
         if empty:
@@ -85,7 +85,7 @@ def subfolders(root: Path) -> list[Path]:
     """The folders in ``root`` that are not hidden, sorted by name.
 
     Raises:
-        DataError: if ``root`` is no folder, or cannot be read.
+        DataError: if ``root`` is not a folder, or cannot be read.
     """
     if not root.is_dir():
         what = "is a file, expected a folder" if root.exists() else "does not exist"
@@ -94,10 +94,10 @@ def subfolders(root: Path) -> list[Path]:
 
 
 def images_below(root: Path) -> list[Path]:
-    """All files below ``root``, linked ones too, that end like an image and are not hidden, sorted.
+    """All files below ``root``, linked ones too, with the extension of an image and not hidden, sorted.
 
     Raises:
-        DataError: if a folder cannot be read, or links lead round in a circle.
+        DataError: if a folder cannot be read, or links form a circle.
     """
     found, folders = [], [(root, frozenset([os.path.realpath(root)]))]
     while folders:
@@ -108,7 +108,7 @@ def images_below(root: Path) -> list[Path]:
                 if real in around:
                     raise DataError(f"the link {entry.path!r} leads back to a folder around it")
                 folders.append((Path(entry.path), around | {real} if real else around))
-            # A pipe or a device is no image. A link to nowhere is one that is missing, and an error when it is read.
+            # A pipe or a device is not an image. A broken link is a missing image, and an error when it is read.
             elif entry.name.lower().endswith(EXTENSIONS) and (entry.is_file() or entry.is_symlink()):
                 found.append(Path(entry.path))
     return sorted(found)
@@ -129,7 +129,7 @@ def split_folders(root: Path) -> dict[str, Path]:
     in ``SPLIT_NAMES`` (a class may well be called "train").
 
     Raises:
-        DataError: if ``root`` is no folder, or has two folders for one part.
+        DataError: if ``root`` is not a folder, or has two folders for one part.
     """
     folders = subfolders(root)
     names = [folder.name for folder in folders]

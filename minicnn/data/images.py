@@ -21,16 +21,16 @@ MODES = {1: "L", 3: "RGB"}  # channels -> Pillow's mode
 def load_image(path: str | Path, in_channels: int = 3) -> Image:
     """The image in the file ``path`` as an upright 8-bit Pillow image, RGB or (``in_channels=1``) grey.
 
-    Rotation noted in the file (EXIF) is applied, and of an animation the first picture is taken. 16-bit grey becomes
-    8-bit by its upper byte; 32-bit integers are taken for 16-bit ones, or for 8-bit ones if none is above 255; floats
-    for shares of white, or for 8-bit ones if one is above 1. Transparency is dropped and CMYK and palettes converted
-    as Pillow's ``convert`` does it, which is also what torchvision does.
+    A rotation in the file (EXIF) is applied, and of an animation the first picture is taken. 16-bit grey becomes
+    8-bit by its upper byte; 32-bit integers are read as 16-bit values, or as 8-bit ones if none is above 255; floats as
+    shares of white, or as 8-bit values if one is above 1. Transparency is dropped, and CMYK and palettes are converted
+    by Pillow's ``convert``, as in torchvision.
 
     Args:
-        path: the file, ``~`` being the home folder.
+        path: the file; ``~`` is the home folder.
 
     Raises:
-        DataError: if the file is missing, is no regular file, is no image, or is damaged.
+        DataError: if the file is missing, not a regular file, not an image, or damaged.
         ValueError: if ``in_channels`` is neither 1 nor 3.
     """
     from PIL import Image, ImageOps
@@ -38,7 +38,7 @@ def load_image(path: str | Path, in_channels: int = 3) -> Image:
     mode = channel_mode(in_channels)
     path = expanded(path)
     try:
-        if not stat.S_ISREG(os.stat(path).st_mode) and not os.path.isdir(path):  # to open a pipe would wait for ever
+        if not stat.S_ISREG(os.stat(path).st_mode) and not os.path.isdir(path):  # opening a pipe would block
             raise DataError(f"{path!r} is a pipe or a device, expected an image file")
         with Image.open(path) as image:
             upright = ImageOps.exif_transpose(image)
@@ -57,7 +57,7 @@ def load_image(path: str | Path, in_channels: int = 3) -> Image:
 
 
 def channel_mode(in_channels: int) -> str:
-    """Pillow's name for images of so many channels.
+    """Pillow's name for images with this number of channels.
 
     Raises:
         ValueError: if ``in_channels`` is neither 1 nor 3.

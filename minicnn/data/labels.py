@@ -1,4 +1,4 @@
-"""Names of classes: ImageNet's thousand, and those in a file of one's own."""
+"""Names of classes: ImageNet's thousand, and those in a text file."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ def imagenet_labels() -> tuple[str, ...]:
 
 
 def read_labels(path: str | Path) -> tuple[str, ...]:
-    """The names in a text file (UTF-8), one a line, in the order of the classes; empty lines do not count.
+    """The names in a text file (UTF-8), one per line, in the order of the classes; empty lines are skipped.
 
     Raises:
-        DataError: if the file is missing, is no text, or holds no name.
+        DataError: if the file is missing, not text, or contains no name.
     """
     try:
         lines = Path(expanded(path)).read_text(encoding="utf-8-sig").splitlines()

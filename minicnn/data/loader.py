@@ -19,20 +19,20 @@ class DataLoader:
     """Iterates over a data set in batches.
 
     Everything random is a function of ``(seed, epoch)`` alone: the order, and the augmentation of each batch.
-    A run that is resumed at epoch e calls ``set_epoch(e)`` and sees the very batches it would have seen
-    without the interruption. Without ``set_epoch`` each iteration goes on to the next epoch by itself.
+    A run that is resumed at epoch e calls ``set_epoch(e)`` and sees the same batches as without the interruption.
+    Without ``set_epoch`` each iteration is the next epoch.
 
     Args:
         dataset: a ``Dataset``, or anything with ``len()`` and ``[i]``.
-        batch_size: samples a batch.
-        shuffle: whether each epoch has an order of its own.
-        sampler: indices in the order to read them, in place of ``shuffle``; iterated anew each epoch.
-        num_workers: threads that prepare batches ahead, with the same result; 0 prepares each when it is
-            asked for.
-        collate_fn: makes a batch of a list of samples; by default arrays are cut out whole where the data
-            set can, else ``collate`` stacks the samples.
+        batch_size: samples per batch.
+        shuffle: whether each epoch has a different random order.
+        sampler: indices in the order to read them, instead of ``shuffle``; iterated again in each epoch.
+        num_workers: threads that prepare batches in advance, with the same result; 0 prepares each batch when it is
+            needed.
+        collate_fn: makes a batch from a list of samples; by default the data set's ``batch`` is used if it has one,
+            else ``collate`` stacks the samples.
         drop_last: leave out a last batch that is not full.
-        generator: what the seed is drawn from (once, here) if none is given; ``None`` is the default stream.
+        generator: from which the seed is drawn (once, here) if it is not given; ``None`` is the default stream.
         seed: the seed.
 
     Raises:
@@ -119,7 +119,7 @@ class DataLoader:
                 while waiting:
                     yield waiting.popleft().result()
             finally:
-                pool.shutdown(wait=True, cancel_futures=True)  # the reader may stop in the middle
+                pool.shutdown(wait=True, cancel_futures=True)  # the consumer may stop in the middle
 
     def _load(self, epoch: int, number: int, indices: np.ndarray) -> Any:
         """Batch ``number`` of ``epoch``: a pure function of its arguments and the seed."""

@@ -33,7 +33,7 @@ from .transforms.presets import IMAGENET_MEAN, IMAGENET_STD
 
 SPELLINGS = {"digits": "digits", "cifar10": "cifar10:DIR", "cifar100": "cifar100:DIR", "folder": "folder:DIR"}
 
-# For grey pictures the means of what ImageNet's RGB pictures have.
+# For grey pictures, the means of the numbers for ImageNet's RGB pictures.
 GREY_MEAN, GREY_STD = (0.449,), (0.226,)
 
 
@@ -44,8 +44,8 @@ class DataSource:
     Every part yields ``(image, label)``: float32 (in_channels, *image_size), normalised, and an int.
     ``train`` is augmented by ``augmentation`` (``None`` if that was switched off); the others never are.
 
-    ``resize_size`` is what an image of another size is brought to before its centre of ``image_size`` is cut out: the
-    shorter side, or (height, width).
+    ``resize_size`` is the size to which an image of another size is scaled before its centre of ``image_size`` is cut
+    out: the shorter side, or (height, width).
     """
 
     name: str
@@ -82,15 +82,15 @@ def open_data(
     """Open the data set that ``spec`` names.
 
     * ``digits``: scikit-learn's 1 797 digits, split 70/10/20, shifted by up to one pixel.
-    * ``cifar10:DIR``, ``cifar100:DIR``: a tenth of the training images validates; padded by 4 and cropped,
-      mirrored.
-    * ``folder:DIR``: one subfolder a class, or that below ``train/``, ``val/``, ``test/``. Missing parts are
-      cut out of the training images: a tenth for validation, a fifth for the test. Randomly cropped, resized
+    * ``cifar10:DIR``, ``cifar100:DIR``: a tenth of the training images is for validation; padded by 4 and randomly
+      cropped, mirrored.
+    * ``folder:DIR``: one subfolder per class, or these subfolders in each of ``train/``, ``val/``, ``test/``. Missing
+      parts are taken from the training images: a tenth for validation, a fifth for the test. Randomly cropped, resized
       and mirrored for training, resized and centre-cropped otherwise.
 
     Args:
         spec: as above.
-        seed: of the split; the same seed cuts the same parts.
+        seed: of the split; the same seed gives the same parts.
         augment: whether training images are augmented.
         image_size: side of the square images; by default 8 for digits, 32 for CIFAR, and for folders 224 or
             the first image's shorter side if that is less.
@@ -212,7 +212,7 @@ def _open_folder(root: Path, seed: int, augment: bool, image_size: int | None, i
 
 
 def _with_transform(dataset: Any, transform: Transform) -> Dataset:
-    """The same images behind another transform."""
+    """The same images with another transform."""
     copied = copy.copy(dataset)
     copied.transform = transform
     return copied

@@ -1,10 +1,9 @@
 """The lecture's figures, each reproduced by one function: compute, tabulate, draw.
 
-A module here that defines ``FIGURE`` is a figure; ``minicnn lecture`` lists them by the lecture's lines. A new figure
-is one new file. The figure ``add-or-concat`` is in ``add_or_concat.py``.
-
-The other modules compute what the figures show: ``gradient_flow``, ``unravel``, ``lesion``, ``receptive_field``,
-``efficiency``.
+``figures/`` has one module per figure; ``minicnn lecture`` lists them by the lecture's lines. A new figure is one new
+file there that defines ``FIGURE``: the figure ``add-or-concat`` is in ``figures/add_or_concat.py``. ``analyses/``
+measures what the figures show, and is homework 7. ``base.py`` says what a figure is and how one is run, ``training.py``
+trains the networks, ``cache.py`` keeps the results, ``gallery.py`` puts all figures on one page.
 """
 
 from __future__ import annotations
@@ -14,16 +13,17 @@ import importlib
 import pkgutil
 from types import ModuleType
 
-from ._figure import Figure, Settings, run
+from . import figures
+from .base import Figure, Settings, run
 
 __all__ = ["Figure", "Settings", "figure", "figure_names", "run"]
 
 
 def _modules() -> dict[str, ModuleType]:
-    """The modules that define a figure, by the figure's name."""
-    names = (module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_"))
-    modules = (importlib.import_module(f"{__name__}.{name}") for name in names)
-    return {module.FIGURE.name: module for module in modules if hasattr(module, "FIGURE")}
+    """The modules of ``figures``, by the figure's name."""
+    names = (module.name for module in pkgutil.iter_modules(figures.__path__))
+    modules = (importlib.import_module(f"{figures.__name__}.{name}") for name in names)
+    return {module.FIGURE.name: module for module in modules}
 
 
 def figure_names() -> list[str]:

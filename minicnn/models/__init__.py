@@ -45,11 +45,11 @@ __all__ = [
 for _module in pkgutil.iter_modules(__path__):
     importlib.import_module(f"{__name__}.{_module.name}")
 
-# After the imports: a builder wins over a file of the same name (``alexnet``).
+# After the imports, so that a builder replaces a module of the same name (``alexnet``).
 globals().update({name: model_entry(name).builder for name in list_models()})
 
 
 def __getattr__(name: str) -> Any:
-    if name in list_models():  # registered from outside, later
+    if name in list_models():  # registered later, outside this package
         return model_entry(name).builder
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}{suggestion(name)}")

@@ -5,27 +5,28 @@ Paper    Krizhevsky, Sutskever, Hinton, "ImageNet Classification with Deep Convo
          neural networks", arXiv:1404.5997 (2014).
 Lecture  L1.1 (8 layers), L2.2.1 (16.4 % top-5 error), L3.1 (few operations, heavy memory, low accuracy).
 
-Idea. Convolutions with few weights see the image first, three linear layers with almost all the weights (96 %)
-decide. What made so large a network trainable: ReLU, whose gradient does not fade where it is active (section
-3.1); two GPUs with half of the filters each, that exchange maps only in the third convolution (3.2); a
+Idea. First come convolutions with few weights, then three linear layers with almost all the weights (96 %), which
+decide. The following made so large a network trainable: ReLU, whose gradient does not fade where it is active (section
+3.1); two GPUs with half of the filters each, which exchange maps only in the third convolution (3.2); a
 normalisation over neighbouring channels (3.3); pooling windows that overlap (3.4); dropout (4.2).
 
 Choices, and where they deviate from the paper
   * ``variant="paper"`` takes images of 227 x 227. The paper says 224, into which 11x11 windows with stride 4 fit
-    54.25 times; its program rounded up, so that the 55th hung over the edge by 3 pixels. 227 = 224 + 3 gives
-    the same 55 x 55 maps. (At 224 this variant computes 54 x 54 ones.)
+    54.25 times; its program rounded up, so that the 55th window reached over the edge by 3 pixels. 227 = 224 + 3
+    gives the same 55 x 55 maps. (At 224 this variant computes 54 x 54 maps.)
   * The two GPUs are ``groups=2`` on one device: the same connections.
   * The paper's alpha of the normalisation is not divided by n: its 1e-4 is 5e-4 for ``LocalResponseNorm``.
-  * The paper counts 253 440 neurons behind the first convolution; 96 maps of 55 x 55 are 290 400. The numbers of all
+  * The paper counts 253 440 neurons after the first convolution; 96 maps of 55 x 55 are 290 400. The numbers of all
     other layers agree.
-  * The initial weights, N(0, 0.01^2), suit the paper's images: pixels of 0 to 255 less their mean. On images normalised
-    to a deviation of 1 they let little through, and training begins with a plateau (on the digits a hundred steps).
+  * The initial weights, N(0, 0.01^2), suit the paper's images: pixels of 0 to 255 minus their mean. On images
+    normalised to a deviation of 1 the signal becomes small, and training begins with a plateau (on the digits about a
+    hundred steps).
   * Dropout scales in training (by 2) instead of in evaluation (by 0.5).
-  * An adaptive pooling brings the maps to the 6 x 6 that the linear layers need. It does nothing at the paper's
-    size, and lets the network train on any image from 67 x 67 on (torchvision's variant: 63 x 63).
+  * An adaptive pooling reduces the maps to the 6 x 6 that the linear layers need. It does nothing at the paper's
+    size, and allows any images from 67 x 67 on (torchvision's variant: 63 x 63).
   * ``variant="torchvision"`` is the one-column network of 2014 as torchvision builds it: no groups, no
     normalisation, 64-192-384-256-256 filters, 224 x 224 images padded by 2, dropout before the linear layers
-    instead of behind them, PyTorch's default initialisation.
+    instead of after them, PyTorch's default initialisation.
 """
 
 from __future__ import annotations
@@ -75,7 +76,7 @@ LAYERS = {
 # Section 3.5: the neurons, that is output values, of the eight layers.
 NEURONS = (253_440, 186_624, 64_896, 64_896, 43_264, 4096, 4096, 1000)
 
-# The sides of square images; multiply-adds are one a weight and output pixel, at INPUT_SIZE.
+# The sides of square images; multiply-adds: one per weight and output pixel, at INPUT_SIZE.
 INPUT_SIZE     = {"paper": 227,         "torchvision": 224}
 SMALLEST_INPUT = {"paper": 67,          "torchvision": 63}
 PARAMETERS     = {"paper": 60_965_224,  "torchvision": 61_100_840}
@@ -138,7 +139,7 @@ def _torchvision_features(in_channels: int) -> nn.Sequential:
 
 
 def _paper_classifier(num_classes: int, dropout: float) -> nn.Sequential:
-    """The three linear layers of 2012: what is dropped are the outputs of the first two."""
+    """The three linear layers of 2012, with dropout on the outputs of the first two."""
     return nn.Sequential(
         nn.Linear(256 * 6 * 6, HIDDEN),  # (N, 9216) -> (N, 4096)
         nn.ReLU(inplace=True),
@@ -151,7 +152,7 @@ def _paper_classifier(num_classes: int, dropout: float) -> nn.Sequential:
 
 
 def _torchvision_classifier(num_classes: int, dropout: float) -> nn.Sequential:
-    """The three linear layers of public weights: what is dropped are the inputs of the first two."""
+    """The three linear layers of public weights, with dropout on the inputs of the first two."""
     return nn.Sequential(
         nn.Dropout(dropout),
         nn.Linear(256 * 6 * 6, HIDDEN),  # (N, 9216) -> (N, 4096)

@@ -1,6 +1,6 @@
 """Networks as backbones: feature maps taken from inside, C2 to C5 at strides 4 to 32 (lecture line L3.2).
 
-Detection, segmentation and most other tasks keep the body of a classifier and put a head of their own on its maps::
+Detection, segmentation and most other tasks keep the body of a classifier and put another head on its maps::
 
     body = features(create_model("resnet18", weights="resnet18.pth"))
     body.requires_grad_(False)
@@ -26,9 +26,9 @@ STRIDES = (4, 8, 16, 32)  # of C2, C3, C4, C5
 class FeatureExtractor(nn.Module):
     """Runs ``model`` as far as its last wanted module: (N, C, H, W) -> {name: (N, channels[name], ...)}.
 
-    ``channels`` and ``strides`` say for each name how deep its map is, and how many input pixels lie between two of
-    its pixels. ``runs`` says how often a module runs in a pass; its map is the last. What comes after the last map (the
-    classifier) does not run.
+    ``channels`` and ``strides`` say for each name how many channels its map has, and how many input pixels lie between
+    two of its pixels. ``runs`` says how often a module runs in a pass; its last output is its map. What comes after the
+    last map (the classifier) does not run.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class FeatureExtractor(nn.Module):
 
 
 class _Complete(Exception):
-    """All maps are there: leave the model."""
+    """Raised to leave the model when all maps have been computed."""
 
 
 def features(
@@ -76,14 +76,14 @@ def features(
     """A module that returns maps from inside ``model`` instead of its logits.
 
     Args:
-        model: any network of this package, or of your own.
-        names: of the modules whose outputs are wanted, as ``named_modules()`` spells them. ``None``: the last stage
+        model: any network of this package, or your own.
+        names: of the modules whose outputs are wanted, as in ``named_modules()``. ``None``: the last stage
             at each of the strides 4, 8, 16 and 32, which papers call C2 to C5.
-        input_shape: the (C, H, W) for which channels and strides are worked out, without computing anything.
+        input_shape: the (C, H, W) for which channels and strides are determined, from shapes alone.
 
     Raises:
-        ValueError: for a name that the model does not have (with the nearest one), or whose output is no map; for a
-            model that reaches none of the strides.
+        ValueError: for a name that the model does not have (with the nearest one), or whose output is not a map; for a
+            model without a map at any of the strides.
     """
     outputs = _outputs(model, input_shape)
     if names is None:
@@ -98,7 +98,7 @@ def features(
                 f"{type(model).__name__} has no module {name!r}" + (f"; did you mean {near[0]!r}?" if near else "")
             )
         if name not in outputs:
-            raise ValueError(f"the output of {name!r} is no feature map (N, C, H, W), or it does not run in evaluation")
+            raise ValueError(f"the output of {name!r} is no map (N, C, H, W), or it does not run in evaluation")
     return FeatureExtractor(
         model,
         channels={name: outputs[name][-1].output_shape[1] for name in names},
@@ -108,7 +108,7 @@ def features(
 
 
 def _pyramid(outputs: dict[str, list[Row]], input_shape: tuple[int, int, int]) -> list[str]:
-    """C2 to C5: at each stride the last of the outermost modules, so whole stages where the model has any."""
+    """C2 to C5: at each stride the last of the outermost modules, so whole stages if the model has stages."""
     found: dict[int, str] = {}
     for name, rows in outputs.items():
         stride = _stride(rows[-1], input_shape)
@@ -118,13 +118,13 @@ def _pyramid(outputs: dict[str, list[Row]], input_shape: tuple[int, int, int]) -
 
 
 def _outputs(model: nn.Module, input_shape: tuple[int, int, int]) -> dict[str, list[Row]]:
-    """Every map (N, C, H, W) by the module that gave it, in the order of their last, and one for each time it ran."""
+    """The maps (N, C, H, W) of every module, one per run of the module; modules in the order of their last run."""
     maps: dict[str, list[Row]] = {}
 
     def note(name: str) -> Any:
         def hook(module: nn.Module, args: Any, output: Any) -> None:
             if isinstance(output, Tensor) and output.ndim == 4 and not isinstance(module, nn.AdaptiveAvgPool2d):
-                earlier = maps.pop(name, [])  # a module that runs twice stands where it ran last
+                earlier = maps.pop(name, [])  # a module that runs twice has the place of its last run
                 maps[name] = [*earlier, Row(name, type(module).__name__, output.shape, 0, 0, 0, node=output.grad_fn)]
 
         return hook
@@ -143,5 +143,5 @@ def _outputs(model: nn.Module, input_shape: tuple[int, int, int]) -> dict[str, l
 
 
 def _stride(row: Row, input_shape: tuple[int, int, int]) -> int:
-    """Along the height. A map of one pixel may come from a mean over all: its pixel stands for the whole image."""
+    """The stride along the height. The pixel of a 1 x 1 map, such as a mean, stands for the whole image."""
     return row.stride[0] if row.stride is not None else input_shape[1]

@@ -1,7 +1,7 @@
-"""The card in a weights file: what somebody who has only the weights must know to use them.
+"""The card in a weights file: what a user who has only the weights must know.
 
 ``minicnn train`` writes it as the metadata that ``.safetensors`` and ``.npz`` files can hold: one entry, the JSON
-text of the fields below. Files from elsewhere have none.
+text of the fields below. Files from other programs have no card.
 """
 
 from __future__ import annotations
@@ -16,21 +16,21 @@ from ..data.transforms import ImageClassification
 from ..errors import FileFormatError
 from ..serialization import load_metadata
 
-KEY = "minicnn"  # of the metadata's entry; several entries would be written in any order
+KEY = "minicnn"  # of the metadata's entry; the order of several entries would not be fixed
 
 
 @dataclass(frozen=True, kw_only=True)
 class Card:
-    """What the weights are for. None: the file does not say.
+    """What the weights are for; None if the file does not say.
 
     Attributes:
         model: the name for ``create_model``.
-        variant: of the model; None also where the model has only one.
+        variant: of the model; None also if the model has only one.
         classes: their names, in the order of the logits.
         input_shape: (C, H, W) of one image.
-        resize: what an image of another size is brought to before its centre is cut out: the shorter side, or
+        resize: the size to which an image of another size is scaled before its centre is cut out: the shorter side, or
             [height, width].
-        mean, std: of each channel, in [0, 1].
+        mean, std: per channel, in [0, 1].
     """
 
     model: str | None = None
@@ -42,15 +42,15 @@ class Card:
     std: tuple[float, ...] | None = None
 
     def metadata(self) -> dict[str, str]:
-        """The card as ``save(..., metadata=...)`` takes it."""
+        """The card as the argument of ``save(..., metadata=...)``."""
         return {KEY: json.dumps(asdict(self))}
 
     @classmethod
     def read(cls, path: str | os.PathLike[str]) -> Card:
-        """The card in a file, empty where there is none.
+        """The card in a file; an empty card if there is none.
 
         Raises:
-            FileFormatError: for a file that is damaged, or a card that does not say what a card says.
+            FileFormatError: for a file that is damaged, or a card with wrong entries.
             OSError: if the file does not exist or cannot be read.
         """
         text = load_metadata(path).get(KEY, "{}")
@@ -73,7 +73,7 @@ class Card:
         return card
 
     def transform(self) -> ImageClassification | None:
-        """How a picture becomes the network's input; None where the card does not say."""
+        """The transform from a picture to the network's input; None if the card does not say."""
         if self.input_shape is None or self.mean is None or self.std is None:
             return None
         crop = self.input_shape[1:]
@@ -99,7 +99,7 @@ def _is_size(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 0 < value <= LARGEST_SIDE
 
 
-LARGEST_SIDE = 1 << 14  # of an image that a card may ask for: a damaged number must not ask for all memory
+LARGEST_SIDE = 1 << 14  # of an image in a card: a damaged number must not use up all memory
 
 CHECKS: dict[str, Callable[[Any], bool]] = {
     "model": _is_text,

@@ -1,13 +1,13 @@
-"""Deformable ResNet: let the last stage choose where it looks.
+"""Deformable ResNet: let the last stage choose where it samples.
 
 Paper    Dai, Qi, Xiong, Li, Zhang, Hu, Wei, "Deformable Convolutional Networks", arXiv:1703.06211 (ICCV 2017).
          Version 2: Zhu, Hu, Lin, Dai, "Deformable ConvNets v2", arXiv:1811.11168 (CVPR 2019).
 Lecture  L2.3.4.
 
-Idea. A 3x3 convolution samples a rigid grid, whatever it looks at. Here an ordinary convolution of the same input
-first predicts for each output pixel nine offsets (dy, dx), and the kernel samples there, between pixels bilinearly
-(section 2.1). Offsets start at zero, so training starts from an ordinary ResNet; the gradient reaches them through the
-interpolation.
+Idea. A 3x3 convolution samples the same rigid grid in every image. Here an ordinary convolution of the same input
+first predicts nine offsets (dy, dx) per output pixel, and the kernel samples there, between pixels by bilinear
+interpolation (section 2.1). Offsets start at zero, so training starts from an ordinary ResNet; the gradient reaches
+them through the interpolation.
 
 Choices, and where they deviate from the paper
   * As in the paper, the 3x3 convolutions of conv5_x (``layer4``) are deformable: one in each bottleneck, three in all
@@ -40,16 +40,16 @@ DEFORMABLE_STAGE = "layer4"
 class OffsetConv2d(nn.DeformConv2d):
     """A deformable convolution that predicts its own offsets (and mask): (N, C, H, W) -> (N, K, H', W').
 
-    ``offsets`` is an ordinary convolution with the same window, zero at the start, with a pair (dy, dx) of channels for
-    each tap and, if ``modulated``, one more for the logit of the mask.
+    ``offsets`` is an ordinary convolution with the same window, zero at the start, with two channels (dy, dx) per tap
+    and, if ``modulated``, one more for the logit of the mask.
     """
 
     def __init__(self, *args: Any, modulated: bool = False, **options: Any) -> None:
-        """A ``DeformConv2d`` with a second convolution that tells it where to look.
+        """A ``DeformConv2d`` with a second convolution that predicts where to sample.
 
         Args:
-            args, options: as of ``nn.DeformConv2d``; once ``super().__init__`` has them, the layer has
-                ``in_channels``, ``kernel_size``, ``stride``, ``padding`` and ``dilation``.
+            args, options: those of ``nn.DeformConv2d``; after ``super().__init__`` the layer has ``in_channels``,
+                ``kernel_size``, ``stride``, ``padding`` and ``dilation``.
             modulated: version 2: predict a mask too.
 
         The layer then also has ``modulated``; ``taps``, the number of taps kH * kW; and ``offsets``, an ``nn.Conv2d``
@@ -66,7 +66,7 @@ class OffsetConv2d(nn.DeformConv2d):
 
     @classmethod
     def replacing(cls, conv: nn.Conv2d, modulated: bool = False) -> OffsetConv2d:
-        """The deformable convolution that stands in for ``conv``, with its weights and geometry."""
+        """The deformable convolution that replaces ``conv``, with its weights and geometry."""
         out = cls(
             conv.in_channels,
             conv.out_channels,
@@ -82,7 +82,7 @@ class OffsetConv2d(nn.DeformConv2d):
         return out
 
     def where(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Where to look in ``x``, and how much each sample counts: what ``offsets`` says about it.
+        """Where to sample in ``x``, and how much each sample counts, as ``offsets`` predicts it.
 
         Args:
             x: (N, C, H, W).
@@ -97,10 +97,10 @@ class OffsetConv2d(nn.DeformConv2d):
         return predicted[:, : 2 * self.taps], nn.functional.sigmoid(predicted[:, 2 * self.taps :])
 
     def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
-        """Look ``where`` the layer itself says: the deformable convolution of ``x`` with its own offsets and mask.
+        """The deformable convolution of ``x`` with the offsets and the mask that ``where`` predicts from it.
 
-        ``nn.DeformConv2d.forward(input, offset, mask)`` is the convolution. Gradients reach ``x`` on two roads, as what
-        is sampled and through the places.
+        ``nn.DeformConv2d.forward(input, offset, mask)`` is the convolution. Gradients reach ``x`` on two ways: through
+        the sampled values and through the sampling points.
 
         Args:
             x: (N, C, H, W).
@@ -126,9 +126,9 @@ class DeformableResNet(ResNet):
                     setattr(block, name, OffsetConv2d.replacing(child, modulated))
 
     def parameter_groups(self, lr: float, offset_lr_multiplier: float = 1.0) -> list[dict[str, Any]]:
-        """Groups for an optimizer, in which the offsets learn at ``offset_lr_multiplier`` times the rate.
+        """Parameter groups for an optimiser, in which the offsets learn at ``offset_lr_multiplier`` times the rate.
 
-        The paper's beta (section 2.1 trains with 1; version 2 with 0.1 where training is delicate).
+        This is the paper's beta (section 2.1 trains with 1; version 2 with 0.1 where training is unstable).
         """
         named = list(self.named_parameters())
         offsets = [p for name, p in named if ".offsets." in name]

@@ -6,16 +6,17 @@ Lecture  L2.3.1.
 
 Idea. ResNet adds a layer's output to its input, so the two mix. DenseNet concatenates them along the channel axis:
 x_l = H_l([x_0, x_1, ..., x_(l-1)]) (equation 2). A layer therefore adds only its own k feature maps (the growth rate)
-to a collective knowledge that all later layers can read, and the loss reaches every layer over a short way. Bottlenecks
+to a collection that all later layers can read, and the gradient reaches every layer on a short way. Bottlenecks
 (1x1 convolutions to 4k channels) and transitions that halve the channels keep it small: DenseNet-BC.
 
 Choices, and where they deviate from the paper
   * Only DenseNet-BC with theta = 0.5 is here, and no dropout by default, as on ImageNet.
-  * The first convolution has 2k filters, 64 for k = 32 and 96 for k = 48; its padding, left open by the paper, is 3.
+  * The first convolution has 2k filters, 64 for k = 32 and 96 for k = 48; its padding, which the paper does not give,
+  is 3.
   * He initialisation (fan of the input) as section 4.2 asks; biases are zero.
   * Concatenations are plain: memory grows with the square of a block's depth. ``memory_efficient=True`` computes them
     again in backward instead of keeping them [Pleiss et al. 2017, arXiv:1707.06990].
-  * The paper and torchvision have the same network: there is no variant to choose.
+  * The paper and torchvision have the same network: there are no variants.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ TABLE_1 = (
 )
 
 CONFIGS: dict[str, tuple[int, tuple[int, int, int, int], int]] = {
-    #              growth  layers a block      parameters
+    #              growth  layers per block    parameters
     "densenet121": (32,    (6, 12, 24, 16),    7_978_856),
     "densenet169": (32,    (6, 12, 32, 32),   14_149_480),
     "densenet201": (32,    (6, 12, 48, 32),   20_013_928),
@@ -75,7 +76,7 @@ ERRORS: dict[str, Score] = {
 BOTTLENECK = 4  # a 1x1 convolution leaves 4k channels to the 3x3 one
 COMPRESSION = 0.5  # theta: the share of channels that a transition keeps
 
-# The published files are older than the names of their layers: norm.1 in them is norm1 here and in torchvision.
+# The published files use older names of layers: their norm.1 is norm1 here and in torchvision.
 OLD_KEY = re.compile(r"(denselayer\d+\.(?:norm|conv))\.([12]\.)")
 
 
@@ -83,7 +84,7 @@ class DenseLayer(nn.Module):
     """H: norm, ReLU, 1x1 convolution to 4k channels, norm, ReLU, 3x3 convolution to k = ``growth_rate`` channels.
 
     The layers are ``norm1``, ``relu1``, ``conv1``, ``norm2``, ``relu2`` and ``conv2``. The convolutions have no bias,
-    since a norm follows; the 3x3 one keeps the size. ``in_channels`` are those of all earlier outputs together.
+    since a norm follows; the 3x3 one keeps the size. ``in_channels`` is the total of all earlier outputs.
     ``drop_rate`` and ``memory_efficient`` are kept under these names.
     """
 
@@ -102,7 +103,7 @@ class DenseLayer(nn.Module):
         self.memory_efficient = memory_efficient
 
     def squeeze(self, *earlier: Tensor) -> Tensor:
-        """x_0, ..., x_(l-1), joined along the channels, as far as ``conv1``: the part that costs the memory.
+        """The part up to ``conv1``, on x_0, ..., x_(l-1) joined along the channels: it costs most memory.
 
         Args:
             earlier: the block's input and the outputs of all layers before, in their order, each (N, channels, H, W).
@@ -116,7 +117,7 @@ class DenseLayer(nn.Module):
     def grow(self, x: Tensor) -> Tensor:
         """The rest, from ``norm2`` on: (N, 4k, H, W) -> (N, k, H, W).
 
-        In training each value is dropped with probability ``drop_rate`` in the end.
+        At the end, in training, each value is dropped with probability ``drop_rate``.
         """
         x = self.conv2(self.relu2(self.norm2(x)))  # (N, 4k, H, W) -> (N, k, H, W)
         return nn.functional.dropout(x, self.drop_rate, self.training)
@@ -165,7 +166,7 @@ class Transition(nn.Sequential):
 
 
 def compressed(channels: int) -> int:
-    """The channels that a transition keeps of ``channels``: theta times as many, rounded down (section 3)."""
+    """How many of ``channels`` a transition keeps: theta times as many, rounded down (section 3)."""
     return int(channels * COMPRESSION)
 
 
@@ -218,7 +219,7 @@ class DenseNet(nn.Module):
                 nn.init.zeros_(module.bias)
 
     def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True) -> IncompatibleKeys:
-        """Like any module's, and takes the keys of the published files too."""
+        """Like any module's, but accepts the keys of the published files too."""
         if isinstance(state_dict, Mapping):
             state_dict = {OLD_KEY.sub(r"\1\2", key): value for key, value in state_dict.items()}
         return super().load_state_dict(state_dict, strict)

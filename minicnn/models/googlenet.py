@@ -1,32 +1,32 @@
-"""GoogLeNet: look at every scale at once, and pay for it with 1x1 convolutions.
+"""GoogLeNet: look at every scale at once, made affordable by 1x1 convolutions.
 
 Paper    Szegedy, Liu, Jia, Sermanet, Reed, Anguelov, Erhan, Vanhoucke, Rabinovich, "Going Deeper with Convolutions",
          arXiv:1409.4842 (CVPR 2015).
 Lecture  L2.1.1 the module, L2.1.2 naive against reduced, L2.1.3 the 1x1 convolution, L2.1.4 the whole network and its
          table, L2.1.5 auxiliary classifiers, L2.2.1 (22 layers, 6.7 % top-5 error), L3.1 (the most efficient).
 
-Idea. Things in an image are of any size: an inception module runs 1x1, 3x3 and 5x5 convolutions and a max pooling on
-the same input and concatenates what they find. Done naively that grows without end, since pooling passes all its
-channels on, and 5x5 convolutions on hundreds of channels are expensive. So a 1x1 convolution, one linear map over the
-channels at every pixel, first reduces them. Nine modules, a global average pool instead of wide linear layers: twelve
-times fewer weights than AlexNet. Two auxiliary classifiers on inner modules bring the gradient in half-way, in
-training only.
+Idea. Objects in an image have any size: an inception module runs 1x1, 3x3 and 5x5 convolutions and a max pooling on
+the same input and concatenates their outputs. Naively, the channels grow with every module, because pooling passes all
+its channels on, and 5x5 convolutions on hundreds of channels are expensive. So a 1x1 convolution, one linear map over
+the channels at every pixel, first reduces them. Nine modules and a global average pool instead of wide linear layers
+have twelve times fewer weights than AlexNet. In training, two auxiliary classifiers on inner modules add gradient
+half-way.
 
 Choices, and where they deviate from the paper
-  * ``variant="torchvision"`` is the network of public weights: batch norm (eps 0.001) behind every convolution instead
-    of biases and of the stem's local response norms, 3x3 kernels in the branch called 5x5 (a slip, kept for the
+  * ``variant="torchvision"`` is the network of public weights: batch norm (eps 0.001) after every convolution instead
+    of biases and of the stem's local response norms, 3x3 kernels in the branch called 5x5 (a mistake, kept for the
     weights' sake), 2x2 instead of 3x3 windows in the last max pooling, 20 % dropout instead of 40 %, and adaptive
     pooling in the auxiliary classifiers.
-  * The paper gives the local response norm no constants: it has PyTorch's defaults, as in the public replication for
-    Caffe (n = 5, alpha = 1e-4, beta = 0.75, k = 1).
+  * The paper gives no constants for the local response norm: here it has PyTorch's defaults, as in the public
+    replication for Caffe (n = 5, alpha = 1e-4, beta = 0.75, k = 1).
   * The paper gives no initialisation: He's, with the fan of the input, because one input feeds many branches; zero
     biases. torchvision's variant has the same.
   * Max pooling rounds its output size up, which the 112, 56, 28, 14, 7 of Table 1 need.
-  * The mean over the whole map ends the network at any image size (7x7 at 224). The linear layer of an auxiliary
-    classifier needs 4 x 4 pixels: the paper's pooling, 5x5 with stride 3, gives those from maps of 14 to 16 pixels
+  * The last pooling is the mean over the whole map, at any image size (7x7 at 224). The linear layer of an auxiliary
+    classifier needs 4 x 4 pixels: the paper's pooling, 5x5 with stride 3, gives these from maps of 14 to 16 pixels
     (images of 223 to 270); maps of other sizes are pooled to 4 x 4 by an adaptive grid, so that small images train.
-  * The first row of Table 1 and the parameters of some modules are not what the layers it describes have; what
-    the layers have stands beside it below.
+  * The first row of Table 1 and the parameters of some modules do not agree with the layers that it describes; below,
+    the counts of the layers are given next to the table's.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ Filters = tuple[int, int, int, int, int, int]
 
 
 class Row(NamedTuple):
-    """A row of Table 1: its modules here, their output, a module's filters; costs in the paper, and those they have."""
+    """A row of Table 1: its modules here, their output, a module's filters; costs as in the paper, and as counted."""
 
     here: tuple[str, ...]
     output: tuple[int, int]
@@ -67,8 +67,8 @@ class Row(NamedTuple):
 
 
 # fmt: off
-# Table 1, for a 224 x 224 image. The paper's K is 1024 parameters, its M a million operations; what the paper's variant
-# has are weights without biases, and one multiply-add a weight and output pixel.
+# Table 1, for a 224 x 224 image. The paper's K is 1024 parameters, its M a million operations; counted here, for the
+# paper's variant, are weights without biases, and one multiply-add per weight and output pixel.
 TABLE_1 = (
     #   here                channels,  1x1  3x3  3x3  5x5  5x5 pool      paper's      weights    multiply-adds
     #                       side           red.      red.     proj.      K     M
@@ -104,7 +104,7 @@ AUXILIARY_WEIGHT = 0.3  # of each auxiliary classifier's loss (section 5)
 
 ERRORS: dict[str, Score] = {"googlenet": (None, 10.07, "Table 3: validation, 1 model, 1 crop")}
 
-# What ImageNet's pictures have, RGB.
+# Mean and deviation of ImageNet's pictures, RGB.
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
@@ -128,7 +128,8 @@ class NaiveInception(nn.Module):
 
     Four branches read the input and are concatenated along the channels, in this order: ``branch1``, ``branch2`` and
     ``branch3``, a ``BasicConv2d`` each with 1x1, 3x3 and 5x5 kernels (in either variant), and ``branch4``, 3x3 max
-    pooling with stride 1. All maps stay H x W. No network here uses it: each module would be wider than the one before.
+    pooling with stride 1. All maps stay H x W. No network here uses it: each module would be wider than the previous
+    one.
     """
 
     def __init__(self, in_channels: int, ch1x1: int, ch3x3: int, ch5x5: int, variant: str = "paper") -> None:
@@ -151,7 +152,7 @@ class Inception(nn.Module):
     """The module with dimension reductions (Figure 2b, L2.1.2): (N, in_channels, H, W) -> (N, K, H, W).
 
     K = ``ch1x1 + ch3x3 + ch5x5 + pool_proj``. Module 3a takes 128e6 multiply-adds; ``NaiveInception`` with the same
-    filters takes 303e6 and hands 416 channels on instead of 256.
+    filters takes 303e6 and has 416 output channels instead of 256.
 
     Four branches read the input and are concatenated along the channels, in this order; every convolution is a
     ``BasicConv2d`` of the module's ``variant``, and all maps stay H x W:
@@ -246,13 +247,13 @@ def auxiliary_loss(
     """The loss of the main classifier plus ``weight`` times that of each auxiliary one (section 5, L2.1.5).
 
     Args:
-        outputs: a tuple of logits, the main ones first, however many; or a single tensor, as every network gives it in
+        outputs: a tuple of logits, the main ones first, of any length; or a single tensor, as every network returns in
             evaluation.
         target: (N,) class indices.
-        criterion: gives the loss of logits and target.
+        criterion: the loss, a function of logits and target.
 
     Returns:
-        The loss, as ``criterion`` gives it: a number for ``cross_entropy``. Nothing that was given is changed.
+        The loss, in the shape that ``criterion`` returns: one number for ``cross_entropy``. No argument is changed.
     """
     logits, *auxiliary = outputs if isinstance(outputs, tuple) else (outputs,)
     loss = criterion(logits, target)
@@ -270,12 +271,13 @@ def renormalise(x: Tensor) -> Tensor:
 class GoogLeNet(nn.Module):
     """Stem, nine inception modules, a single linear layer: (N, in_channels, H, W) -> (N, num_classes).
 
-    With auxiliary classifiers a training forward returns ``GoogLeNetOutputs``; ``auxiliary_loss`` makes one loss of it.
+    With auxiliary classifiers, forward returns ``GoogLeNetOutputs`` in training; ``auxiliary_loss`` makes one loss of
+    it.
 
     Args:
         aux_logits: build the auxiliary classifiers, ``aux1`` on module 4a and ``aux2`` on 4d.
-        transform_input: take images normalised with ImageNet's mean and deviation, and bring them to those that
-            torchvision's published weights were trained with (0.5 and 0.5): those weights need it.
+        transform_input: take images normalised with ImageNet's mean and deviation, and normalise them with 0.5 and 0.5,
+            as in the training of torchvision's published weights: those weights need it.
         dropout: the probability that a value before the linear layer is dropped. None: the variant's.
         dropout_aux: the same in the auxiliary classifiers.
         variant: ``"paper"`` or ``"torchvision"``, see the top of this file.

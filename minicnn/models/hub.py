@@ -1,4 +1,4 @@
-"""Models by name, with their weights: which variant a file was trained in, and why it does not fit."""
+"""Models by name, with their weights: which variant a weights file is for, and why it does not fit."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .registry import ModelEntry, model_entry
 
 
 def _positive(argument: str, value: Any) -> int:
-    """``value`` as a positive int. Raises ValueError naming the argument and what came."""
+    """``value`` as a positive int. Raises ValueError, which names the argument and its value."""
     try:
         number = 0 if isinstance(value, bool) else operator.index(value)
     except TypeError:
@@ -41,19 +41,19 @@ def create_model(
     Args:
         name: one of ``list_models()``.
         num_classes: width of the last layer. None: the paper's, 1000 for ImageNet networks, 10 for CIFAR's.
-        variant: ``"paper"``, or ``"torchvision"`` for the network that published weights were trained in; both
-            are the same where the two do not differ.
-            None: the paper's; with ``weights``, the one that the file was trained in, if it comes from
+        variant: ``"paper"``, or ``"torchvision"`` for the network that published weights fit; for many models the two
+            are the same.
+            None: the paper's; with ``weights``, the variant of the file, if it comes from
             ``minicnn train`` and says so, or else the published one. The two can have equal keys and shapes
-            (ResNet-50), and the wrong one would be silently wrong.
+            (ResNet-50), and the results of the wrong one would be silently wrong.
         in_channels: channels of the image, 1 for grey.
         weights: a file that ``minicnn.load`` reads, whose keys and shapes must be the model's.
-        init: False leaves the parameters undrawn, for when the caller loads all of them.
+        init: False does not draw the parameters, if the caller loads all of them.
         options: passed on to the architecture, e.g. ``zero_init_residual=True``.
 
     Raises ValueError for an unknown name (with the nearest one), a variant that the model does not have, a
-    ``num_classes`` or ``in_channels`` that is no positive integer, and weights that do not fit; and
-    ``minicnn.load``'s errors for a file that it cannot read. Warns when ``variant`` is not the weights' own.
+    ``num_classes`` or ``in_channels`` that is not a positive integer, and weights that do not fit; and
+    ``minicnn.load``'s errors for a file that it cannot read. Warns if ``variant`` is not that of the weights.
     """
     entry = model_entry(name)
     if num_classes is not None:
@@ -88,5 +88,5 @@ def create_model(
 
 
 def _variant_of(weights: str | os.PathLike[str], entry: ModelEntry) -> str:
-    """The variant that a weights file belongs to: what the card of a training run says, or else the published one."""
+    """The variant of a weights file: the one in the card of a training run, or else the published one."""
     return Card.read(weights).variant or entry.public_variant

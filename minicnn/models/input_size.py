@@ -1,4 +1,4 @@
-"""How small an image may be: said by the network itself, before the fifth pooling has nothing left to pool."""
+"""How small an image may be: checked at the network's input, before a late pooling has nothing left to pool."""
 
 from __future__ import annotations
 

@@ -6,11 +6,11 @@ from ..nn.state import Shape, StateMismatch
 
 
 def misfit(error: StateMismatch, num_classes: int, in_channels: int) -> str:
-    """The reason: another number of classes, of image channels, or else the first difference and how many more."""
+    """The reason: another number of classes or image channels, or else the first difference and how many more."""
     sizes = list(error.sizes.values())
     if sizes and not any(error.keys):
         if classes := _other_classes(sizes, num_classes):
-            return f"they tell {classes} classes apart, not {num_classes}"
+            return f"they are for {classes} classes, not {num_classes}"
         if channels := _other_channels(sizes, in_channels):
             return f"they are for images of {channels} channel{'s' * (channels > 1)}, not {in_channels}"
     first, *others = [

@@ -1,11 +1,11 @@
-"""From image files to the names of what a network sees in them.
+"""From image files to the names of their classes.
 
     classifier = load_classifier("resnet50.pth", "resnet50")
     for prediction in classifier.predict(["cat.jpg", "dog.png"]):
         print(prediction.image, prediction.guesses[0].label)
 
-``load_classifier`` finds out what weights need (the network, its transform, the names of its classes); ``predict`` is
-the part that any network of one's own can use.
+``load_classifier`` finds the network, the transform and the class names that belong to weights; ``predict`` works for
+any network.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ from .registry import model_entry, suggestion
 
 TOP, BATCH_SIZE = 5, 16
 
-# What the classes of the papers' experiments are called, by their number.
+# The class names of the papers' experiments, by the number of classes.
 KNOWN_LABELS: dict[int, Callable[[], tuple[str, ...]]] = {1000: imagenet_labels, 10: lambda: CIFAR10_LAYOUT.classes}
 
 
 class NotFinite(ArithmeticError):
-    """A network answered with NaN or infinity."""
+    """The logits of a network are NaN or infinite."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Guess:
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a network makes of one image: the likeliest classes, the first most; or why it could not be read."""
+    """The result for one image: its most likely classes, in falling order, or why it could not be read."""
 
     image: Any
     guesses: tuple[Guess, ...] = ()
@@ -72,21 +72,21 @@ def predict(
 ) -> Iterator[Prediction]:
     """Classify images, one ``Prediction`` each, in their order; the network runs in evaluation mode, without gradients.
 
-    While the network computes one batch, a thread reads the next. A file that cannot be read has its error in its
-    prediction; the others go on.
+    While the network computes one batch, a thread reads the next. If a file cannot be read, its prediction holds the
+    error, and the others are not affected.
 
     Args:
         model: (N, C, H, W) -> (N, classes).
         images: paths, or Pillow images.
         transform: makes a tensor (C, H, W) of a Pillow image, the same size for all, e.g. ``ImageClassification``.
         top: how many classes each prediction has; all, if there are fewer.
-        labels: the names of the classes; None numbers them.
+        labels: the names of the classes; None for their numbers.
         batch_size: images that go through the network together.
         in_channels: 3 for RGB, 1 for grey.
-        compiled: run full batches through ``minicnn.compile(model)`` where there are several.
+        compiled: run full batches through ``minicnn.compile(model)`` if there are several.
 
     Raises:
-        ValueError: for a ``top`` or ``batch_size`` below 1, and if there are not as many labels as classes.
+        ValueError: for a ``top`` or ``batch_size`` below 1, or a number of labels other than that of classes.
         ShapeError: if the network does not take such images.
         NotFinite: if its logits are NaN or infinite.
     """
@@ -100,7 +100,7 @@ def predict(
 
 
 class _Inputs:
-    """The images of a prediction, ready for the network, or the reason why one is not."""
+    """The images of a prediction as inputs of the network, or the reason why one could not be read."""
 
     def __init__(self, images: Sequence[Any], transform: Callable[[Any], Any], in_channels: int) -> None:
         self.images, self.transform, self.in_channels = images, transform, in_channels
@@ -127,7 +127,7 @@ def _predictions(
 ) -> Iterator[Prediction]:
     for batch in loader:
         readable = [item for _, item in batch if not isinstance(item, DataError)]
-        # To compile for another number of images costs more than the one batch can win.
+        # To compile for another number of images costs more time than one batch can save.
         chosen = network if len(readable) == batch_size else model
         logits = iter(_logits(model, chosen, collate(readable)) if readable else ())
         for image, item in batch:
@@ -138,7 +138,7 @@ def _predictions(
 
 
 def _logits(model: nn.Module, network: Callable[[Tensor], Tensor], inputs: Tensor) -> np.ndarray:
-    """(N, C, H, W) -> (N, classes), float64. ``network`` is the model, or what it was compiled to."""
+    """(N, C, H, W) -> (N, classes), float64. ``network`` is the model, or the compiled model."""
     place = next(model.parameters())
     with evaluating(model), no_grad():
         outputs = network(inputs.to(place.device, place.dtype))
@@ -150,7 +150,7 @@ def _guesses(logits: np.ndarray, top: int, labels: Sequence[str] | None, image: 
         raise ValueError(f"{len(labels)} labels cannot name the {len(logits)} classes of the network")
     if not np.isfinite(logits).all():
         raise NotFinite(
-            f"the network's answer to {str(image)!r} is not finite: are these the weights of a trained one?"
+            f"the network's logits for {str(image)!r} are not finite: are these the weights of a trained one?"
         )
     exponentials = np.exp(logits - logits.max())
     probabilities = exponentials / exponentials.sum()
@@ -163,7 +163,7 @@ def _guesses(logits: np.ndarray, top: int, labels: Sequence[str] | None, image: 
 
 @dataclass(frozen=True)
 class Classifier:
-    """A trained network with all that it needs to name what is in a picture."""
+    """A trained network with its transform and class names."""
 
     name: str
     model: nn.Module
@@ -186,16 +186,16 @@ def load_classifier(
     labels: Sequence[str] | None = None,
     size: int | None = None,
 ) -> Classifier:
-    """Build the network that a weights file belongs to, and all around it.
+    """Build the network that a weights file belongs to, with its transform and class names.
 
-    A file of ``minicnn train`` says itself what it is for. For others, such as published ``.pth`` files, give the
+    A file of ``minicnn train`` contains what is needed. For others, such as published ``.pth`` files, give the
     ``name`` of the model; its variant is then the published one, and its classes are ImageNet's if there are 1000.
 
     Args:
         weights: a file that ``minicnn.load`` reads.
         name, variant, num_classes: as for ``create_model``; None: as the file says, or else the published ones.
-        labels: the names of the classes, where the file's or ImageNet's are not the right ones.
-        size: the side of the square that the network sees of a picture, if not the usual one.
+        labels: the names of the classes, if the file's or ImageNet's are not the right ones.
+        size: the side of the network's square input, if not the usual one.
 
     Raises:
         ValueError: for arguments that contradict the file or each other, and as ``create_model`` raises it.
@@ -204,7 +204,7 @@ def load_classifier(
     card = Card.read(weights)
     shown = os.fspath(weights)
     if name is None and card.model is None:
-        load_state_dict(weights)  # what is no weights file at all says so itself
+        load_state_dict(weights)  # raises its own error for a file that has no weights
         raise ValueError(f"{shown!r} does not say which model it is for: name one, e.g. resnet50")
     name = _agreed("model", name, card.model, shown)
     try:
@@ -229,7 +229,7 @@ def load_classifier(
 
 
 def _agreed(argument: str, given: Any, noted: Any, weights: str) -> Any:
-    """What was asked for or else what the file says. Raises ValueError where the two differ."""
+    """The given value, or else the file's. Raises ValueError if the two differ."""
     if given is not None and noted is not None and given != noted:
         raise ValueError(f"{argument} {given} contradicts {weights!r}, which is for {noted}")
     return noted if given is None else given

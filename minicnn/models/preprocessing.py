@@ -1,4 +1,4 @@
-"""How a picture becomes a network's input where the weights do not say: as in the paper, or as for public weights."""
+"""The transform from a picture to a network's input if the weights have none: the paper's, or public weights'."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ CIFAR_SIZE = 32
 Statistics = tuple[tuple[float, float, float], tuple[float, float, float]]  # mean and deviation of each colour
 
 # fmt: off
-# What public weights were evaluated with: torchvision's IMAGENET1K_V1, and timm's for SE-ResNet-50.
+# The transforms with which public weights were evaluated: torchvision's IMAGENET1K_V1, and timm's for SE-ResNet-50.
 PUBLISHED: dict[str, tuple[int, int, str]] = {
     #                   shorter side  crop  interpolation
     "alexnet":         (256,          224,  "bilinear"),
@@ -28,19 +28,19 @@ PUBLISHED: dict[str, tuple[int, int, str]] = {
 }
 # fmt: on
 
-# GoogLeNet's public weights saw pixels brought to [-1, 1]. torchvision builds the network with transform_input=True,
-# which turns ImageNet's normalisation into this one.
+# GoogLeNet's public weights were trained on pixels in [-1, 1]. torchvision builds the network with
+# transform_input=True, which converts ImageNet's normalisation to this one.
 SYMMETRIC: Statistics = (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)
 
 
 def preprocessing(name: str, variant: str | None = None, in_channels: int = 3) -> ImageClassification:
     """The usual evaluation transform for a model: shorter side to 8/7 of its image size, the centre, normalised.
 
-    Models for CIFAR-10 have no room to cut: the whole picture is squeezed to 32 x 32. A grey channel is normalised by
+    For CIFAR-10 models nothing is cut off: the whole picture is scaled to 32 x 32. A grey channel is normalised with
     the mean of the colours' numbers.
 
     Args:
-        variant: None for the paper's; with the one that public weights fit, it is what those were evaluated with.
+        variant: None for the paper's; for the public weights' variant, the transform of their evaluation.
 
     Raises:
         ValueError: for an unknown model or variant.

@@ -1,6 +1,6 @@
-"""The list of models: what each is called, who published it, what it scored, and which function builds it.
+"""The list of models: their names, papers and published errors, and the functions that build them.
 
-A model file registers its own builders, and that is all a new architecture needs::
+A model file registers its own builders; a new architecture needs nothing else::
 
     PAPER = Paper("Going Deeper Still", "Doe, Roe", 2027, "https://example.org/deeper", lecture="L2.9")
     ERRORS = {"deepernet": (1.5, None, "Table 3: validation, one crop")}
@@ -39,7 +39,7 @@ class Paper:
 Score = tuple[float | None, float | None, str]
 
 
-#: The usual names of variants: what the paper describes, and what published weights fit.
+#: The usual names of variants: the network of the paper, and the one that published weights fit.
 BOTH_NAMES = ("paper", "torchvision")
 
 
@@ -65,7 +65,7 @@ class ModelEntry:
         return (inspect.getdoc(self.builder) or "").partition("\n")[0]
 
     def variant_called(self, name: str | None) -> str:
-        """The variant called ``name``, the paper's for None; a model with one network answers to both usual names.
+        """The variant called ``name``, the paper's for None; a model with a single variant accepts both usual names.
 
         Raises ValueError for a variant that the model does not have.
         """
@@ -93,11 +93,11 @@ def register(
     variants: tuple[str, ...] = ("paper",),
     input_size: int = 224,
 ) -> Callable[[Builder], Builder]:
-    """Decorator that enters a builder in the list of models under its own name.
+    """Decorator that adds a builder to the list of models under its own name.
 
-    ``errors`` holds the score of each model of the paper that published one, by name. The builder takes
-    ``num_classes``, with the paper's number as its default, ``in_channels``, and, when there is more than one
-    variant, ``variant``, which its model keeps as an attribute. Raises ValueError when the name is taken.
+    ``errors`` holds the published scores of the paper's models, by name. The builder takes ``num_classes``, with the
+    paper's number as its default, ``in_channels``, and, if there is more than one variant, ``variant``, which its
+    model keeps as an attribute. Raises ValueError if the name is taken.
     """
 
     def enter(builder: Builder) -> Builder:
@@ -130,21 +130,21 @@ def list_models() -> list[str]:
 
 
 def suggestion(name: str) -> str:
-    """``"; did you mean 'resnet18'?"`` for the model name nearest to ``name``; empty when none is near."""
+    """``"; did you mean 'resnet18'?"`` for the model name nearest to ``name``; empty if no name is near."""
     spelled = {known.replace("_", ""): known for known in list_models()}
     wanted = re.sub(r"[^a-z0-9]", "", name.lower())
     near = difflib.get_close_matches(wanted, spelled, n=len(spelled))
     if not near:
         return ""
 
-    def likeness(known: str) -> tuple[float, int]:  # resnet21 is as like resnet32 as resnet20, but for its beginning
+    def likeness(known: str) -> tuple[float, int]:  # resnet21: resnet20, not resnet32
         return difflib.SequenceMatcher(None, known, wanted).ratio(), len(os.path.commonprefix([known, wanted]))
 
     return f"; did you mean {spelled[max(near, key=likeness)]!r}?"
 
 
 def model_entry(name: str) -> ModelEntry:
-    """What the list holds about one model. Raises ValueError, with the nearest name, for an unknown one."""
+    """The entry of one model in the list. Raises ValueError, with the nearest name, for an unknown one."""
     if not isinstance(name, str) or name not in _ENTRIES:
         raise ValueError(f"no model is called {name!r}{suggestion(str(name))} (list_models() names them all)")
     return _ENTRIES[name]

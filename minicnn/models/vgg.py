@@ -1,24 +1,24 @@
 """VGG: nothing but 3x3 convolutions, sixteen of them deep.
 
 Paper    Simonyan, Zisserman, "Very Deep Convolutional Networks for Large-Scale Image Recognition", arXiv:1409.1556
-         (ICLR 2015). With batch norm: Ioffe, Szegedy, arXiv:1502.03167, put into it by the authors of public weights.
+         (ICLR 2015). With batch norm: Ioffe, Szegedy, arXiv:1502.03167, added by the authors of public weights.
 Lecture  L1.1 (19 layers), L2.2.1 (7.3 % top-5 error), L2.2.5 (why one layer less destroys it), L3.1 (simple, the
          heaviest of all), L3.2 (as a backbone).
 
 Idea. Two 3x3 convolutions see 5x5 pixels, three see 7x7, with 27 C^2 weights where one 7x7 convolution has 49 C^2,
-and with three ReLUs for one (section 2.3). So use the smallest kernel that knows left from right, everywhere, and
-spend on depth what that saves. Five stages; a max pooling behind each halves the map, and the filters double.
+and with three ReLUs instead of one (section 2.3). So use the smallest kernel that distinguishes left and right
+everywhere, and use the savings for depth. Five stages; a max pooling after each halves the map, and the filters double.
 
 Choices, and where they deviate from the paper
-  * There is one variant: the paper's networks A, B, D and E are layer by layer what public weights are for.
+  * There is one variant: the paper's networks A, B, D and E are layer by layer those of public weights.
   * He initialisation with the fan of the output for the convolutions, N(0, 0.01^2) for the linear layers, biases
     zero, as for public weights. The paper draws network A from N(0, 0.1^2) ("10^-2 variance") and starts the deeper
-    ones from the trained A; its authors say that Glorot's initialisation does without (section 3.1).
+    ones from the trained A; its authors say that this is not necessary with Glorot's initialisation (section 3.1).
   * ``vgg11_bn`` to ``vgg19_bn`` have a batch norm after each convolution. The paper has none. Their convolutions keep
     the bias, which the norm makes useless, because the public weights have it.
-  * An adaptive pooling brings the maps to the 7 x 7 that the linear layers need. It does nothing at 224 x 224, and lets
-    the network train on any image from 32 x 32 on. (To test on larger images the paper slides the linear layers over
-    the maps and averages the answers.)
+  * An adaptive pooling reduces the maps to the 7 x 7 that the linear layers need. It does nothing at 224 x 224, and
+    allows any images from 32 x 32 on. (To test on larger images the paper slides the linear layers over the maps and
+    averages the results.)
   * Networks A-LRN and C of Table 1, which the paper found no better, are not here.
 """
 
@@ -55,7 +55,7 @@ HIDDEN = 4096  # neurons of each of the first two linear layers
 # Table 2: parameters in millions.
 TABLE_2 = {"A": 133, "B": 133, "D": 138, "E": 144}
 
-# Multiply-adds: one a weight and output pixel, in all convolutions and linear layers.
+# Multiply-adds: one per weight and output pixel, in all convolutions and linear layers.
 CONFIGS: dict[str, tuple[str, bool, int, float]] = {
     #           network  norm   parameters    multiply-adds
     "vgg11":    ("A",    False, 132_863_336,   7.609e9),
@@ -90,7 +90,7 @@ class VGG(nn.Module):
     Args:
         stages: the filters of each convolution, by stage, e.g. ``TABLE_1["D"]``; the last stage has 512.
         batch_norm: put a batch norm after each convolution.
-        dropout: the probability that a value behind the first and the second linear layer is dropped.
+        dropout: the probability that a value after the first and the second linear layer is dropped.
 
     Raises ShapeError for images below ``SMALLEST_INPUT``.
     """
@@ -132,7 +132,7 @@ class VGG(nn.Module):
 
 
 def _features(stages: Stages, batch_norm: bool, in_channels: int) -> nn.Sequential:
-    """The convolutions, with everything between them, in one flat sequence as in public weights."""
+    """The convolutions, with all layers between them, in one flat sequence as in public weights."""
     layers: list[nn.Module] = []
     for stage in stages:
         for filters in stage:

@@ -1,4 +1,4 @@
-"""Layers and what they are made of, with PyTorch's names: see this folder's README."""
+"""Layers and modules with PyTorch's names: see this folder's README."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Activation layers: functions of one number, and softmax.
 
-``inplace=True`` is accepted where PyTorch has it, and computed out of place. That is safe: the returned
-tensor has the same values and gradients, and an in-place version would only spare memory. It differs for code
-that ignores the result and reads its input again, expecting it changed.
+``inplace=True`` is accepted where PyTorch has it, but computed out of place. That is safe: the returned
+tensor has the same values and gradients, and an in-place version would only save memory. It differs for code
+that ignores the result and expects its input to be changed.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from .module import Module
 
 
 class _InplaceFlag(Module):
-    """An activation with nothing but PyTorch's flag."""
+    """An activation with no option but PyTorch's flag."""
 
     def __init__(self, inplace: bool = False) -> None:
         super().__init__()
@@ -24,7 +24,7 @@ class _InplaceFlag(Module):
 
 
 class ReLU(_InplaceFlag):
-    """max(x, 0). ``ReLU(inplace=True)`` is accepted and computes out of place: see this file's top."""
+    """max(x, 0). ``ReLU(inplace=True)`` is accepted and computed out of place: see the top of this file."""
 
     def forward(self, input: Tensor) -> Tensor:
         return F.relu(input, self.inplace)
@@ -52,7 +52,7 @@ class Hardswish(_InplaceFlag):
 
 
 class Hardsigmoid(Module):
-    """ReLU6(x + 3) / 6; like PyTorch's it takes ``inplace`` and does not show it."""
+    """ReLU6(x + 3) / 6; as in PyTorch, ``repr`` does not show ``inplace``."""
 
     def __init__(self, inplace: bool = False) -> None:
         super().__init__()

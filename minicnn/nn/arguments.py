@@ -1,4 +1,4 @@
-"""Checking what layers are constructed with: the message quotes the argument and its value."""
+"""Checks of the arguments of layers: the message names the argument and its value."""
 
 from __future__ import annotations
 

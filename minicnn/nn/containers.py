@@ -1,7 +1,7 @@
-"""Modules that hold modules: in a row, in a list, in a dictionary.
+"""Modules that hold modules: in a sequence, a list or a dictionary.
 
-A container's output is the output of its last layer, and messages name that layer: ``names_its_output`` is
-off.
+A container's output is the output of its last layer, and messages name that layer: so ``names_its_output`` is
+False.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from .module import Module
 
 
 class _Indexed(Module):
-    """What ``Sequential`` and ``ModuleList`` share: children named "0", "1", ..., and a list's manners."""
+    """What ``Sequential`` and ``ModuleList`` share: children named "0", "1", ..., and a list's methods."""
 
     names_its_output = False
     _modules: dict[str, Module]
@@ -59,7 +59,7 @@ class _Indexed(Module):
         self._replace(kept)
 
     def _replace(self, items: list[tuple[str, Module]]) -> None:
-        """Take ``items`` as the children; those with numbers for names are numbered again."""
+        """Make ``items`` the children; those whose names are numbers are numbered again."""
         self._modules.clear()
         for position, (name, module) in enumerate(items):
             self._set(str(position) if name.isdecimal() else name, module)
@@ -84,7 +84,7 @@ class _Indexed(Module):
         return self
 
     def insert(self, index: int, module: Module) -> Self:
-        """Add ``module`` before position ``index``; the ones behind it move up by one."""
+        """Add ``module`` before position ``index``; the later ones move up by one."""
         if not isinstance(module, Module):
             raise TypeError(f"expected a Module, got {type(module).__name__}")
         if not -len(self) <= index <= len(self):
@@ -95,7 +95,7 @@ class _Indexed(Module):
         return self
 
     def pop(self, index: int = -1) -> Module:
-        """Take the module at ``index`` out and return it."""
+        """Remove the module at ``index`` and return it."""
         module = self[index]
         del self[index]
         return module
@@ -128,13 +128,13 @@ class Sequential(_Indexed):
         return input
 
     def _like(self, items: list[tuple[str, Module]]) -> Self:
-        # A subclass may be constructed from something else than modules; its slices are plain then.
+        # The constructor of a subclass may take other arguments than modules; so its slices are plain.
         kind = type(self) if type(self).__init__ is Sequential.__init__ else Sequential
         return cast(Self, kind(OrderedDict(items)))
 
 
 class ModuleList(_Indexed):
-    """A list of modules, registered; it has no ``forward``: index it or loop over it."""
+    """A registered list of modules; it has no ``forward``: index it or loop over it."""
 
     def __init__(self, modules: Iterable[Module] | None = None) -> None:
         super().__init__()
@@ -145,7 +145,7 @@ class ModuleList(_Indexed):
         return cast(Self, kind(module for _, module in items))
 
     def __repr__(self) -> str:
-        """As every module's, with equal neighbours drawn together: ``(0-2): 3 x ReLU()``."""
+        """As every module's, with equal neighbours in one line: ``(0-2): 3 x ReLU()``."""
         groups: list[tuple[int, int, str]] = []
         for position, text in enumerate(map(repr, self)):
             if groups and groups[-1][2] == text:
@@ -162,7 +162,7 @@ class ModuleList(_Indexed):
 
 
 class ModuleDict(Module):
-    """A dictionary of modules, registered and in the order of insertion; it has no ``forward`` of its own."""
+    """A registered dictionary of modules, in the order of insertion; it has no ``forward``."""
 
     names_its_output = False
     _modules: dict[str, Module]
@@ -207,9 +207,9 @@ class ModuleDict(Module):
             self[key] = module
 
     def pop(self, key: str) -> Module:
-        """Take the module called ``key`` out and return it."""
+        """Remove the module called ``key`` and return it."""
         return self._modules.pop(key)
 
     def clear(self) -> None:
-        """Take all modules out."""
+        """Remove all modules."""
         self._modules.clear()

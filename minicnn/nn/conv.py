@@ -26,7 +26,7 @@ class Conv2d(Module):
         padding_mode: only ``"zeros"``.
 
     Raises:
-        TypeError: for a kernel_size, stride, padding or dilation that is no integer.
+        TypeError: for a kernel_size, stride, padding or dilation that is not an integer.
         ValueError: for arguments that are too small or do not fit together; the message quotes them.
         ShapeError: when called on an input that is not (N, in_channels, H, W) or too small for the kernel.
     """
@@ -56,7 +56,7 @@ class Conv2d(Module):
         self.dilation = pair("dilation", dilation, 1)
         self.padding = convolution_padding(padding, self.stride)
         if padding_mode != "zeros":
-            raise ValueError(f"expected padding_mode 'zeros', the only one there is, got {padding_mode!r}")
+            raise ValueError(f"expected padding_mode 'zeros', the only one here, got {padding_mode!r}")
         self.padding_mode = padding_mode
 
         shape = (self.out_channels, self.in_channels // self.groups, *self.kernel_size)

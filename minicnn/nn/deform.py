@@ -11,18 +11,18 @@ from .conv import Conv2d
 
 
 class DeformConv2d(Conv2d):
-    """A convolution that samples where it is told: forward takes the image, the offsets and, in version 2, a mask.
+    """A convolution whose sampling points are an input: forward takes the image, the offsets and, in version 2, a mask.
 
-    The offsets (N, 2 * offset_groups * kH * kW, H', W') hold for each tap of the kernel in reading order dy in channel
-    2i and dx in channel 2i + 1, in pixels; the mask (N, offset_groups * kH * kW, H', W') a weight for each sample.
+    The offsets (N, 2 * offset_groups * kH * kW, H', W') hold, for tap i of the kernel in reading order, dy in channel
+    2i and dx in channel 2i + 1, in pixels; the mask (N, offset_groups * kH * kW, H', W') holds a weight per sample.
     Both usually come from an ordinary convolution of the same image, as in ``models/deformable.py``. Names, parameters
     and results are those of ``torchvision.ops.DeformConv2d`` [Dai et al., ICCV 2017; Zhu et al., CVPR 2019].
 
     Args:
-        in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias: as of ``Conv2d``.
+        in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias: as in ``Conv2d``.
 
     Raises:
-        ShapeError: when called with offsets or a mask that do not fit; the message spells out their order.
+        ShapeError: when called with offsets or a mask that do not fit; the message says how they are ordered.
     """
 
     def __init__(

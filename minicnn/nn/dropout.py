@@ -22,8 +22,8 @@ class Dropout(_Dropout):
     """In training, zero each value with probability ``p`` and scale the others by 1 / (1 - p).
 
     Srivastava et al., "Dropout: a simple way to prevent neural networks from overfitting", JMLR 2014. The
-    numbers come from ``minicnn.manual_seed``'s stream. In evaluation the input passes unchanged. ``inplace``
-    is accepted and computes out of place, which gives the same values.
+    numbers come from ``minicnn.manual_seed``'s stream. In evaluation the input is returned unchanged. ``inplace``
+    is accepted and computed out of place, which gives the same values.
 
     Raises:
         ValueError: if ``p`` is not between 0 and 1.
@@ -37,7 +37,7 @@ class Dropout2d(_Dropout):
     """``Dropout`` of whole channels: (N, C, H, W) loses each of its N C maps with probability ``p``.
 
     Tompson et al., "Efficient object localization using convolutional networks", CVPR 2015: neighbouring pixels are
-    alike, so that dropping single ones hides little.
+    similar, so dropping single ones has little effect.
     """
 
     def forward(self, input: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
 """PyTorch's ``torch.nn.functional`` spelling of ``minicnn.ops``.
 
-Most names are the operations themselves. The functions written out here take arguments of PyTorch's that the
-operations do without: ``inplace`` (accepted and computed out of place, see ``activation.py``), ``dim=None``
+Most names are the operations themselves. The functions defined here take arguments of PyTorch's that the
+operations do not have: ``inplace`` (accepted and computed out of place, see ``activation.py``), ``dim=None``
 for softmax.
 """
 
@@ -88,7 +88,7 @@ def log_softmax(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dty
 
 
 def _softmax_dim(input: Tensor, dim: int | None) -> int:
-    """PyTorch's choice where none is given: the channels of a batch."""
+    """PyTorch's choice if ``dim`` is None: the channels of a batch."""
     if dim is not None:
         return dim
     return 0 if input.ndim in (0, 1, 3) else 1

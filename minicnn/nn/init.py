@@ -1,6 +1,6 @@
 """Initialisation: how large the first weights are, so that no signal vanishes or explodes (L1.2.1, L2.2.6).
 
-The rules, Glorot and Bengio's (``xavier_*``) and He et al.'s (``kaiming_*``), stand in ``nn/scale.py``.
+The rules, Glorot and Bengio's (``xavier_*``) and He et al.'s (``kaiming_*``), are in ``nn/scale.py``.
 
 Every function fills its tensor in place, outside the tape, from one stream (``minicnn.manual_seed``), and
 returns it. The numbers are drawn directly into the tensor's memory, in its own dtype and on all cores:
@@ -28,10 +28,10 @@ _skipping: ContextVar[bool] = ContextVar("skipping", default=False)
 
 @contextmanager
 def skip() -> Iterator[None]:
-    """Inside this block nothing random is drawn, for building a network whose weights will be loaded.
+    """Inside this block nothing random is drawn, to build a network whose weights will be loaded.
 
-    Layers still allocate their parameters (zeros, where numbers would have been drawn), and constants
-    (batch norm's ones) are set. The random stream does not move.
+    Layers still allocate their parameters (zeros instead of random numbers), and constants
+    (batch norm's ones) are set. The random stream does not advance.
 
         with nn.init.skip():
             model = resnet152()
@@ -53,7 +53,7 @@ def _calculate_fan_in_and_fan_out(tensor: Tensor) -> tuple[int, int]:
 
 
 def _fill(tensor: Tensor, generator: Generator | None, draw: Draw, whole: bool = False) -> Tensor:
-    """Let ``draw`` write random numbers into the memory of ``tensor``, or into a buffer where it cannot.
+    """Let ``draw`` write random numbers into the memory of ``tensor``, or into a buffer if it cannot.
 
     ``draw`` gets the numbers in flat blocks, unless it wants the array ``whole``.
     """
@@ -61,7 +61,7 @@ def _fill(tensor: Tensor, generator: Generator | None, draw: Draw, whole: bool =
         return tensor
     array, rng = tensor.array, resolve(generator)
     writable = isinstance(array, np.ndarray) and array.flags.c_contiguous
-    # A buffer stands in for another device, another dtype or a strided view.
+    # A buffer is used for another device, another dtype or a strided view.
     direct = writable and array.dtype in (np.float32, np.float64)
     out = array if direct else np.empty(tensor.shape, np.float32)
     if whole:
@@ -80,18 +80,18 @@ def _copy(tensor: Tensor, array: np.ndarray) -> Tensor:
 
 
 def constant_(tensor: Tensor, val: float) -> Tensor:
-    """Every element is ``val``."""
+    """Set every element to ``val``."""
     with no_grad():
         return tensor.fill_(val)
 
 
 def zeros_(tensor: Tensor) -> Tensor:
-    """Every element is 0."""
+    """Set every element to 0."""
     return constant_(tensor, 0.0)
 
 
 def ones_(tensor: Tensor) -> Tensor:
-    """Every element is 1."""
+    """Set every element to 1."""
     return constant_(tensor, 1.0)
 
 
@@ -132,7 +132,7 @@ def trunc_normal_(
     b: float = 2.0,
     generator: Generator | None = None,
 ) -> Tensor:
-    """Normal, given that the value lies between ``a`` and ``b`` (values, not multiples of ``std``).
+    """Normal, restricted to values between ``a`` and ``b`` (not multiples of ``std``).
 
     Raises:
         ValueError: if ``std`` is not positive or ``a`` is not below ``b``.
@@ -155,8 +155,8 @@ def trunc_normal_(
 def _standard_truncated(out: np.ndarray, low: float, high: float, rng: np.random.Generator) -> None:
     """Fill ``out`` with standard normal numbers between ``low`` and ``high``, by rejection.
 
-    Where the interval holds much of the mass, candidates are normal. Elsewhere they are uniform and kept with
-    probability density(x) / max density, on the part of the interval where the density is not negligible.
+    If the interval holds much of the probability, candidates are normal. Otherwise they are uniform, on the part of the
+    interval where the density is not negligible, and are kept with probability density(x) / max density.
     """
     mass = (math.erf(high / math.sqrt(2)) - math.erf(low / math.sqrt(2))) / 2
     peak = min(max(0.0, low), high)  # where the density is largest
@@ -221,10 +221,10 @@ def kaiming_normal_(
 
 
 def default_affine_(weight: Tensor, bias: Tensor | None) -> None:
-    """What ``Linear`` and ``Conv2d`` start with, as in PyTorch: everything uniform in +-1 / sqrt(fan_in).
+    """The initial values of ``Linear`` and ``Conv2d``, as in PyTorch: everything uniform in +-1 / sqrt(fan_in).
 
-    That is ``kaiming_uniform_(weight, a=sqrt(5))``: a sixth of He's variance, kept for being what readers of
-    PyTorch code get when they initialise nothing.
+    That is ``kaiming_uniform_(weight, a=sqrt(5))``, a sixth of He's variance. It is kept because PyTorch code that
+    initialises nothing gets it.
     """
     kaiming_uniform_(weight, a=math.sqrt(5))
     if bias is not None:
@@ -233,7 +233,7 @@ def default_affine_(weight: Tensor, bias: Tensor | None) -> None:
 
 
 def eye_(tensor: Tensor) -> Tensor:
-    """The identity matrix, as far as the shape (rows, columns) allows."""
+    """The identity matrix, cut to the shape (rows, columns)."""
     if tensor.ndim != 2:
         raise ValueError(f"expected a tensor with 2 dimensions, got shape {tensor.shape}")
     return _copy(tensor, np.eye(*tensor.shape, dtype=np.float32))

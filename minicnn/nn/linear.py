@@ -49,7 +49,7 @@ class Linear(Module):
 
 
 class Identity(Module):
-    """Return the input as it is; takes and ignores any arguments, so that it can stand in for any layer."""
+    """Return the input unchanged; takes and ignores any arguments, so that it can replace any layer."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__()

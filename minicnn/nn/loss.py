@@ -1,6 +1,6 @@
 """Losses as modules. Each is its function in ``nn.functional`` with the options fixed.
 
-Options are keyword-only: PyTorch's positions between them belong to two that it has given up.
+Options are keyword-only: among PyTorch's positional ones are two deprecated options.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class NLLLoss(_Loss):
 
     Args:
         weight: (C,) a weight per class; the mean is then the weighted one.
-        ignore_index: a target that does not count.
+        ignore_index: samples with this target are left out.
         reduction: ``"mean"``, ``"sum"`` or ``"none"``.
     """
 
@@ -60,7 +60,7 @@ class CrossEntropyLoss(_Loss):
 
     Args:
         weight, ignore_index, reduction: as in ``NLLLoss``.
-        label_smoothing: how much of the target's probability is spread evenly over all classes.
+        label_smoothing: the share of the target's probability that is spread evenly over all classes.
     """
 
     weight: Tensor | None

@@ -1,4 +1,4 @@
-"""What a module says: its tree as text, the nearest name to a typo, and where a wrong shape came from."""
+"""Texts of a module: its tree, the nearest name to a typo, and where a wrong shape came from."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
 
 class MissingAttributeError(AttributeError):
-    """A name that a module does not have; printing it looks for the nearest name that it has.
+    """A module has no such attribute; the message suggests the nearest name.
 
-    The search waits until somebody reads the message, because ``hasattr`` raises this too and reads nothing.
+    The search is done only when the message is read, because ``hasattr`` raises this error too and reads no message.
     """
 
     def __init__(self, module: Module, name: str) -> None:
-        # Python would append a suggestion of its own to the traceback if it were told the object.
+        # With the object, Python would append its own suggestion to the traceback.
         super().__init__(f"{type(module).__name__!r} object has no attribute {name!r}", name=name, obj=None)
         self._module = module
         self._wanted = name
@@ -36,7 +36,7 @@ class MissingAttributeError(AttributeError):
 
 
 def tree_text(module: Module, children: list[str]) -> str:
-    """The module's name around its ``extra_repr`` and the texts of its children, one a line, indented."""
+    """The module's name around its ``extra_repr`` and the texts of its children, indented, one per line."""
     extra = module.extra_repr()
     name = type(module).__name__
     if not children and "\n" not in extra:
@@ -51,7 +51,7 @@ def not_initialised(module: Module) -> str:
 
 
 def locate(error: ShapeError, inputs: Iterable[Any]) -> None:
-    """Say in ``error`` which module is running, and from where and in what shape its input came."""
+    """Add to ``error`` which module is running, the shape of its input, and the module that computed it."""
     error.path = scope.path()
     tensor = next((value for value in inputs if isinstance(value, Tensor)), None)
     if tensor is None:
@@ -65,7 +65,7 @@ def locate(error: ShapeError, inputs: Iterable[Any]) -> None:
 
 
 def _source(tensor: Tensor) -> str:
-    """The name of the module that ``tensor`` came from: its path below the running network, or its class."""
+    """The name of the module that computed ``tensor``: its path below the running network, or its class."""
     module = tensor.producer() if tensor.producer is not None else None
     if module is None:
         return ""

@@ -1,7 +1,7 @@
-"""``Module``: a tree of layers that knows its parameters, its state and, while it runs, its place.
+"""``Module``: a tree of layers that knows its parameters, its state and, while it runs, its path.
 
 Assigning a ``Parameter`` or a ``Module`` as an attribute registers it; everything else (``parameters()``,
-``state_dict()``, ``repr``, the path in an error message) is a walk over what was registered.
+``state_dict()``, ``repr``, the path in an error message) is a walk over the registered objects.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from . import state as state_loading
 from .messages import MissingAttributeError, locate, not_initialised, tree_text
 from .parameter import Parameter
 
-# Where registered attributes live, and what may be assigned to a name that is registered there.
+# The dictionaries of registered attributes, and what may be assigned to a name that is registered there.
 REGISTRIES = {"_parameters": "a Parameter", "_buffers": "a Tensor", "_modules": "a Module"}
 
 
@@ -30,14 +30,14 @@ class Module:
     """Base class of every layer and network.
 
     A subclass calls ``super().__init__()`` first, assigns its parameters and submodules as attributes, and
-    defines ``forward``. Calling the module runs ``forward``, its hooks, and the bookkeeping that lets errors
-    say where they happened.
+    defines ``forward``. Calling the module runs ``forward`` and its hooks, and keeps track of the running module, so
+    that errors can say where they happened.
     """
 
     training: bool
-    # A container's output is its last layer's output: messages should name the layer.
+    # False for a container, whose output is its last layer's: messages should name the layer.
     names_its_output: ClassVar[bool] = True
-    # Entries of the state that a file may lack.
+    # Entries of the state that may be missing in a file.
     optional_state: ClassVar[frozenset[str]] = frozenset()
 
     def __init__(self) -> None:
@@ -52,7 +52,7 @@ class Module:
         )
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
-        """What the module computes. Every subclass that is called defines its own."""
+        """What the module computes; to be defined by every subclass that is called."""
         raise NotImplementedError(f"{type(self).__name__} defines no forward()")
 
     # ------------------------------------------------------------------------------------------- calling
@@ -67,7 +67,7 @@ class Module:
             if self._forward_hooks:
                 output = self._run_hooks(args, output)
         except ShapeError as error:
-            if error.path is None:  # the innermost module is the one that knows
+            if error.path is None:  # set by the innermost module
                 locate(error, (*args, *kwargs.values()))
             raise
         finally:
@@ -76,9 +76,9 @@ class Module:
         return output
 
     def _tag(self, output: Any) -> None:
-        """Note on every tensor of ``output`` that it came from here, for messages about its shape.
+        """Mark every tensor of ``output`` as computed by this module, for messages about its shape.
 
-        The note is a weak reference: a tensor kept by its module must not keep the module alive in turn.
+        The mark is a weak reference: a tensor that its module keeps must not keep the module alive.
         """
         if isinstance(output, Tensor):
             if self.names_its_output or output.producer is None:
@@ -91,12 +91,12 @@ class Module:
                 self._tag(item)
 
     def register_forward_pre_hook(self, hook: Callable[[Module, Any], Any]) -> RemovableHandle:
-        """Run ``hook(module, args)`` before every ``forward``; unless it returns None, that replaces
+        """Run ``hook(module, args)`` before every ``forward``; a result that is not None replaces
         ``args``."""
         return RemovableHandle(self._forward_pre_hooks, hook)
 
     def register_forward_hook(self, hook: Callable[[Module, Any, Any], Any]) -> RemovableHandle:
-        """Run ``hook(module, args, output)`` after every ``forward``; unless it returns None, that replaces
+        """Run ``hook(module, args, output)`` after every ``forward``; a result that is not None replaces
         ``output``. Hooks run in the order in which they were registered."""
         return RemovableHandle(self._forward_hooks, hook)
 
@@ -117,7 +117,7 @@ class Module:
     # ------------------------------------------------------------------------------------- registration
 
     def register_parameter(self, name: str, param: Parameter | None) -> None:
-        """Add a parameter under ``name``; ``None`` keeps the name for a parameter that this module lacks."""
+        """Add a parameter under ``name``; ``None`` reserves the name for a parameter that this module does not have."""
         self._register("_parameters", name, param, Parameter)
 
     def register_buffer(self, name: str, tensor: Tensor | None, persistent: bool = True) -> None:
@@ -166,14 +166,14 @@ class Module:
                 return
         object.__setattr__(self, name, value)
 
-    def __getattr__(self, name: str) -> Any:  # only called for what is not found the usual way
+    def __getattr__(self, name: str) -> Any:  # only called for names that are not found in the usual way
         own = self.__dict__
         if "_modules" not in own:
             raise AttributeError(not_initialised(self))
         for members in (own["_parameters"], own["_buffers"], own["_modules"]):
             if name in members:
                 return members[name]
-        if hasattr(type(self), name):  # a property raised AttributeError: let its own message be seen
+        if hasattr(type(self), name):  # a property raised AttributeError: show its own message
             return object.__getattribute__(self, name)
         raise MissingAttributeError(self, name)
 
@@ -194,7 +194,7 @@ class Module:
     def named_modules(
         self, memo: set[Module] | None = None, prefix: str = "", remove_duplicate: bool = True
     ) -> Iterator[tuple[str, Module]]:
-        """This module (named ``prefix``) and everything below it, depth first; a shared module once."""
+        """This module (named ``prefix``) and all modules below it, depth first; a shared module once."""
         memo = set() if memo is None else memo
         if self in memo:
             return
@@ -206,7 +206,7 @@ class Module:
                 yield from module.named_modules(memo, f"{prefix}.{name}" if prefix else name, remove_duplicate)
 
     def modules(self) -> Iterator[Module]:
-        """This module and everything below it."""
+        """This module and all modules below it."""
         return (module for _, module in self.named_modules())
 
     def named_children(self) -> Iterator[tuple[str, Module]]:
@@ -260,7 +260,7 @@ class Module:
         """The module at the dotted path ``target``; the empty path is this module.
 
         Raises:
-            AttributeError: where the path leads to nothing, or to something that is not a module.
+            AttributeError: if there is nothing at the path, or an object that is not a module.
         """
         module = self
         for name in filter(None, target.split(".")):
@@ -329,7 +329,7 @@ class Module:
         return self
 
     def train(self, mode: bool = True) -> Self:
-        """Set ``training`` here and below: batch norm uses the batch's statistics, dropout drops."""
+        """Set ``training`` here and below: batch norm uses the batch's statistics, dropout is active."""
         if not isinstance(mode, bool):
             raise ValueError(f"expected True or False as mode, got {mode!r}")
         self.training = mode
@@ -348,7 +348,7 @@ class Module:
         return self
 
     def zero_grad(self, set_to_none: bool = True) -> None:
-        """Forget the gradients of all parameters, or fill them with zeros."""
+        """Delete the gradients of all parameters, or fill them with zeros."""
         for parameter in self.parameters():
             if set_to_none:
                 parameter.grad = None
@@ -360,7 +360,7 @@ class Module:
         for module in self.modules():
             for parameter in module.parameters(recurse=False):
                 gradient, converted = parameter.grad, convert(parameter.data)
-                if converted.array is not parameter.array:  # else a pending backward still counts its writes
+                if converted.array is not parameter.array:  # else a pending backward still compares its write counter
                     parameter.data = converted
                 parameter.grad = None if gradient is None else convert(gradient)
             for name, buffer in module.named_buffers(recurse=False, remove_duplicate=False):
@@ -400,7 +400,7 @@ class Module:
     # --------------------------------------------------------------------------------------------- text
 
     def extra_repr(self) -> str:
-        """What stands between the parentheses of ``repr``, apart from the submodules."""
+        """The text between the parentheses of ``repr``, without the submodules."""
         return ""
 
     def __repr__(self) -> str:

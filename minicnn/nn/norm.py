@@ -17,7 +17,7 @@ from .parameter import Parameter
 
 
 class _Affine(Module):
-    """A learned scale and shift per channel, which start as 1 and 0, or None where they are not wanted."""
+    """A learned scale and shift per channel, which start as 1 and 0, or None if they are not wanted."""
 
     weight: Parameter | None
     bias: Parameter | None
@@ -40,18 +40,18 @@ class _BatchNorm(_Affine):
 
     Ioffe and Szegedy, "Batch normalization: accelerating deep network training by reducing internal covariate
     shift", ICML 2015. In training, mean and (biased) variance are the batch's, and the running statistics
-    move towards them: running = (1 - momentum) running + momentum batch, the variance there being the
-    unbiased one. In evaluation the running statistics are used.
+    are updated: running = (1 - momentum) running + momentum batch, with the unbiased variance of the batch. In
+    evaluation the running statistics are used.
 
     Args:
         num_features: channels.
         eps: added to the variance.
         momentum: weight of the newest batch; None averages all batches equally.
         affine: whether there are ``weight`` and ``bias`` (``bias=False``: only ``weight``).
-        track_running_stats: False keeps no statistics and always uses the batch's.
+        track_running_stats: False keeps no running statistics and always uses the batch's.
     """
 
-    # Files from before PyTorch 0.4.1 lack it.
+    # It is missing in files from before PyTorch 0.4.1.
     optional_state = frozenset({"num_batches_tracked"})
     expected_input: ClassVar[str]
     expected_ndims: ClassVar[tuple[int, ...]]
@@ -87,13 +87,13 @@ class _BatchNorm(_Affine):
         self.register_buffer("num_batches_tracked", count)
 
     def reset_running_stats(self) -> None:
-        """Forget the batches seen: mean 0, variance 1, count 0."""
+        """Reset the running statistics: mean 0, variance 1, count 0."""
         for buffer, value in ((self.running_mean, 0), (self.running_var, 1), (self.num_batches_tracked, 0)):
             if buffer is not None:
                 init.constant_(buffer, value)
 
     def reset_parameters(self) -> None:
-        """Forget the batches seen and what was learned."""
+        """Reset the running statistics, and weight and bias."""
         self.reset_running_stats()
         self._reset_affine()
 
@@ -162,7 +162,7 @@ class GroupNorm(_Affine):
         self._make_affine(self.num_channels, affine, bias, dtype=dtype, device=device)
 
     def reset_parameters(self) -> None:
-        """Scale 1 and shift 0."""
+        """Set the scale to 1 and the shift to 0."""
         self._reset_affine()
 
     def forward(self, input: Tensor) -> Tensor:

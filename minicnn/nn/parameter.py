@@ -1,4 +1,4 @@
-"""The tensor that a module learns."""
+"""The parameter: a tensor that a module learns."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ class Parameter(Tensor):
     """A leaf tensor that a ``Module`` registers when it is assigned as an attribute.
 
     Args:
-        data: a tensor or array, which is wrapped and not copied: writing into one is seen in the other.
+        data: a tensor or array, which is not copied: writing into one changes the other.
         requires_grad: whether ``backward`` computes its gradient.
     """
 

@@ -1,4 +1,4 @@
-"""Pooling layers: (N, C, H, W) -> (N, C, H', W'), each channel by itself."""
+"""Pooling layers: (N, C, H, W) -> (N, C, H', W'), each channel separately."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class MaxPool2d(Module):
     """The largest value under a sliding window.
 
     H' = floor((H + 2 padding - dilation (kernel_size - 1) - 1) / stride) + 1, rounded up with ``ceil_mode``
-    as long as the last window starts inside the image or its left padding. Padding never wins.
+    as long as the last window starts inside the image or its left padding. Padding is never the maximum.
 
     Args:
         kernel_size, stride, padding, dilation: an integer or a pair; the stride is ``kernel_size`` if None.
@@ -97,7 +97,7 @@ class AvgPool2d(Module):
 
 
 class AdaptiveAvgPool2d(Module):
-    """The mean over windows laid out so that the output has ``output_size``, whatever the input's size.
+    """The mean over windows chosen so that the output has ``output_size``, whatever the input's size.
 
     Args:
         output_size: one integer or a pair (height, width); None keeps the input's.
@@ -117,7 +117,7 @@ class AdaptiveAvgPool2d(Module):
 
 
 def _window(kernel_size: Pair, stride: Pair | None, padding: Pair, dilation: Pair = 1) -> tuple[Pair, ...]:
-    """The four after ``pooling_window``'s checks, the stride filled in, as they were given: so ``repr`` shows them."""
+    """The arguments in the form in which they were given, checked, with the stride filled in."""
     window = pooling_window(kernel_size, stride, padding, dilation)
     above_left = window.padding[0][0], window.padding[1][0]
     given = (kernel_size, kernel_size if stride is None else stride, padding, dilation)

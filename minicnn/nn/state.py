@@ -1,4 +1,4 @@
-"""Loading a state dict: compare everything, report everything, and only then write anything."""
+"""Loading a state dict: compare all entries, report all differences, and write only if there are none."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class IncompatibleKeys(NamedTuple):
 
 
 class StateMismatch(RuntimeError):
-    """A state that does not fit a module: ``keys`` that did not match, and by key two shapes, the state's and ours."""
+    """A state does not fit a module: ``keys`` without a match, and by key the shapes in the state and in the module."""
 
     def __init__(self, message: str, keys: IncompatibleKeys, sizes: dict[str, tuple[Shape, Shape]]) -> None:
         super().__init__(message)
@@ -37,8 +37,7 @@ class StateMismatch(RuntimeError):
 
 
 def load(module: Module, state: Mapping[str, Any], strict: bool) -> IncompatibleKeys:
-    """Copy ``state`` into the parameters and buffers of ``module``; the text of the contract is at
-    ``Module.load_state_dict``."""
+    """Copy ``state`` into the parameters and buffers of ``module``, as ``Module.load_state_dict`` documents."""
     if not isinstance(state, Mapping):
         raise TypeError(f"expected a dictionary of tensors as state, got {type(state).__name__}")
     targets = module.state_dict(keep_vars=True)
@@ -76,7 +75,7 @@ def load(module: Module, state: Mapping[str, Any], strict: bool) -> Incompatible
 
 
 def _as_tensor(value: Any) -> Tensor | None:
-    """A numeric tensor around ``value`` without copying it; None where it is no numeric array."""
+    """A numeric tensor around ``value`` without a copy; None if it is not a numeric array."""
     if isinstance(value, Tensor):
         return value
     if not hasattr(value, "__array__"):
@@ -86,13 +85,13 @@ def _as_tensor(value: Any) -> Tensor | None:
 
 
 def _is_optional(module: Module, key: str) -> bool:
-    """Whether the module that owns ``key`` can do without it (files older than the key lack it)."""
+    """Whether the module that owns ``key`` does not need it (it is missing in files older than the key)."""
     path, _, name = key.rpartition(".")
     return name in module.get_submodule(path).optional_state
 
 
 def _hints(targets: Mapping[str, Tensor], state: Mapping[str, Any], keys: IncompatibleKeys) -> list[str]:
-    """What most often causes missing and unexpected keys, where it is the case here."""
+    """Hints at the most frequent causes of missing and unexpected keys, if they apply."""
     if not (keys.missing_keys and keys.unexpected_keys):
         return []
     for key in keys.unexpected_keys:

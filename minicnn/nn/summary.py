@@ -1,14 +1,14 @@
 """What a network costs, layer by layer: shapes, parameters, multiply-adds, memory, receptive field.
 
-The conventions, because counts that do not state theirs cannot be compared:
+The conventions, because counts can be compared only if their conventions are known:
 
-- *Multiply-adds* (MACs): one for each weight and each output it contributes to, in convolutions and matrix products,
+- *Multiply-adds* (MACs): one per weight and output to which it contributes, in convolutions and matrix products,
   for one image. Biases, norms, activations and pooling are not counted. One multiply-add is two FLOPs.
-- *Activation memory*: the bytes of every layer's output for one image in float32: what training has to keep, up to
-  the layers whose gradient needs less.
-- *Receptive field*: the side of the square of input pixels that one output pixel can depend on, at most; it goes on
-  growing past the image's edge. *Stride*: input pixels between neighbouring output pixels.
-- What does not run in evaluation (GoogLeNet's auxiliary classifiers) counts as parameters only.
+- *Activation memory*: the bytes of every layer's output for one image in float32: what training has to keep, except
+  for layers whose gradient needs less.
+- *Receptive field*: the side of the square of input pixels on which one output pixel can depend at most; it may be
+  larger than the image. *Stride*: input pixels between neighbouring output pixels.
+- Of modules that do not run in evaluation (GoogLeNet's auxiliary classifiers) only the parameters are counted.
 """
 
 from __future__ import annotations
@@ -56,12 +56,12 @@ class Summary:
 
     @property
     def multiply_adds(self) -> int:
-        """Of one image through the whole network."""
+        """The multiply-adds of the whole network for one image."""
         return sum(row.multiply_adds for row in self.rows)
 
     @property
     def activation_bytes(self) -> int:
-        """Of all layers' outputs for one image."""
+        """The bytes of all layers' outputs for one image."""
         return sum(row.activation_bytes for row in self.rows)
 
     def within(self, name: str) -> list[Row]:
@@ -77,7 +77,7 @@ class Summary:
         return "\n".join([lines[0], rule, *lines[1:], rule, *self._totals()])
 
     def _totals(self) -> list[str]:
-        idle = f" ({self.idle_parameters:,} of them idle in evaluation)" if self.idle_parameters else ""
+        idle = f" ({self.idle_parameters:,} of them not used in evaluation)" if self.idle_parameters else ""
         frozen = self.parameters - self.trainable_parameters
         return [
             f"{self.model} on {'x'.join(map(str, self.input_shape))}",
@@ -91,8 +91,8 @@ class Summary:
 def summary(model: Module, input_shape: tuple[int, ...] = (3, 224, 224)) -> Summary:
     """What ``model`` costs on one image of ``input_shape`` (C, H, W), layer by layer.
 
-    The model runs once, in evaluation mode, on a backend that follows shapes and computes nothing: no memory, no
-    time, no change to the model. A layer that is called twice has two rows; its parameters count in the first.
+    The model runs once, in evaluation mode, on a backend that only computes shapes: this takes no memory and little
+    time, and does not change the model. A layer that is called twice has two rows; its parameters count in the first.
 
     Raises:
         ShapeError: if the model does not take such an input.
@@ -112,7 +112,7 @@ def summary(model: Module, input_shape: tuple[int, ...] = (3, 224, 224)) -> Summ
 
 
 class _Recorder:
-    """Hooks on every module that note what it put out and what it cost, less what the modules inside it cost."""
+    """Hooks on every module that record its output and its cost, without the cost of the modules inside it."""
 
     def __init__(self, counter: ShapesBackend, model: Module) -> None:
         self.counter, self.model = counter, model
@@ -122,7 +122,7 @@ class _Recorder:
 
     @contextmanager
     def attached(self) -> Iterator[None]:
-        """Hooks in, hooks out."""
+        """Attach the hooks; remove them at the end of the block."""
         handles = []
         try:
             for name, module in self.model.named_modules():
@@ -160,7 +160,7 @@ class _Recorder:
 
 @contextmanager
 def evaluating(model: Module) -> Iterator[None]:
-    """Evaluation mode inside the block; afterwards every module is in the mode it was in."""
+    """Evaluation mode inside the block; afterwards every module has its old mode again."""
     modes = {module: module.training for module in model.modules()}
     model.eval()
     try:
@@ -171,7 +171,7 @@ def evaluating(model: Module) -> Iterator[None]:
 
 
 def multiply_adds(model: Module, input_shape: tuple[int, ...] = (3, 224, 224)) -> int:
-    """``summary(model, input_shape).multiply_adds`` in half the time, for when the rows are not wanted."""
+    """``summary(model, input_shape).multiply_adds`` in half the time, if the rows are not needed."""
     counter = backend.load("shapes")
     assert isinstance(counter, ShapesBackend)
     before = counter.multiply_adds
@@ -181,7 +181,7 @@ def multiply_adds(model: Module, input_shape: tuple[int, ...] = (3, 224, 224)) -
 
 
 def follow_windows(rows: list[Row]) -> None:
-    """Fill in each row's receptive field and stride, by a walk along the tape from the shapes backend's input on.
+    """Fill in each row's receptive field and stride, by a walk along the tape, from the input on.
 
     A window of extent e with stride s on a field f with stride j sees f + (e - 1) j pixels, at stride j s.
     """
@@ -205,7 +205,7 @@ def follow_windows(rows: list[Row]) -> None:
 
 
 def _slide(window: Window, size: Pair, jump: Pair) -> tuple[Pair, Pair]:
-    """Receptive field and stride behind a window, from those before it."""
+    """Receptive field and stride after a window, from those before it."""
     rows, columns = (size[axis] + (window.extent(axis) - 1) * jump[axis] for axis in (0, 1))
     return (rows, columns), (jump[0] * window.stride[0], jump[1] * window.stride[1])
 

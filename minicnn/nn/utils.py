@@ -47,7 +47,7 @@ def clip_grad_norm_(
     if error_if_nonfinite and not math.isfinite(total):
         raise RuntimeError(f"expected a finite gradient norm, got {total}")
     factor = max_norm / (total + 1e-6)
-    if not factor >= 1.0:  # NaN scales too, and is seen
+    if not factor >= 1.0:  # so that NaN scales too, and becomes visible
         for gradient in gradients:
             gradient.array *= factor
             gradient.mark_written()
@@ -55,7 +55,7 @@ def clip_grad_norm_(
 
 
 def _clip_on_device(gradients: list[Tensor], max_norm: float, norm_type: float) -> Tensor:
-    """``clip_grad_norm_`` in which the host never looks at a number: scaling by 1 stands in for not scaling."""
+    """``clip_grad_norm_`` without reading a number on the host: it scales by 1 instead of not scaling."""
     xp = backend.get(gradients[0].device).xp
     if math.isinf(norm_type):
         total = xp.stack([abs(gradient.array).max() for gradient in gradients]).max()
@@ -70,7 +70,7 @@ def _clip_on_device(gradients: list[Tensor], max_norm: float, norm_type: float) 
 
 
 def parameters_to_vector(parameters: Iterable[Tensor]) -> Tensor:
-    """All parameters, flattened and joined into one vector, as a part of the tape."""
+    """All parameters, flattened and joined into one vector, recorded on the tape."""
     return cat([parameter.reshape(-1) for parameter in parameters])
 
 

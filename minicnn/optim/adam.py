@@ -10,16 +10,16 @@ from .optimizer import Optimizer, check_range
 
 
 class Adam(Optimizer):
-    """Adam (Kingma & Ba 2015); ``adam_step`` in ``backend/reference/optimizer.py`` writes out the update.
+    """Adam (Kingma & Ba 2015); ``adam_step`` in ``backend/reference/optimizer.py`` has the equations.
 
     Args:
         params: parameters or groups of them, see ``Optimizer``.
         lr: the learning rate.
-        betas: how slowly the running means of the gradient and of its square forget, each in [0, 1).
+        betas: the decay rates of the running means of the gradient and of its square, each in [0, 1).
         eps: keeps the division away from zero.
         weight_decay: the factor of the L2 penalty ``weight_decay / 2 * |param|^2``.
         amsgrad: divide by the largest running mean so far (Reddi et al. 2018).
-        maximize: climb instead of descend.
+        maximize: maximise instead of minimise.
 
     Raises:
         ValueError: for an option out of range.
@@ -88,8 +88,8 @@ class Adam(Optimizer):
 class AdamW(Adam):
     """Adam with decoupled weight decay (Loshchilov & Hutter 2019).
 
-    The parameter itself shrinks by ``lr * weight_decay``. Arguments as Adam's; ``weight_decay`` is 0.01
-    unless given.
+    The parameter itself is multiplied by ``1 - lr * weight_decay``. Arguments as in Adam; ``weight_decay`` is 0.01 by
+    default.
     """
 
     decoupled_weight_decay = True

@@ -19,24 +19,24 @@ class Optimizer:
     A subclass defines ``update``, for one parameter at a time, or ``update_all``, for many at once.
 
     Args:
-        params: tensors, ``(name, tensor)`` pairs, or dictionaries ``{"params": tensors, "lr": ...}`` that
-            give a group of parameters options of its own.
+        params: tensors, ``(name, tensor)`` pairs, or dictionaries ``{"params": tensors, "lr": ...}``, each a group of
+            parameters with its own options.
         defaults: the options of groups that do not set them.
 
     ``param_groups`` is a list of such dictionaries with every option filled in; changing an option in it (as
-    the schedules in ``lr_scheduler`` do with ``"lr"``) takes effect at the next step. ``state`` holds what
-    the optimiser remembers of each parameter.
+    the schedules in ``lr_scheduler`` do with ``"lr"``) takes effect at the next step. ``state`` holds the values that
+    the optimiser keeps per parameter.
 
     Raises:
-        TypeError: if ``params`` is one tensor, a set (no order) or holds something else than tensors.
-        ValueError: for no parameters, a parameter given twice, a non-leaf tensor or an option out of range.
+        TypeError: if ``params`` is one tensor, a set (no order) or holds anything but tensors.
+        ValueError: for an empty list, a parameter given twice, a non-leaf tensor or an option out of range.
     """
 
-    state_names: tuple[str, ...] | None = None  # what may be in a parameter's state; None: anything
+    state_names: tuple[str, ...] | None = None  # the entries that a parameter's state may have; None: any
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        if "update" in vars(cls) and "update_all" not in vars(cls):  # its own update counts, below SGD and Adam too
+        if "update" in vars(cls) and "update_all" not in vars(cls):  # use it, in subclasses of SGD and Adam too
             cls.update_all = Optimizer.update_all  # type: ignore[method-assign]
 
     def __init__(self, params: Any, defaults: dict[str, Any]) -> None:
@@ -55,7 +55,7 @@ class Optimizer:
             self.add_param_group(group)
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
-        """Optimise further parameters, with options of their own where ``param_group`` has them.
+        """Add a group of further parameters, with the options in ``param_group``.
 
         Raises:
             TypeError, ValueError: as the constructor.
@@ -66,7 +66,7 @@ class Optimizer:
         entries = [params] if isinstance(params, Tensor) else _ordered(params)
         named = [isinstance(entry, tuple) and len(entry) == 2 for entry in entries]
         if any(named) and not all(named):
-            raise ValueError("either all parameters of a group come with names or none")
+            raise ValueError("either all parameters of a group have names or none has")
         tensors = [entry[1] for entry in entries] if entries and all(named) else entries
         taken = {id(param) for group in self.param_groups for param in group["params"]}
         for position, param in enumerate(tensors):
@@ -86,10 +86,10 @@ class Optimizer:
         self.param_groups.append(group)
 
     def check_options(self, group: dict[str, Any]) -> None:
-        """Raise ``ValueError`` if an option of ``group`` is out of range. Subclasses say which."""
+        """Raise ``ValueError`` if an option of ``group`` is out of range; defined by subclasses."""
 
     def update(self, param: Tensor, grad: Tensor, group: dict[str, Any]) -> None:
-        """Change ``param`` in place, given its gradient and its group's options: every optimiser's own."""
+        """Change ``param`` in place, given its gradient and its group's options; defined by subclasses."""
         raise NotImplementedError(f"{type(self).__name__} does not define update()")
 
     def update_all(self, params: list[Tensor], grads: list[Tensor], group: dict[str, Any]) -> None:
@@ -101,7 +101,7 @@ class Optimizer:
         """Update every parameter that has a gradient; one whose ``.grad`` is ``None`` stays as it is.
 
         Args:
-            closure: evaluates the model anew and returns the loss, called once before the update.
+            closure: evaluates the model again and returns the loss; called once before the update.
 
         Returns:
             What ``closure`` returned, else ``None``.
@@ -119,7 +119,7 @@ class Optimizer:
         return loss
 
     def zero_grad(self, set_to_none: bool = True) -> None:
-        """Forget the gradients, or overwrite them with zeros if ``set_to_none`` is false."""
+        """Delete the gradients, or overwrite them with zeros if ``set_to_none`` is false."""
         for group in self.param_groups:
             for param in group["params"]:
                 if param.grad is None:
@@ -147,13 +147,12 @@ class Optimizer:
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take up the state that ``state_dict`` gave: options, and copies of the tensors in the right dtype.
+        """Restore the state that ``state_dict`` returned: options, and copies of the tensors in the right dtype.
 
-        Arrays and numbers may stand in the place of tensors, so that a state read from a file loads directly.
+        Arrays and numbers are accepted instead of tensors, so that a state read from a file loads directly.
 
         Raises:
-            ValueError: if groups, their sizes or a tensor's shape do not match; nothing has been changed
-            then.
+            ValueError: if groups, their sizes or a tensor's shape do not match; then nothing is changed.
         """
         if not isinstance(state_dict, dict) or not {"state", "param_groups"} <= state_dict.keys():
             raise ValueError(f"expected a dict with 'state' and 'param_groups', got {_describe(state_dict)}")
@@ -201,7 +200,7 @@ def check_range(group: dict[str, Any], name: str, low: float = 0.0, below: float
 
 
 def _by_kind(params: Iterable[Tensor]) -> Iterable[tuple[list[Tensor], list[Tensor]]]:
-    """The parameters that have a gradient, in order, and these: a pair of lists per device and dtype."""
+    """The parameters that have a gradient, in order, and their gradients: a pair of lists per device and dtype."""
     kinds: defaultdict[Any, tuple[list[Tensor], list[Tensor]]] = defaultdict(lambda: ([], []))
     for param in params:
         if param.grad is not None:

@@ -10,16 +10,16 @@ from .optimizer import Optimizer, check_range
 
 
 class SGD(Optimizer):
-    """Stochastic gradient descent; ``sgd_step`` in ``backend/reference/optimizer.py`` writes out the update.
+    """Stochastic gradient descent; ``sgd_step`` in ``backend/reference/optimizer.py`` has the equations.
 
     Args:
         params: parameters or groups of them, see ``Optimizer``.
         lr: the learning rate.
-        momentum: the share of the previous direction that is kept.
-        dampening: the share of the gradient that is left out of the momentum.
+        momentum: the share of the previous update that is kept.
+        dampening: the share of the gradient that is not added to the momentum.
         weight_decay: the factor of the L2 penalty ``weight_decay / 2 * |param|^2``.
-        nesterov: look ahead along the momentum (needs momentum > 0 and dampening = 0).
-        maximize: climb instead of descend.
+        nesterov: use Nesterov's momentum (needs momentum > 0 and dampening = 0).
+        maximize: maximise instead of minimise.
 
     Raises:
         ValueError: for an option out of range.

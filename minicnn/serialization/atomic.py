@@ -1,4 +1,4 @@
-"""Replacing a file in one step: whoever reads it sees the old content or the new, never a part."""
+"""Replacing a file in one step: a reader sees the old content or the new, never a part."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from collections.abc import Iterator
 
 @contextlib.contextmanager
 def replacing(path: str | os.PathLike[str]) -> Iterator[str]:
-    """Give the block the name of an empty temporary file beside ``path``, and move it to ``path`` afterwards.
+    """Give the block the name of an empty temporary file next to ``path``, and move it to ``path`` afterwards.
 
-    The move happens when the bytes are on the disk. If the block raises, the temporary file is removed and
-    ``path`` stays what it was. A replaced file passes its permissions on to the new one; a symbolic link
-    stays a link, and what it points to is replaced.
+    The file is moved when its bytes are on the disk. If the block raises an error, the temporary file is removed and
+    ``path`` is not changed. The new file gets the permissions of the old one; a symbolic link stays a link, and its
+    target is replaced.
 
     Raises:
         OSError: if the folder does not exist or cannot be written. It names ``path``, not the temporary file.
@@ -25,7 +25,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[str]:
     temporary = os.path.join(folder, f".{name[:100]}.{secrets.token_hex(6)}.tmp")
     try:
         handle = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
-        mode = stat.S_IMODE(os.fstat(handle).st_mode)  # what the umask leaves of 0o666
+        mode = stat.S_IMODE(os.fstat(handle).st_mode)  # 0o666 without the bits of the umask
         os.close(handle)
         yield temporary
         with contextlib.suppress(FileNotFoundError):

@@ -11,7 +11,7 @@ from minicnn.errors import FileFormatError
 
 from .source import shown
 
-# How each supported dtype lies in a file. NumPy has no bfloat16: it is the upper half of a float32.
+# How each supported dtype is stored in a file. NumPy has no bfloat16: it is the upper half of a float32.
 STORED_AS = {
     "float64": "f8",
     "float32": "f4",
@@ -59,7 +59,7 @@ def decode(data: np.ndarray, dtype: str, byteorder: str = "little") -> np.ndarra
     bfloat16 become float32, which represents all their values.
 
     Args:
-        data: uint8 of shape (n,); a rest that makes no whole element is left out.
+        data: uint8 of shape (n,); remaining bytes that are not a whole element are left out.
         dtype: a key of ``STORED_AS``.
         byteorder: ``"little"`` or ``"big"``.
     """

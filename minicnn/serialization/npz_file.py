@@ -1,4 +1,4 @@
-"""NumPy's ``.npz``: a zip archive of one ``KEY.npy`` a tensor, and JSON metadata as its comment."""
+"""NumPy's ``.npz``: a zip archive of one ``KEY.npy`` per tensor, and JSON metadata as its comment."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def read_npz(archive: Archive, wrap: Callable[[np.ndarray], Any]) -> dict[str, A
     """All arrays by key. Those that were not compressed are mapped; all are compared with their checksums.
 
     Raises:
-        FileFormatError: for arrays of anything but numbers, and whatever is damaged.
+        FileFormatError: for arrays of anything but numbers, and for damage.
     """
     return {
         name.removesuffix(SUFFIX): wrap(_read_array(archive.read(name, check=True), shown(name)))
@@ -60,7 +60,7 @@ def _read_array(data: np.ndarray, name: str) -> np.ndarray:
 
 
 def read_npz_metadata(archive: Archive) -> dict[str, str]:
-    """The metadata that ``write_npz`` stored; empty where there are none."""
+    """The metadata that ``write_npz`` stored; empty if there are none."""
     try:
         metadata = json.loads(archive.comment or b"{}")
     except (ValueError, RecursionError):

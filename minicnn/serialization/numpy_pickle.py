@@ -1,6 +1,6 @@
 """The NumPy part of what a pickle may call: arrays and scalars of plain numbers.
 
-Checkpoints hold such things beside their tensors (the best accuracy so far is often a NumPy scalar). NumPy's
+Checkpoints hold such objects besides their tensors (the best accuracy so far is often a NumPy scalar). NumPy's
 own functions are called only with arguments that were checked here.
 """
 
@@ -28,7 +28,7 @@ def _refuse(what: str) -> None:
 
 
 def _dtype(code: Any, align: Any = False, copy: Any = True) -> np.dtype:
-    """A dtype of its own for every call, because ``_set_dtype`` changes it."""
+    """A new dtype for every call, because ``_set_dtype`` changes it."""
     if type(code) is not str or code not in DTYPE_CODES:
         raise FileFormatError("refused: it holds a NumPy array or scalar that is not made of plain numbers")
     return np.dtype(code, align=False, copy=True)
@@ -63,7 +63,7 @@ def _set_array(array: np.ndarray, state: Any) -> None:
     _, shape, dtype, fortran_order, data = state
     if type(fortran_order) is not bool:
         raise FileFormatError("damaged pickle: a NumPy array without its order of axes")
-    checked = _from_bytes(data, dtype, shape)  # raises where NumPy should not be asked
+    checked = _from_bytes(data, dtype, shape)  # raises an error before NumPy gets wrong arguments
     array.__setstate__((1, checked.shape, dtype, fortran_order, checked.tobytes()))  # type: ignore[arg-type]
 
 

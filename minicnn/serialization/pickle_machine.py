@@ -1,16 +1,16 @@
 """A pickle reader that builds containers, numbers and text, and calls nothing but a table of given functions.
 
-A pickle is a program for a machine with a stack and a memo. Python's own reader imports and calls whatever
-the program names, so that reading a file is running it. Here the standard library only *decodes* the
-instructions (``pickletools.genops``), and the class below executes the harmless ones:
+A pickle is a program for a machine with a stack and a memo. Python's own reader imports and calls whatever the
+program names, so reading a file means running it. Here the standard library only *decodes* the instructions
+(``pickletools.genops``), and the class below executes the harmless ones:
 
 - a name (GLOBAL) is looked up in a dictionary and never imported, so the program cannot hold a real function;
 - REDUCE calls a ``Call`` from that dictionary; the instructions that call in other ways (OBJ, INST, NEWOBJ,
   EXT) do not exist here;
-- BUILD, which may set any attribute of anything, works on the types that it was given a function for;
+- BUILD, which can set any attribute of any object, works only on types for which a function was given;
 - dictionary keys and set members are text and plain numbers, whose hashing is quick and does not recurse;
-- where a caller wants only the weights, a name that is not in the dictionary becomes a ``Foreign``, an object without
-  content that takes part in the instructions above and below as a dummy: still nothing is imported or called;
+- if a caller needs only the weights, a name that is not in the dictionary becomes a ``Foreign``, a dummy without
+  content that these instructions accept: still nothing is imported or called;
 - instructions, and the bytes that calls may copy, are counted.
 """
 
@@ -60,16 +60,16 @@ MAX_INTEGER_KEY = 1 << 63
 
 @dataclass(frozen=True, eq=False)
 class Call:
-    """A function that a pickle may call; on the stack it stands for itself and is of no other use."""
+    """A function that a pickle may call; on the stack it can only be called."""
 
     function: Callable[..., Any]
 
 
 @dataclass(eq=False)
 class Foreign:
-    """An object of a class or function that is none of ours: its name, and the entries if it is a dictionary.
+    """An object of a class or function that is not in the table: its name, and its entries if it is a dictionary.
 
-    Nothing of it was imported or run, and what else the pickle says of it is left out.
+    Nothing of it was imported or run, and everything else that the pickle says about it is left out.
     """
 
     name: str
@@ -80,10 +80,10 @@ class PickleMachine:
     """Reads pickles made of containers, numbers, text, and what the given functions return.
 
     Args:
-        names: what a name in the pickle stands for: a ``Call``, or a value.
+        names: the meaning of a name in the pickle: a ``Call``, or a value.
         builders: by type, the function ``(object, state)`` that carries out BUILD.
         persistent_load: turns a persistent id (for PyTorch: the description of a storage) into a value.
-        foreign: what else the pickle names becomes a ``Foreign`` object in its place, instead of an error.
+        foreign: other names become ``Foreign`` objects, instead of an error.
     """
 
     def __init__(
@@ -138,14 +138,14 @@ class PickleMachine:
             }
 
     def read(self, file: Any, length: int) -> Any:
-        """Execute the pickle that begins where ``file`` stands, and leave ``file`` behind its end.
+        """Execute the pickle that begins at the position of ``file``, and leave ``file`` at its end.
 
         Args:
             file: a binary file object whose reads return no more than there is.
             length: how many bytes the pickle may have; the limits grow with it.
 
         Raises:
-            FileFormatError: for anything that is damaged, not allowed, or too much.
+            FileFormatError: for a pickle that is damaged, too long, or asks for anything that is not allowed.
         """
         self._stack: list[Any] = []
         self._below: list[list[Any]] = []  # the stacks under each open MARK
@@ -209,7 +209,7 @@ class PickleMachine:
             self._pop_mark()
 
     def _discard(self, _: list[Any]) -> None:
-        """Nothing is left to do with what was popped."""
+        """The popped values are dropped."""
 
     def _put(self, index: Any) -> None:
         self._memo[int(index)] = self._top()
@@ -261,7 +261,7 @@ class PickleMachine:
     # ---- names and calls -----------------------------------------------------------------------------------
 
     def _made_by(self, maker: Any = None, *_: Any) -> Any:
-        """What NEWOBJ and its like stand for: an object of a foreign class, and nothing else."""
+        """NEWOBJ and similar instructions: they can make only an object of a foreign class."""
         if type(maker) is not Foreign:
             raise FileFormatError(f"refused: its pickle makes an object of a {type(maker).__name__}; nothing was run")
         return Foreign(maker.name)

@@ -1,4 +1,4 @@
-"""``load``: which format a file is in is decided by its content, never by its name alone."""
+"""``load``: the format of a file is recognised by its content, not by its name."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PICKLE_MAGICS = (
     b"\x80",
     b"L119547037146038801333356L\n",
 )  # the second is PyTorch's number in protocols 0 and 1
-# What else people have on their disks under the name of weights: offset, bytes in lower case, what it is.
+# Other files that are often mistaken for weights: offset, bytes in lower case, what it is.
 FOREIGN = (
     (0, b"<", "a web page or XML text: the download went wrong"),
     (0, b"version https://git-lfs", "a Git LFS pointer: the weights themselves were not downloaded"),
@@ -44,7 +44,7 @@ EXPECTED = "expected weights as .pth, .safetensors or .npz"
 # Where training scripts keep the weights among other things, and what wrappers put before every key.
 STATE_KEYS = (
     *("state_dict", "model_state_dict", "model_state", "model", "net", "network", "weights"),
-    *("model_ema", "state_dict_ema", "ema_state_dict", "ema"),  # an average over training, for want of the weights
+    *("model_ema", "state_dict_ema", "ema_state_dict", "ema"),  # averages over training come last
 )
 AVERAGED_COUNT = "n_averaged"  # how many models torch.optim.swa_utils.AveragedModel is the mean of
 WRAPPER_PREFIXES = ("module.", "_orig_mod.")  # DataParallel, torch.compile
@@ -55,27 +55,25 @@ def load(
 ) -> Any:
     """Read tensors from a file: PyTorch's ``.pth``/``.pt`` (without PyTorch), ``.safetensors`` or ``.npz``.
 
-    Nothing in the file is run, whatever it asks for. float16 and bfloat16 come back as float32, everything
-    else in its own dtype; tensors that shared memory when PyTorch saved them share it again, and none
-    requires a gradient.
+    Nothing in the file is run. float16 and bfloat16 become float32, all other dtypes are kept; tensors that shared
+    memory when PyTorch saved them share it again, and none requires a gradient.
 
     Args:
-        path: the file, ``~`` being the home folder; its content decides about the format.
+        path: the file; ``~`` is the home folder. Its content decides the format.
         map_location: the device to put the tensors on, the CPU if None.
-        weights_only: True as in PyTorch; there is no other way here.
-        mmap: let the tensors lie in the file's pages (copy-on-write: the file never changes) instead of
-            reading all of it. Pass False if the file may be shortened or written in place while the tensors
-            are in use.
+        weights_only: True as in PyTorch; False is not possible here.
+        mmap: use the file's pages as memory of the tensors (copy-on-write: the file never changes) instead of reading
+            all of it. Pass False if the file may be shortened or written in place while the tensors are in use.
 
     Returns:
         ``{key: Tensor}`` for ``.safetensors``, ``.npz`` and a saved ``state_dict()``. For any other ``.pth``
-        what was given to ``torch.save``: dictionaries, lists, tuples, numbers, text and NumPy arrays with
-        tensors in them, as ``torch.load`` returns them; ``load_state_dict`` finds the weights in that. Dtypes
-        and devices in it come as text.
+        the object that ``torch.save`` saved: dictionaries, lists, tuples, numbers, text and NumPy arrays with
+        tensors in them, as ``torch.load`` returns them; ``load_state_dict`` finds the weights in it. Dtypes
+        and devices in it become text.
 
     Raises:
         FileFormatError: with one line that names the file, for a file that is truncated, damaged, in another
-            format, refused because it asks to run something, or of unsupported dtype.
+            format, refused because it asks to run code, or of unsupported dtype.
         OSError: if the file does not exist or cannot be read.
         ValueError: for ``weights_only=False`` and an unknown device.
     """
@@ -101,24 +99,24 @@ def _read(path: str | os.PathLike[str], map_location: Any, mmap: bool, foreign: 
                 return torch_file.read_zip(archive, root, wrap, foreign)
             if npz_file.is_npz(archive):
                 return npz_file.read_npz(archive, wrap)
-            raise FileFormatError(f"{EXPECTED}, and this is a zip archive of other things")
+            raise FileFormatError(f"{EXPECTED}, but this is a zip archive of other things")
         if safetensors_file.is_safetensors(source):
             return safetensors_file.read_safetensors(source, wrap)
         if head.startswith(PICKLE_MAGICS):
             return torch_file.read_legacy(source, wrap, foreign)
-        raise FileFormatError(f"{EXPECTED}, and this {_describe(head)}")
+        raise FileFormatError(f"{EXPECTED}, but this {_describe(head)}")
 
 
 def load_state_dict(path: str | os.PathLike[str], map_location: Any = None, *, mmap: bool = True) -> dict[str, Tensor]:
     """The weights in a file, ready for ``Module.load_state_dict``: ``load``, and then unpacked.
 
     From a training checkpoint it takes the first of the entries ``state_dict``, ``model_state_dict``, ``model``, ...
-    that holds tensors only. Whatever else lies beside them (options as an ``argparse.Namespace``, paths, enumerations)
-    is passed over, and as always nothing of it is imported or run. The prefix that DataParallel (``module.``) or
-    ``torch.compile`` (``_orig_mod.``) puts before every key is removed.
+    that holds tensors only. Other objects in the file (options as an ``argparse.Namespace``, paths, enumerations) are
+    ignored; they are neither imported nor run. The prefix that DataParallel (``module.``) or ``torch.compile``
+    (``_orig_mod.``) puts before every key is removed.
 
     Raises:
-        FileFormatError: as ``load`` does, and if there is no dictionary of tensors where one is looked for.
+        FileFormatError: as ``load``, and if none of these entries is a dictionary of tensors.
     """
     content = _read(path, map_location, mmap, foreign=True)
     whole = _entries(content)
@@ -126,11 +124,11 @@ def load_state_dict(path: str | os.PathLike[str], map_location: Any = None, *, m
         if candidate and all(map(_is_entry, candidate.items())):
             return _without_wrappers(dict(candidate))
     with _naming(path):
-        raise FileFormatError(f"expected tensors by name, and the file holds {_outline(content)}")
+        raise FileFormatError(f"expected tensors by name, but the file holds {_outline(content)}")
 
 
 def load_metadata(path: str | os.PathLike[str]) -> dict[str, str]:
-    """The text that was stored beside the tensors by ``save(..., metadata=...)``; empty if there is none.
+    """The text that ``save(..., metadata=...)`` stored with the tensors; empty if there is none.
 
     Raises:
         FileFormatError: for a damaged file. Other formats than ``.safetensors`` and ``.npz`` have no
@@ -183,7 +181,7 @@ def _is_entry(item: tuple[Any, Any]) -> bool:
 
 def _without_wrappers(state: dict[str, Tensor]) -> dict[str, Tensor]:
     state.pop(AVERAGED_COUNT, None)
-    for prefix in WRAPPER_PREFIXES * 2:  # either may be around the other
+    for prefix in WRAPPER_PREFIXES * 2:  # either wrapper may be the outer one
         if all(key.startswith(prefix) and key != prefix for key in state):
             state = {key.removeprefix(prefix): tensor for key, tensor in state.items()}
     return state
@@ -196,7 +194,7 @@ def _kind(value: Any) -> str:
 
 
 def _outline(content: Any, limit: int = 8) -> str:
-    """A few words about what was loaded: its type, and for a dictionary what is under the first keys."""
+    """A short description of the content: its type, and for a dictionary its first entries."""
     if not isinstance(content, Mapping):
         return _kind(content)
     entries = [f"{shown(key, 40)}: {type(value).__name__}" for key, value in content.items()]

@@ -47,7 +47,7 @@ def read_safetensors(source: Source, wrap: Callable[[np.ndarray], Any]) -> dict[
     """All tensors by key, mapped.
 
     Raises:
-        FileFormatError: where the library refuses the header, and for dtypes that NumPy cannot hold.
+        FileFormatError: if the library refuses the header, and for dtypes that NumPy cannot hold.
     """
     header, start = _read_header(source)
     tensors = {}
@@ -62,7 +62,7 @@ def read_safetensors(source: Source, wrap: Callable[[np.ndarray], Any]) -> dict[
 
 
 def read_safetensors_metadata(source: Source) -> dict[str, str]:
-    """The metadata of the header; empty where there are none."""
+    """The metadata of the header; empty if there are none."""
     import safetensors
 
     _read_header(source)
@@ -71,7 +71,7 @@ def read_safetensors_metadata(source: Source) -> dict[str, str]:
 
 
 def _read_header(source: Source) -> tuple[dict[str, Any], int]:
-    """Each tensor's dtype, shape and place, as the library found them valid; and where the bytes begin."""
+    """Each tensor's dtype, shape and place, validated by the library; and where the bytes begin."""
     import safetensors
 
     try:

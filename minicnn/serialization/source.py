@@ -1,4 +1,4 @@
-"""A file of unknown origin, opened with suspicion: its mapped bytes, and the records of a zip archive."""
+"""A file that is not trusted: its mapped bytes, and the records of a zip archive."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import numpy as np
 from minicnn.errors import FileFormatError
 from minicnn.paths import expanded
 
-# Weights do not deflate well. An archive that promises much more than this is a bomb or a mistake.
+# Weights do not compress well. An archive that would inflate to much more is an attack or a mistake.
 MAX_INFLATED_BYTES = 1 << 29
 MAX_INFLATED_RATIO = 8
 
@@ -29,9 +29,9 @@ class Source:
 
     Attributes:
         data: the bytes, uint8 of shape (size,). With ``map_file`` they are the file's own pages,
-            copy-on-write: nothing is read before it is used, and what is written into them never reaches the
-            file. Shortening the file in place pulls the pages away (replacing it, as ``save`` does, is
-            harmless). Without ``map_file`` they are a copy in memory.
+            copy-on-write: a page is read when it is first used, and writing into it never changes the file. If the
+            file is shortened in place, its pages are lost (replacing it, as ``save`` does, is harmless). Without
+            ``map_file`` they are a copy in memory.
         pages: the same bytes as a file-like object whose ``read`` never returns more than there is.
 
     Raises:
@@ -43,9 +43,9 @@ class Source:
         self.path = expanded(path)
         mode = os.stat(self.path).st_mode
         if stat.S_ISDIR(mode):
-            raise FileFormatError("expected a file, and this is a folder")
-        if not stat.S_ISREG(mode):  # opening a pipe would wait for ever
-            raise FileFormatError("expected a regular file, and this is a pipe or a device")
+            raise FileFormatError("expected a file, but this is a folder")
+        if not stat.S_ISREG(mode):  # opening a pipe would block
+            raise FileFormatError("expected a regular file, but this is a pipe or a device")
         self.handle = open(self.path, "rb")  # noqa: SIM115 (closed by __exit__)
         try:
             if os.fstat(self.handle.fileno()).st_size == 0:
@@ -124,7 +124,7 @@ class Archive:
         return data
 
     def _data_start(self, entry: zipfile.ZipInfo) -> int:
-        """Where a record's bytes begin: after its local header, whose last two parts have any length."""
+        """Where a record's bytes begin: after its local header, whose last two parts vary in length."""
         start = entry.header_offset
         header = self.source.data[start : start + LOCAL_HEADER_SIZE].tobytes() if start >= 0 else b""
         if len(header) < LOCAL_HEADER_SIZE or not header.startswith(LOCAL_HEADER_MAGIC):

@@ -27,12 +27,12 @@ def find_root(archive: Archive) -> str | None:
 
 
 def read_zip(archive: Archive, root: str, wrap: Wrap, foreign: bool = False) -> Any:
-    """What was given to ``torch.save``: containers, numbers, text, and tensors made by ``wrap``.
+    """The object that ``torch.save`` saved: containers, numbers, text, and tensors made by ``wrap``.
 
-    With ``foreign`` other objects are there as ``Foreign`` dummies, otherwise they are an error.
+    With ``foreign`` other objects become ``Foreign`` dummies, otherwise they are an error.
 
     Raises:
-        FileFormatError: for TorchScript archives, and whatever is damaged, missing or refused.
+        FileFormatError: for TorchScript archives, and for damaged, missing or refused parts.
     """
     if f"{root}/constants.pkl" in archive.entries or any(name.startswith(f"{root}/code/") for name in archive.entries):
         raise FileFormatError(
@@ -74,7 +74,7 @@ def read_legacy(source: Source, wrap: Wrap, foreign: bool = False) -> Any:
     with them the places of all storages, then to build the tensors.
 
     Raises:
-        FileFormatError: for any other pickle, and whatever is damaged, missing or refused.
+        FileFormatError: for any other pickle, and for damaged, missing or refused parts.
     """
     source.pages.seek(0)
     if _read_plain(source) != LEGACY_MAGIC:
@@ -111,7 +111,7 @@ def read_legacy(source: Source, wrap: Wrap, foreign: bool = False) -> Any:
 
 
 def _read_plain(source: Source) -> Any:
-    """The next pickle, which may hold nothing but containers, numbers and text."""
+    """The next pickle, which may hold only containers, numbers and text."""
 
     def refuse(_: Any) -> Any:
         raise FileFormatError("damaged file: a tensor where PyTorch writes none")
@@ -120,7 +120,7 @@ def _read_plain(source: Source) -> Any:
 
 
 def _locate_storages(source: Source, storages: list[StorageId]) -> dict[str, Record]:
-    """The bytes of the storages, which follow where ``source.pages`` stands."""
+    """The bytes of the storages, which begin at the position of ``source.pages``."""
     records = {}
     position = source.pages.tell()
     for storage in storages:

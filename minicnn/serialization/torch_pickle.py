@@ -38,7 +38,7 @@ STORAGE_DTYPES = {
     "ByteStorage": "uint8",
     "BoolStorage": "bool",
 }
-# Dtypes that a checkpoint may name without a tensor of them being readable.
+# Dtypes that a checkpoint may name although tensors of them cannot be read.
 NAMED_DTYPES = (
     *("float64", "float32", "float16", "bfloat16", "int64", "int32", "int16", "int8", "bool"),
     *("uint64", "uint32", "uint16", "uint8", "complex64", "complex128"),
@@ -48,7 +48,7 @@ NAMED_DTYPES = (
 
 @dataclass(frozen=True)
 class StorageType:
-    """A storage class as the pickle names it; ``dtype`` is None where the class does not say."""
+    """A storage class as the pickle names it; ``dtype`` is None if the class does not say it."""
 
     dtype: str | None
 
@@ -70,7 +70,7 @@ class Record:
 
 @dataclass(frozen=True)
 class Storage:
-    """A run of elements (of bytes, if ``dtype`` is None) of a record: what a persistent id stands for."""
+    """A range of elements (of bytes, if ``dtype`` is None) of a record: the meaning of a persistent id."""
 
     record: Record
     dtype: str | None
@@ -83,7 +83,7 @@ class Storage:
             raise FileFormatError(f"truncated: a storage needs {end} bytes, and the file has {self.record.data.size}")
 
     def elements(self, dtype: str | None) -> np.ndarray:
-        """The elements as one-dimensional array; ``dtype`` is what an untyped storage is read as."""
+        """The elements as one-dimensional array; an untyped storage is read as ``dtype``."""
         if self.dtype is not None:
             return self.record.elements(self.dtype)[self.start : self.start + self.length]
         if dtype is None:
@@ -102,7 +102,7 @@ class StorageId:
 
     @classmethod
     def parse(cls, value: Any) -> StorageId:
-        """Read what the pickle gave to BINPERSID.
+        """Read the argument of the pickle's BINPERSID.
 
         Raises:
             FileFormatError: if it is anything but the description of a storage.
@@ -230,7 +230,7 @@ def _set_ordered_dict(target: OrderedDict[Any, Any], state: Any) -> None:
 
 
 def _counter(counts: Any = None) -> Counter[Any]:
-    """What PyTorch's MultiStepLR keeps its milestones in."""
+    """The type in which PyTorch's MultiStepLR keeps its milestones."""
     if counts is not None and type(counts) is not dict:
         raise FileFormatError("damaged pickle: a counter made of something else than counts")
     return Counter(counts)

@@ -26,16 +26,16 @@ MAX_KEY_BYTES = 60_000  # the length of a name in a zip archive has 16 bits
 def save(state: Mapping[str, Any], path: str | os.PathLike[str], *, metadata: Mapping[str, str] | None = None) -> None:
     """Write tensors by name, such as ``model.state_dict()``, so that ``load`` returns the same.
 
-    The file is written beside ``path`` and moved there when it is complete: a crash, a full disk or an error
-    leaves what was there before. A replaced file passes its permissions on.
+    The file is written next to ``path`` and moved there when it is complete: after a crash, a full disk or an error
+    the old file is still there. The new file gets the permissions of the old one.
 
     Args:
         state: ``{key: Tensor or array}``; keys are kept as they are, with dots and slashes.
         path: ends in ``.safetensors`` or ``.npz``.
-        metadata: text to store beside the tensors, for ``load_metadata``.
+        metadata: text to store with the tensors, for ``load_metadata``.
 
     Raises:
-        TypeError: for anything but a mapping from text to tensors or arrays of numbers, or metadata but text.
+        TypeError: for anything but a mapping from text to tensors or arrays of numbers, or metadata that are not text.
         ValueError: for another suffix, or a key that the format cannot hold.
         OSError: if the file cannot be written.
     """

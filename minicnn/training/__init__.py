@@ -1,7 +1,6 @@
 """Training: the loop, its metrics, the checkpoints that make it resumable, and a whole run from one configuration.
 
-``loop.py`` is the place to start reading. Nothing is imported here beforehand: matplotlib and tqdm come only with the
-functions that use them.
+Start reading at ``loop.py``. matplotlib and tqdm are imported only by the functions that use them.
 """
 
 from __future__ import annotations

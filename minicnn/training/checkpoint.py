@@ -19,7 +19,7 @@ from ..tensor import Tensor
 
 FORMAT = "minicnn checkpoint 1"
 META = "meta"
-MAX_META_BYTES = 1 << 26  # of some hundred an epoch
+MAX_META_BYTES = 1 << 26  # it has some hundred per epoch
 SCALARS = (str, int, float, bool, type(None))
 
 
@@ -43,9 +43,9 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
     """Read back what :func:`save_checkpoint` wrote: equal bit for bit (float16 as float32), tensors in host memory.
 
     Raises:
-        FileFormatError: when the file is damaged, refused because it would inflate to far more than its size, or is no
+        FileFormatError: if the file is damaged, refused because it would inflate to far more than its size, or not a
             checkpoint of this kind.
-        FileNotFoundError: when there is none.
+        FileNotFoundError: if there is no such file.
     """
     content = load(path, mmap=False)
     try:
@@ -64,7 +64,7 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
 
 
 # In the JSON text every container and array is a one-key dictionary that names its kind, so that integer keys and
-# tuples, which JSON does not have, come back as what they were.
+# tuples, which JSON does not have, are read back as what they were.
 
 
 def _pack(value: Any, name: str, arrays: dict[str, np.ndarray]) -> Any:

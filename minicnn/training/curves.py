@@ -18,7 +18,7 @@ def draw_curves(path: str | Path, lines: Sequence[dict[str, Any]], title: str, f
     """Draw what ``metrics.jsonl`` holds to a PNG at ``path``: left the loss, right the top-1 error in percent.
 
     Args:
-        lines: one dictionary an epoch with ``epoch``, ``train_loss``, ``train_top1``, ``validation_loss``,
+        lines: one dictionary per epoch with ``epoch``, ``train_loss``, ``train_top1``, ``validation_loss``,
             ``validation_top1`` (accuracies in [0, 1]); the validation's may be missing.
         title: the heading, e.g. the model and the data set.
         footer: a small line under it, e.g. the result on the test images.
@@ -53,7 +53,7 @@ def draw_curves(path: str | Path, lines: Sequence[dict[str, Any]], title: str, f
         axes.spines[["top", "right"]].set_visible(False)
         if axes.lines:
             axes.legend(frameon=False)
-    # Most of a training happens at small losses and errors: logarithmic scales, the error's with room for a zero.
+    # Most of a training happens at small losses and errors: so the scales are logarithmic, with room for an error of 0.
     loss_axes.set_yscale("log")
     loss_axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     loss_axes.yaxis.set_major_formatter("{x:g}")

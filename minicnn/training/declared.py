@@ -1,4 +1,4 @@
-"""What was read from a file against what was declared: the first entry that differs, by name, and what was expected."""
+"""Compare what was read from a file with what was declared; the error names the first difference."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ WORDS = {str: "text", int: "an integer", float: "a finite number", bool: "true o
 def check(value: Any, expected: Any, name: str = "") -> None:
     """Raise ValueError, with the ``name`` of the entry, for a value that is not built like ``expected``.
 
-    ``expected`` is an example of the value, or in an example's place a type of ``WORDS`` or a union of these. A
+    ``expected`` is an example of the value; instead of an example it may be a type of ``WORDS`` or a union of these. A
     dictionary must have the same keys, a list the same length, text must be the same; arrays and tensors need the same
     shape and dtype. No number may be infinite or NaN.
     """

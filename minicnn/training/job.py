@@ -1,19 +1,21 @@
-"""A whole training run, from a configuration to a finished run folder; killed at any moment, it can be taken up."""
+"""A whole training run, from a configuration to a finished run folder; killed at any moment, it can be resumed."""
 
 from __future__ import annotations
 
 import os
 import time
 from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ..autograd import detect_anomaly
-from ..data import DataLoader, open_data
+from ..data import DataLoader, DataSource, open_data
 from ..errors import ShapeError
 from ..models import Card, create_model
 from ..nn import Module
+from ..paths import printable
 from ..random import manual_seed
 from ..serialization import save
 from .checkpoint import load_checkpoint, save_checkpoint
@@ -30,47 +32,53 @@ CURVES_EVERY_SECONDS = 30
 
 
 class Job:
-    """One configured training: the data, the network and the trainer, not yet run.
+    """One configured training in its run folder. Make it by ``Job.start`` or ``Job.resume``, then call ``run``.
 
     Args:
-        compiled: run the network by ``minicnn.compile``.
-
-    Raises:
-        ValueError, OSError, DeviceError: when the configuration cannot be had (no such model, folder or device; a
-            network that is too large for the images).
+        config: what is trained on what.
+        folder: where the run is kept; nothing is written before ``run``.
+        data: the data set that ``config`` names.
+        trainer: the network, at its initial weights, and how it is trained.
     """
 
-    def __init__(self, config: Config, compiled: bool = True) -> None:
+    def __init__(self, config: Config, folder: RunFolder, data: DataSource, trainer: Trainer) -> None:
         self.config = config
-        manual_seed(config.seed)
-        self.data = open_data(config.data, SPLIT_SEED)
-        self.num_classes = self.data.num_classes
-        if self.num_classes < 2:
-            raise ValueError(f"a classifier needs at least 2 classes, {config.data} has {self.num_classes}")
-        model = create_model(config.model, num_classes=self.num_classes, in_channels=self.data.in_channels)
-        self._check_image_size(model)
-        if config.image_size is not None:
-            self.data = open_data(config.data, SPLIT_SEED, image_size=config.image_size)
-        self.model = model.to(config.device)
-        train_loader = self._loader(self.data.train, shuffle=True)
-        optimizer = make_optimizer(self.model, config)
-        self.steps_per_epoch = len(train_loader)
-        self.trainer = Trainer(
-            self.model,
-            optimizer,
-            make_scheduler(optimizer, config, self.steps_per_epoch),
-            train_loader,
-            self._loader(self.data.validation),
-            self.num_classes,
-            config.label_smoothing,
-            config.device,
-            compiled,
-        )
+        self.folder = folder
+        self.data = data
+        self.trainer = trainer
+
+    @classmethod
+    def start(cls, config: Config, path: str | Path | None = None, compiled: bool = True) -> Job:
+        """A new run, in the new folder ``path`` (by default the next free ``runs/MODEL-DATA-N``).
+
+        Args:
+            compiled: run the network by ``minicnn.compile``.
+
+        Raises:
+            ValueError, OSError, DeviceError: if ``config`` names a model, data set or device that does not exist, or
+                a network that is too large for the images; then no folder is made.
+            FileExistsError: if ``path`` exists and is not an empty folder.
+        """
+        data, trainer = open_training(config, compiled)
+        return cls(config, RunFolder.create(config, path), data, trainer)
+
+    @classmethod
+    def resume(cls, path: str | Path, compiled: bool = True) -> Job:
+        """The run in the folder ``path``: ``run`` continues after its last completed epoch, with the same numbers.
+
+        Raises:
+            FileNotFoundError: if there is no run in ``path``.
+            RunFolderError: if its ``config.json`` is damaged.
+            ValueError, OSError, DeviceError: as ``start``.
+        """
+        folder = RunFolder(path)
+        config = folder.read_config()
+        return cls(config, folder, *open_training(config, compiled))
 
     @property
     def num_parameters(self) -> int:
         """How many numbers the network learns."""
-        return sum(parameter.numel() for parameter in self.model.parameters())
+        return sum(parameter.numel() for parameter in self.trainer.model.parameters())
 
     def describe(self) -> str:
         """The heading of a run: what is trained on what."""
@@ -79,48 +87,39 @@ class Job:
         size = "x".join(map(str, self.data.input_shape))
         return (
             f"{self.config.title}: {self.num_parameters:,} parameters; {images} images of {size} in "
-            f"{self.num_classes} classes; epochs: {self.config.epochs}, device: {self.config.device}, "
+            f"{self.data.num_classes} classes; epochs: {self.config.epochs}, device: {self.config.device}, "
             f"seed: {self.config.seed}"
         )
 
-    def _card(self) -> dict[str, str]:
-        """What somebody who has only the weights must know to use them."""
-        card = Card(
-            model=self.config.model,
-            variant=getattr(self.model, "variant", None),
-            classes=self.data.classes,
-            input_shape=self.data.input_shape,
-            resize=self.data.resize_size,
-            mean=self.data.mean,
-            std=self.data.std,
-        )
-        return card.metadata()
+    def run(self, progress: Progress, anomaly: bool = False) -> dict[str, Any]:
+        """Train to the end, leave the finished folder, and return the result (the content of ``result.json``).
 
-    def _loader(self, dataset: Any, shuffle: bool = False) -> DataLoader:
-        # A last training batch of a few images would have noisy batch statistics: it is left out.
-        drop_last = shuffle and len(dataset) >= self.config.batch_size
-        return DataLoader(dataset, self.config.batch_size, shuffle=shuffle, drop_last=drop_last, seed=self.config.seed)
+        The folder is locked meanwhile. Training starts from its checkpoint; a new run writes one before its first step.
 
-    def _check_image_size(self, model: Module) -> None:
-        """Before anything of that size is made: is the network too deep for the images, or are they too large?"""
-        side = self.config.image_size
-        height, width = self.data.image_size if side is None else (side, side)
-        images = min(self.config.batch_size, len(self.data.train))
-        try:
-            require_memory(model, (self.data.in_channels, height, width), images)
-        except (ShapeError, TooLarge) as error:
-            raise ValueError(
-                f"{self.config.model} does not fit images of {height}x{width} (see --image-size): {error}"
-            ) from error
-
-    def take_up(self, folder: RunFolder) -> None:
-        """Work in ``folder``: go to where its checkpoint was written, or write the first, before the first step.
+        Args:
+            anomaly: look for the first NaN or infinity in every operation (slow).
 
         Raises:
-            RunFolderError: when the checkpoint is damaged, lost, or belongs to another configuration.
-            OSError: when the first cannot be written.
+            BlockingIOError: while another process trains in the folder.
+            RunFolderError: if the checkpoint is damaged, lost, or belongs to another configuration.
+            TrainingDiverged: when the loss is no longer finite.
+            OSError: if a file cannot be written.
         """
-        self.folder = folder
+        # An overflow shows in the loss, which is checked: NumPy's warnings would only repeat it.
+        silent = np.errstate(over="ignore", invalid="ignore", divide="ignore")
+        with self.folder.locked():
+            self._load()
+            epoch = self.trainer.epoch
+            progress.line(self.describe())
+            progress.line(f"run folder: {printable(self.folder)}" + (f", after epoch {epoch}" if epoch else ""))
+            with progress, one_blas_thread(), silent, detect_anomaly() if anomaly else nullcontext():
+                steps = len(self.trainer.train_loader)
+                progress.start(self.config.epochs * steps, epoch * steps)
+                return self._finish(self._fit(progress))
+
+    def _load(self) -> None:
+        """Bring the trainer to the state in the checkpoint; a new run writes its first one."""
+        folder = self.folder
         if not folder.checkpoint.exists():
             if folder.metrics.exists():
                 remedy = folder.remedies[folder.checkpoint]
@@ -136,21 +135,18 @@ class Job:
     def _save(self) -> None:
         save_checkpoint(self.folder.checkpoint, {"config": self.config.as_dict(), **self.trainer.state_dict()})
 
-    def run(self, progress: Progress, anomaly: bool = False) -> dict[str, Any]:
-        """Train to the end, leave the finished folder, and return the result (the content of ``result.json``).
-
-        Args:
-            anomaly: look for the first NaN or infinity in every operation (slow).
-
-        Raises:
-            TrainingDiverged: when the loss is no longer finite.
-        """
-        # What overflows shows in the loss, which is looked at: NumPy need not tell it too.
-        silent = np.errstate(over="ignore", invalid="ignore", divide="ignore")
-        with progress, one_blas_thread(), silent, detect_anomaly() if anomaly else nullcontext():
-            progress.start(self.config.epochs * self.steps_per_epoch, self.trainer.epoch * self.steps_per_epoch)
-            history = self._fit(progress)
-            return self._finish(history)
+    def _card(self) -> dict[str, str]:
+        """What a user who has only the weights must know."""
+        card = Card(
+            model=self.config.model,
+            variant=getattr(self.trainer.model, "variant", None),
+            classes=self.data.classes,
+            input_shape=self.data.input_shape,
+            resize=self.data.resize_size,
+            mean=self.data.mean,
+            std=self.data.std,
+        )
+        return card.metadata()
 
     def _fit(self, progress: Progress) -> list[dict[str, Any]]:
         folder, epochs, title = self.folder, self.config.epochs, self.config.title
@@ -173,9 +169,9 @@ class Job:
         return self.trainer.fit(epochs, on_step, on_epoch)
 
     def _finish(self, history: list[dict[str, Any]]) -> dict[str, Any]:
-        """Measure the final weights, which are not chosen by the test images, and write what is left to write."""
+        """Measure the final weights, which are not chosen by the test images, and write the remaining files."""
         folder = self.folder
-        test = self.trainer.evaluate(self._loader(self.data.test))
+        test = self.trainer.evaluate(loader(self.config, self.data.test))
         result = {
             **prefixed("test", test),
             "validation_top1": history[-1]["validation_top1"],
@@ -185,16 +181,63 @@ class Job:
             "seconds": sum(line["seconds"] for line in history),
         }
         draw_curves(folder.curves, history, self.config.title, f"test accuracy {100 * test['top1']:.2f} %")
-        save(self.model.state_dict(), folder.weights, metadata=self._card())
+        save(self.trainer.model.state_dict(), folder.weights, metadata=self._card())
         folder.write_result(result)
         return result
+
+
+def open_training(config: Config, compiled: bool) -> tuple[DataSource, Trainer]:
+    """The data set that ``config`` names, and a trainer with a new network. Raises what ``Job.start`` documents."""
+    manual_seed(config.seed)
+    data = open_data(config.data, SPLIT_SEED)
+    if data.num_classes < 2:
+        raise ValueError(f"a classifier needs at least 2 classes, {config.data} has {data.num_classes}")
+    model = create_model(config.model, num_classes=data.num_classes, in_channels=data.in_channels)
+    _check_image_size(model, config, data)
+    if config.image_size is not None:
+        data = open_data(config.data, SPLIT_SEED, image_size=config.image_size)
+    model.to(config.device)
+    train_loader = loader(config, data.train, shuffle=True)
+    optimizer = make_optimizer(model, config)
+    trainer = Trainer(
+        model,
+        optimizer,
+        make_scheduler(optimizer, config, len(train_loader)),
+        train_loader,
+        loader(config, data.validation),
+        data.num_classes,
+        config.label_smoothing,
+        config.device,
+        compiled,
+    )
+    return data, trainer
+
+
+def loader(config: Config, dataset: Any, shuffle: bool = False) -> DataLoader:
+    """The batches of ``dataset`` for a run. A shuffled loader leaves out a last batch that is not full.
+
+    Such a batch of a few images would have noisy batch statistics.
+    """
+    drop_last = shuffle and len(dataset) >= config.batch_size
+    return DataLoader(dataset, config.batch_size, shuffle=shuffle, drop_last=drop_last, seed=config.seed)
+
+
+def _check_image_size(model: Module, config: Config, data: DataSource) -> None:
+    """Raise ValueError if the network is too deep for the images, or they are too large, before any memory is used."""
+    height, width = data.image_size if config.image_size is None else (config.image_size, config.image_size)
+    try:
+        require_memory(model, (data.in_channels, height, width), min(config.batch_size, len(data.train)))
+    except (ShapeError, TooLarge) as error:
+        raise ValueError(
+            f"{config.model} does not fit images of {height}x{width} (see --image-size): {error}"
+        ) from error
 
 
 def one_blas_thread() -> AbstractContextManager[Any]:
     """Let matrix products of this process run on one thread, unless OPENBLAS_NUM_THREADS says how many.
 
     The products of small networks are too short to share. OpenBLAS's second thread waits for the next one in a busy
-    loop, which gains little on an idle machine, and on a busy one makes a training several times slower.
+    loop: this gains little on an idle machine, and makes training several times slower on a busy one.
     """
     if "OPENBLAS_NUM_THREADS" in os.environ:
         return nullcontext()

@@ -1,4 +1,4 @@
-"""One process at a time: a lock that belongs to its process and ends with it, however that ends."""
+"""One process at a time: a lock that is released when its process ends, in whatever way."""
 
 from __future__ import annotations
 
@@ -17,20 +17,24 @@ else:
     import fcntl
 
     def _lock(handle: int) -> None:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)  # over NFS it becomes a lock of the server
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)  # over NFS the server holds it
 
 
-TAKEN = (errno.EAGAIN, errno.EACCES, errno.EDEADLK)  # what the systems say of a lock that another process holds
+class FolderInUse(BlockingIOError):
+    """Another process holds the lock."""
+
+
+TAKEN = (errno.EAGAIN, errno.EACCES, errno.EDEADLK)  # the systems' errors for a lock that another process holds
 
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold the file ``path``, which is made if need be and stays: a file that a killed process left locks nothing.
+    """Hold a lock on the file ``path``, which is made if it does not exist, and stays.
 
-    A file system that knows no locks lets everybody in.
+    A killed process leaves the file but no lock. On a file system without locks every process gets in.
 
     Raises:
-        BlockingIOError: while another process holds it.
+        FolderInUse: while another process holds it.
         OSError: if it cannot be opened; ``path`` must not be a link.
     """
     handle = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0), 0o666)
@@ -39,7 +43,7 @@ def locked(path: Path) -> Iterator[None]:
             _lock(handle)
         except OSError as error:
             if error.errno in TAKEN:
-                raise BlockingIOError(error.errno, "another process is training here", str(path.parent)) from None
+                raise FolderInUse(error.errno, "another process is training here", str(path.parent)) from None
         yield
     finally:
         os.close(handle)

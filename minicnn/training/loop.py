@@ -23,10 +23,11 @@ from ..tensor import Tensor
 from .declared import check
 from .metrics import ClassificationMetrics, prefixed
 
-# The entries of a history line that tell time and differ from run to run; all others are reproducible.
+# The entries of a history line that measure time and so differ from run to run; all others are reproducible.
 WALL_CLOCK = ("seconds", "images_per_second")
 
-# To read a loss is to wait for the GPU, which has nothing to do then: on a GPU the metrics lag up to so many batches.
+# To read a loss is to wait for the GPU, which then has nothing to do. So the losses of up to so many batches are read
+# together, and the metrics of a GPU come late.
 READ_EVERY = 50
 
 Outcome = tuple[Tensor, Tensor, Tensor]  # of a batch: logits, loss, targets
@@ -37,18 +38,18 @@ class TrainingDiverged(RuntimeError):
 
 
 class Trainer:
-    """Trains a classifier epoch by epoch, with everything in view that a resumed run must take up.
+    """Trains a classifier epoch by epoch; its attributes hold everything that a resumed run must restore.
 
     Args:
-        model: gives (N, num_classes) logits; while training also a tuple of logits, the main ones first and then
-            those of auxiliary classifiers, whose losses count with weight 0.3.
+        model: returns logits (N, num_classes); in training it may return a tuple of logits, the main ones first and
+            then those of auxiliary classifiers, whose losses count with weight 0.3.
         optimizer, scheduler: stepped after every batch.
-        train_loader: gives ``(images, targets)`` batches; ``set_epoch(epoch)`` decides their order.
-        validation_loader: looked at after every epoch; None for none.
-        num_classes: how many classes the targets come from.
+        train_loader: yields ``(images, targets)`` batches; ``set_epoch(epoch)`` decides their order.
+        validation_loader: used after every epoch; None for no validation.
+        num_classes: how many classes the targets have.
         label_smoothing: the share of the target that is spread over all classes, in the training loss and, so that
             the two can be compared, in the validation loss.
-        device: where the batches go; the model must be there already.
+        device: where the batches are placed; the model must be there already.
         compiled: run the model by ``minicnn.compile``.
     """
 
@@ -74,7 +75,7 @@ class Trainer:
         self.label_smoothing = label_smoothing
         self.device = device
         self.read_every = READ_EVERY if as_device(device).type == "cuda" else 1
-        self.history: list[dict[str, Any]] = []  # one line an epoch
+        self.history: list[dict[str, Any]] = []  # one line per epoch
 
     @property
     def epoch(self) -> int:
@@ -123,7 +124,7 @@ class Trainer:
         for images, targets in self.batches(self.train_loader):
             logits, loss = self.forward(images, targets)
             unread.append((logits, loss.detach(), targets))
-            if len(unread) == self.read_every:  # before the update: a diverged loss changes nothing any more
+            if len(unread) == self.read_every:  # before the update, so that a diverged loss changes no weight
                 self.read(unread, metrics)
             self.optimizer.zero_grad()
             loss.backward()
@@ -147,7 +148,7 @@ class Trainer:
         unread.clear()
 
     def evaluate(self, loader: Any) -> dict[str, float]:
-        """Loss, top-1 and top-5 accuracy of the network as it stands, with running statistics and no dropout.
+        """Loss, top-1 and top-5 accuracy of the network as it is now, with running statistics and no dropout.
 
         Raises:
             TrainingDiverged: when the loss is not finite.
@@ -165,7 +166,7 @@ class Trainer:
         return metrics.summary()
 
     def batches(self, loader: Any) -> Iterable[tuple[Tensor, Tensor]]:
-        """The loader's batches on the trainer's device; on a GPU each is copied while the one before is computed on."""
+        """The loader's batches on the trainer's device; to a GPU each is copied while the one before is in use."""
         place = as_device(self.device)
         if place.type != "cuda":
             return ((images.to(place), targets.to(place)) for images, targets in loader)
@@ -181,7 +182,7 @@ class Trainer:
         return logits.detach(), loss
 
     def require_finite(self) -> None:
-        """Raise TrainingDiverged for a state with NaN or infinity in it, which could not be taken up."""
+        """Raise TrainingDiverged for a state with NaN or infinity in it, from which no run could be resumed."""
         state = self.state_dict()
         try:
             check(state, state)
@@ -189,7 +190,7 @@ class Trainer:
             raise TrainingDiverged(self.explain_divergence(str(error))) from None
 
     def explain_divergence(self, seen: str) -> str:
-        """What a reader can do about a loss or a state that is NaN or infinite."""
+        """What can be done about a loss or a state that is NaN or infinite."""
         rate = self.optimizer.param_groups[0]["lr"]
         return (
             f"{seen} in epoch {self.epoch + 1} at learning rate {rate:.3g}: lower the learning rate (--lr), or let "
@@ -207,10 +208,10 @@ class Trainer:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take up what ``state_dict`` gave.
+        """Restore what ``state_dict`` returned.
 
         Raises:
-            ValueError: when the state is another network's or optimiser's, or has a number that is not finite.
+            ValueError: if the state is of another network or optimiser, or has a number that is not finite.
         """
         try:
             expected = self._like(state)
@@ -224,7 +225,7 @@ class Trainer:
             raise ValueError(f"the state does not fit this training: {error}") from error
 
     def _like(self, state: dict[str, Any]) -> dict[str, Any]:
-        """What ``state`` must look like: the state as it is now, and what is remembered after so many epochs."""
+        """What ``state`` must look like: the present state, with the moments and the history of as many epochs."""
         own = self.state_dict()
         parameters = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
         moments = {

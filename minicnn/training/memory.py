@@ -1,4 +1,4 @@
-"""How much memory a training needs at least, and whether there is so much."""
+"""How much memory a training needs at least, and whether the machine has that much."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ CONTAINER_LIMIT = Path("/sys/fs/cgroup/memory.max")  # where Linux says what a c
 
 
 def machine_bytes() -> float:
-    """The memory of this machine or, if that is less, of the container; infinity where nobody says."""
+    """The memory of this machine or, if that is less, of the container; infinity if the system does not say."""
     found = [math.inf]
     if "SC_PHYS_PAGES" in getattr(os, "sysconf_names", {}):
         found.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
@@ -24,16 +24,16 @@ def machine_bytes() -> float:
 
 
 class TooLarge(ValueError):
-    """A training that the machine's memory cannot hold: how much it needs, and how much there is."""
+    """The machine's memory is too small for a training; the message says how much it needs, and how much there is."""
 
 
 def require_memory(model: Module, input_shape: tuple[int, int, int], images: int) -> None:
-    """Raise TooLarge where the machine cannot hold what each layer puts out in a training step.
+    """Raise TooLarge if the machine cannot hold the outputs of all layers of a training step.
 
     Args:
-        model: a network in host memory; it does not run, only shapes go through it.
+        model: a network in host memory; it is not run, only its shapes are computed.
         input_shape: (C, H, W) of an image.
-        images: in a step.
+        images: per step.
     """
     there = machine_bytes()
     needed = images * FLOAT32_BYTES * math.prod(input_shape)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 NEVER = np.iinfo(np.int64).max
-TOP5_MIN_CLASSES = 5  # with fewer classes the first five answers hold every class
+TOP5_MIN_CLASSES = 5  # with fewer classes the first five answers would be all classes
 
 
 def ranks(logits: np.ndarray, targets: np.ndarray) -> np.ndarray:
@@ -19,8 +19,8 @@ def ranks(logits: np.ndarray, targets: np.ndarray) -> np.ndarray:
         targets: (N,) class indices.
 
     Returns:
-        (N,) integers. Of equal scores the lower class index comes first, as in ``argmax``; a NaN is never a
-        right answer.
+        (N,) integers. Of equal scores the lower class index comes first, as in ``argmax``; a NaN is never
+        right.
     """
     rows = np.arange(len(targets))
     own = logits[rows, targets][:, None]
@@ -42,7 +42,7 @@ class RunningMean:
         self.count = 0
 
     def add(self, mean: float, count: int) -> None:
-        """Take in ``count`` values whose mean is ``mean``."""
+        """Add ``count`` values whose mean is ``mean``."""
         self.total += mean * count
         self.count += count
 
@@ -61,7 +61,7 @@ class ClassificationMetrics:
         self.topk = {k: RunningMean() for k in ks}
 
     def add(self, loss: float, logits: np.ndarray, targets: np.ndarray) -> None:
-        """Take in one batch: its mean loss, (N, C) logits, (N,) targets."""
+        """Add one batch: its mean loss, (N, C) logits, (N,) targets."""
         count = len(targets)
         self.loss.add(loss, count)
         found = ranks(logits, targets)
@@ -70,7 +70,7 @@ class ClassificationMetrics:
 
     @property
     def count(self) -> int:
-        """How many images were seen."""
+        """How many images were added."""
         return self.loss.count
 
     def summary(self) -> dict[str, float]:
@@ -84,7 +84,7 @@ def prefixed(prefix: str, metrics: dict[str, float]) -> dict[str, float]:
 
 
 def best(lines: Iterable[dict[str, Any]], key: str) -> dict[str, Any] | None:
-    """Epoch and value of the highest ``key``, the first of equals; None where no line has it."""
+    """Epoch and value of the highest ``key``, the first of equals; None if no line has it."""
     found = [line for line in lines if key in line]
     if not found:
         return None

@@ -1,19 +1,19 @@
-"""What a training shows: a bar on terminals, one line an epoch everywhere, only the result when quiet."""
+"""What a training shows: a bar in a terminal, one line per epoch everywhere, only the result when quiet."""
 
 from __future__ import annotations
 
 import sys
 from typing import Any, TextIO
 
-# What matters most stands first: a narrow terminal cuts the line off at its end.
+# The most important part comes first: a narrow terminal cuts off the end of the line.
 BAR_FORMAT = "{desc} {percentage:3.0f}% {remaining} left |{bar:10}| {postfix[0]}"
 
 
 class Progress:
-    """Shows a run's steps and epochs; as a context manager it takes the bar away at the end.
+    """Shows a run's steps and epochs; as a context manager it removes the bar at the end.
 
     Args:
-        quiet: show nothing but what ``result`` is given.
+        quiet: show only the text given to ``result``.
         out: where the lines go (the standard output).
         bar_out: where the bar is drawn if it is a terminal (the standard error).
     """
@@ -25,7 +25,7 @@ class Progress:
         self.bar: Any = None
 
     def start(self, steps: int, done: int) -> None:
-        """A run of ``steps`` batches begins, of which ``done`` were made before."""
+        """Begin a run of ``steps`` batches, of which ``done`` were completed before."""
         if self.quiet or not self.bar_out.isatty():
             return
         from tqdm import tqdm
@@ -42,14 +42,14 @@ class Progress:
         )
 
     def step(self, epoch: int, epochs: int, numbers: dict[str, float], images_per_second: float) -> None:
-        """One batch more: ``numbers`` are the epoch's means so far."""
+        """Show that one more batch is done: ``numbers`` are the epoch's means so far."""
         if self.bar is not None:
             self.bar.set_description_str(f"epoch {epoch}/{epochs}", refresh=False)
             self.bar.postfix[0] = f"{describe(numbers, decimals=1)}  {images_per_second:,.0f} images/s"
             self.bar.update()
 
     def line(self, text: str) -> None:
-        """A line that stays, above the bar."""
+        """Print a line that stays, above the bar."""
         if self.quiet:
             return
         if self.bar is not None:
@@ -58,12 +58,12 @@ class Progress:
             print(text, file=self.out, flush=True)
 
     def result(self, text: str) -> None:
-        """The final result, shown even when quiet."""
+        """Print the final result, even when quiet."""
         self.close()
         print(text, file=self.out, flush=True)
 
     def close(self) -> None:
-        """Take the bar away."""
+        """Remove the bar."""
         if self.bar is not None:
             self.bar.close()
             self.bar = None
@@ -87,7 +87,7 @@ def describe(numbers: dict[str, float], prefix: str = "", ks: tuple[int, ...] = 
 
 
 def epoch_line(line: dict[str, Any], epochs: int) -> str:
-    """The most of a line of ``metrics.jsonl`` that people can take in at a glance."""
+    """A line of ``metrics.jsonl`` in short, to be read at a glance."""
     width = len(str(epochs))
     text = f"epoch {line['epoch']:{width}d}/{epochs}  train {describe(line, 'train_', ks=(1,))}"
     if "validation_loss" in line:

@@ -1,4 +1,4 @@
-"""How each data set is trained unless told otherwise, as data; and the configuration of one run."""
+"""How each data set is trained by default, as data; and the configuration of one run."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .declared import check
 MOST = 10**9  # of anything that is counted
 LARGEST = 3e38  # in float32, in which the networks compute
 
-# What each optimiser is called with besides ``lr`` and ``weight_decay``.
+# The arguments of each optimiser other than ``lr`` and ``weight_decay``.
 OPTIMIZERS: dict[str, tuple[Callable[..., Optimizer], dict[str, Any]]] = {
     "sgd": (SGD, {"momentum": 0.9, "nesterov": True}),
     "adam": (Adam, {}),
@@ -25,7 +25,7 @@ OPTIMIZERS: dict[str, tuple[Callable[..., Optimizer], dict[str, Any]]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """What decides how well and how long a network trains.
+    """The numbers that decide how well and how long a network trains.
 
     ``lr`` is the highest learning rate: it rises linearly over ``warmup_epochs`` and then falls to zero along half a
     cosine. ``weight_decay`` acts on the weights of convolutions and linear layers, not on biases and batch norm.
@@ -49,14 +49,14 @@ RECIPES = {
     "folder": Recipe(epochs=90, batch_size=32, lr=0.05, weight_decay=1e-4, warmup_epochs=5.0),
 }
 
-# Networks without batch norm do not stand such rates: these are their papers'.
+# Networks without batch norm diverge at such rates: these are the rates of their papers.
 MODEL_DEFAULTS: dict[str, dict[str, float]] = {
     "alexnet": {"lr": 0.01},
     "googlenet": {"lr": 0.01},
     **{f"vgg{layers}": {"lr": 0.01} for layers in (11, 13, 16, 19)},
 }
 
-# The scales of the optimisers differ: these replace the recipe's numbers when another than SGD is chosen.
+# The optimisers need different rates: these replace the recipe's numbers if the optimiser is not SGD.
 ADAPTIVE_DEFAULTS: dict[str, dict[str, float]] = {
     "adam": {"lr": 2e-3, "weight_decay": 0.0},
     "adamw": {"lr": 2e-3, "weight_decay": 0.05},
@@ -67,7 +67,7 @@ ADAPTIVE_DEFAULTS: dict[str, dict[str, float]] = {
 class Config(Recipe):
     """One run: with the same configuration on the same machine every run gives the same numbers.
 
-    ``image_size`` is the side to which images are brought; None for the data set's own.
+    ``image_size`` is the side to which images are resized; None keeps the data set's own size.
     """
 
     model: str
@@ -96,7 +96,7 @@ class Config(Recipe):
 
     @property
     def data_kind(self) -> str:
-        """``"folder"`` of ``"folder:pictures"``."""
+        """The kind of data set: ``"folder"`` for ``"folder:pictures"``."""
         return self.data.partition(":")[0]
 
     @property
@@ -105,24 +105,24 @@ class Config(Recipe):
         return f"{self.model} on {self.data_kind}"
 
     def as_dict(self) -> dict[str, Any]:
-        """The configuration as JSON can hold it."""
+        """The configuration as a dictionary that JSON can hold."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> Config:
-        """What ``as_dict`` gave. Raises ValueError where something is missing, unknown, or of another type."""
+        """The inverse of ``as_dict``. Raises ValueError if an entry is missing, unknown or of a wrong type."""
         try:
             check(content, get_type_hints(cls))
             return cls(**content)
         except ValueError as error:
-            raise ValueError(f"no configuration of a run: {error}") from error
+            raise ValueError(f"not the configuration of a run: {error}") from error
 
 
 def make_config(model: str, data: str = "digits", **overrides: Any) -> Config:
-    """The data set's recipe with the ``overrides`` that are not None put in their places.
+    """The data set's recipe, changed by the ``overrides`` that are not None.
 
     Raises:
-        ValueError: for a value out of range. Whether the data and the model exist shows when they are opened.
+        ValueError: for a value out of range. Whether the data and the model exist is checked when they are opened.
     """
     kind, _, path = data.partition(":")
     if kind in RECIPES and path:

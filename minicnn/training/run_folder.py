@@ -1,4 +1,4 @@
-"""The folder that a training leaves behind: which file holds what, and what can be done where one is damaged."""
+"""The folder that a training leaves: which file holds what, and what can be done if one is damaged."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from .lock import locked
 from .recipe import Config
 
 RUNS = Path("runs")
-MAX_JSON_BYTES = 1 << 20  # of what is a few hundred
+MAX_JSON_BYTES = 1 << 20  # the files of a run have a few hundred
 
-#: What a finished run tells. From five classes on there is ``test_top5`` too.
+#: The entries of ``result.json``. From five classes on there is ``test_top5`` too.
 RESULT = {
     "test_loss": float,
     "test_top1": float,
@@ -31,7 +31,7 @@ RESULT = {
 
 
 class RunFolderError(FileFormatError):
-    """A file of a run folder is not what a run leaves there; the message says which one, and what can be done."""
+    """A file of a run folder is not as a run writes it; the message says which one, and what can be done."""
 
 
 class RunFolder:
@@ -39,15 +39,15 @@ class RunFolder:
 
     ==================  ================================================================================
     config.json         what was asked for: enough to start the same run again
-    metrics.jsonl       one line an epoch: loss and accuracy on the training and the validation images
-    checkpoint.npz      the state after the last completed epoch: what ``--resume`` takes up
+    metrics.jsonl       one line per epoch: loss and accuracy on the training and the validation images
+    checkpoint.npz      the state after the last completed epoch, from which ``--resume`` continues
     curves.png          metrics.jsonl as a picture
     model.safetensors   the trained weights, when the run is finished
     result.json         the accuracy on the test images; written last, so it means "finished"
-    .lock               held by the process that trains; empty
+    .lock               locked by the process that trains; empty
     ==================  ================================================================================
 
-    What is read is checked, for it may come from anywhere; and nothing is written through a link.
+    What is read is checked, because the folder may come from anywhere; and nothing is written through a link.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -63,7 +63,7 @@ class RunFolder:
         self.remedies = {
             self.config: f"bring it back, or move {path} away and start the run again",
             self.checkpoint: f"bring it back, or move {path} away and start the run again",
-            self.result: f"remove it, and `minicnn train --resume {path}` writes it anew",
+            self.result: f"remove it, and `minicnn train --resume {path}` writes it again",
         }
 
     def __str__(self) -> str:
@@ -74,8 +74,8 @@ class RunFolder:
         """A folder that holds ``config.json``: ``path``, or the next free ``runs/MODEL-DATA-N``.
 
         Raises:
-            FileExistsError: when ``path`` exists and is not an empty folder. What a start left that was killed before
-                the first checkpoint does not count, if it was the same run's.
+            FileExistsError: if ``path`` exists and is not an empty folder. The files of the same run, killed before its
+                first checkpoint, do not count.
         """
         if path is None:
             folder = cls(_next_free(RUNS / f"{config.model}-{config.data_kind}"))
@@ -97,7 +97,7 @@ class RunFolder:
         if found == {self.config} and self.read_config() == config:
             return
         if found:
-            hint = f"; take it up with `minicnn train --resume {self}`" if self.config in found else ""
+            hint = f"; continue it with `minicnn train --resume {self}`" if self.config in found else ""
             raise FileExistsError(f"{self} exists already and is not an empty folder{hint}")
 
     @contextmanager
@@ -105,8 +105,8 @@ class RunFolder:
         """Keep other processes from training in this folder.
 
         Raises:
-            BlockingIOError: when one does.
-            RunFolderError: for a link, a folder or a pipe where a file of the run should be.
+            BlockingIOError: if another process already trains in it.
+            RunFolderError: if a link, a folder or a pipe has the place of a file of the run.
         """
         for path in self.files:
             _require_plain(path)
@@ -117,8 +117,8 @@ class RunFolder:
         """The configuration of the run in this folder.
 
         Raises:
-            FileNotFoundError: when there is no such folder or no run in it.
-            RunFolderError: when ``config.json`` is not one that a run wrote.
+            FileNotFoundError: if there is no such folder or no run in it.
+            RunFolderError: if ``config.json`` is not as a run writes it.
         """
         if not self.path.is_dir():
             raise FileNotFoundError(f"there is no run folder {self.path}")
@@ -128,10 +128,10 @@ class RunFolder:
             return Config.from_dict(_read_json(self.config))
 
     def read_result(self) -> dict[str, Any] | None:
-        """What the finished run reached, or None while it is not finished.
+        """The result of the finished run, or None while it is not finished.
 
         Raises:
-            RunFolderError: when ``result.json`` is not one that a run wrote.
+            RunFolderError: if ``result.json`` is not as a run writes it.
         """
         if not self.result.exists():
             return None
@@ -142,7 +142,7 @@ class RunFolder:
 
     @contextmanager
     def reading(self, path: Path) -> Iterator[None]:
-        """Tell whatever is wrong with a file of this run in one line: which file, what, and what can be done."""
+        """Report an error with a file of this run in one line: which file, what is wrong, and what can be done."""
         try:
             _require_plain(path)
             yield
@@ -150,10 +150,10 @@ class RunFolder:
             raise
         except (ValueError, TypeError, RecursionError) as error:
             what = str(error).removeprefix(f"{path}: ")
-            raise RunFolderError(f"{path} is damaged or no run's: {what}; {self.remedies[path]}") from error
+            raise RunFolderError(f"{path} is damaged or not a run's: {what}; {self.remedies[path]}") from error
 
     def write_result(self, result: dict[str, Any]) -> None:
-        """Declare the run finished."""
+        """Write ``result.json``, which marks the run as finished."""
         _write(self.result, _json(result, indent=2))
 
     def append_metrics(self, line: dict[str, Any]) -> None:
@@ -162,7 +162,7 @@ class RunFolder:
             file.write(_json(line))
 
     def leftovers(self) -> set[Path]:
-        """Files that a killed process had half written."""
+        """Files that a killed process left half written."""
         return {path for path in self.path.glob(".*.tmp") if not path.is_dir()}
 
     def tidy(self, lines: list[dict[str, Any]]) -> None:
@@ -178,7 +178,7 @@ def _next_free(prefix: Path) -> Path:
     for number in itertools.count(1):
         path = prefix.with_name(f"{prefix.name}-{number}")
         try:
-            path.mkdir()  # fails, rather than shares, when another process was faster
+            path.mkdir()  # fails if another process was faster: the two would share the folder
         except FileExistsError:
             continue
         return path
@@ -186,10 +186,10 @@ def _next_free(prefix: Path) -> Path:
 
 
 def _require_plain(path: Path) -> None:
-    """Raise RunFolderError unless ``path`` is a file or free. A link would let a run write, and read, elsewhere."""
+    """Raise RunFolderError unless ``path`` is a file or free. Through a link a run would write, and read, elsewhere."""
     if path.is_symlink() or (path.exists() and not path.is_file()):
         kind = "a link" if path.is_symlink() else "a folder" if path.is_dir() else "a pipe or a device"
-        raise RunFolderError(f"{path} is {kind}, and a run has a plain file there: move it away")
+        raise RunFolderError(f"{path} is {kind}, but a run needs a plain file there: move it away")
 
 
 def _read_json(path: Path) -> Any:
@@ -201,7 +201,7 @@ def _read_json(path: Path) -> Any:
 
 
 def _json(content: dict[str, Any], indent: int | None = None) -> str:
-    """One JSON text and the end of its line. Raises ValueError for NaN and infinity, which JSON does not have."""
+    """One line of JSON. Raises ValueError for NaN and infinity, which JSON does not have."""
     return json.dumps(content, indent=indent, allow_nan=False) + "\n"
 
 

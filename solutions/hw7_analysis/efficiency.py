@@ -1,5 +1,5 @@
-"""Homework 7, the answer: minicnn/lecture/efficiency.py itself."""
+"""Homework 7, the answer: minicnn/lecture/analyses/efficiency.py itself."""
 
 from minicnn.course.solution import reexport
 
-reexport("minicnn.lecture.efficiency", globals())
+reexport("minicnn.lecture.analyses.efficiency", globals())

@@ -1,5 +1,5 @@
-"""Homework 7, the answer: minicnn/lecture/gradient_flow.py itself."""
+"""Homework 7, the answer: minicnn/lecture/analyses/gradient_flow.py itself."""
 
 from minicnn.course.solution import reexport
 
-reexport("minicnn.lecture.gradient_flow", globals())
+reexport("minicnn.lecture.analyses.gradient_flow", globals())

@@ -1,5 +1,5 @@
-"""Homework 7, the answer: minicnn/lecture/lesion.py itself."""
+"""Homework 7, the answer: minicnn/lecture/analyses/lesion.py itself."""
 
 from minicnn.course.solution import reexport
 
-reexport("minicnn.lecture.lesion", globals())
+reexport("minicnn.lecture.analyses.lesion", globals())

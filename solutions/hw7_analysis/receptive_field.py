@@ -1,5 +1,5 @@
-"""Homework 7, the answer: minicnn/lecture/receptive_field.py itself."""
+"""Homework 7, the answer: minicnn/lecture/analyses/receptive_field.py itself."""
 
 from minicnn.course.solution import reexport
 
-reexport("minicnn.lecture.receptive_field", globals())
+reexport("minicnn.lecture.analyses.receptive_field", globals())

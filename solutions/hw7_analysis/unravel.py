@@ -1,5 +1,5 @@
-"""Homework 7, the answer: minicnn/lecture/unravel.py itself."""
+"""Homework 7, the answer: minicnn/lecture/analyses/unravel.py itself."""
 
 from minicnn.course.solution import reexport
 
-reexport("minicnn.lecture.unravel", globals())
+reexport("minicnn.lecture.analyses.unravel", globals())

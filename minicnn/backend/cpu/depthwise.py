@@ -1,4 +1,4 @@
-"""Depthwise convolution: one filter a channel, so there is nothing to reduce over but the taps.
+"""Depthwise convolution: one filter per channel, so there is nothing to reduce over but the taps.
 
 The same tiles as elsewhere, lane by lane: a vector holds 16 channels of a pixel, and meets the 16 channels' own
 weights. Work is cut into chunks of channels, two vectors wide. A block of rows of a chunk is first copied, padded,
@@ -14,76 +14,49 @@ import numpy as np
 from numba import get_thread_id
 
 from . import memory
+from .blocks import blocks_of, lines_of, rows_in_block, source_row
 from .compiling import kernel, threads
 from .layout import pixel_bytes
-from .microkernel import VECTORS, address_of, call_tile, clear_bytes, tile_function
+from .microkernel import PANEL, TILE, VECTORS, Panel, Tile, address_of, call_tile, clear_bytes
 from .packing import copy_strips
+from .records import Located, one, record
 from .sharing import MOST_JOBS, share_out
 from .sweep import Sweep
 from .target import target
-from .tiles import Product, floor, repeated, rows_table, run_tiles, silu_function, split, zeros
+from .tiles import ARRAYS, panels_table, product, repeated, rows_table, run_tiles, split, width
 
 SCRATCH_BYTES = 128 * 1024
 SERIAL = 1 << 15  # multiply-adds: one thread is done with so few before another has woken up
-
-
-def chunk_width(itemsize: int) -> int:
-    """Channels in a chunk."""
-    return VECTORS * target().lanes(itemsize)
+PIXEL = VECTORS * target().vector_bytes  # bytes of a pixel of a chunk
 
 
 def pack_taps(weight: np.ndarray, numbers: tuple[int, ...]) -> np.ndarray:
     """(chunks, T, width) from the weight (C, 1, kH, kW): these taps, with zeros for missing channels."""
-    channels = weight.shape[0]
-    width = chunk_width(weight.itemsize)
-    chunks = -(-channels // width)
-    packed = np.zeros((len(numbers), chunks * width), weight.dtype)
+    channels, wide = weight.shape[0], width(weight.itemsize)
+    chunks = -(-channels // wide)
+    packed = np.zeros((len(numbers), chunks * wide), weight.dtype)
     packed[:, :channels] = weight.reshape(channels, -1).T[list(numbers)]
-    return np.ascontiguousarray(packed.reshape(len(numbers), chunks, width).transpose(1, 0, 2))
+    return np.ascontiguousarray(packed.reshape(len(numbers), chunks, wide).transpose(1, 0, 2))
 
 
-def run_sweep(
-    sweep: Sweep,
-    x: np.ndarray,
-    packed: np.ndarray,
-    groups: int,
-    y: np.ndarray,
-    bias: np.ndarray | None = None,
-    residual: np.ndarray | None = None,
-    activation: str | None = None,
-) -> None:
-    """As ``conv.run_sweep``, with weights from ``pack_taps``; a bias is padded to whole chunks."""
-    if not y.size or not min(sweep.count):
-        return
-    run = _prepared(
-        sweep, x.shape, y.shape, x.dtype, activation, bias is not None, threads(), pixel_bytes(x), pixel_bytes(y)
-    )
-    # One primitive at a time: the numbers that belong to this call can be written into the tables.
-    run.images[0] = x.ctypes.data
-    run.places[0] = y.ctypes.data + run.first
-    other = 0 if residual is None else residual.ctypes.data + run.first
-    start = run.zeros if bias is None else bias
-    panels = run.panels + np.array((packed.ctypes.data, 0, 0, 0, 0, start.ctypes.data), np.int64)
-    scratch = memory.empty(run.scratch, np.uint8)
-    _share_sweep(run.numbers, run.tiles, panels, run.images, scratch, run.places, other)
+# ---- the convolution and its gradient at the input -------------------------------------------------------------------
 
 
-class _Prepared(NamedTuple):
-    """What ``_share_sweep`` takes, as far as it does not depend on where the arrays lie."""
+class DepthwisePlan(NamedTuple):
+    """A sweep over images of one shape, with everything worked out that does not depend on where they lie."""
 
-    numbers: np.ndarray
+    product: np.ndarray
     tiles: np.ndarray
-    panels: np.ndarray
-    images: np.ndarray
-    places: np.ndarray
+    panels: np.ndarray  # one per chunk
+    arrays: np.ndarray  # for the addresses of a call
+    blocks: np.ndarray
     scratch: tuple[int, int]
     first: int  # bytes of y before the first result
-    zeros: np.ndarray
-    product: Product  # keeps the arrays whose addresses are among the numbers
+    segments: np.ndarray
 
 
 @lru_cache(maxsize=512)
-def _prepared(
+def depthwise_plan(
     sweep: Sweep,
     x_shape: tuple[int, ...],
     y_shape: tuple[int, ...],
@@ -93,41 +66,165 @@ def _prepared(
     workers: int,
     x_pixel: int,
     y_pixel: int,
-) -> _Prepared:
-    size = dtype.itemsize
-    pixel = chunk_width(size) * size
-    chunks = -(-y_shape[3] // chunk_width(size))
-    if x_shape[0] * sweep.count[0] * sweep.count[1] * y_shape[3] * len(sweep.taps) <= SERIAL:
+) -> DepthwisePlan:
+    """The plan; the arguments are those of ``ConvPlan``."""
+    size, taps = dtype.itemsize, len(sweep.taps)
+    panels = panels_table(y_shape[3], size, taps * PIXEL, bias)
+    if x_shape[0] * sweep.count[0] * sweep.count[1] * y_shape[3] * taps <= SERIAL:
         workers = 1
-    rows, blocks, line = _blocks(sweep, pixel, x_shape[0] * chunks, workers)
-    top, left = sweep.first
-    runs = sweep.runs
-    offsets = [(run[0][0] - top) * line + (run[0][1] - left) * pixel for run in runs]
-    y_down = sweep.write_step[0] * y_shape[2] * y_pixel
-    along = rows_table(sweep.count[1], sweep.stride[1] * pixel, sweep.write_step[1] * y_pixel)
-    product = Product(
-        function=tile_function(dtype, spread=False),
-        a_row=sweep.stride[1] * pixel,
-        a_step=pixel,
-        segments=np.array(offsets, np.int64),
-        length=len(runs[0]),
-        b_step=pixel,
-        b_segment=len(runs[0]) * pixel,
-        y_row=sweep.write_step[1] * y_pixel,
-        start=None,
-        floor=floor(dtype, activation),
-        silu=silu_function(dtype, activation),
+    line = sweep.seen[1] * PIXEL
+    rows = rows_in_block(sweep, line, SCRATCH_BYTES, x_shape[0] * len(panels), workers)
+    (top, left), runs = sweep.first, sweep.runs
+    segments = np.array([(run[0][0] - top) * line + (run[0][1] - left) * PIXEL for run in runs], np.int64)
+    a_row, y_row, y_line = sweep.stride[1] * PIXEL, sweep.write_step[1] * y_pixel, y_shape[2] * y_pixel
+    along = rows_table(sweep.count[1], a_row, y_row)
+    return DepthwisePlan(
+        product=product(
+            dtype,
+            activation,
+            spread=False,
+            a_row=a_row,
+            a_step=PIXEL,
+            segments=segments.ctypes.data,
+            segment_count=len(segments),
+            length=len(runs[0]),
+            b_step=PIXEL,
+            b_segment=len(runs[0]) * PIXEL,
+            y_row=y_row,
+        ),
+        tiles=repeated(along, rows, sweep.stride[0] * line, sweep.write_step[0] * y_line),
+        panels=panels,
+        arrays=np.zeros(1, ARRAYS),
+        blocks=blocks_of(sweep, x_shape, x_pixel, size, rows, y_shape, y_pixel, len(along)),
+        scratch=(workers, lines_of(sweep, rows) * line + 64),
+        first=sweep.write_start[0] * y_line + sweep.write_start[1] * y_pixel,
+        segments=segments,
     )
-    return _Prepared(
-        product.numbers(),
-        repeated(along, rows, sweep.stride[0] * line, y_down),
-        _chunk_panels(chunks, len(sweep.taps), y_shape[3], size, bias),
-        _image_numbers(x_shape, size, x_pixel, sweep, rows, blocks, line, pixel),
-        np.array([0, y_down, y_shape[1] * y_shape[2] * y_pixel, len(along)], np.int64),
-        (workers, ((rows - 1) * sweep.stride[0] + sweep.span[0]) * line + 64),
-        (sweep.write_start[0] * y_shape[2] + sweep.write_start[1]) * y_pixel,
-        zeros(size),
-        product,
+
+
+def run_sweep(
+    sweep: Sweep,
+    x: np.ndarray,
+    packed: Located,
+    y: np.ndarray,
+    bias: Located | None = None,
+    residual: np.ndarray | None = None,
+    activation: str | None = None,
+) -> None:
+    """As ``conv.run_sweep``, with weights from ``pack_taps``; a bias is padded to whole chunks."""
+    plan = depthwise_plan(
+        sweep, x.shape, y.shape, x.dtype, activation, bias is not None, threads(), pixel_bytes(x), pixel_bytes(y)
+    )
+    # One primitive at a time: the addresses of this call can be written into the plan.
+    other = 0 if residual is None else residual.ctypes.data + plan.first
+    if bias is not None:
+        plan.product["start"] = bias.address
+    plan.arrays[0] = (x.ctypes.data, packed.address, y.ctypes.data + plan.first, other)
+    scratch = memory.empty(plan.scratch, np.uint8)
+    _share_sweep(plan.product, plan.tiles, plan.panels, plan.arrays, plan.blocks, scratch)
+
+
+@kernel()
+def _fill(blocks, x, image, first, count, chunk, scratch):
+    """A chunk of the pixels that ``count`` rows of positions see, from row ``first`` on, with their padding."""
+    strip = min(PIXEL, blocks.channels_bytes - chunk * PIXEL)
+    line, begin, done = blocks.columns * PIXEL, blocks.before * PIXEL, (blocks.before + blocks.copied) * PIXEL
+    for i in range((count - 1) * blocks.stride + blocks.span):
+        source, to = source_row(blocks, x, image, first * blocks.stride + blocks.top + i), scratch + i * line
+        if source == 0:
+            clear_bytes(to, line)
+            continue
+        clear_bytes(to, begin)
+        copy_strips(to + begin, PIXEL, source + chunk * PIXEL, blocks.pixel_bytes, blocks.copied, strip)
+        clear_bytes(to + done, line - done)
+
+
+@kernel()
+def _sweep_job(job, product, tiles, panels, arrays, blocks, scratch):
+    """One block of rows of one image, and one chunk of its channels."""
+    chunk, block = job % len(panels), job // len(panels)
+    image, first = block // blocks.blocks, block % blocks.blocks * blocks.rows
+    count = min(blocks.rows, blocks.positions - first)
+    own = address_of(scratch[get_thread_id() if len(scratch) > 1 else 0])
+    _fill(blocks, arrays.x, image, first, count, chunk, own)
+    moved = image * blocks.y_image + first * blocks.y_down
+    residual = arrays.residual + moved if arrays.residual != 0 else 0
+    some = tiles[: count * blocks.tiles]
+    run_tiles(product, some, panels[chunk : chunk + 1], own, arrays.weights, arrays.y + moved, residual)
+
+
+@kernel()
+def _share_sweep(products, tiles, panels, arrays, blocks, scratch):
+    jobs = blocks[0].images * blocks[0].blocks * len(panels)
+    if scratch.shape[0] == 1:
+        for job in range(jobs):
+            _sweep_job(job, products[0], tiles, panels, arrays[0], blocks[0], scratch)
+    else:
+        share_out(jobs, _sweep_job, (products[0], tiles, panels, arrays[0], blocks[0], scratch))
+
+
+# ---- the gradient at the weight --------------------------------------------------------------------------------------
+
+
+class WeightGradArrays(NamedTuple):
+    """Addresses of the arrays of one call."""
+
+    x: int
+    dy: int
+    dy_pixel: int  # bytes from a pixel of dy to the next
+
+
+class DepthwiseWeightGradPlan(NamedTuple):
+    """The gradient at the weight for images of one shape, but for where they lie."""
+
+    products: np.ndarray  # one per thread, which counts the rows of its block there
+    tiles: np.ndarray  # the taps of one row of the kernel are a tile's rows
+    panels: np.ndarray  # one: all chunks are alike
+    blocks: np.ndarray
+    scratch: tuple[int, int]  # for each thread the pixels that a block sees, and behind them those of dy
+    parts: int  # of the images
+    segments: np.ndarray
+
+
+@lru_cache(maxsize=512)
+def depthwise_weight_grad_plan(
+    sweep: Sweep, x_shape: tuple[int, ...], kernel_size: tuple[int, int], dtype: np.dtype, workers: int, x_pixel: int
+) -> DepthwiseWeightGradPlan:
+    """The plan for images x (N, H, W, C)."""
+    line = sweep.seen[1] * PIXEL
+    rows = rows_in_block(sweep, line, SCRATCH_BYTES, 1, 1)
+    (top, left), (kernel_h, kernel_w) = sweep.first, kernel_size
+    tiles = []
+    for i in range(kernel_h):
+        j = 0
+        for height in split(kernel_w):
+            row, column, number = sweep.taps[i * kernel_w + j]
+            tiles.append(Tile((row - top) * line + (column - left) * PIXEL, number * PIXEL, height))
+            j += height
+    across = sweep.taps[1][1] - sweep.taps[0][1] if kernel_w > 1 else 0
+    segments = np.arange(rows, dtype=np.int64) * sweep.stride[0] * line
+    chunks = -(-x_shape[3] * dtype.itemsize // PIXEL)
+    common = product(
+        dtype,
+        spread=False,
+        a_row=across * PIXEL,
+        a_step=sweep.stride[1] * PIXEL,
+        segments=segments.ctypes.data,
+        segment_count=rows,
+        length=sweep.count[1],
+        b_step=PIXEL,
+        b_segment=sweep.count[1] * PIXEL,
+        y_row=PIXEL,
+    )
+    return DepthwiseWeightGradPlan(
+        products=np.repeat(common, workers),
+        tiles=np.array(tiles, TILE),
+        panels=one(Panel(0, 0, 0, VECTORS, width(dtype.itemsize)), PANEL),
+        blocks=blocks_of(sweep, x_shape, x_pixel, dtype.itemsize, rows),
+        scratch=(workers, lines_of(sweep, rows) * line + rows * sweep.count[1] * PIXEL + 64),
+        # Images are shared out too. A sum has the same parts for any number of threads, so that its bits are the same.
+        parts=min(x_shape[0], -(-MOST_JOBS // chunks)),
+        segments=segments,
     )
 
 
@@ -138,166 +235,36 @@ def weight_grad(dy: np.ndarray, x: np.ndarray, weight_shape: tuple[int, ...], sw
     A tile's rows are the taps of one row of the kernel; its reduction runs along the pixels of dy.
     """
     channels, _, kernel_h, kernel_w = weight_shape
-    size, width = x.itemsize, chunk_width(x.itemsize)
-    pixel = width * size
-    chunks = -(-channels // width)
-    # Images are shared out too. A sum has the same parts for any number of threads, so that its bits are the same.
-    parts = min(len(x), -(-MOST_JOBS // chunks))
-    rows, blocks, line = _blocks(sweep, pixel)
-    top, left = sweep.first
-    sums = memory.empty((parts, chunks, kernel_h * kernel_w, width), x.dtype)
+    plan = depthwise_weight_grad_plan(sweep, x.shape, (kernel_h, kernel_w), x.dtype, threads(), pixel_bytes(x))
+    wide = width(x.itemsize)
+    sums = memory.empty((plan.parts, -(-channels // wide), kernel_h * kernel_w, wide), x.dtype)
     sums[...] = 0
-    tap_table = []
-    for i in range(kernel_h):
-        j = 0
-        for height in split(kernel_w):
-            row, column, number = sweep.taps[i * kernel_w + j]
-            tap_table.append(((row - top) * line + (column - left) * pixel, number * pixel, height))
-            j += height
-    across = sweep.taps[1][1] - sweep.taps[0][1] if kernel_w > 1 else 0
-    product = Product(
-        function=tile_function(x.dtype, spread=False),
-        a_row=across * pixel,
-        a_step=sweep.stride[1] * pixel,
-        segments=np.arange(rows, dtype=np.int64) * sweep.stride[0] * line,
-        length=sweep.count[1],
-        b_step=pixel,
-        b_segment=sweep.count[1] * pixel,
-        y_row=pixel,
-        start=zeros(size),
-        floor=floor(x.dtype),
-    )
-    images = _image_numbers(x.shape, size, pixel_bytes(x), sweep, rows, blocks, line, pixel)
-    images[0] = x.ctypes.data
-    seen = ((rows - 1) * sweep.stride[0] + sweep.span[0]) * line
-    scratch = memory.empty((threads(), seen + rows * sweep.count[1] * pixel + 64), np.uint8)
-    _share_weight_grad(
-        product.numbers(), np.array(tap_table, np.int64), images, scratch, seen, dy.ctypes.data, pixel_bytes(dy),
-        sums.view(np.uint8),
-    )  # fmt: skip
+    arrays = one(WeightGradArrays(x.ctypes.data, dy.ctypes.data, pixel_bytes(dy)), record(WeightGradArrays))
+    scratch = memory.empty(plan.scratch, np.uint8)
+    _share_weight_grad(plan.products, plan.tiles, plan.panels, arrays, plan.blocks, scratch, sums.view(np.uint8))
     total = sums.sum(axis=0).transpose(1, 0, 2).reshape(kernel_h * kernel_w, -1)[:, :channels]
     return np.ascontiguousarray(total.T).reshape(weight_shape)
 
 
-def _blocks(sweep: Sweep, pixel: int, pieces: int = 1, workers: int = 1) -> tuple[int, int, int]:
-    """Rows of positions in a block, blocks an image, and bytes of a row of the scratch.
-
-    The blocks of all ``pieces`` are, where that can be had, as many for each of the workers.
-    """
-    line = sweep.seen[1] * pixel
-    rows = max(1, (SCRATCH_BYTES // line - sweep.span[0]) // sweep.stride[0] + 1)
-    blocks = -(-sweep.count[0] // rows)
-    while pieces * blocks % workers and blocks < sweep.count[0]:
-        blocks += 1
-    rows = -(-sweep.count[0] // blocks)
-    return rows, -(-sweep.count[0] // rows), line
-
-
-def _chunk_panels(chunks: int, taps: int, channels: int, size: int, bias: bool) -> np.ndarray:
-    """A row for each chunk, with the columns of a table of panels (``tiles.py``), if weights and bias lie at 0."""
-    width = chunk_width(size)
-    lanes = target().lanes(size)
-    rows = []
-    for chunk in range(chunks):
-        used = min(width, channels - chunk * width)
-        start = chunk * width * size if bias else 0
-        rows.append((chunk * taps * width * size, 0, chunk * width * size, -(-used // lanes), used, start))
-    return np.array(rows, np.int64)
-
-
-def _image_numbers(
-    x_shape: tuple[int, ...], size: int, x_pixel: int, sweep: Sweep, rows: int, blocks: int, line: int, pixel: int
-) -> np.ndarray:
-    """For ``_fill``: where x lies (at 0, for now), and which part of it a block sees."""
-    n, height, width, channels = x_shape
-    return np.array(
-        [
-            0, n, height, width, channels, size, line, pixel, *sweep.margins(width), sweep.first[0],
-            sweep.stride[0], sweep.span[0], rows, blocks, sweep.count[0], sweep.count[1], x_pixel,
-        ],
-        np.int64,
-    )  # fmt: skip
-
-
 @kernel()
-def _fill(images, image, first, count, chunk, scratch):
-    """A chunk of the pixels that ``count`` rows of positions see, from row ``first`` on, with their padding."""
-    x, _, height, width, channels, size, line, pixel, before, skipped, copied, top = images[:12]
-    stride, span, x_pixel = images[12], images[13], images[18]
-    strip = min(pixel, channels * size - chunk * pixel)
-    for i in range((count - 1) * stride + span):
-        row = first * stride + top + i
-        to = scratch + i * line
-        if row < 0 or row >= height or copied == 0:
-            clear_bytes(to, line)
-            continue
-        clear_bytes(to, before * pixel)
-        source = x + ((image * height + row) * width + skipped) * x_pixel + chunk * pixel
-        copy_strips(to + before * pixel, pixel, source, x_pixel, copied, strip)
-        done = (before + copied) * pixel
-        clear_bytes(to + done, line - done)
-
-
-@kernel()
-def _sweep_job(numbers, tiles, panels, images, scratch, places, residual, job):
-    rows, blocks, positions = images[14:17]
-    chunk, block = job % len(panels), job // len(panels)
-    image, first = block // blocks, block % blocks * rows
-    count = min(rows, positions - first)
-    _fill(images, image, first, count, chunk, scratch)
-    y, y_down, y_image, tiles_per_row = places
-    moved = image * y_image + first * y_down
-    other = residual + moved if residual != 0 else 0
-    run_tiles(numbers, tiles[: count * tiles_per_row], panels[chunk : chunk + 1], scratch, y + moved, other)
-
-
-@kernel()
-def _one_sweep_job(job, numbers, tiles, panels, images, scratch, places, residual):
-    _sweep_job(numbers, tiles, panels, images, address_of(scratch[get_thread_id()]), places, residual, job)
-
-
-@kernel()
-def _share_sweep(numbers, tiles, panels, images, scratch, places, residual):
-    jobs = images[1] * images[15] * len(panels)
-    if scratch.shape[0] == 1:
-        for job in range(jobs):
-            _sweep_job(numbers, tiles, panels, images, address_of(scratch[0]), places, residual, job)
-    else:
-        share_out(jobs, _one_sweep_job, (numbers, tiles, panels, images, scratch, places, residual))
-
-
-@kernel()
-def _weight_job(product, taps, images, scratch, seen, dy, dy_pixel, sums, job):
+def _weight_job(job, products, tiles, panels, arrays, blocks, scratch, sums):
     """One chunk of channels, and one part of the images."""
-    parts = sums.shape[0]
-    rows, blocks, positions, along = images[14:18]
-    channels, size, pixel = images[4], images[5], images[7]
-    function, a_row, a_step, segments, _, length, b_step, b_segment, y_row, start, floor = product[:11]
-    part, chunk = job % parts, job // parts
-    strip = min(pixel, channels * size - chunk * pixel)
-    lanes = pixel // size
-    result = address_of(sums[part, chunk])
-    for image in range(part * images[1] // parts, (part + 1) * images[1] // parts):
-        for block in range(blocks):
-            first = block * rows
-            count = min(rows, positions - first)
-            _fill(images, image, first, count, chunk, scratch)
-            source = dy + (image * positions + first) * along * dy_pixel + chunk * pixel
-            copy_strips(scratch + seen, pixel, source, dy_pixel, count * along, strip)
-            for tap in taps:
-                place = result + tap[1]
-                call_tile(
-                    function, tap[2], 2, scratch + tap[0], a_row, a_step, segments, count, length, scratch + seen,
-                    b_step, b_segment, start, place, y_row, lanes, place, floor, scratch,
-                )  # fmt: skip
+    part, chunk = job % sums.shape[0], job // sums.shape[0]
+    thread, result, along = get_thread_id(), address_of(sums[part, chunk]), blocks.along
+    product, own = products[thread], address_of(scratch[thread])
+    cotangents = own + ((blocks.rows - 1) * blocks.stride + blocks.span) * blocks.columns * PIXEL
+    strip = min(PIXEL, blocks.channels_bytes - chunk * PIXEL)
+    for image in range(part * blocks.images // sums.shape[0], (part + 1) * blocks.images // sums.shape[0]):
+        for first in range(0, blocks.positions, blocks.rows):
+            product.segment_count = min(blocks.rows, blocks.positions - first)
+            _fill(blocks, arrays.x, image, first, product.segment_count, chunk, own)
+            source = arrays.dy + (image * blocks.positions + first) * along * arrays.dy_pixel + chunk * PIXEL
+            copy_strips(cotangents, PIXEL, source, arrays.dy_pixel, product.segment_count * along, strip)
+            for number in range(len(tiles)):
+                call_tile(product, tiles[number], panels[0], own, cotangents, result, result, own)
 
 
 @kernel()
-def _one_weight_job(job, product, taps, images, scratch, seen, dy, dy_pixel, sums):
-    _weight_job(product, taps, images, address_of(scratch[get_thread_id()]), seen, dy, dy_pixel, sums, job)
-
-
-@kernel()
-def _share_weight_grad(product, taps, images, scratch, seen, dy, dy_pixel, sums):
-    arguments = (product, taps, images, scratch, seen, dy, dy_pixel, sums)
-    share_out(sums.shape[0] * sums.shape[1], _one_weight_job, arguments)
+def _share_weight_grad(products, tiles, panels, arrays, blocks, scratch, sums):
+    arguments = (products, tiles, panels, arrays[0], blocks[0], scratch, sums)
+    share_out(sums.shape[0] * sums.shape[1], _weight_job, arguments)

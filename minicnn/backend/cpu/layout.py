@@ -8,13 +8,14 @@ one the shape of the other, and costs nothing.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from . import memory
 from .compiling import LOCK, kernel
 from .microkernel import copy_bytes
+from .records import record
 from .sharing import share_out
 
 LARGE = 1 << 16  # numbers, to copy with all threads
@@ -92,16 +93,29 @@ def pixel_step(x: np.ndarray) -> int | None:
     return step if not found and step >= channels * x.itemsize and step % x.itemsize == 0 else None
 
 
+class Part(NamedTuple):
+    """Images whose pixels are copied into larger ones."""
+
+    source: int  # address
+    step: int  # bytes from a pixel to the next
+    to: int  # address in the first pixel of the larger ones
+    size: int  # bytes of a pixel
+
+
+PART = record(Part)
+
+
 def copy_pixels(parts: Sequence[np.ndarray], joined: np.ndarray) -> None:
     """Write images with pixels, one behind the other along the channels, into joined (N, H, W, C)."""
     table, done = [], joined.ctypes.data
     for part in parts:
-        size = part.shape[1] * part.itemsize
-        table.append((part.ctypes.data, pixel_step(part), done, size))
-        done += size
+        step = pixel_step(part)
+        assert step is not None
+        table.append(Part(part.ctypes.data, step, done, part.shape[1] * part.itemsize))
+        done += table[-1].size
     step = joined.shape[3] * joined.itemsize
     with LOCK:
-        _copy_pixels(np.array(table, np.int64), step, joined.size // joined.shape[3])
+        _copy_pixels(np.array(table, PART), step, joined.size // joined.shape[3])
 
 
 def pixels(x: np.ndarray) -> np.ndarray:
@@ -134,8 +148,8 @@ def _interleave_block(planes, first, last, out):
 def _copy_some_pixels(table, step, first, last):
     for p in range(first, last):
         for number in range(len(table)):
-            source, source_step, to, size = table[number]
-            copy_bytes(to + p * step, source + p * source_step, size)
+            part = table[number]
+            copy_bytes(part.to + p * step, part.source + p * part.step, part.size)
 
 
 @kernel()

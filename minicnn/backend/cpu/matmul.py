@@ -10,22 +10,10 @@ import numpy as np
 from . import memory
 from .compiling import LOCK, threads
 from .inputs import floats
-from .microkernel import VECTORS, tile_function
 from .packing import pack
-from .target import target
-from .tiles import (
-    LANES,
-    NO_SUMS,
-    WRITE_MORE,
-    Product,
-    cuts,
-    floor,
-    panel_widths,
-    rows_table,
-    share_tiles,
-    silu_function,
-    zeros,
-)
+from .records import one
+from .tiles import ARRAYS, NO_SUMS, Arrays, panels_table, rows_table, share_tiles, width
+from .tiles import product as tiles_of
 
 PART_BYTES = 1 << 20  # rows of the left matrix that a thread works on at a time
 READ_IN_PLACE = 4  # tiles: a right matrix that so few read is not worth packing
@@ -65,24 +53,22 @@ def product(a: np.ndarray, b: np.ndarray, start: np.ndarray | None = None, activ
     more = start is not None
     if more:
         c[...] = start
-    width = VECTORS * target().lanes(size)
+    wide = width(size)
     tiles = rows_table(rows, a.strides[0], c.strides[0])
-    whole = columns // width * width
+    whole = columns // wide * wide
     in_place = b.strides[1] == size and len(tiles) <= READ_IN_PLACE and b.flags.aligned
     with LOCK:
         if in_place and whole:
+            panels = panels_table(whole, size, wide * size)
             for step in range(0, len(b), STEPS_AT_ONCE):
-                some = b[step : step + STEPS_AT_ONCE]
-                panels = _panels(some.ctypes.data, width * size, whole, size)
                 last = activation if step + STEPS_AT_ONCE >= len(b) else None
-                _run(a[:, step : step + STEPS_AT_ONCE], some.strides[0], tiles, panels, c, more or step > 0, last)
+                some = slice(step, step + STEPS_AT_ONCE)
+                _run(a[:, some], b[some], b.strides[0], tiles, panels, c, more or step > 0, last)
         first = whole if in_place else 0
         if first < columns:
-            rest = b[:, first:]
-            packed = _packed(rest)
-            panels = _panels(packed.ctypes.data, packed[0].nbytes, columns - first, size)
-            panels[:, WRITE_MORE] += first * size
-            _run(a, width * size, tiles, panels, c, more, activation)
+            packed = _packed(b[:, first:])
+            panels = panels_table(columns - first, size, packed[0].nbytes)
+            _run(a, packed, wide * size, tiles, panels, c[:, first:], more, activation)
     return c
 
 
@@ -104,17 +90,9 @@ def _packed(b: np.ndarray) -> np.ndarray:
     return pack(source, columns, steps, (0,), column_step, step_step)
 
 
-def _panels(address: int, step: int, columns: int, size: int) -> np.ndarray:
-    """The table of panels that lie ``step`` bytes apart."""
-    rows = [
-        (address + number * step, 0, first * size, vectors, used, 0)
-        for number, (first, vectors, used) in enumerate(panel_widths(columns, size))
-    ]
-    return np.array(rows, np.int64).reshape(-1, LANES + 2)
-
-
 def _run(
     a: np.ndarray,
+    b: np.ndarray,
     b_step: int,
     tiles: np.ndarray,
     panels: np.ndarray,
@@ -123,23 +101,20 @@ def _run(
     activation: str | None,
 ) -> None:
     """Write the product into c; ``further``: add it to what is there. Then the activation."""
-    size = a.itemsize
-    numbers = Product(
-        function=tile_function(a.dtype),
+    segments = np.zeros(1, np.int64)
+    common = tiles_of(
+        a.dtype,
+        activation,
         a_row=a.strides[0],
         a_step=a.strides[1],
-        segments=np.zeros(1, np.int64),
+        segments=segments.ctypes.data,
+        segment_count=1,
         length=a.shape[1],
         b_step=b_step,
         b_segment=0,
         y_row=c.strides[0],
-        start=zeros(size),
-        floor=floor(a.dtype, activation),
-        silu=silu_function(a.dtype, activation),
     )
     workers, few = threads(), len(panels) >= threads() and len(tiles) < 4 * threads()
     parts = 1 if few else min(len(tiles), -(-max(workers, a.nbytes // PART_BYTES) // workers) * workers)
-    share_tiles(
-        numbers.numbers(), tiles, panels, a.ctypes.data, c.ctypes.data, c.ctypes.data if further else 0,
-        cuts(len(tiles), parts), cuts(len(panels), workers if few else 1), NO_SUMS,
-    )  # fmt: skip
+    arrays = one(Arrays(a.ctypes.data, b.ctypes.data, c.ctypes.data, c.ctypes.data if further else 0), ARRAYS)
+    share_tiles(common, tiles, panels, arrays, parts, workers if few else 1, NO_SUMS)

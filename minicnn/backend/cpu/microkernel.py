@@ -19,115 +19,74 @@ it that none reaches outside its arrays, and tests put guard zones around them.
 
 from __future__ import annotations
 
-from functools import cache
-from typing import Any
+from functools import cache, partial
+from typing import Any, NamedTuple
 
 import numpy as np
 from llvmlite import ir
 from numba import cfunc
 from numba.core import cgutils, types
+from numba.np.numpy_support import as_dtype
 
 from .compiling import intrinsic
-from .target import Target, target
+from .records import record
+from .target import target
+from .vector_code import INT64, Code, fields, integer_at
 
-INT64, INT32 = ir.IntType(64), ir.IntType(32)
 VECTORS = 2  # side by side in a full tile
-ARGUMENTS = 18  # of a tile
 
 
-class Code:
-    """What is said again and again while writing a tile: loads, stores and arithmetic on vectors of one dtype."""
+class Product(NamedTuple):
+    """What all tiles of a product have in common. Whoever makes one keeps the arrays whose addresses it has."""
 
-    def __init__(self, builder: Any, dtype: Any, machine: Target) -> None:
-        self.builder = builder
-        self.machine = machine
-        self.scalar = {types.float32: ir.FloatType(), types.float64: ir.DoubleType()}[dtype]
-        self.size = {types.float32: 4, types.float64: 8}[dtype]
-        self.lanes = machine.lanes(self.size)
-        self.vector = ir.VectorType(self.scalar, self.lanes)
-
-    def at(self, address: Any, offset: Any) -> Any:
-        """``address + offset``, where the offset may be a Python number."""
-        if isinstance(offset, int):
-            if offset == 0:
-                return address
-            offset = INT64(offset)
-        return self.builder.add(address, offset)
-
-    def _pointer(self, address: Any, kind: Any) -> Any:
-        return self.builder.inttoptr(address, ir.PointerType(kind))
-
-    def load(self, address: Any) -> Any:
-        """The vector at ``address``, which need not be aligned."""
-        value = self.builder.load(self._pointer(address, self.vector))
-        value.align = self.size
-        return value
-
-    def store(self, vector: Any, address: Any) -> None:
-        """Write a whole vector."""
-        self.builder.store(vector, self._pointer(address, self.vector)).align = self.size
-
-    def prefetch(self, address: Any, writing: bool = False) -> None:
-        """Ask for the line of the cache at ``address``, which will be read, or written into."""
-        pointer = self._pointer(address, ir.IntType(8))
-        near = 3 if writing else 2  # in the first-level cache, or in the second
-        self._call("llvm.prefetch.p0", ir.VoidType(), pointer, INT32(int(writing)), INT32(near), INT32(1))
-
-    def spread(self, scalar: Any) -> Any:
-        """A vector that holds ``scalar`` everywhere."""
-        undefined = ir.Constant(self.vector, ir.Undefined)
-        one = self.builder.insert_element(undefined, scalar, INT32(0))
-        return self.builder.shuffle_vector(one, undefined, ir.Constant(ir.VectorType(INT32, self.lanes), None))
-
-    def load_spread(self, address: Any) -> Any:
-        """A vector that holds the one number at ``address`` everywhere."""
-        value = self.builder.load(self._pointer(address, self.scalar))
-        value.align = self.size
-        return self.spread(value)
-
-    def _call(self, name: str, result: Any, *arguments: Any) -> Any:
-        kind = ir.FunctionType(result, [argument.type for argument in arguments])
-        return self.builder.call(cgutils.get_or_insert_function(self.builder.module, kind, name), arguments)
-
-    @property
-    def _suffix(self) -> str:
-        return f"v{self.lanes}f{8 * self.size}"
-
-    def multiply_add(self, x: Any, y: Any, z: Any) -> Any:
-        """``x * y + z``, rounded once where the processor has an instruction for it."""
-        name = "fma" if self.machine.fma else "fmuladd"  # without the instruction, llvm.fma is a call for each number
-        return self._call(f"llvm.{name}.{self._suffix}", self.vector, x, y, z)
-
-    def maximum(self, x: Any, y: Any) -> Any:
-        """The larger of each pair; NaN in ``x`` stays NaN."""
-        smaller = self.builder.fcmp_ordered("<", x, y)
-        return self.builder.select(smaller, y, x)
-
-    def mask(self, count: Any) -> Any:
-        """A bit for each lane, set for the first ``count``."""
-        numbers = ir.Constant(ir.VectorType(INT32, self.lanes), list(range(self.lanes)))
-        undefined = ir.Constant(ir.VectorType(INT32, self.lanes), ir.Undefined)
-        one = self.builder.insert_element(undefined, self.builder.trunc(count, INT32), INT32(0))
-        limit = self.builder.shuffle_vector(one, undefined, ir.Constant(ir.VectorType(INT32, self.lanes), None))
-        return self.builder.icmp_signed("<", numbers, limit)
-
-    def load_masked(self, address: Any, mask: Any) -> Any:
-        """The lanes in ``mask``; the others are 0 and their memory is not touched."""
-        pointer = self._pointer(address, self.vector)
-        zero = ir.Constant(self.vector, None)
-        return self._call(f"llvm.masked.load.{self._suffix}.p0", self.vector, pointer, INT32(self.size), mask, zero)
-
-    def store_masked(self, vector: Any, address: Any, mask: Any) -> None:
-        """Write the lanes in ``mask``; the memory of the others is not touched."""
-        pointer = self._pointer(address, self.vector)
-        self._call(f"llvm.masked.store.{self._suffix}.p0", ir.VoidType(), vector, pointer, INT32(self.size), mask)
+    function: int  # from ``tile_function``
+    a_row: int  # from a row of ``a`` to the next
+    a_step: int  # from a number of the reduction to the next
+    segments: int  # address of the offsets of the stretches that the reduction runs along
+    segment_count: int
+    length: int  # of each stretch, in numbers
+    b_step: int
+    b_segment: int  # from the weights of a stretch to those of the next
+    y_row: int
+    start: int  # address of two vectors, where the sums start
+    floor: int  # address of a number: no result is less. 0 for a ReLU, else minus infinity
+    silu: int = 0  # from ``silu.rows_function``: applied to the results of each tile, while they are in the cache
+    gather: int = 0  # from ``moments.gather_function``
+    between: int = 0  # from the one sum that it takes to the other
 
 
-def _one_tile(code: Code, rows: int, vectors: int, spread: bool, a: Any, a_row: Any, a_step: Any, segments: Any,
-              count: Any, length: Any, b: Any, b_step: Any, b_segment: Any, start: Any, y: Any, y_row: Any,
-              lanes: Any, residual: Any, floor: Any, ahead: Any) -> None:  # fmt: skip
-    """The code of a tile of ``rows`` x ``vectors``."""
+class Tile(NamedTuple):
+    """A row of a table of tiles."""
+
+    read: int  # offset of the first pixel
+    write: int  # offset of the first result
+    rows: int
+    strip: int = 0  # number of the strip of channels that it reads: for the gradient at the weight
+
+
+class Panel(NamedTuple):
+    """A row of a table of panels."""
+
+    weights: int  # offset of the panel
+    read: int  # added to where each tile reads
+    write: int  # added to where each tile writes
+    vectors: int  # 1 or 2
+    lanes: int  # filters, as many as numbers are written in each row
+    start: int = 0  # offset from the product's
+
+
+PRODUCT, TILE, PANEL = record(Product), record(Tile), record(Panel)
+
+
+def _one_tile(code: Code, rows: int, vectors: int, spread: bool, product: Any, panel: Any, a: Any, b: Any, y: Any,
+              residual: Any, ahead: Any) -> None:  # fmt: skip
+    """The code of a tile of ``rows`` x ``vectors``; the others are the arguments of ``tile_function``, records read."""
     builder, at = code.builder, code.at
+    a_row, a_step, b_step, b_segment, y_row = (
+        product.a_row, product.a_step, product.b_step, product.b_segment, product.y_row,
+    )  # fmt: skip
+    segments, count, length, lanes = product.segments, product.segment_count, product.length, panel.lanes
+    start, more = at(product.start, panel.start), builder.icmp_signed("!=", residual, INT64(0))
     width = code.lanes * code.size
     columns = [v * width for v in range(vectors)]
     sums = [[cgutils.alloca_once(builder, code.vector) for _ in columns] for _ in range(rows)]
@@ -137,7 +96,6 @@ def _one_tile(code: Code, rows: int, vectors: int, spread: bool, a: Any, a_row: 
             builder.store(first, row[v])
     # The results go to memory all at once in the end, and a residual comes from there. Without warning each would have
     # to wait for its line.
-    more = builder.icmp_signed("!=", residual, INT64(0))
     other = builder.select(more, residual, y)
     for index in range(rows):
         down = builder.mul(y_row, INT64(index))
@@ -149,17 +107,16 @@ def _one_tile(code: Code, rows: int, vectors: int, spread: bool, a: Any, a_row: 
     steps = (0, a_row, builder.mul(a_row, INT64(2)))
     down_three = builder.mul(a_row, INT64(3))
     bases = [cgutils.alloca_once(builder, INT64) for _ in range(-(-rows // 3))]
-    weights, next_line = cgutils.alloca_once(builder, INT64), cgutils.alloca_once(builder, INT64)
+    step_weights, next_line = cgutils.alloca_once(builder, INT64), cgutils.alloca_once(builder, INT64)
     builder.store(ahead, next_line)
     with cgutils.for_range(builder, count, intp=INT64) as segment:
-        offset = builder.load(builder.inttoptr(at(segments, builder.mul(segment.index, INT64(8))), INT64.as_pointer()))
-        address = builder.add(a, offset)
+        address = builder.add(a, integer_at(builder, at(segments, builder.mul(segment.index, INT64(8)))))
         for base in bases:
             builder.store(address, base)
             address = builder.add(address, down_three)
-        builder.store(builder.add(b, builder.mul(segment.index, b_segment)), weights)
+        builder.store(builder.add(b, builder.mul(segment.index, b_segment)), step_weights)
         with cgutils.for_range(builder, length, intp=INT64):
-            here = builder.load(weights)
+            here = builder.load(step_weights)
             filters = [code.load(at(here, column)) for column in columns]
             for index, row in enumerate(sums):
                 place = at(builder.load(bases[index // 3]), steps[index % 3])
@@ -169,12 +126,12 @@ def _one_tile(code: Code, rows: int, vectors: int, spread: bool, a: Any, a_row: 
                     builder.store(code.multiply_add(factor, filters[v], builder.load(row[v])), row[v])
             for base in bases:
                 builder.store(builder.add(builder.load(base), a_step), base)
-            builder.store(builder.add(here, b_step), weights)
+            builder.store(builder.add(here, b_step), step_weights)
             line = builder.load(next_line)
             code.prefetch(line)
             builder.store(builder.add(line, INT64(64)), next_line)
 
-    least = code.load_spread(floor)
+    least = code.load_spread(product.floor)
     whole = builder.icmp_signed(">=", lanes, INT64(vectors * code.lanes))
     masks = [code.mask(builder.sub(lanes, INT64(v * code.lanes))) for v in range(vectors)]
     for index, row in enumerate(sums):
@@ -197,73 +154,63 @@ def _one_tile(code: Code, rows: int, vectors: int, spread: bool, a: Any, a_row: 
                     code.store_masked(result, place, masks[v])
 
 
-def _define_tile(dtype: Any, spread: bool) -> Any:
+TILES = types.void(*[types.int64] * 8)
+
+
+def _define_tiles(dtype: Any, spread: bool) -> Any:
     """The intrinsic that holds the code of all tiles of a dtype, and goes to the one that is asked for."""
 
     @intrinsic
-    def tile(typing_context, rows, vectors, a, a_row, a_step, segments, count, length, b, b_step, b_segment, start, y,
-             y_row, lanes, residual, floor, ahead):  # fmt: skip
+    def tiles(typing_context, product, tile, panel, a, b, y, residual, ahead):
         def generate(context, builder, signature, arguments):
             code = Code(builder, dtype, target())
-            rows, vectors, *rest = arguments
+            product, tile, panel = map(partial(fields, builder), arguments[:3], (PRODUCT, TILE, PANEL))
             done = builder.append_basic_block("done")
-            chosen = builder.switch(builder.add(builder.mul(rows, INT64(VECTORS + 1)), vectors), done)
+            chosen = builder.switch(builder.add(builder.mul(tile.rows, INT64(VECTORS + 1)), panel.vectors), done)
             for height in target().row_counts:
                 for width in range(1, VECTORS + 1):
                     block = builder.append_basic_block(f"tile_{height}x{width}")
                     chosen.add_case(INT64(height * (VECTORS + 1) + width), block)
                     builder.position_at_end(block)
-                    _one_tile(code, height, width, spread, *rest)
+                    _one_tile(code, height, width, spread, product, panel, *arguments[3:])
                     builder.branch(done)
             builder.position_at_end(done)
             return context.get_dummy_value()
 
-        return types.void(*[types.int64] * ARGUMENTS), generate
+        return TILES, generate
 
-    return tile
-
-
-_product32, _product64 = _define_tile(types.float32, True), _define_tile(types.float64, True)
-_lanewise32, _lanewise64 = _define_tile(types.float32, False), _define_tile(types.float64, False)
-
-# fmt: off
+    return tiles
 
 
-def product32(rows, vectors, a, a_row, a_step, segments, count, length, b, b_step, b_segment, start, y, y_row, lanes,
-           residual, floor, ahead):
-    _product32(rows, vectors, a, a_row, a_step, segments, count, length, b, b_step, b_segment, start, y, y_row, lanes,
-           residual, floor, ahead)
+_product32, _product64 = _define_tiles(types.float32, True), _define_tiles(types.float64, True)
+_lanewise32, _lanewise64 = _define_tiles(types.float32, False), _define_tiles(types.float64, False)
 
 
-def product64(rows, vectors, a, a_row, a_step, segments, count, length, b, b_step, b_segment, start, y, y_row, lanes,
-           residual, floor, ahead):
-    _product64(rows, vectors, a, a_row, a_step, segments, count, length, b, b_step, b_segment, start, y, y_row, lanes,
-           residual, floor, ahead)
+def product32(product, tile, panel, a, b, y, residual, ahead):
+    _product32(product, tile, panel, a, b, y, residual, ahead)
 
 
-def lanewise32(rows, vectors, a, a_row, a_step, segments, count, length, b, b_step, b_segment, start, y, y_row, lanes,
-           residual, floor, ahead):
-    _lanewise32(rows, vectors, a, a_row, a_step, segments, count, length, b, b_step, b_segment, start, y, y_row, lanes,
-           residual, floor, ahead)
+def product64(product, tile, panel, a, b, y, residual, ahead):
+    _product64(product, tile, panel, a, b, y, residual, ahead)
 
 
-def lanewise64(rows, vectors, a, a_row, a_step, segments, count, length, b, b_step, b_segment, start, y, y_row, lanes,
-           residual, floor, ahead):
-    _lanewise64(rows, vectors, a, a_row, a_step, segments, count, length, b, b_step, b_segment, start, y, y_row, lanes,
-           residual, floor, ahead)
-# fmt: on
+def lanewise32(product, tile, panel, a, b, y, residual, ahead):
+    _lanewise32(product, tile, panel, a, b, y, residual, ahead)
 
-TILE = types.void(*[types.int64] * ARGUMENTS)
+
+def lanewise64(product, tile, panel, a, b, y, residual, ahead):
+    _lanewise64(product, tile, panel, a, b, y, residual, ahead)
 
 
 @cache
 def tile_function(dtype: np.dtype, spread: bool = True) -> int:
-    """The address of the compiled tiles of ``dtype``, to be handed to the functions that call them.
+    """The address of the compiled tiles of ``dtype``, which ``call_tile`` finds in the product.
 
-    A tile (function of 18 integers; addresses and steps in bytes) computes, for ``i < rows`` and ``v < lanes``::
+    A tile (function of the addresses of three records, ``product``, ``tile`` and ``panel``, and of five places in
+    memory) computes, for ``i < rows`` and ``v < lanes``, with the fields of the records::
 
         y[i * y_row + v] = max(floor, start[v] + residual[i * y_row + v]
-                                      + sum over s < count, r < length of
+                                      + sum over s < segment_count, r < length of
                                         a[segments[s] + i * a_row + r * a_step] * b[s * b_segment + r * b_step + v])
 
     Args:
@@ -276,21 +223,33 @@ def tile_function(dtype: np.dtype, spread: bool = True) -> int:
     vectors: up to ``vectors * lanes of a vector`` numbers. ``y`` and ``residual`` are touched for ``lanes`` only.
     """
     functions = {(4, True): product32, (8, True): product64, (4, False): lanewise32, (8, False): lanewise64}
-    compiled: Any = cfunc(TILE, cache=True)(functions[dtype.itemsize, spread])
+    compiled: Any = cfunc(TILES, cache=True)(functions[dtype.itemsize, spread])
     return compiled.address
 
 
 @intrinsic
-def call_tile(typing_context, function, rows, vectors, a, a_row, a_step, segments, count, length, b, b_step, b_segment,
-              start, y, y_row, lanes, residual, floor, ahead):  # fmt: skip
-    """Call the tiles at the address ``function``. So their code is compiled once, and not into every caller."""
+def call_tile(typing_context, product, tile, panel, x, weights, y, residual, ahead):
+    """Call the tile of this table with this panel: ``a`` is ``x + tile.read + panel.read``, ``b`` is ``weights +
+    panel.weights``, and ``y`` and, unless it is 0, ``residual`` are moved on by ``tile.write + panel.write``.
+
+    It is called by the product's address, so that its code is compiled once, and not into every caller.
+    """
 
     def generate(context, builder, signature, arguments):
-        kind = ir.FunctionType(ir.VoidType(), [INT64] * ARGUMENTS)
-        builder.call(builder.inttoptr(arguments[0], kind.as_pointer()), arguments[1:])
+        product, tile, panel = (builder.ptrtoint(pointer, INT64) for pointer in arguments[:3])
+        x, weights, y, residual, ahead = arguments[3:]
+        common, here, filters = map(partial(fields, builder), (product, tile, panel), (PRODUCT, TILE, PANEL))
+        write = builder.add(here.write, filters.write)
+        a, b = builder.add(x, builder.add(here.read, filters.read)), builder.add(weights, filters.weights)
+        there = builder.icmp_signed("!=", residual, INT64(0))
+        residual = builder.select(there, builder.add(residual, write), INT64(0))
+        kind = ir.FunctionType(ir.VoidType(), [INT64] * 8)
+        function = builder.inttoptr(common.function, kind.as_pointer())
+        builder.call(function, [product, tile, panel, a, b, builder.add(y, write), residual, ahead])
         return context.get_dummy_value()
 
-    return types.void(*[types.int64] * (ARGUMENTS + 1)), generate
+    assert [as_dtype(kind) for kind in (product, tile, panel)] == [PRODUCT, TILE, PANEL]
+    return types.void(product, tile, panel, *[types.int64] * 5), generate
 
 
 @intrinsic

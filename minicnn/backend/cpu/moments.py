@@ -18,8 +18,9 @@ from numba import cfunc, types
 from numba.core import cgutils
 
 from .compiling import intrinsic
-from .microkernel import INT64, VECTORS, Code
+from .microkernel import VECTORS
 from .target import target
+from .vector_code import INT64, Code
 
 
 class MomentsCode(Code):

@@ -15,9 +15,9 @@ from numba import types
 from numba.core import cgutils
 
 from .compiling import intrinsic
-from .microkernel import INT64
 from .silu import SiluCode, along, load, store
 from .target import target
+from .vector_code import INT64
 
 NONE, RELU, SILU = range(3)
 # Options, to be added up.

@@ -8,7 +8,7 @@ filters. Packing costs one copy of the weights; a convolution then reads them on
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from llvmlite import ir
@@ -17,12 +17,36 @@ from numba.core import cgutils
 
 from . import memory
 from .compiling import intrinsic, kernel
-from .microkernel import INT32, INT64, VECTORS, address_of, clear_bytes
+from .microkernel import VECTORS, address_of, clear_bytes
+from .records import one, record
 from .sharing import share_out
 from .target import target
+from .vector_code import INT64, Code, integer_at
 
 SERIAL = 1 << 15  # bytes: one thread is done with so few before another has woken up
 FEW_CHANNELS = 8  # with fewer, the gradient at the weight takes the taps of a kernel's row together
+
+
+class Packing(NamedTuple):
+    """How the numbers of the filters lie in memory, and are to lie in panels."""
+
+    columns: int  # filters
+    size: int  # bytes of a number
+    width: int  # filters in a panel
+    runs: int  # stretches of numbers that lie together in a filter
+    run_step: int  # bytes from one to the next
+    in_rows: int  # whether it is the filters' numbers that lie side by side
+
+
+class Unpacking(NamedTuple):
+    """How the filters lie that the sums become."""
+
+    filter_count: int
+    size: int  # bytes of a number
+    row: int  # bytes from a filter to the next
+
+
+PACKING, UNPACKING = record(Packing), record(Unpacking)
 
 
 def pack(
@@ -48,13 +72,10 @@ def pack(
     """
     size = weight.itemsize
     width = VECTORS * target().lanes(size)
-    panels = -(-columns // width)
-    packed = memory.empty((panels, len(taps) * steps, width), weight.dtype)
-    runs, stores = _runs(columns, steps, taps, column_step, step_step, width * size)
-    loads = steps_of(width, column_step * size)
-    source = weight.ctypes.data + first * size
-    numbers = np.array([source, columns, size, width, runs, step_step * size, column_step == 1], np.int64)
-    share_packing(numbers, loads, stores, packed.view(np.uint8))
+    packed = memory.empty((-(-columns // width), len(taps) * steps, width), weight.dtype)
+    packing, stores = _packing(columns, steps, taps, column_step, step_step, size)
+    source, loads = weight.ctypes.data + first * size, steps_of(width, column_step * size)
+    _share_packing(packing, source, loads, stores, packed.view(np.uint8))
     return packed
 
 
@@ -65,61 +86,60 @@ def steps_of(count: int, step: int) -> np.ndarray:
 
 
 @lru_cache(maxsize=512)
-def _runs(
-    columns: int, steps: int, taps: tuple[int, ...], column_step: int, step_step: int, row: int
-) -> tuple[int, np.ndarray]:
-    """The numbers of a filter as runs that are contiguous in memory: how many, and where each number of one goes.
+def _packing(
+    columns: int, steps: int, taps: tuple[int, ...], column_step: int, step_step: int, size: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """The record, and where each number of a run goes, if the numbers of a filter are cut into runs that are contiguous
+    in memory.
 
     The places are in bytes from the start of the panel, for the first run; each further run goes one row below. A place
     of -1 stands for a number of a tap that is not wanted.
     """
+    width = VECTORS * target().lanes(size)
+    row, runs = width * size, steps
     if column_step == 1 or step_step != len(taps) or taps != tuple(range(len(taps))):  # a run for each step
         stores = np.full(max(taps) + 1, -1, np.int64)
         stores[list(taps)] = np.arange(len(taps)) * steps * row
-        return steps, stores
-    places = np.arange(len(taps) * steps, dtype=np.int64).reshape(len(taps), steps) * row
-    return 1, np.ascontiguousarray(places.T.reshape(-1))  # in memory the taps of a step lie together
+    else:  # in memory the taps of a step lie together
+        places, runs = np.arange(len(taps) * steps, dtype=np.int64).reshape(len(taps), steps) * row, 1
+        stores = np.ascontiguousarray(places.T.reshape(-1))
+    return one(Packing(columns, size, width, runs, step_step * size, int(column_step == 1)), PACKING), stores
 
 
 @kernel()
-def pack_panel(numbers, loads, stores, panel, address):
+def _pack_panel(panel, packing, source, loads, stores, packed):
     """One panel, half of its filters at a time: as many as fit a vector, so that squares of numbers can be turned."""
-    source, columns, size, width, runs, run_step, in_rows = numbers
-    lanes, row = width // 2, width * size
+    size, lanes, row = packing.size, packing.width // 2, packing.width * packing.size
     for half in range(2):
-        begin = panel * width + half * lanes
-        rows = max(0, min(lanes, columns - begin))
+        begin = panel * packing.width + half * lanes
+        rows = max(0, min(lanes, packing.columns - begin))
         here = source + (loads[1] * begin if rows else 0)
-        to = address + half * lanes * size
-        for run in range(runs):
-            if in_rows:  # the filters' numbers lie side by side already
+        to = address_of(packed[panel]) + half * lanes * size
+        for run in range(packing.runs):
+            numbers = here + run * packing.run_step
+            if packing.in_rows != 0:
                 for number in range(stores.size):
                     if stores[number] >= 0:
                         place = to + stores[number] + run * row
-                        copy_strips(place, 0, here + run * run_step + number * size, 0, 1, rows * size)
+                        copy_strips(place, 0, numbers + number * size, 0, 1, rows * size)
                         clear_bytes(place + rows * size, (lanes - rows) * size)
                 continue
             for number in range(0, stores.size, lanes):
                 some = min(lanes, stores.size - number)
                 turn(
-                    size, here + run * run_step + number * size, address_of(loads), rows, some, to + run * row,
+                    size, numbers + number * size, address_of(loads), rows, some, to + run * row,
                     address_of(stores[number:]), lanes,
                 )  # fmt: skip
 
 
 @kernel()
-def _pack_one(panel, numbers, loads, stores, packed):
-    pack_panel(numbers, loads, stores, panel, address_of(packed[panel]))
-
-
-@kernel()
-def share_packing(numbers, loads, stores, packed):
+def _share_packing(packing, source, loads, stores, packed):
     """All panels."""
     if packed.size <= SERIAL:
         for panel in range(packed.shape[0]):
-            _pack_one(panel, numbers, loads, stores, packed)
+            _pack_panel(panel, packing[0], source, loads, stores, packed)
     else:
-        share_out(packed.shape[0], _pack_one, (numbers, loads, stores, packed))
+        share_out(packed.shape[0], _pack_panel, (packing[0], source, loads, stores, packed))
 
 
 def unpack(sums: np.ndarray, channels: int, filters: np.ndarray) -> None:
@@ -132,8 +152,13 @@ def unpack(sums: np.ndarray, channels: int, filters: np.ndarray) -> None:
     size = sums.itemsize
     loads = _sums_order(len(sums), channels, sums.strides[0])
     stores = steps_of(target().lanes(size), filters.strides[0])
-    numbers = np.array([sums.ctypes.data, filters.ctypes.data, len(filters), size, filters.strides[0]], np.int64)
-    _share_unpacking(numbers, loads, stores)
+    unpacking = _unpacking(len(filters), size, filters.strides[0])
+    _share_unpacking(unpacking, sums.ctypes.data, filters.ctypes.data, loads, stores)
+
+
+@lru_cache(maxsize=512)
+def _unpacking(filter_count: int, size: int, row: int) -> np.ndarray:
+    return one(Unpacking(filter_count, size, row), UNPACKING)
 
 
 @lru_cache(maxsize=512)
@@ -144,62 +169,44 @@ def _sums_order(count: int, channels: int, row: int) -> np.ndarray:
 
 
 @kernel()
-def _unpack_filters(block, numbers, loads, stores):
-    sums, filters, count, size, row = numbers
-    lanes = stores.size
+def _unpack_filters(block, unpacking, sums, filters, loads, stores):
+    """As many filters as a vector has lanes."""
+    lanes, size = stores.size, unpacking.size
     first = block * lanes
-    some = min(lanes, count - first)
+    source, to = sums + first * size, filters + first * unpacking.row
     for number in range(0, loads.size, lanes):
         rows = min(lanes, loads.size - number)
         turn(
-            size, sums + first * size, address_of(loads[number:]), rows, some, filters + first * row + number * size,
-            address_of(stores), rows,
+            size, source, address_of(loads[number:]), rows, min(lanes, unpacking.filter_count - first),
+            to + number * size, address_of(stores), rows,
         )  # fmt: skip
 
 
 @kernel()
-def _share_unpacking(numbers, loads, stores):
-    blocks = (numbers[2] + stores.size - 1) // stores.size
-    if loads.size * numbers[2] * numbers[3] <= SERIAL:
+def _share_unpacking(unpacking, sums, filters, loads, stores):
+    blocks = (unpacking[0].filter_count + stores.size - 1) // stores.size
+    if loads.size * unpacking[0].filter_count * unpacking[0].size <= SERIAL:
         for block in range(blocks):
-            _unpack_filters(block, numbers, loads, stores)
+            _unpack_filters(block, unpacking[0], sums, filters, loads, stores)
     else:
-        share_out(blocks, _unpack_filters, (numbers, loads, stores))
+        share_out(blocks, _unpack_filters, (unpacking[0], sums, filters, loads, stores))
 
 
-def _define_turn(bits: int) -> Any:
-    """The intrinsic that turns a square of numbers of so many bits."""
+def _define_turn(dtype: Any) -> Any:
+    """The intrinsic that turns a square of numbers."""
 
     @intrinsic
     def turn_square(typing_context, source, loads, rows, columns, target_address, stores, written):
         def generate(context, builder, signature, arguments):
             source, loads, rows, columns, target_address, stores, written = arguments
-            lanes = target().lanes(bits // 8)
-            vector, integers = ir.VectorType(ir.IntType(bits), lanes), ir.VectorType(INT32, lanes)
-            zero, nothing = ir.Constant(vector, None), ir.Constant(integers, ir.Undefined)
-            suffix = f"v{lanes}i{bits}.p0"
-
-            def mask(count):
-                one = builder.insert_element(nothing, builder.trunc(count, INT32), INT32(0))
-                limit = builder.shuffle_vector(one, nothing, ir.Constant(integers, None))
-                return builder.icmp_signed("<", ir.Constant(integers, list(range(lanes))), limit)
-
-            def call(name, result, *values):
-                kind = ir.FunctionType(result, [value.type for value in values])
-                return builder.call(cgutils.get_or_insert_function(builder.module, kind, f"{name}.{suffix}"), values)
-
-            def offset(table, index):
-                place = builder.add(table, INT64(8 * index))
-                return builder.load(builder.inttoptr(place, INT64.as_pointer()))
-
-            align, seen, kept = INT32(bits // 8), mask(columns), mask(written)
-            lines = []
+            code = Code(builder, dtype, target())
+            lanes, seen = code.lanes, code.mask(columns)
+            zero, lines = ir.Constant(code.vector, None), []
             for index in range(lanes):
                 there = builder.icmp_signed("<", INT64(index), rows)
-                table = builder.add(loads, builder.select(there, INT64(8 * index), INT64(0)))  # row 0 instead of none
-                away = builder.load(builder.inttoptr(table, INT64.as_pointer()))
-                pointer = builder.inttoptr(builder.add(source, away), vector.as_pointer())
-                line = call("llvm.masked.load", vector, pointer, align, seen, zero)
+                place = builder.select(there, INT64(8 * index), INT64(0))  # row 0 where there is none
+                away = integer_at(builder, builder.add(loads, place))
+                line = code.load_masked(builder.add(source, away), seen)
                 lines.append(builder.select(there, line, zero))
             distance = 1
             while distance < lanes:  # swap ever larger blocks beside the diagonal
@@ -207,15 +214,13 @@ def _define_turn(bits: int) -> Any:
                     a, b = lines[first], lines[first + distance]
                     upper = [lane if not lane & distance else lanes + lane - distance for lane in range(lanes)]
                     lower = [lane + distance if not lane & distance else lanes + lane for lane in range(lanes)]
-                    lines[first] = builder.shuffle_vector(a, b, ir.Constant(integers, upper))
-                    lines[first + distance] = builder.shuffle_vector(a, b, ir.Constant(integers, lower))
+                    lines[first], lines[first + distance] = code.shuffle(a, b, upper), code.shuffle(a, b, lower)
                 distance *= 2
             for index, line in enumerate(lines):
                 with builder.if_then(builder.icmp_signed("<", INT64(index), columns)):
-                    away = offset(stores, index)
+                    away = integer_at(builder, stores, 8 * index)
                     with builder.if_then(builder.icmp_signed(">=", away, INT64(0))):
-                        pointer = builder.inttoptr(builder.add(target_address, away), vector.as_pointer())
-                        call("llvm.masked.store", ir.VoidType(), line, pointer, align, kept)
+                        code.store_first(line, builder.add(target_address, away), written)
             return context.get_dummy_value()
 
         return types.void(*[types.int64] * 7), generate
@@ -223,7 +228,7 @@ def _define_turn(bits: int) -> Any:
     return turn_square
 
 
-_turn32, _turn64 = _define_turn(32), _define_turn(64)
+_turn32, _turn64 = _define_turn(types.float32), _define_turn(types.float64)
 
 
 @kernel()
@@ -250,38 +255,19 @@ def copy_strips(typing_context, target_address, target_step, source, source_step
 
     def generate(context, builder, signature, arguments):
         target_address, target_step, source, source_step, count, size = arguments
-        bytes_wide = target().vector_bytes
-        lanes = bytes_wide // 4
-        vector = ir.VectorType(INT32, lanes)
-        longest = max(VECTORS * bytes_wide, 8 * target().tile_rows, 8 * FEW_CHANNELS)
-        parts = -(-longest // bytes_wide)
-        suffix = f"v{lanes}i32.p0"
-        numbers = ir.Constant(vector, list(range(lanes)))
-        undefined, zero = ir.Constant(vector, ir.Undefined), ir.Constant(vector, None)
-        words = builder.trunc(builder.sdiv(size, INT64(4)), INT32)
-        masks = []
-        for part in range(parts):
-            left = builder.insert_element(undefined, builder.sub(words, INT32(part * lanes)), INT32(0))
-            masks.append(builder.icmp_signed("<", numbers, builder.shuffle_vector(left, undefined, zero)))
-        pointer = ir.PointerType(vector)
-        mask_type = masks[0].type
-        load_type = ir.FunctionType(vector, [pointer, INT32, mask_type, vector])
-        load = cgutils.get_or_insert_function(builder.module, load_type, f"llvm.masked.load.{suffix}")
-        store_type = ir.FunctionType(ir.VoidType(), [vector, pointer, INT32, mask_type])
-        store = cgutils.get_or_insert_function(builder.module, store_type, f"llvm.masked.store.{suffix}")
-
-        def copy(part: int) -> None:
-            with cgutils.for_range(builder, count, intp=INT64) as loop:
-                read = builder.add(builder.add(source, builder.mul(loop.index, source_step)), INT64(part * bytes_wide))
-                write = builder.add(
-                    builder.add(target_address, builder.mul(loop.index, target_step)), INT64(part * bytes_wide)
-                )
-                value = builder.call(load, [builder.inttoptr(read, pointer), INT32(4), masks[part], zero])
-                builder.call(store, [value, builder.inttoptr(write, pointer), INT32(4), masks[part]])
-
-        for part in range(parts):
-            with builder.if_then(builder.icmp_signed(">", size, INT64(part * bytes_wide))):
-                copy(part)
+        code = Code(builder, types.float32, target())
+        wide = target().vector_bytes
+        longest = max(VECTORS * wide, 8 * target().tile_rows, 8 * FEW_CHANNELS)
+        words = builder.sdiv(size, INT64(4))
+        for part in range(-(-longest // wide)):
+            done = INT64(part * wide)
+            left = builder.sub(words, INT64(part * code.lanes))
+            mask = code.mask(left)
+            longer = builder.icmp_signed(">", size, done)
+            with builder.if_then(longer), cgutils.for_range(builder, count, intp=INT64) as loop:
+                read = builder.add(builder.add(source, builder.mul(loop.index, source_step)), done)
+                write = builder.add(builder.add(target_address, builder.mul(loop.index, target_step)), done)
+                code.store_first(code.load_masked(read, mask), write, left)
         return context.get_dummy_value()
 
     return types.void(*[types.int64] * 6), generate

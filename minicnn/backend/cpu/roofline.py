@@ -14,10 +14,9 @@ from collections.abc import Callable
 import numpy as np
 
 from .compiling import LOCK, kernel, threads
-from .microkernel import VECTORS, tile_function
 from .sharing import share_out
 from .target import target
-from .tiles import Product, repeated, rows_table, run_tiles
+from .tiles import panels_table, product, repeated, rows_table, run_tiles, width
 
 LENGTH = 128  # steps of the reduction: weights of 16 KiB and pixels of 7 KiB, within any first-level cache
 SEGMENTS = 16  # how often a tile runs along them before it writes its sums
@@ -32,21 +31,18 @@ def measure_peak(seconds: float = 0.2) -> float:
         seconds: how long to try; the fastest run counts.
     """
     rows, itemsize = target().tile_rows, 4
-    columns = VECTORS * target().lanes(itemsize)
+    columns = width(itemsize)
     pixels, weights = np.ones((rows, LENGTH), np.float32), np.ones((LENGTH, columns), np.float32)
-    sums = np.empty((threads(), rows, columns), np.float32)
-    segments, start, floor = np.zeros(SEGMENTS, np.int64), np.zeros(columns, np.float32), np.zeros(1, np.float32)
-    product = Product(
-        function=tile_function(np.dtype(np.float32)), a_row=LENGTH * itemsize, a_step=itemsize, segments=segments,
-        length=LENGTH, b_step=columns * itemsize, b_segment=0, y_row=columns * itemsize, start=start, floor=floor,
+    sums, segments = np.empty((threads(), rows, columns), np.float32), np.zeros(SEGMENTS, np.int64)
+    common = product(
+        np.dtype(np.float32), "relu", a_row=LENGTH * itemsize, a_step=itemsize, segments=segments.ctypes.data,
+        segment_count=SEGMENTS, length=LENGTH, b_step=columns * itemsize, b_segment=0, y_row=columns * itemsize,
     )  # fmt: skip
-    table = repeated(rows_table(rows, LENGTH * itemsize, columns * itemsize), TILES, 0, 0)
-    panels = np.array([[weights.ctypes.data, 0, 0, VECTORS, columns, 0]], np.int64)
+    tiles = repeated(rows_table(rows, LENGTH * itemsize, columns * itemsize), TILES, 0, 0)
+    panels, places = panels_table(columns, itemsize, 0), (pixels.ctypes.data, weights.ctypes.data, sums.ctypes.data)
 
     def run() -> None:
-        _run_everywhere(
-            product.numbers(), table, panels, pixels.ctypes.data, sums.ctypes.data, sums.strides[0], threads()
-        )
+        _run_everywhere(common, tiles, panels, *places, sums.strides[0], threads())
 
     with LOCK:
         return 2 * sums.size * LENGTH * SEGMENTS * TILES / _fastest(run, seconds)
@@ -76,13 +72,13 @@ def _fastest(run: Callable[[], None], seconds: float) -> float:
 
 
 @kernel()
-def _run(part, product, tiles, panels, pixels, sums, sums_step):
-    run_tiles(product, tiles, panels, pixels, sums + part * sums_step, 0)
+def _run(part, product, tiles, panels, pixels, weights, sums, sums_step):
+    run_tiles(product, tiles, panels, pixels, weights, sums + part * sums_step, 0)
 
 
 @kernel()
-def _run_everywhere(product, tiles, panels, pixels, sums, sums_step, parts):
-    share_out(parts, _run, (product, tiles, panels, pixels, sums, sums_step))
+def _run_everywhere(products, tiles, panels, pixels, weights, sums, sums_step, parts):
+    share_out(parts, _run, (products[0], tiles, panels, pixels, weights, sums, sums_step))
 
 
 @kernel()

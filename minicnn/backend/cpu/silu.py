@@ -21,8 +21,8 @@ from numba import cfunc, types
 from numba.core import cgutils
 
 from .compiling import intrinsic
-from .microkernel import INT64, Code
 from .target import target
+from .vector_code import INT64, Code
 
 
 class Exponential(NamedTuple):

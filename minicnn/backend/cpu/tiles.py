@@ -13,16 +13,24 @@ from typing import NamedTuple
 import numpy as np
 
 from .compiling import kernel
-from .microkernel import VECTORS, address_of, call_tile
-from .moments import call_gather, gather_function
+from .microkernel import PANEL, PRODUCT, TILE, VECTORS, Panel, Product, address_of, call_tile, tile_function
+from .moments import call_gather
+from .records import one, record
 from .sharing import share_out
 from .silu import call_rows, rows_function
 from .target import target
 
-# Columns of a table of tiles, offsets in bytes.
-READ, WRITE, ROWS = range(3)
-# Columns of a table of panels; the first three and the last are addresses and offsets in bytes.
-WEIGHTS, READ_MORE, WRITE_MORE, WIDTH, LANES, START = range(6)
+
+class Arrays(NamedTuple):
+    """Addresses of the arrays of one call, to which the offsets in the tables are added."""
+
+    x: int
+    weights: int
+    y: int
+    residual: int = 0  # like y; 0 for none
+
+
+ARRAYS = record(Arrays)
 
 
 @cache
@@ -49,16 +57,26 @@ def split(count: int) -> tuple[int, ...]:
 
 
 def rows_table(count: int, read_step: int, write_step: int) -> np.ndarray:
-    """Tiles along ``count`` rows that lie ``read_step`` and ``write_step`` bytes apart: (tiles, 3)."""
+    """Tiles along ``count`` rows that lie ``read_step`` and ``write_step`` bytes apart."""
     heights = np.array(split(count), np.int64)
     starts = np.cumsum(heights) - heights
-    return np.stack([starts * read_step, starts * write_step, heights], axis=1)
+    table = np.zeros(len(heights), TILE)
+    table["read"], table["write"], table["rows"] = starts * read_step, starts * write_step, heights
+    return table
 
 
 def repeated(table: np.ndarray, count: int, read_step: int, write_step: int) -> np.ndarray:
     """The tiles of ``table`` ``count`` times over, each time moved on by these steps in bytes."""
-    moves = np.arange(count, dtype=np.int64)[:, None] * np.array([read_step, write_step, 0], np.int64)
-    return (moves[:, None] + table).reshape(-1, 3)
+    copies = np.tile(table, (count, 1))
+    times = np.arange(count)[:, None]
+    copies["read"] += times * read_step
+    copies["write"] += times * write_step
+    return copies.reshape(-1)
+
+
+def width(itemsize: int) -> int:
+    """Filters in a full panel, or channels in a chunk of a depthwise convolution."""
+    return VECTORS * target().lanes(itemsize)
 
 
 def panel_widths(columns: int, itemsize: int) -> list[tuple[int, int, int]]:
@@ -71,104 +89,85 @@ def panel_widths(columns: int, itemsize: int) -> list[tuple[int, int, int]]:
     return found
 
 
-class Product(NamedTuple):
-    """What all tiles of a product have in common; steps in bytes."""
+def panels_table(columns: int, itemsize: int, step: int, bias: bool = False) -> np.ndarray:
+    """The panels of ``columns`` filters, whose weights lie ``step`` bytes apart; ``bias``: padded to whole panels."""
+    rows = [
+        Panel(
+            weights=number * step, read=0, write=first * itemsize, vectors=vectors, lanes=used,
+            start=first * itemsize if bias else 0,
+        )
+        for number, (first, vectors, used) in enumerate(panel_widths(columns, itemsize))
+    ]  # fmt: skip
+    return np.array(rows, PANEL)
 
-    function: int  # from ``microkernel.tile_function``
-    a_row: int
-    a_step: int
-    segments: np.ndarray  # (count,) offsets of the stretches that the reduction runs along
-    length: int  # of each stretch, in numbers
-    b_step: int
-    b_segment: int
-    y_row: int
-    start: np.ndarray | None  # where the sums start: two vectors; ``None`` if the table of panels has the addresses
-    floor: np.ndarray  # (1,) no result is less: 0 for a ReLU, else minus infinity
-    silu: int = 0  # from ``silu.rows_function``: applied to the results of each tile, while they are in the cache
 
-    def numbers(self) -> np.ndarray:
-        """For the compiled loop. The arrays must outlive it."""
-        return np.array(
-            [
-                self.function, self.a_row, self.a_step, self.segments.ctypes.data, len(self.segments), self.length,
-                self.b_step, self.b_segment, self.y_row, 0 if self.start is None else self.start.ctypes.data,
-                self.floor.ctypes.data,
-                self.silu,
-                gather_function(),
-            ],
-            np.int64,
-        )  # fmt: skip
+def product(dtype: np.dtype, activation: str | None = None, spread: bool = True, **numbers: int) -> np.ndarray:
+    """An array of one record of ``Product``: the tiles of a dtype, starting at zeros."""
+    silu = rows_function(dtype) if activation == "silu" else 0
+    common = {
+        "function": tile_function(dtype, spread), "start": zeros(dtype.itemsize).ctypes.data,
+        "floor": floor(dtype, activation).ctypes.data, "silu": silu,
+    }  # fmt: skip
+    return one(Product(**(common | numbers)), PRODUCT)
 
 
 @kernel()
-def run_tiles(product, tiles, panels, x, y, residual, sums=0, between=0):
+def run_tiles(product, tiles, panels, x, weights, y, residual, sums=0):
     """Every tile with every panel. ``residual`` is an address like ``y``, or 0.
 
     With ``sums``, an address, the results' moments are added there: see ``moments.py``.
     """
-    function, a_row, a_step, segments, count, length = product[:6]
-    b_step, b_segment, y_row, start, floor, silu, gather = product[6:13]
     for number in range(len(panels)):
         panel = panels[number]
         for index in range(len(tiles)):
             tile = tiles[index]
             # The first panel finds the pixels in memory, all others in the cache: have the next tile's fetched.
             following = index + 1 < len(tiles) and number == 0
-            ahead = x + tiles[index + 1, READ] + panel[READ_MORE] if following else panel[WEIGHTS]
-            write = tile[WRITE] + panel[WRITE_MORE]
-            call_tile(
-                function, tile[ROWS], panel[WIDTH], x + tile[READ] + panel[READ_MORE], a_row, a_step, segments, count,
-                length, panel[WEIGHTS], b_step, b_segment, start + panel[START], y + write, y_row, panel[LANES],
-                residual + write if residual != 0 else 0, floor, ahead,
-            )  # fmt: skip
-            if silu != 0:
-                call_rows(silu, y + write, y_row, tile[ROWS], panel[LANES])
+            ahead = x + tiles[index + 1].read + panel.read if following else weights + panel.weights
+            call_tile(product, tile, panel, x, weights, y, residual, ahead)
+            result = y + tile.write + panel.write
+            if product.silu != 0:
+                call_rows(product.silu, result, product.y_row, tile.rows, panel.lanes)
             if sums != 0:  # 8 bytes for each of 4
-                place = sums + 2 * panel[WRITE_MORE]
-                call_gather(gather, y + write, y_row, tile[ROWS], panel[LANES], place, between)
+                place = sums + 2 * panel.write
+                call_gather(product.gather, result, product.y_row, tile.rows, panel.lanes, place, product.between)
 
 
 @kernel()
-def _run_part(job, product, tiles, panels, x, y, residual, tile_cuts, panel_cuts, sums):
-    parts = tile_cuts.size - 1
-    part, block = job % parts, job // parts
-    run_tiles(
-        product,
-        tiles[tile_cuts[part] : tile_cuts[part + 1]],
-        panels[panel_cuts[block] : panel_cuts[block + 1]],
-        x,
-        y,
-        residual,
-        address_of(sums[job]) if sums.shape[2] else 0,
-        sums.shape[2] * 8,
-    )
+def part_of(table, number, parts):
+    """Part ``number`` of a table that is cut into parts of nearly equal length."""
+    return table[number * len(table) // parts : (number + 1) * len(table) // parts]
 
 
 @kernel()
-def share_tiles(product, tiles, panels, x, y, residual, tile_cuts, panel_cuts, sums):
-    """``run_tiles`` for each part of the tiles and each block of panels, on all threads."""
-    jobs = (tile_cuts.size - 1) * (panel_cuts.size - 1)
-    share_out(jobs, _run_part, (product, tiles, panels, x, y, residual, tile_cuts, panel_cuts, sums))
+def sums_of(sums, job):
+    """The address of a job's own sums, or 0 if none are taken."""
+    return address_of(sums[job]) if sums.shape[2] else 0
+
+
+@kernel()
+def _run_part(job, product, tiles, panels, arrays, tile_parts, panel_parts, sums):
+    some, block = part_of(tiles, job % tile_parts, tile_parts), part_of(panels, job // tile_parts, panel_parts)
+    run_tiles(product, some, block, arrays.x, arrays.weights, arrays.y, arrays.residual, sums_of(sums, job))
+
+
+@kernel()
+def share_tiles(products, tiles, panels, arrays, tile_parts, panel_parts, sums):
+    """``run_tiles`` for each part of the tiles and each part of the panels, on all threads."""
+    arguments = (products[0], tiles, panels, arrays[0], tile_parts, panel_parts, sums)
+    share_out(tile_parts * panel_parts, _run_part, arguments)
 
 
 NO_SUMS = np.zeros((1, 2, 0))  # for ``share_tiles``
 
 
-def cuts(count: int, parts: int) -> np.ndarray:
-    """``count`` things in ``parts`` runs of nearly equal length: where each begins, and the end."""
-    return np.arange(parts + 1) * count // parts
-
-
+@cache
 def zeros(itemsize: int) -> np.ndarray:
     """Two vectors of zeros: where sums start that have no bias."""
-    return np.zeros(VECTORS * target().lanes(itemsize), f"f{itemsize}")
+    return np.zeros(width(itemsize), f"f{itemsize}")
 
 
+@cache
 def floor(dtype: np.dtype, activation: str | None = None) -> np.ndarray:
-    """The least result: 0 behind a ReLU."""
+    """The least result: 0 after a ReLU."""
     return np.array([0.0 if activation == "relu" else -np.inf], dtype)
-
-
-def silu_function(dtype: np.dtype, activation: str | None) -> int:
-    """What ``Product`` takes for an activation."""
-    return rows_function(dtype) if activation == "silu" else 0

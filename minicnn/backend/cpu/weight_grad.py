@@ -18,24 +18,23 @@ from numba import get_thread_id
 
 from ..base import Window
 from . import depthwise, memory, winograd_weight
+from .blocks import blocks_of, lines_of, source_row
 from .compiling import LOCK, kernel, threads
+from .conv import form_of
 from .layout import even_pixels, pixel_bytes
-from .microkernel import VECTORS, address_of, call_tile, clear_bytes, tile_function
+from .microkernel import TILE, VECTORS, Tile, address_of, call_tile, clear_bytes
 from .packing import FEW_CHANNELS, copy_strips, unpack
+from .records import one, record
 from .sharing import share_out
 from .sweep import Sweep, forward_sweep, pointwise_sweep
 from .target import target
-from .tiles import cuts, floor, split, zeros
+from .tiles import panel_widths, panels_table, part_of, product, split, width
 
 PIXELS = 128, 400  # positions in a block, at least and at most
 BLOCK_BYTES = 1 << 20  # of the panels of a block, together
+PANEL_ROW = VECTORS * target().vector_bytes  # bytes of a pixel of a panel of dy
 SERIAL = 1 << 18  # multiply-adds: one thread is done with so few before another has woken up
 AT_ONCE = 32  # pixels of which all strips are copied in turn: then memory is read in the order in which it lies
-
-# Columns of the table of strips: from which byte of a pixel, how many bytes, where the panel begins.
-FROM, SIZE, PANEL = range(3)
-# Columns of the table of tiles: where in the panels, bytes a pixel, which segments, rows, and where in the sums.
-READ, STEP, SEGMENTS, ROWS, WRITE, STRIP = range(6)
 
 
 def conv2d_weight_grad(
@@ -52,9 +51,10 @@ def conv2d_weight_grad(
     filters, channels = weight_shape[:2]
     with LOCK:
         pixels, cotangents = even_pixels(x), even_pixels(dy)
-        if channels == 1 and filters == groups > 1:
+        form = form_of(sweep, pixels.shape, filters, groups, x.dtype, winograd_weight.WORTH)
+        if form == "depthwise":
             return depthwise.weight_grad(cotangents, pixels, weight_shape, sweep)
-        if winograd_weight.suits(sweep, pixels.shape, filters, groups, x.dtype):
+        if form == "winograd":
             unpack(winograd_weight.sums(sweep, pixels, cotangents), channels, gradient.reshape(filters, -1))
             return gradient
         pixels, cotangents, sweep = _reshaped(pixels, cotangents, sweep)
@@ -83,73 +83,130 @@ def _row_length(pixels: int) -> int:
     return max(n for n in range(1, PIXELS[1] + 1) if pixels % n == 0)
 
 
-class Plan(NamedTuple):
-    """How the work on x (N, H, W, C) and dy is cut; tables as above, sizes in bytes."""
+class Strip(NamedTuple):
+    """The channels that lie side by side in one panel of x; all in bytes."""
 
+    first: int  # of a pixel's channels
+    size: int  # of a pixel of the panel
+    panel: int  # where the panel begins
+
+
+class Work(NamedTuple):
+    """One call: which arrays, and how the pixels of dy are cut."""
+
+    x: int  # addresses of the first channel and filter of the group
+    dy: int
+    sums: int
+    dy_pixel: int  # bytes from a pixel of dy to the next
+    filters_bytes: int  # of a pixel of dy
+    images: int  # in a block
+    x_panels: int  # bytes of the panels of x; those of dy follow in the scratch
+    dy_panel: int  # bytes of a panel of dy
+    tile_parts: int
+    panel_parts: int
+
+
+STRIP, WORK = record(Strip), record(Work)
+
+
+class WeightGradPlan(NamedTuple):
+    """The gradient at the weight for images of one shape, but for where they lie."""
+
+    products: np.ndarray  # (threads, strips): a thread counts the rows of its block in its own
     strips: np.ndarray
     tiles: np.ndarray
+    panels: np.ndarray
+    blocks: np.ndarray
+    work: np.ndarray
+    scratch: tuple[int, int]
     segments: np.ndarray
-    images: int  # in a block
-    rows: int  # of positions in a block, of each image
-    x_panels: int
-    dy_panels: int
-    tile_cuts: np.ndarray
-    panel_cuts: np.ndarray
 
 
 @lru_cache(maxsize=512)
-def plan(sweep: Sweep, n: int, channels: int, panels: int, itemsize: int, workers: int) -> Plan:
-    """The plan for ``channels`` of a group and so many panels of filters."""
+def weight_grad_plan(
+    sweep: Sweep,
+    x_shape: tuple[int, ...],
+    channels: int,
+    filters: int,
+    dtype: np.dtype,
+    workers: int,
+    x_pixel: int,
+    dy_pixel: int,
+) -> WeightGradPlan:
+    """The plan for the ``channels`` and ``filters`` of a group of images x (N, H, W, C), whose pixels, and those of dy,
+    lie so many bytes apart.
+    """
+    n, size = x_shape[0], dtype.itemsize
     positions, along = sweep.count
-    seen, top_left = sweep.seen, sweep.first
+    seen, (top, left) = sweep.seen, sweep.first
+    wide, panels = width(size), len(panel_widths(filters, size))
     # Each worker packs what it needs of both: cut the side that is dearer to pack twice.
-    width = VECTORS * target().lanes(itemsize)
-    by_panels = min(workers, panels) if panels * width >= channels else 1
+    by_panels = min(workers, panels) if panels * wide >= channels else 1
+    most_panels = -(-panels // by_panels)
     least, most = PIXELS
-    pixels = BLOCK_BYTES // ((channels + -(-panels // by_panels) * width) * itemsize)
-    pixels = min(max(pixels, least), most)
+    pixels = min(max(BLOCK_BYTES // ((channels + most_panels * wide) * size), least), most)
     rows = max(1, min(positions, pixels // along))
     rows = -(-positions // -(-positions // rows))
     images = max(1, min(n, pixels // (rows * along))) if rows == positions else 1
-    lines = (rows - 1) * sweep.stride[0] + sweep.span[0]
+    lines = lines_of(sweep, rows)
     area = images * lines * seen[1]  # pixels of a block, with what is seen around it
-    taps = sorted(sweep.taps)
+
     runs = sweep.runs
     together = channels < FEW_CHANNELS and len(runs[0]) > 1
-    heights = (channels,) if together else split(channels)
-    stretches: dict[int, int] = {}
-    strips, tiles, sums_row = [], [], panels * width * itemsize
-
-    def stretch(step: int) -> int:
-        """Number of the segments for a panel with ``step`` bytes a pixel."""
-        return stretches.setdefault(step, len(stretches))
-
+    strips: list[Strip] = []
+    tiles: list[Tile] = []
     first, place = 0, 0
-    for height in heights:
-        step = height * itemsize
-        strips.append((first * itemsize, step, place))
-        for run in runs if together else [[tap] for tap in taps]:
+    for height in (channels,) if together else split(channels):
+        step = height * size
+        for run in runs if together else [[tap] for tap in sorted(sweep.taps)]:
             row, column, number = run[0]
-            offset = ((row - top_left[0]) * seen[1] + column - top_left[1]) * step
-            done = 0
+            offset, done = ((row - top) * seen[1] + column - left) * step, 0
             for tall in split(len(run) * channels) if together else (height,):
-                write = (number * channels + first + done) * sums_row
-                tiles.append((place + offset + done * itemsize, step, stretch(step), tall, write, len(strips) - 1))
+                write = (number * channels + first + done) * panels * wide * size
+                tiles.append(Tile(place + offset + done * size, write, tall, len(strips)))
                 done += tall
+        strips.append(Strip(first * size, step, place))
         first, place = first + height, place + -(-(area * step) // 64) * 64
+
     image_and_row = np.arange(images)[:, None] * lines + np.arange(rows) * sweep.stride[0]
-    segments = np.stack([image_and_row.reshape(-1) * seen[1] * step for step in stretches])
-    by_tiles = min(len(tiles), -(-workers // by_panels))
-    return Plan(
-        np.array(strips, np.int64),
-        np.array(tiles, np.int64),
-        np.asarray(segments, np.int64),
-        images,
-        rows,
+    segments = np.array([image_and_row.reshape(-1) * seen[1] * strip.size for strip in strips], np.int64)
+    products = [
+        product(
+            dtype,
+            a_row=size,
+            a_step=sweep.stride[1] * strip.size,
+            segments=own.ctypes.data,
+            segment_count=images * rows,
+            length=along,
+            b_step=wide * size,
+            b_segment=along * wide * size,
+            y_row=panels * wide * size,
+        )
+        for strip, own in zip(strips, segments, strict=True)
+    ]
+    work = Work(
+        x=0,
+        dy=0,
+        sums=0,
+        dy_pixel=dy_pixel,
+        filters_bytes=filters * size,
+        images=images,
         x_panels=place,
-        dy_panels=-(-panels // by_panels) * images * rows * along * width * itemsize,
-        tile_cuts=cuts(len(tiles), by_tiles),
-        panel_cuts=cuts(panels, by_panels),
+        dy_panel=images * rows * along * wide * size,
+        tile_parts=min(len(tiles), -(-workers // by_panels)),
+        panel_parts=by_panels,
+    )
+    table = panels_table(filters, size, 0)
+    table["lanes"] = table["vectors"] * (wide // VECTORS)  # the sums have whole vectors
+    return WeightGradPlan(
+        products=np.tile(np.concatenate(products), (workers, 1)),
+        strips=np.array(strips, STRIP),
+        tiles=np.array(tiles, TILE),
+        panels=table,
+        blocks=blocks_of(sweep, x_shape, x_pixel, size, rows),
+        work=one(work, WORK),
+        scratch=(workers, place + most_panels * work.dy_panel + 64),
+        segments=segments,
     )
 
 
@@ -158,135 +215,92 @@ def _group(
 ) -> None:
     """The gradient at one group's filters, into ``own`` (K / groups, C / groups, kH, kW)."""
     size, filters = x.itemsize, len(own)
-    lanes = target().lanes(size)
-    panels = -(-filters // (VECTORS * lanes))
-    work = len(x) * sweep.count[0] * sweep.count[1] * len(sweep.taps) * channels * filters
-    steps = plan(sweep, len(x), channels, panels, size, threads() if work > SERIAL else 1)
-    sums = memory.empty((len(sweep.taps) * channels, panels * VECTORS * lanes), x.dtype)
-    numbers = _numbers(sweep, x.shape, filters, x.dtype, pixel_bytes(x), pixel_bytes(dy), steps.images, steps.rows,
-                       steps.x_panels)  # fmt: skip
-    scratch = memory.empty((threads(), steps.x_panels + steps.dy_panels + 64), np.uint8)
-    _share(
-        numbers, steps.strips, steps.tiles, steps.segments, scratch, x.ctypes.data + first_channel * size,
-        dy.ctypes.data + first_filter * size, sums.view(np.uint8), steps.tile_cuts, steps.panel_cuts,
-    )  # fmt: skip
+    multiply_adds = len(x) * sweep.count[0] * sweep.count[1] * len(sweep.taps) * channels * filters
+    workers = threads() if multiply_adds > SERIAL else 1
+    plan = weight_grad_plan(sweep, x.shape, channels, filters, x.dtype, workers, pixel_bytes(x), pixel_bytes(dy))
+    sums = memory.empty((len(sweep.taps) * channels, len(plan.panels) * width(size)), x.dtype)
+    scratch = memory.empty(plan.scratch, np.uint8)
+    # One primitive at a time: the addresses of this call can be written into the plan.
+    plan.work["x"], plan.work["dy"] = x.ctypes.data + first_channel * size, dy.ctypes.data + first_filter * size
+    plan.work["sums"] = sums.ctypes.data
+    _share(plan.products, plan.strips, plan.tiles, plan.panels, plan.blocks, plan.work, scratch)
     unpack(sums, channels, own.reshape(filters, -1))
 
 
-@lru_cache(maxsize=512)
-def _numbers(
-    sweep: Sweep,
-    x_shape: tuple[int, ...],
-    filters: int,
-    dtype: np.dtype,
-    x_pixel: int,
-    dy_pixel: int,
-    images: int,
-    rows: int,
-    x_panels: int,
-) -> np.ndarray:
-    """For ``_work``."""
-    n, height, width, _ = x_shape
-    size = dtype.itemsize
-    start, least = _ends(dtype)
-    return np.array(
-        [
-            tile_function(dtype), start.ctypes.data, least.ctypes.data, size, target().lanes(size), filters * size,
-            n, height, width, x_pixel, dy_pixel, sweep.seen[1],
-            *sweep.margins(width), sweep.first[0], sweep.stride[0], sweep.stride[1], sweep.span[0],
-            sweep.count[0], sweep.count[1], images, rows, x_panels,
-        ],
-        np.int64,
-    )  # fmt: skip
-
-
-@cache
-def _ends(dtype: np.dtype) -> tuple[np.ndarray, np.ndarray]:
-    """Where all sums start, and their least result."""
-    return zeros(dtype.itemsize), floor(dtype)
-
-
 @kernel()
-def _fill_pixels(numbers, strips, x, image, images, first, count, panels):
+def _fill_pixels(strips, blocks, x, image, images, first, count, panels):
     """The pixels that a block sees, into the panels of these strips, with their padding."""
-    _, height, width, pixel, _, columns, before, skipped, copied, top, stride, _, span = numbers[6:19]
-    lines = (numbers[22] - 1) * stride + span  # of a whole block: the last one may be lower
+    lines = (blocks.rows - 1) * blocks.stride + blocks.span  # of a whole block: the last one may be lower
+    columns, before, copied, pixel = blocks.columns, blocks.before, blocks.copied, blocks.pixel_bytes
     for i in range(images):
-        for line in range((count - 1) * stride + span):
-            row = first * stride + top + line
-            there = 0 <= row < height and copied > 0
-            source = x + (((image + i) * height + row) * width + skipped) * pixel
+        for line in range((count - 1) * blocks.stride + blocks.span):
+            source = source_row(blocks, x, image + i, first * blocks.stride + blocks.top + line)
             begin = (i * lines + line) * columns
-            for strip in strips:
-                size, to = strip[SIZE], panels + strip[PANEL]
-                full = before if there else columns
-                clear_bytes(to + begin * size, full * size)
-                if there:
+            for number in range(len(strips)):
+                size, to = strips[number].size, panels + strips[number].panel
+                clear_bytes(to + begin * size, (before if source != 0 else columns) * size)
+                if source != 0:
                     clear_bytes(to + (begin + before + copied) * size, (columns - before - copied) * size)
-            for done in range(0, copied if there else 0, AT_ONCE):
+            for done in range(0, copied if source != 0 else 0, AT_ONCE):
                 some = min(AT_ONCE, copied - done)
-                for strip in strips:
-                    size = strip[SIZE]
-                    to = panels + strip[PANEL] + (begin + before + done) * size
-                    copy_strips(to, size, source + done * pixel + strip[FROM], pixel, some, size)
+                for number in range(len(strips)):
+                    strip = strips[number]
+                    to = panels + strip.panel + (begin + before + done) * strip.size
+                    copy_strips(to, strip.size, source + done * pixel + strip.first, pixel, some, strip.size)
 
 
 @kernel()
-def _work(numbers, strips, tiles, segments, scratch, x, dy, sums, first_panel, last_panel):
+def _fill_cotangents(work, panels, pixel, count, row, to):
+    """``count`` neighbouring pixels of dy, from number ``pixel`` on, side by side into each of these panels, from their
+    pixel ``row`` on.
+    """
+    for done in range(0, count, AT_ONCE):
+        source = work.dy + (pixel + done) * work.dy_pixel
+        for number in range(len(panels)):
+            panel = panels[number]
+            strip = min(PANEL_ROW, work.filters_bytes - panel.write)
+            place = to + number * work.dy_panel + (row + done) * PANEL_ROW
+            copy_strips(place, PANEL_ROW, source + panel.write, work.dy_pixel, min(AT_ONCE, count - done), strip)
+
+
+@kernel()
+def _accumulate(products, strips, tiles, panels, blocks, work, scratch):
     """These tiles with these panels of filters, over all blocks."""
-    function, start, floor, size, lanes, filters_bytes, n = numbers[:7]
-    dy_pixel = numbers[10]
-    stride, across, _, positions, along, images, rows, x_panels = numbers[16:24]
-    width = VECTORS * lanes * size
-    used = strips[tiles[0, STRIP] : tiles[-1, STRIP] + 1]
-    row_bytes, panel_bytes = sums.shape[1], images * rows * along * width
-    result, cotangents = address_of(sums), scratch + x_panels
-    for image in range(0, n, images):
-        some = min(images, n - image)
-        for first in range(0, positions, rows):
-            count = min(rows, positions - first)
-            _fill_pixels(numbers, used, x, image, some, first, count, scratch)
+    used = strips[tiles[0].strip : tiles[len(tiles) - 1].strip + 1]
+    cotangents, residual, along = scratch + work.x_panels, 0, blocks.along
+    for image in range(0, blocks.images, work.images):
+        some = min(work.images, blocks.images - image)
+        for first in range(0, blocks.positions, blocks.rows):
+            count = min(blocks.rows, blocks.positions - first)
+            _fill_pixels(used, blocks, work.x, image, some, first, count, scratch)
             for i in range(some):
-                start_of = (image + i) * positions + first
-                for done in range(0, count * along, AT_ONCE):
-                    source = dy + (start_of * along + done) * dy_pixel
-                    to = cotangents + (i * count * along + done) * width
-                    for panel in range(first_panel, last_panel):
-                        strip = min(width, filters_bytes - panel * width)
-                        copy_strips(
-                            to + (panel - first_panel) * panel_bytes, width, source + panel * width, dy_pixel,
-                            min(AT_ONCE, count * along - done), strip,
-                        )  # fmt: skip
-            begun = image != 0 or first != 0
-            # While the tiles work, the pixels of the next block are fetched, those of dy behind those of x.
-            ahead = x + ((image + some - 1) * numbers[7] + (first + count) * stride) * numbers[8] * numbers[9]
-            for panel in range(first_panel, last_panel):
-                vectors = (min(width, filters_bytes - panel * width) + lanes * size - 1) // (lanes * size)
-                filters = cotangents + (panel - first_panel) * panel_bytes
-                for tile in tiles:
-                    place, step = result + tile[WRITE] + panel * width, tile[STEP]
-                    ahead += 64 * some * count * along
-                    call_tile(
-                        function, tile[ROWS], vectors, scratch + tile[READ], size, across * step,
-                        address_of(segments[tile[SEGMENTS]]), some * count, along, filters, width, along * width,
-                        start, place, row_bytes, vectors * lanes, place if begun else 0, floor, ahead,
-                    )  # fmt: skip
+                pixel = ((image + i) * blocks.positions + first) * along
+                _fill_cotangents(work, panels, pixel, count * along, i * count * along, cotangents)
+            for strip in range(len(strips)):
+                products[strip].segment_count = some * count
+            # While the tiles work, the pixels of the next block are fetched.
+            row = (image + some - 1) * blocks.height + (first + count) * blocks.stride
+            ahead = work.x + row * blocks.row_bytes
+            end = ahead + some * count * blocks.stride * blocks.row_bytes
+            for number in range(len(panels)):
+                filters = cotangents + number * work.dy_panel
+                for index in range(len(tiles)):
+                    tile = tiles[index]
+                    call_tile(products[tile.strip], tile, panels[number], scratch, filters, work.sums, residual, ahead)
+                    ahead = min(ahead + 64 * some * count * along, end)
+            residual = work.sums  # the sums of the blocks so far
 
 
 @kernel()
-def _job(job, numbers, strips, tiles, segments, scratch, x, dy, sums, tile_cuts, panel_cuts):
-    parts = tile_cuts.size - 1
-    part, block = job % parts, job // parts
-    own = tiles[tile_cuts[part] : tile_cuts[part + 1]]
-    if len(own):
-        thread = get_thread_id() if len(scratch) > 1 else 0
-        _work(
-            numbers, strips, own, segments, address_of(scratch[thread]), x, dy, sums, panel_cuts[block],
-            panel_cuts[block + 1],
-        )  # fmt: skip
+def _job(job, products, strips, tiles, panels, blocks, work, scratch):
+    some = part_of(tiles, job % work.tile_parts, work.tile_parts)
+    block = part_of(panels, job // work.tile_parts, work.panel_parts)
+    thread = get_thread_id() if len(scratch) > 1 else 0
+    if len(some):
+        _accumulate(products[thread], strips, some, block, blocks, work, address_of(scratch[thread]))
 
 
 @kernel()
-def _share(numbers, strips, tiles, segments, scratch, x, dy, sums, tile_cuts, panel_cuts):
-    jobs = (tile_cuts.size - 1) * (panel_cuts.size - 1)
-    share_out(jobs, _job, (numbers, strips, tiles, segments, scratch, x, dy, sums, tile_cuts, panel_cuts))
+def _share(products, strips, tiles, panels, blocks, work, scratch):
+    jobs = work[0].tile_parts * work[0].panel_parts
+    share_out(jobs, _job, (products, strips, tiles, panels, blocks[0], work[0], scratch))

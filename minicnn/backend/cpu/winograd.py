@@ -26,7 +26,7 @@ stay what they are, ``minicnn.backend.cpu.allow_winograd = False`` has every con
 from __future__ import annotations
 
 from functools import lru_cache
-from math import ceil
+from math import ceil, prod
 from typing import NamedTuple
 
 import numpy as np
@@ -36,13 +36,22 @@ from .. import cpu
 from . import memory
 from .compiling import kernel, threads
 from .layout import pixel_bytes
-from .microkernel import address_of, call_tile, tile_function
+from .microkernel import address_of, call_tile
+from .records import Located, one, record
 from .sharing import share_out
 from .silu import call_rows
 from .sweep import Sweep
 from .target import target
-from .tiles import floor, rows_table, silu_function, zeros
-from .winograd_transforms import corner, find_pixels, transform_patch, transform_products, transform_taps
+from .tiles import floor, panels_table, product, rows_table, width
+from .winograd_transforms import (
+    IMAGES,
+    Images,
+    corner,
+    find_pixels,
+    transform_patch,
+    transform_products,
+    transform_taps,
+)
 
 PLACES = 16  # of a 4x4 patch
 BLOCK_BYTES = 1 << 20  # of a block's patches and products together
@@ -50,26 +59,42 @@ PATCHES = 56  # in a block at least, so that the filters are not fetched too oft
 LEAST_WORK = 1 << 23  # multiply-adds, below which the transforms are not worth it
 
 
-def suits(sweep: Sweep, x_shape: tuple[int, ...], filters: int, groups: int, dtype: np.dtype) -> bool:
+class Worth(NamedTuple):
+    """What a convolution must have to be faster in this form: measured."""
+
+    gain: float  # channels * filters / (channels + filters): products save the one, transforms cost the other
+    patches: int
+
+
+WORTH = Worth(gain=12, patches=0)
+
+
+def suits(
+    sweep: Sweep, x_shape: tuple[int, ...], filters: int, groups: int, dtype: np.dtype, worth: Worth | None = None
+) -> bool:
     """Whether a sweep over x (N, H, W, C) is such a convolution, and large enough.
 
     Channels and filters have to fill vectors; the type is float32, where speed is asked for.
     """
-    n, _, _, channels = x_shape
-    lanes = target().lanes(4)
-    work = n * sweep.count[0] * sweep.count[1] * channels * filters * len(sweep.taps)
+    if groups > 1 or not sweep.square or not cpu.allow_winograd:
+        return False
+    n, channels, lanes, worth = x_shape[0], x_shape[3], target().lanes(4), worth or WORTH
     return (
-        cpu.allow_winograd
+        n * sweep.count[0] * sweep.count[1] * channels * filters * len(sweep.taps) >= LEAST_WORK
         and dtype == np.float32
-        and groups == 1
         and target().fma
-        and sweep.square
         and channels % lanes == 0
         and filters % lanes == 0
         and min(channels, filters) >= 2 * lanes
         and min(sweep.count) >= 4
-        and work >= LEAST_WORK
+        and channels * filters >= worth.gain * (channels + filters)
+        and n * prod(patches_of(sweep)) >= worth.patches
     )
+
+
+def patches_of(sweep: Sweep) -> tuple[int, int]:
+    """Rows and columns of patches of 2x2 outputs in an image."""
+    return -(-sweep.count[0] // 2), -(-sweep.count[1] // 2)
 
 
 # ---- the filters -----------------------------------------------------------------------------------------------------
@@ -103,66 +128,39 @@ def _share_filters(panels, transformed):
 # ---- the convolution -------------------------------------------------------------------------------------------------
 
 
-class Plan(NamedTuple):
-    """How the patches are cut into blocks."""
+class Patches(NamedTuple):
+    """How the patches are cut into blocks, and what is done with their products."""
 
+    images: int
     rows: int  # of patches in an image
     columns: int
     patches: int  # in a block
     blocks: int
+    floor: int  # address of the least result, which the products themselves do not have
+    nothing: int  # address of zeros: pixels outside the images
+    weights: int = 0  # address of the filters
+    bias: int = 0
+    residual: int = 0  # whether there is one
+
+
+PATCHES_RECORD = record(Patches)
+SIDES = np.dtype([("x", IMAGES), ("y", IMAGES), ("residual", IMAGES)])
+
+
+class WinogradPlan(NamedTuple):
+    """A convolution of images of one shape, with everything worked out that does not depend on where they lie."""
+
+    product: np.ndarray
     tiles: np.ndarray
-
-
-@lru_cache(maxsize=512)
-def plan(sweep: Sweep, n: int, channels: int, filters: int, workers: int) -> Plan:
-    """The plan for n images."""
-    rows, columns = -(-sweep.count[0] // 2), -(-sweep.count[1] // 2)
-    total = n * rows * columns
-    patches = max(PATCHES, BLOCK_BYTES // ((channels + filters) * PLACES * 4))
-    blocks = ceil(ceil(total / patches) / workers) * workers
-    tall = target().tile_rows
-    patches = ceil(total / blocks / tall) * tall
-    tiles = rows_table(patches, channels * 4, filters * 4)
-    return Plan(rows, columns, patches, -(-total // patches), tiles)
-
-
-def run_sweep(
-    sweep: Sweep,
-    x: np.ndarray,
-    transformed: np.ndarray,
-    groups: int,
-    y: np.ndarray,
-    bias: np.ndarray | None = None,
-    residual: np.ndarray | None = None,
-    activation: str | None = None,
-) -> None:
-    """As ``conv.run_sweep``, with filters from ``transform_filters``."""
-    run = _prepared(sweep, x.shape, y.shape, activation, threads(), pixel_bytes(x), pixel_bytes(y))
-    numbers = run.numbers  # one primitive at a time: what belongs to this call can be written into them
-    if bias is not None:
-        numbers[BIAS] = bias.ctypes.data
-    numbers[X], numbers[Y] = x.ctypes.data, y.ctypes.data
-    numbers[OTHER] = 0 if residual is None else residual.ctypes.data
-    scratch = memory.empty(run.scratch, np.uint8)
-    _share(numbers, run.steps.tiles, transformed, scratch, run.steps.blocks)
-    numbers[BIAS] = run.nothing.ctypes.data
-
-
-BIAS, X, Y, OTHER = 4, 5, 12, 16  # places of addresses among the numbers of ``_block``
-
-
-class _Prepared(NamedTuple):
-    """What ``_share`` takes, as far as it does not depend on where the arrays lie."""
-
-    numbers: np.ndarray
-    steps: Plan
+    panels: np.ndarray
+    sides: np.ndarray
+    patches: np.ndarray
     scratch: tuple[int, int]
-    nothing: np.ndarray
-    kept: tuple[np.ndarray, ...]  # whose addresses are among the numbers
+    nothing: np.ndarray  # zeros: pixels outside the image, no bias, and the offset of the one stretch of the reduction
 
 
 @lru_cache(maxsize=512)
-def _prepared(
+def winograd_plan(
     sweep: Sweep,
     x_shape: tuple[int, ...],
     y_shape: tuple[int, ...],
@@ -170,82 +168,124 @@ def _prepared(
     workers: int,
     x_pixel: int,
     y_pixel: int,
-) -> _Prepared:
-    n, height, width, channels = x_shape
-    _, out_height, out_width, filters = y_shape
-    dtype = np.dtype(np.float32)
-    steps = plan(sweep, n, channels, filters, workers)
-    start, least, no_least = zeros(4), floor(dtype, activation), floor(dtype)
+) -> WinogradPlan:
+    """The plan; the arguments are those of ``ConvPlan``."""
+    n, height, columns, channels = x_shape
+    filters, dtype = y_shape[3], np.dtype(np.float32)
+    total = n * prod(patches_of(sweep))
+    patches = max(PATCHES, BLOCK_BYTES // ((channels + filters) * PLACES * 4))
+    blocks = ceil(ceil(total / patches) / workers) * workers
+    tall = target().tile_rows
+    patches = ceil(total / blocks / tall) * tall
     nothing = np.zeros(max(channels, filters), np.float32)
-    numbers = np.array(
-        [
-            tile_function(dtype), start.ctypes.data, least.ctypes.data, nothing.ctypes.data, nothing.ctypes.data,
-            0, n, height, width, channels * 4, sweep.first[0], sweep.first[1],
-            0, out_height, out_width, filters * 4, 0,
-            steps.rows, steps.columns, steps.patches, no_least.ctypes.data,
-            x_pixel, y_pixel, silu_function(dtype, activation),
-        ],
-        np.int64,
-    )  # fmt: skip
-    scratch = workers, steps.patches * PLACES * (channels + filters) * 4 + filters * 4
-    return _Prepared(numbers, steps, scratch, nothing, (start, least, no_least))
+    panel_row = width(4) * 4
+    x = Images(0, height, columns, x_pixel, channels * 4, *sweep.first)
+    y = Images(0, y_shape[1], y_shape[2], y_pixel, filters * 4)
+    numbers = Patches(
+        n, *patches_of(sweep), patches, -(-total // patches), floor(dtype, activation).ctypes.data, nothing.ctypes.data
+    )
+    return WinogradPlan(
+        product=product(
+            dtype,
+            "silu" if activation == "silu" else None,
+            a_row=channels * 4,
+            a_step=4,
+            segments=nothing.ctypes.data,
+            segment_count=1,
+            length=channels,
+            b_step=panel_row,
+            b_segment=0,
+            y_row=filters * 4,
+        ),
+        tiles=rows_table(patches, channels * 4, filters * 4),
+        panels=panels_table(filters, 4, channels * panel_row),
+        sides=one((x, y, y), SIDES),
+        patches=one(numbers, PATCHES_RECORD),
+        scratch=(workers, patches * PLACES * (channels + filters) * 4 + filters * 4),
+        nothing=nothing,
+    )
+
+
+def run_sweep(
+    sweep: Sweep,
+    x: np.ndarray,
+    transformed: Located,
+    y: np.ndarray,
+    bias: Located | None = None,
+    residual: np.ndarray | None = None,
+    activation: str | None = None,
+) -> None:
+    """As ``conv.run_sweep``, with filters from ``transform_filters``."""
+    plan = winograd_plan(sweep, x.shape, y.shape, activation, threads(), pixel_bytes(x), pixel_bytes(y))
+    # One primitive at a time: the addresses of this call can be written into the plan.
+    for side, images in (("x", x), ("y", y), ("residual", residual)):
+        plan.sides[side]["address"] = 0 if images is None else images.ctypes.data
+    plan.patches["weights"] = transformed.address
+    plan.patches["bias"] = plan.nothing.ctypes.data if bias is None else bias.address
+    plan.patches["residual"] = residual is not None
+    scratch = memory.empty(plan.scratch, np.uint8)
+    _share(plan.product, plan.tiles, plan.panels, plan.sides, plan.patches, scratch)
 
 
 @kernel()
-def _block(numbers, tiles, filters, scratch, block, pixels, outputs, residuals):
-    """The patches of one block: transform, multiply, transform back."""
-    # ``nothing`` is zeros: pixels outside the image, and the offset of the one segment of the reduction.
-    function, start, floor, nothing, bias = numbers[:5]
-    no_floor, x_step, y_step, silu = numbers[20:24]
-    x, images, height, width, pixel, top, left = numbers[5:12]
-    y, out_height, out_width, out_pixel, residual, rows, columns, patches = numbers[12:20]
-    first = block * patches
-    count = min(patches, images * rows * columns - first)
-    step, out_step = patches * pixel, patches * out_pixel
-    products = scratch + 16 * step
-    beside = products + 16 * out_step  # outputs that are not there are written here
+def _transform_block(first, count, images, patches, scratch):
+    """The patches of one block, transformed, into the scratch."""
+    pixels = np.empty(16, np.int64)
     for number in range(count):
-        patch = first + number
-        image, row, column = corner(patch, rows, columns)
-        table = find_pixels(pixels, 4, x, image, row + top, column + left, height, width, x_step, nothing)
-        transform_patch(table, pixel, scratch + number * pixel, step)
-    lanes = filters.shape[3] // 2
-    length = filters.shape[2]
-    row_bytes = filters.shape[3] * 4
+        image, row, column = corner(first + number, patches.rows, patches.columns)
+        table = find_pixels(pixels, 4, images, image, row, column, patches.nothing)
+        transform_patch(table, images.channels, scratch + number * images.channels, patches.patches * images.channels)
+
+
+@kernel()
+def _multiply_block(count, product, tiles, panels, weights, scratch, step, products):
+    """In each place, the product of the patches, which are ``step`` bytes apart, and the filters."""
+    place_bytes = len(panels) * product.length * product.b_step
+    out_step = step // product.a_row * product.y_row
     for place in range(16):
-        for panel in range(filters.shape[1]):
-            used = min(2 * lanes, out_pixel // 4 - panel * 2 * lanes)
-            weights = address_of(filters[place, panel])
-            ahead = weights + length * row_bytes  # while the tiles work, the next panel is fetched
+        for number in range(len(panels)):
+            panel = panels[number]
+            here = weights + place * place_bytes
+            # While the tiles work, the next panel is fetched.
+            ahead = here + panel.weights + product.length * product.b_step
             for index in range(len(tiles)):
                 tile = tiles[index]
-                if tile[1] >= count * out_pixel:
+                if tile.write >= count * product.y_row:
                     break
-                to = products + place * out_step + tile[1] + panel * row_bytes
-                call_tile(
-                    function, tile[2], (used + lanes - 1) // lanes, scratch + place * step + tile[0], pixel, 4,
-                    nothing, 1, length, weights, row_bytes, 0, start, to, out_pixel, used, 0, no_floor, ahead,
-                )  # fmt: skip
-                ahead += 64 * length
+                call_tile(product, tile, panel, scratch + place * step, here, products + place * out_step, 0, ahead)
+                ahead += 64 * product.length
+
+
+@kernel()
+def _finish_block(first, count, product, sides, patches, products, beside):
+    """The products of one block, transformed back, into the images. ``beside`` is written for those not there."""
+    outputs, residuals, size = np.empty(4, np.int64), np.empty(4, np.int64), sides.y.channels
     for number in range(count):
-        patch = first + number
-        image, row, column = corner(patch, rows, columns)
-        to = find_pixels(outputs, 2, y, image, row, column, out_height, out_width, y_step, beside)
+        image, row, column = corner(first + number, patches.rows, patches.columns)
+        to = find_pixels(outputs, 2, sides.y, image, row, column, beside)
         more = 0
-        if residual != 0:
-            more = find_pixels(residuals, 2, residual, image, row, column, out_height, out_width, y_step, nothing)
-        transform_products(products + number * out_pixel, out_step, out_pixel, to, bias, more, floor)
-        if silu != 0:
+        if patches.residual != 0:
+            more = find_pixels(residuals, 2, sides.residual, image, row, column, patches.nothing)
+        step = patches.patches * size
+        transform_products(products + number * size, step, size, to, patches.bias, more, patches.floor)
+        if product.silu != 0:
             for output in outputs:
-                call_rows(silu, output, 0, 1, out_pixel // 4)
+                call_rows(product.silu, output, 0, 1, size // 4)
 
 
 @kernel()
-def _one_block(block, numbers, tiles, filters, scratch):
-    pixels, outputs, residuals = np.empty(16, np.int64), np.empty(4, np.int64), np.empty(4, np.int64)
-    _block(numbers, tiles, filters, address_of(scratch[get_thread_id()]), block, pixels, outputs, residuals)
+def _one_block(job, product, tiles, panels, sides, patches, scratch):
+    """The patches of one block: transform, multiply, transform back."""
+    own, first = address_of(scratch[get_thread_id()]), job * patches.patches
+    count = min(patches.patches, patches.images * patches.rows * patches.columns - first)
+    step = patches.patches * sides.x.channels
+    products = own + 16 * step
+    beside = products + 16 * patches.patches * sides.y.channels
+    _transform_block(first, count, sides.x, patches, own)
+    _multiply_block(count, product, tiles, panels, patches.weights, own, step, products)
+    _finish_block(first, count, product, sides, patches, products, beside)
 
 
 @kernel()
-def _share(numbers, tiles, filters, scratch, blocks):
-    share_out(blocks, _one_block, (numbers, tiles, filters, scratch))
+def _share(products, tiles, panels, sides, patches, scratch):
+    share_out(patches[0].blocks, _one_block, (products[0], tiles, panels, sides[0], patches[0], scratch))

@@ -16,15 +16,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 
 from .compiling import intrinsic, kernel
-from .microkernel import INT64, Code, address_of
+from .microkernel import address_of
+from .records import record
 from .target import target
+from .vector_code import INT64, Code, integer_at
 
 Grid = list[list[Any]]
 
@@ -46,8 +48,7 @@ def _each_vector(builder: Any, size: Any) -> Iterator[Any]:
 
 def _addresses(code: Code, table: Any, count: int) -> list[Any]:
     """The numbers of a table of addresses."""
-    builder = code.builder
-    return [builder.load(builder.inttoptr(code.at(table, 8 * index), INT64.as_pointer())) for index in range(count)]
+    return [integer_at(code.builder, table, 8 * index) for index in range(count)]
 
 
 def _load(code: Code, first: Any, step: Any, side: int) -> Grid:
@@ -211,6 +212,21 @@ def transform_products(typing_context, products, step, size, pixels, bias, resid
 # ---- where the pixels of a patch lie ---------------------------------------------------------------------------------
 
 
+class Images(NamedTuple):
+    """Images (N, H, W, C) that are read or written in patches."""
+
+    address: int
+    height: int
+    width: int
+    pixel: int  # bytes from a pixel to the next
+    channels: int  # bytes
+    top: int = 0  # row and column of the first patch
+    left: int = 0
+
+
+IMAGES = record(Images)
+
+
 @kernel()
 def corner(patch, rows, columns):
     """Image, row and column of the upper left output of a patch: each image has ``rows`` x ``columns`` of them."""
@@ -218,12 +234,15 @@ def corner(patch, rows, columns):
 
 
 @kernel()
-def find_pixels(table, side, images, image, top, left, height, width, pixel, outside):
-    """Fill a table with the addresses of a square of pixels of an image; ``outside`` is that of those there are not."""
+def find_pixels(table, side, images, image, row, column, outside):
+    """Fill a table with the addresses of a square of pixels, for the patch whose outputs begin at this corner;
+    ``outside`` is that of those there are not.
+    """
+    height, width, pixel = images.height, images.width, images.pixel
+    top, left = row + images.top, column + images.left
     for i in range(side):
-        row = top + i
-        line = images + (image * height + row) * width * pixel
+        line = images.address + (image * height + top + i) * width * pixel
         for j in range(side):
-            there = 0 <= row < height and 0 <= left + j < width
+            there = 0 <= top + i < height and 0 <= left + j < width
             table[side * i + j] = line + (left + j) * pixel if there else outside
     return address_of(table)

@@ -11,28 +11,101 @@ In each of the 16 places the sum over patches is a matrix product, channels x pa
 from __future__ import annotations
 
 from functools import lru_cache
+from math import prod
+from typing import NamedTuple
 
 import numpy as np
 
-from . import memory, winograd
+from . import memory
 from .compiling import kernel
 from .layout import pixel_bytes
-from .microkernel import address_of, call_tile, tile_function
+from .microkernel import address_of, call_tile
+from .records import one, record
 from .sharing import share_out
 from .sweep import Sweep
 from .target import target
-from .tiles import floor, rows_table, zeros
-from .winograd import PLACES
-from .winograd_transforms import corner, find_pixels, transform_cotangent, transform_patch, transform_sums
+from .tiles import panels_table, product, rows_table
+from .winograd import PLACES, Worth, patches_of
+from .winograd_transforms import (
+    IMAGES,
+    Images,
+    corner,
+    find_pixels,
+    transform_cotangent,
+    transform_patch,
+    transform_sums,
+)
 
 BLOCK_BYTES = 8 << 20  # of transformed pixels and cotangents together; all threads work on one block
-LEAST_PATCHES = 256  # with fewer, the 16 sums of each weight cost more than is saved
+# With fewer patches, the 16 sums of each weight cost more than is saved.
+WORTH = Worth(gain=28, patches=256)
+AT_ONCE = 8  # patches in a job
 
 
-def suits(sweep: Sweep, x_shape: tuple[int, ...], filters: int, groups: int, dtype: np.dtype) -> bool:
-    """Whether there is enough to do, and in the right shape."""
-    patches = x_shape[0] * -(-sweep.count[0] // 2) * -(-sweep.count[1] // 2)
-    return patches >= LEAST_PATCHES and winograd.suits(sweep, x_shape, filters, groups, dtype)
+class Block(NamedTuple):
+    """A block of patches, and where it is transformed to."""
+
+    rows: int  # of patches in an image
+    columns: int
+    patches: int  # in a block
+    first: int  # patch of this block
+    filled: int  # patches in this block: fewer in the last
+    pixels: int  # address of the transformed pixels
+    cotangents: int  # of the transformed cotangents
+    products: int  # of the products in all places
+    nothing: int  # of zeros: pixels outside the images
+
+
+BLOCK = record(Block)
+SIDES = np.dtype([("x", IMAGES), ("dy", IMAGES)])
+
+
+class WinogradWeightGradPlan(NamedTuple):
+    """The gradient at the weight for images of one shape, but for where they lie."""
+
+    product: np.ndarray
+    tiles: np.ndarray  # down the channels: where they read among a patch's channels, and write among the sums
+    panels: np.ndarray
+    sides: np.ndarray
+    total: int  # patches
+    patches: int  # in a block
+    nothing: np.ndarray  # zeros: pixels outside the image, and the offset of the one stretch of the reduction
+
+
+@lru_cache(maxsize=64)
+def winograd_weight_grad_plan(
+    sweep: Sweep, x_shape: tuple[int, ...], dy_shape: tuple[int, ...], x_pixel: int, dy_pixel: int
+) -> WinogradWeightGradPlan:
+    """The plan for images x (N, H, W, C) and cotangents dy (N, oH, oW, K), whose pixels lie so many bytes apart."""
+    n, height, width, channels = x_shape
+    filters = dy_shape[3]
+    total = n * prod(patches_of(sweep))
+    most = max(WORTH.patches, BLOCK_BYTES // ((channels + filters) * PLACES * 4))
+    nothing = np.zeros(max(channels, filters), np.float32)
+    x = Images(0, height, width, x_pixel, channels * 4, *sweep.first)
+    dy = Images(0, dy_shape[1], dy_shape[2], dy_pixel, filters * 4)
+    return WinogradWeightGradPlan(
+        product=product(
+            np.dtype(np.float32),
+            a_row=4,
+            a_step=channels * 4,
+            segments=nothing.ctypes.data,
+            segment_count=1,
+            length=0,  # patches of a block
+            b_step=filters * 4,
+            b_segment=0,
+            y_row=filters * 4,
+        ),
+        tiles=rows_table(channels, 4, filters * 4),
+        panels=panels_table(filters, 4, WIDTH),
+        sides=one((x, dy), SIDES),
+        total=total,
+        patches=-(-total // -(-total // most)),
+        nothing=nothing,
+    )
+
+
+WIDTH = 2 * target().vector_bytes
 
 
 def sums(sweep: Sweep, x: np.ndarray, dy: np.ndarray) -> np.ndarray:
@@ -42,99 +115,57 @@ def sums(sweep: Sweep, x: np.ndarray, dy: np.ndarray) -> np.ndarray:
         x: (N, H, W, C), the images that the sweep runs over, from ``even_pixels``.
         dy: (N, oH, oW, K), the cotangents of its positions, likewise.
     """
-    n, height, width, channels = x.shape
-    filters = dy.shape[3]
-    rows, columns = -(-sweep.count[0] // 2), -(-sweep.count[1] // 2)
-    total = n * rows * columns
-    most = max(LEAST_PATCHES, BLOCK_BYTES // ((channels + filters) * PLACES * 4))
-    patches = -(-total // -(-total // most))
-    tiles = _tiles(channels, filters)
-    start, least = zeros(4), floor(x.dtype)
-    nothing = np.zeros(max(channels, filters), np.float32)
-    scratch = memory.empty((patches * PLACES * (channels + filters) * 4,), np.uint8)
+    channels, filters = x.shape[3], dy.shape[3]
+    plan = winograd_weight_grad_plan(sweep, x.shape, dy.shape, pixel_bytes(x), pixel_bytes(dy))
+    pixels = memory.empty((PLACES, plan.patches, channels), np.float32)
+    cotangents = memory.empty((PLACES, plan.patches, filters), np.float32)
     products = memory.empty((PLACES, channels, filters), np.float32)
     result = memory.empty((9 * channels, filters), np.float32)
-    numbers = np.array(
-        [
-            tile_function(x.dtype), start.ctypes.data, least.ctypes.data, nothing.ctypes.data,
-            x.ctypes.data, height, width, channels * 4, sweep.first[0], sweep.first[1],
-            dy.ctypes.data, dy.shape[1], dy.shape[2], filters * 4, rows, columns, patches,
-            scratch.ctypes.data, scratch.ctypes.data + patches * PLACES * channels * 4, products.ctypes.data,
-            pixel_bytes(x), pixel_bytes(dy),
-        ],
-        np.int64,
-    )  # fmt: skip
-    for first in range(0, total, patches):
-        count = min(patches, total - first)
-        _share_transforms(numbers, first, count)
-        _share_products(numbers, tiles, count, first > 0)
+    plan.sides["x"]["address"], plan.sides["dy"]["address"] = x.ctypes.data, dy.ctypes.data
+    for first in range(0, plan.total, plan.patches):
+        count = min(plan.patches, plan.total - first)
+        places = (array.ctypes.data for array in (pixels, cotangents, products, plan.nothing))
+        block = one(Block(*patches_of(sweep), plan.patches, first, count, *places), BLOCK)
+        plan.product["length"] = count
+        _share_transforms(plan.sides, block)
+        _share_products(plan.product, plan.tiles, plan.panels, block)
     _share_results(products.view(np.uint8), result.view(np.uint8), channels, filters * 4)
     return result
 
 
-@lru_cache(maxsize=64)
-def _tiles(channels: int, filters: int) -> np.ndarray:
-    """Tiles down the channels: where they read among a patch's channels, and write among the sums."""
-    return rows_table(channels, 4, filters * 4)
-
-
-AT_ONCE = 8  # patches in a job
+@kernel()
+def _transform_some(job, sides, block):
+    """Some patches of a block."""
+    pixels, cotangents, x, dy = np.empty(16, np.int64), np.empty(4, np.int64), sides.x, sides.dy
+    for number in range(job * AT_ONCE, min(block.filled, (job + 1) * AT_ONCE)):
+        image, row, column = corner(block.first + number, block.rows, block.columns)
+        table = find_pixels(pixels, 4, x, image, row, column, block.nothing)
+        transform_patch(table, x.channels, block.pixels + number * x.channels, block.patches * x.channels)
+        table = find_pixels(cotangents, 2, dy, image, row, column, block.nothing)
+        transform_cotangent(table, dy.channels, block.cotangents + number * dy.channels, block.patches * dy.channels)
 
 
 @kernel()
-def _transform(numbers, first, count, pixels, cotangents):
-    """Some patches of a block, from number ``first`` of the block's own ``count[1]`` on."""
-    nothing, x, height, width, pixel, top, left, dy, out_height, out_width, out_pixel = numbers[3:14]
-    rows, columns, patches, patch_sums, cotangent_sums = numbers[14:19]
-    x_step, dy_step = numbers[20:22]
-    for number in range(first, first + count[0]):
-        patch = count[1] + number
-        image, row, column = corner(patch, rows, columns)
-        table = find_pixels(pixels, 4, x, image, row + top, column + left, height, width, x_step, nothing)
-        transform_patch(table, pixel, patch_sums + number * pixel, patches * pixel)
-        table = find_pixels(cotangents, 2, dy, image, row, column, out_height, out_width, dy_step, nothing)
-        transform_cotangent(table, out_pixel, cotangent_sums + number * out_pixel, patches * out_pixel)
+def _share_transforms(sides, block):
+    share_out((block[0].filled + AT_ONCE - 1) // AT_ONCE, _transform_some, (sides[0], block[0]))
 
 
 @kernel()
-def _transform_some(job, numbers, first, count):
-    pixels, cotangents = np.empty(16, np.int64), np.empty(4, np.int64)
-    some = min(AT_ONCE, count - job * AT_ONCE)
-    _transform(numbers, job * AT_ONCE, (some, first), pixels, cotangents)
-
-
-@kernel()
-def _share_transforms(numbers, first, count):
-    """Transform ``count`` patches from number ``first`` of all on."""
-    share_out((count + AT_ONCE - 1) // AT_ONCE, _transform_some, (numbers, first, count))
-
-
-@kernel()
-def _multiply(place, numbers, tiles, count, further):
+def _multiply(place, product, tiles, panels, block):
     """The product of one place over a block of patches, added to what is there if there were blocks before."""
-    function, start, floor, nothing = numbers[:4]
-    pixel, out_pixel, patches = numbers[7], numbers[13], numbers[16]
-    a = numbers[17] + place * patches * pixel
-    b = numbers[18] + place * patches * out_pixel
-    y = numbers[19] + place * (pixel // 4) * out_pixel
-    width = WIDTH
-    for column in range(0, out_pixel, width):
-        used = min(width, out_pixel - column) // 4
-        vectors = (used * 4 + width // 2 - 1) // (width // 2)
-        for tile in tiles:
-            to = y + tile[1] + column
-            call_tile(
-                function, tile[2], vectors, a + tile[0], 4, pixel, nothing, 1, count, b + column, out_pixel, 0, start,
-                to, out_pixel, used, to if further else 0, floor, b + column,
-            )  # fmt: skip
-
-
-WIDTH = 2 * target().vector_bytes
+    a = block.pixels + place * block.patches * product.a_step
+    b = block.cotangents + place * block.patches * product.b_step
+    y = block.products + place * (product.a_step // 4) * product.y_row
+    for number in range(len(panels)):
+        for index in range(len(tiles)):
+            panel = panels[number]
+            residual = y if block.first > 0 else 0
+            call_tile(product, tiles[index], panel, a, b, y, residual, b + panel.weights)
 
 
 @kernel()
-def _share_products(numbers, tiles, count, further):
-    share_out(16, _multiply, (numbers, tiles, count, further))
+def _share_products(products, tiles, panels, block):
+    share_out(16, _multiply, (products[0], tiles, panels, block[0]))
 
 
 @kernel()

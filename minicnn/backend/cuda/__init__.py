@@ -1,4 +1,4 @@
-"""The GPU: CuPy for arrays and matrix products, CUDA C (``kernels/*.cu``) for what CuPy lacks. See ``docs/gpu.md``.
+"""The GPU: CuPy for arrays and matrix products, CUDA C (``kernels/*.cu``) for the rest. See ``docs/gpu.md``.
 
 Importing this package imports no CuPy; ``minicnn.backend.load("cuda")`` does.
 

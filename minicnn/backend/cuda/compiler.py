@@ -21,14 +21,14 @@ POINTERS = {"long long": np.int64, "WORD": np.uint32}
 
 @cache
 def source(file: str) -> str:
-    """The text of ``kernels/<file>.cu`` with what it includes."""
+    """The text of ``kernels/<file>.cu`` with its includes."""
     text = (KERNELS / f"{file}.cu").read_text()
     return text.replace('#include "common.cuh"', (KERNELS / "common.cuh").read_text())
 
 
 @cache
 def signatures(file: str) -> dict[str, tuple[str, ...]]:
-    """The C types of every kernel's parameters, after the count that all begin with."""
+    """The C types of every kernel's parameters, after the count, which is the first parameter of all."""
     text = source(file)
     window = re.search(r"#define WINDOW\s*\\\s*(.*)", text)
     assert window is not None, "common.cuh defines WINDOW"
@@ -41,7 +41,7 @@ def signatures(file: str) -> dict[str, tuple[str, ...]]:
 
 
 class Kernels:
-    """The compiled kernels of one process: one module for each file, number type, index type and GPU."""
+    """The compiled kernels of one process: one module per file, number type, index type and GPU."""
 
     def __init__(self, cupy: Any) -> None:
         self.cupy = cupy
@@ -51,8 +51,8 @@ class Kernels:
         """Run ``name`` from ``<file>.cu`` over ``count`` jobs.
 
         Args:
-            dtype: what REAL is: float32 or float64.
-            args: what follows the count in the kernel's signature; ``None`` is a null pointer.
+            dtype: of REAL: float32 or float64.
+            args: the arguments after the count in the kernel's signature; ``None`` is a null pointer.
             block_each: whether a whole block works on each job, not one thread.
 
         Raises:

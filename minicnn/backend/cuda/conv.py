@@ -1,8 +1,8 @@
-"""Convolution on the GPU: im2col and a matrix product for each image, and depthwise convolution directly.
+"""Convolution on the GPU: im2col and one matrix product per image, and depthwise convolution directly.
 
-The columns of an image are (C * kH * kW, L) with L = oH * oW windows. A product for each image leaves its result in
-(N, K, L), which is the layout of the output: nothing has to be transposed. Only the gradient at the weight, a sum over
-all images, gathers them into one product. A 1x1 convolution with stride 1 needs no columns at all.
+The columns of an image are (C * kH * kW, L) with L = oH * oW windows. One product per image gives (N, K, L), which is
+the layout of the output: nothing has to be transposed. Only the gradient at the weight, a sum over all images, is one
+product of all columns. A 1x1 convolution with stride 1 needs no columns at all.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from .. import cuda as switches
 from ..base import Window
 from .matrix import tf32
 
-COLUMN_BYTES = 2**29  # at most so much memory for columns: larger batches are cut
+COLUMN_BYTES = 2**29  # the most memory for columns: larger batches are cut
 
 
 def conv2d(cuda: Any, x: Any, weight: Any, window: Window, groups: int = 1) -> Any:
@@ -106,7 +106,7 @@ def geometry(window: Window) -> tuple[int, ...]:
 
 
 def _columns(cuda: Any, x: Any, window: Window) -> Any:
-    """What each window sees: (N, C * kH * kW, L)."""
+    """The pixels of each window: (N, C * kH * kW, L)."""
     if _is_pointwise(window):
         return _planes(x)
     n, c = x.shape[:2]

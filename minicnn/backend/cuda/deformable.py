@@ -1,4 +1,4 @@
-"""Deformable sampling on the GPU: a thread for each sample."""
+"""Deformable sampling on the GPU: one thread per sample."""
 
 from __future__ import annotations
 

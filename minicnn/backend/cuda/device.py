@@ -1,4 +1,4 @@
-"""The CUDA backend: the primitives of ``backend.base.Backend``, functions in the modules beside this one."""
+"""The CUDA backend: the primitives of ``backend.base.Backend``, functions in the modules of this folder."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class CudaBackend:
     """One NVIDIA GPU. ``xp`` is CuPy.
 
     Raises:
-        DeviceError: if it cannot be had; the message says why and what to do.
+        DeviceError: if it cannot be used; the message says why and what to do.
     """
 
     name = "cuda"
@@ -48,10 +48,10 @@ class CudaBackend:
     adam_step = optimizer.adam_step
 
     def release_memory(self) -> None:
-        """What CuPy's pool keeps is for the next step."""
+        """Does nothing: the memory in CuPy's pool is for the next step."""
 
     def to_device(self, array: Any) -> Any:
-        """A copy of a host array on the GPU; CuPy stages it through page-locked memory. A GPU array as it is."""
+        """A copy of a host array on the GPU, through page-locked memory. A GPU array is returned unchanged."""
         return self.xp.asarray(array)
 
     def to_host(self, array: Any) -> np.ndarray:
@@ -80,7 +80,7 @@ class CudaBackend:
 
 
 def _without_masks(index: Any) -> tuple[Any, ...]:
-    """``index`` with every mask as the positions where it holds, which atomic addition understands."""
+    """``index`` with every mask replaced by the positions where it is true, as atomic addition needs."""
     parts: list[Any] = []
     for part in index if isinstance(index, tuple) else (index,):
         is_mask = getattr(part, "dtype", None) == np.bool_

@@ -1,4 +1,4 @@
-"""Is there a GPU to compute on? If not, one clear error that says why and which command mends it."""
+"""Is there a usable GPU? If not, one clear error says why, and which command helps."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ REINSTALL = 'pip install "cupy-cuda13x[ctk]" (or "cupy-cuda12x[ctk]")'
 
 
 def open_cupy() -> Any:
-    """The module ``cupy``, on a machine where it can compute.
+    """The module ``cupy``, if it can compute on this machine.
 
     Raises:
         DeviceError: without CuPy; without a GPU or driver; without one of the CUDA libraries that CuPy loads.
@@ -26,7 +26,7 @@ def open_cupy() -> Any:
 
 
 def _check_device(cupy: Any) -> None:
-    """``is_available()`` would hide the reason that ``getDeviceCount()`` gives."""
+    """Raise DeviceError without a GPU. (``is_available()`` would hide the reason, which ``getDeviceCount()`` gives.)"""
     try:
         count = cupy.cuda.runtime.getDeviceCount()
     except cupy.cuda.runtime.CUDARuntimeError as error:
@@ -37,13 +37,13 @@ def _check_device(cupy: Any) -> None:
 
 def _no_gpu(reason: str) -> DeviceError:
     return DeviceError(
-        f"device 'cuda' needs an NVIDIA GPU with its driver, and there is none ({reason}): check it with nvidia-smi, "
+        f"device 'cuda' needs an NVIDIA GPU with its driver, but there is none ({reason}): check it with nvidia-smi, "
         "update the driver if it is older than CuPy's CUDA, or use device 'cpu'"
     )
 
 
 def _check_libraries(cupy: Any) -> None:
-    """CuPy's wheels load NVRTC (to compile) and cuBLAS (to multiply) at their first use, and bring neither."""
+    """CuPy's wheels load NVRTC (to compile) and cuBLAS (to multiply) at their first use, but do not contain them."""
     try:
         cupy.cuda.nvrtc.getVersion()
         from cupy.cuda import cublas  # noqa: F401

@@ -1,4 +1,4 @@
-"""Softmax and cross entropy on the GPU: a block for each row."""
+"""Softmax and cross entropy on the GPU: one block per row."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ import numpy as np
 from ..reference.fused import Line
 
 JOBS = 1024  # blocks to keep a large GPU busy
-PART_VALUES = 2048  # fewer values are not worth a block of their own
+PART_VALUES = 2048  # fewer values are not worth a separate block
 ACTIVATIONS = {None: 0, "relu": 1, "silu": 2}  # as in kernels/norm.cu
 
 
@@ -54,7 +54,7 @@ def norm_grad(
     xp, dtype = cuda.xp, x.dtype
     dy, x, mean, inv_std, weight = (_ready(xp, array, dtype) for array in (dy, x, *line[:3]))
     kind, before = ACTIVATIONS[activation], None
-    if kind:  # what the activation has been given is computed again
+    if kind:  # compute the activation's input again
         before = _apply(cuda, x, mean, inv_std if weight is None else weight * inv_std, line.bias, residual)
     images, channels, length, parts = _sizes(x)
     sums = xp.empty((2, channels, parts), dtype)
@@ -65,7 +65,7 @@ def norm_grad(
     )  # fmt: skip
     totals = sums.sum(axis=2)
     dx = xp.empty(x.shape, dtype)
-    dy, kind = (dy, kind) if passed is None else (passed, 0)  # what has passed the activation once need not again
+    dy, kind = (dy, kind) if passed is None else (passed, 0)  # the gradient at the activation's input has been computed
     cuda.launch(
         "norm", "batch_norm_grad_apply", dtype, x.size, dy, x, before, kind, mean, inv_std, weight, totals, dx,
         channels, length, images * length,
@@ -87,7 +87,7 @@ def _apply(
 
 
 def _sizes(x: Any) -> tuple[int, int, int, int]:
-    """(N, C, ...) -> N, C, values of a channel in one image, and parts to cut a channel's values into."""
+    """(N, C, ...) -> N, C, values per channel of one image, and the number of parts into which a channel is cut."""
     images, channels, length = x.shape[0], x.shape[1], prod(x.shape[2:])
     parts = min(JOBS // max(channels, 1), images * length // PART_VALUES)
     return images, channels, length, max(1, parts)

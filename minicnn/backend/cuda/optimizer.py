@@ -1,4 +1,4 @@
-"""Optimiser steps on the GPU: one kernel for each parameter, which reads and writes every number once."""
+"""Optimiser steps on the GPU: one kernel per parameter, which reads and writes every number once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pooling on the GPU: a thread for each output, and for each input on the way back."""
+"""Pooling on the GPU: one thread per output, and in backward one per input."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Between host and GPU: copies of the next batch run while the GPU computes on this one."""
+"""Copies to the GPU: the next batch is copied while the GPU computes on this one."""
 
 from __future__ import annotations
 
@@ -9,29 +9,29 @@ import numpy as np
 
 
 def prefetch(cuda: Any, batches: Iterable[tuple[np.ndarray, ...]]) -> Iterator[tuple[Any, ...]]:
-    """The batches on the GPU, each copied while the one before it is being computed on.
+    """The batches on the GPU, each copied while the GPU computes on the one before it.
 
-    Only page-locked memory is copied in the background, so a batch first goes to one of two such buffers, and then,
-    on a stream of its own, to the GPU. The copy waits until what was computed two batches ago is done: its memory
-    may have been in use until then. The computation waits for its batch, and the host never waits for the computation.
+    Only page-locked memory is copied in the background, so a batch is first copied to one of two such buffers, and
+    then, on a separate stream, to the GPU. That copy starts after the computation of two batches ago, which may have
+    used its memory. The computation waits for its batch; the host never waits for the computation.
     """
     xp = cuda.xp
     compute = xp.cuda.get_current_stream()
     copy = xp.cuda.Stream(non_blocking=True)
     buffers = [_Staging(xp), _Staging(xp)]
-    waiting = None  # (arrays on their way, the event that says that they have arrived)
+    pending = None  # (arrays that are being copied, the event of their arrival)
     for number, batch in enumerate(batches):
         copy.wait_event(compute.record())
         sent = buffers[number % 2].send(batch, copy)
-        if waiting is not None:
-            yield _arrived(compute, waiting)
-        waiting = sent
-    if waiting is not None:
-        yield _arrived(compute, waiting)
+        if pending is not None:
+            yield _arrived(compute, pending)
+        pending = sent
+    if pending is not None:
+        yield _arrived(compute, pending)
 
 
-def _arrived(compute: Any, waiting: tuple[tuple[Any, ...], Any]) -> tuple[Any, ...]:
-    arrays, event = waiting
+def _arrived(compute: Any, pending: tuple[tuple[Any, ...], Any]) -> tuple[Any, ...]:
+    arrays, event = pending
     compute.wait_event(event)
     return arrays
 
@@ -49,7 +49,7 @@ class _Staging:
         import cupyx
 
         if self.sent is not None:
-            self.sent.synchronize()  # a copy of two batches ago: long done
+            self.sent.synchronize()  # the copy of two batches ago: finished long ago
         arrays = []
         with stream:  # so that the arrays' memory belongs to the copying stream
             for position, source in enumerate(batch):

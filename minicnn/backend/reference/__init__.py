@@ -12,7 +12,7 @@ from . import affine, conv, deformable, fused, fused_conv, loss, norm, optimizer
 
 
 class ReferenceBackend:
-    """The primitives of ``backend.base.Backend``, each a plain function in one of the modules beside this one."""
+    """The primitives of ``backend.base.Backend``, each a plain function in one of the modules of this folder."""
 
     name = "reference"
     device_type = "cpu"
@@ -51,7 +51,7 @@ class ReferenceBackend:
 
     @staticmethod
     def release_memory() -> None:
-        """NumPy keeps none."""
+        """NumPy keeps no memory."""
 
     @staticmethod
     def to_device(array: Any) -> np.ndarray:

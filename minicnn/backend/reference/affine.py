@@ -1,4 +1,4 @@
-"""A line per channel, in plain NumPy: what normalisation is where the statistics are given."""
+"""Scale and shift per channel, in plain NumPy: normalisation with given statistics."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
 """Convolution as a matrix product, in plain NumPy: im2col, and both gradients.
 
 ``docs/convolution.md`` derives every line. With N images, K filters of C/G channels in G groups and kH x kW taps, and
-L = oH * oW window positions an image, the shapes are::
+L = oH * oW window positions per image, the shapes are::
 
-    columns  (G, C/G * kH * kW, N * L)   each column is what one window sees
+    columns  (G, C/G * kH * kW, N * L)   each column holds the pixels of one window
     filters  (G, K/G, C/G * kH * kW)     each row is one filter
     output   (G, K/G, N * L)             = filters @ columns
 """
@@ -18,11 +18,11 @@ from minicnn.backend.base import Pair, Window
 
 
 def taps(window: Window, out_size: Pair) -> Iterator[tuple[int, int, tuple[slice, slice]]]:
-    """For each tap (i, j) of the kernel, the pixels of the padded image that it sees, one for each window.
+    """For each tap (i, j) of the kernel, the pixels of the padded image that it reads, one per window.
 
     Args:
-        window: kernel size, stride and dilation; the padding has been done.
-        out_size: (oH, oW), how many windows lie below and beside each other.
+        window: kernel size, stride and dilation; the image is padded already.
+        out_size: (oH, oW), the numbers of windows along height and width.
 
     Yields:
         i, j and two slices (rows, columns), in reading order. ``padded[..., rows, columns]`` is oH x oW, and its entry
@@ -40,15 +40,15 @@ def taps(window: Window, out_size: Pair) -> Iterator[tuple[int, int, tuple[slice
 
 
 def im2col(x: np.ndarray, window: Window) -> np.ndarray:
-    """Copy what each window sees into a column.
+    """Copy the pixels of each window into a column.
 
     Args:
         x: images (N, C, H, W).
         window: kernel size, stride, dilation, and how many rows and columns of zeros to pad on each side.
 
     Returns:
-        (C * kH * kW, N * oH * oW), dtype of x: row (c, i, j) holds tap (i, j) of channel c, column (n, p, q) is what
-        window (p, q) sees of image n. Both count with the last index running fastest::
+        (C * kH * kW, N * oH * oW), dtype of x: row (c, i, j) holds tap (i, j) of channel c, column (n, p, q) holds the
+        pixels of window (p, q) in image n. In both, the last index runs fastest::
 
             columns[(c, i, j), (n, p, q)] = padded[n, c, p * stride + i * dilation, q * stride + j * dilation]
     """
@@ -64,15 +64,15 @@ def im2col(x: np.ndarray, window: Window) -> np.ndarray:
 def col2im(columns: np.ndarray, x_shape: tuple[int, ...], window: Window) -> np.ndarray:
     """The adjoint of ``im2col``: add every column back to the pixels it was copied from.
 
-    Windows overlap, so a pixel collects from all windows that saw it; what the padding collects is thrown away.
+    Windows overlap, so a pixel gets the sum over all windows that contain it; the sums in the padding are dropped.
 
     Args:
-        columns: (C * kH * kW, N * oH * oW), ordered as ``im2col`` orders them.
+        columns: (C * kH * kW, N * oH * oW), in the order of ``im2col``.
         x_shape: (N, C, H, W) of the images.
-        window: the window that ``im2col`` was given.
+        window: as for ``im2col``.
 
     Returns:
-        (N, C, H, W), dtype of columns; 0 where no window looks.
+        (N, C, H, W), dtype of columns; 0 for pixels in no window.
     """
     n, c, h, w = x_shape
     out_h, out_w = window.output_size((h, w))
@@ -85,11 +85,12 @@ def col2im(columns: np.ndarray, x_shape: tuple[int, ...], window: Window) -> np.
 
 
 def conv2d(x: np.ndarray, weight: np.ndarray, window: Window, groups: int = 1) -> np.ndarray:
-    """Slide the filters over the padded images, and at each position add up what they see times their weights::
+    """Slide the filters over the padded images, and at each position sum the pixels times the weights::
 
         y[n, k, p, q] = sum_cij weight[k, c, i, j] * padded[n, c, p * stride + i * dilation, q * stride + j * dilation]
 
-    With groups, channels and filters are cut into that many runs, and a run of filters sees only its run of channels.
+    With groups, channels and filters are cut into that many parts, and each part of the filters reads one part of the
+    channels.
 
     Args:
         x: (N, C, H, W).
@@ -110,13 +111,13 @@ def conv2d(x: np.ndarray, weight: np.ndarray, window: Window, groups: int = 1) -
 def conv2d_input_grad(
     dy: np.ndarray, weight: np.ndarray, x_shape: tuple[int, ...], window: Window, groups: int = 1
 ) -> np.ndarray:
-    """The gradient at the input: what every output that saw a pixel sends back to it, added up.
+    """The gradient at the input: at each pixel, the sum over all outputs that depend on it.
 
     Args:
         dy: cotangent of the output (N, K, oH, oW).
         weight: (K, C / groups, kH, kW).
         x_shape: (N, C, H, W).
-        window, groups: what ``conv2d`` was given.
+        window, groups: as for ``conv2d``.
 
     Returns:
         (N, C, H, W), dtype of dy.
@@ -129,13 +130,13 @@ def conv2d_input_grad(
 def conv2d_weight_grad(
     dy: np.ndarray, x: np.ndarray, weight_shape: tuple[int, ...], window: Window, groups: int = 1
 ) -> np.ndarray:
-    """The gradient at the weight: correlate ``dy`` with what each window saw.
+    """The gradient at the weight: correlate ``dy`` with the pixels of each window.
 
     Args:
         dy: cotangent of the output (N, K, oH, oW).
         x: (N, C, H, W), not padded.
         weight_shape: (K, C / groups, kH, kW).
-        window, groups: what ``conv2d`` was given.
+        window, groups: as for ``conv2d``.
 
     Returns:
         ``weight_shape``, dtype of dy.
@@ -146,7 +147,7 @@ def conv2d_weight_grad(
 
 
 def _grouped(columns: np.ndarray, groups: int) -> np.ndarray:
-    """(C * kH * kW, N * L) -> (G, C/G * kH * kW, N * L): a group is a run of channels."""
+    """(C * kH * kW, N * L) -> (G, C/G * kH * kW, N * L): a group is a range of successive channels."""
     rows, positions = columns.shape
     return columns.reshape(groups, rows // groups, positions)
 

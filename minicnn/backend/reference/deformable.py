@@ -1,12 +1,12 @@
 """Deformable sampling [Dai et al., ICCV 2017]: im2col on an irregular grid (lecture line L2.3.4).
 
 A window of an ordinary convolution reads the pixels p0 + p_k, k = 1 .. K. A deformable one reads at p0 + p_k + dp_k,
-where the offsets dp_k = (dy, dx) are fractions of pixels that another convolution predicts for each window
-(equation 2). Between pixels the image is interpolated bilinearly (equations 3 and 4), outside it is zero. Version 2
-[Zhu et al., CVPR 2019, equation 1] also weighs each sample with a mask.
+where the offsets dp_k = (dy, dx), in pixels and not whole numbers, are predicted by another convolution for each
+window (equation 2). Between pixels the image is interpolated bilinearly (equations 3 and 4), outside it is zero.
+Version 2 [Zhu et al., CVPR 2019, equation 1] also weights each sample with a mask.
 
-Shapes: x (N, C, H, W); offset (N, G * K * 2, oH, oW), for each of G groups of channels and each of the K taps in
-reading order first dy, then dx; mask (N, G * K, oH, oW).
+Shapes: x (N, C, H, W); offset (N, G * K * 2, oH, oW): for each of G groups of channels and each of the K taps in
+reading order, first dy, then dx; mask (N, G * K, oH, oW).
 """
 
 from __future__ import annotations
@@ -21,10 +21,11 @@ from ..base import Window
 
 
 def bilinear(plane: np.ndarray, y: float, x: float) -> float:
-    """The plane (H, W) at a point between its pixels: each of the four around it counts by its nearness (equation 4).
+    """The plane (H, W) at a point between its pixels: the four pixels around it, weighted by their nearness (equation
+    4).
 
-    ``sum over pixels q of g(q_y, y) * g(q_x, x) * plane[q]`` with ``g(a, b) = max(0, 1 - |a - b|)``; only four terms
-    are not zero, and pixels outside the plane are.
+    ``sum over pixels q of g(q_y, y) * g(q_x, x) * plane[q]`` with ``g(a, b) = max(0, 1 - |a - b|)``. Only four terms
+    are not zero; pixels outside the plane count as zero.
     """
     height, width = plane.shape
     value = 0.0
@@ -44,9 +45,9 @@ def deform_conv2d_loops(
     groups: int = 1,
     offset_groups: int = 1,
 ) -> np.ndarray:
-    """Deformable convolution as the papers write it: ``y(p0) = sum_k w_k * x(p0 + p_k + dp_k) * m_k``.
+    """Deformable convolution as in the papers: ``y(p0) = sum_k w_k * x(p0 + p_k + dp_k) * m_k``.
 
-    For reading and for tests; ``deform_im2col`` computes the same by whole arrays.
+    For reading and for tests; ``deform_im2col`` computes the same on whole arrays.
 
     Returns:
         (N, filters, oH, oW).
@@ -56,7 +57,7 @@ def deform_conv2d_loops(
     out_h, out_w = window.output_size((h, w))
     y = np.zeros((n, filters, out_h, out_w), x.dtype)
     for image, k, p, q in np.ndindex(y.shape):
-        first = k // (filters // groups) * per_group  # channels that filter k sees
+        first = k // (filters // groups) * per_group  # channels that filter k reads
         for c, i, j in np.ndindex(per_group, kernel_h, kernel_w):
             channel = first + c
             tap = (channel // (channels // offset_groups)) * kernel_h * kernel_w + i * kernel_w + j
@@ -72,9 +73,9 @@ def deform_conv2d_loops(
 def deform_im2col(
     x: np.ndarray, offset: np.ndarray, mask: np.ndarray | None, window: Window, offset_groups: int
 ) -> np.ndarray:
-    """``im2col`` that samples where the offsets say; with zero offsets and no mask it *is* ``im2col``.
+    """``im2col`` with sampling points shifted by the offsets; with zero offsets and no mask it *is* ``im2col``.
 
-    Where an offset is NaN, so is the sample.
+    If an offset is NaN, so is the sample.
 
     Returns:
         (C * kH * kW, N * oH * oW), the rows in the order of ``im2col``.
@@ -89,7 +90,7 @@ def deform_im2col(
 
 
 def spread_nan(xp: Any, columns: Any, offset: Any, offset_groups: int) -> Any:
-    """``columns`` with NaN where an offset is NaN, from a ``deform_im2col`` that reads 0 there, as beyond the image."""
+    """``columns`` with NaN where an offset is NaN, for a ``deform_im2col`` that gives 0 there, as outside the image."""
     lost = xp.isnan(offset)
     if not lost.any():
         return columns
@@ -112,8 +113,8 @@ def deform_im2col_grad(
 
     A sample is ``m * sum_q g(q_y, y) g(q_x, x) x[q]``. So pixel q gets ``m g g`` of the cotangent, the mask gets the
     unweighted sample, and y gets ``m * sum_q g'(q_y, y) g(q_x, x) x[q]`` with g' = -1 for the upper and +1 for the
-    lower pixels: how much brighter it is below than above. On a grid line, where the slope jumps, it is the slope
-    towards larger coordinates.
+    lower pixels: the difference of the pixels below and above. On a grid line, where the slope jumps, the slope
+    towards larger coordinates is taken.
 
     Args:
         d_columns: cotangent of ``deform_im2col``'s result.
@@ -143,7 +144,7 @@ def deform_im2col_grad(
 def _corners(
     x: np.ndarray, offset: np.ndarray, window: Window, offset_groups: int
 ) -> Iterator[tuple[np.ndarray, np.ndarray, tuple[np.ndarray, np.ndarray], np.ndarray]]:
-    """For each of the four pixels around every sample: its values, nearness, slopes of the nearness, and index.
+    """For each of the four pixels around every sample: their values, nearness, slopes of the nearness, and index.
 
     Values have shape (N, G, C/G, K, L), nearness and index (N, G, 1, K, L), slopes (N, G, K, L) along y and x. For
     a pixel outside the image, values, nearness and slopes are zero.
@@ -167,7 +168,7 @@ def _corners(
 
 
 def _positions(x: np.ndarray, offset: np.ndarray, window: Window, groups: int) -> tuple[np.ndarray, np.ndarray]:
-    """Where each tap of each window samples: rows and columns of the image, (N, G, K, L) each."""
+    """The sampling points of all taps and windows: rows and columns of the image, (N, G, K, L) each."""
     kernel, (out_h, out_w) = window.kernel_size, window.output_size(x.shape[2:])
     offset = offset.reshape(x.shape[0], groups, *kernel, 2, out_h, out_w)
 

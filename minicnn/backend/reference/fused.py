@@ -1,4 +1,4 @@
-"""Operations joined with their neighbours, in plain NumPy: what the fused kernels of a backend have to compute."""
+"""Fused operations in plain NumPy: what the fused kernels of a backend have to compute."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Line(NamedTuple):
 
 
 class Normed(NamedTuple):
-    """What ``norm`` returns."""
+    """The result of ``norm``."""
 
     y: np.ndarray
     mean: np.ndarray  # (C,)
@@ -29,7 +29,7 @@ class Normed(NamedTuple):
 
 
 class NormGrads(NamedTuple):
-    """What ``norm_grad`` returns."""
+    """The result of ``norm_grad``."""
 
     x: np.ndarray
     weight: np.ndarray  # (C,)
@@ -45,7 +45,7 @@ def activate(x: np.ndarray, activation: str | None) -> np.ndarray:
 
 
 def activation_grad(dy: np.ndarray, x: np.ndarray, activation: str | None) -> np.ndarray:
-    """The cotangent of the activation's input x, for that of its output."""
+    """The cotangent of the activation's input x, from that of its output."""
     if activation == "silu":
         s = _sigmoid(x)
         return dy * s * (1 + x * (1 - s))
@@ -61,7 +61,7 @@ def norm(
     activation: str | None = None,
     plane_means: bool = False,
 ) -> Normed:
-    """``activation(batch_norm(x) + residual)``, and the means of its planes where they are wanted.
+    """``activation(batch_norm(x) + residual)``, and, if wanted, the means of its planes.
 
     Args:
         x: (N, C, ...); see ``norm.batch_norm``.
@@ -85,8 +85,8 @@ def norm_grad(
 
     Args:
         dy: cotangent of y, like x.
-        x, residual, activation: as they were given to ``norm``.
-        line: the weight and the bias that it was given, and the statistics that it returned.
+        x, residual, activation: as for ``norm``.
+        line: its weight and bias, and the statistics from its result.
         gate: (N, C, 1, 1), by which y was multiplied afterwards: dy is then the cotangent of that product.
         plane_means_grad: (N, C, 1, 1), the cotangent of the means of y's planes.
     """
@@ -116,7 +116,7 @@ def fixed_norm_grad(
     residual: np.ndarray | None = None,
     activation: str | None = None,
 ) -> NormGrads:
-    """The gradients of ``fixed_norm``: the statistics do not move."""
+    """The gradients of ``fixed_norm``: the statistics are constants."""
     g = _before_activation(dy, x, line, residual, activation)
     axes = (0, *range(2, x.ndim))
     d_weight = (g * (x - per_channel(line.mean, x))).sum(axis=axes) * line.inv_std
@@ -145,7 +145,7 @@ def _before_activation(
 
 
 def relu_bias_grad(dy: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Behind ``y = max(x + bias, 0)``: dy, but 0 where y is not positive, and its sums over each channel (C,)."""
+    """For ``y = max(x + bias, 0)``: the gradient at x, which is dy where y is positive, else 0; and at bias (C,)."""
     dx = np.where(y <= 0, 0, dy)
     return dx, dx.sum(axis=(0, *range(2, dx.ndim)))
 

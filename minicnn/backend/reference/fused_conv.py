@@ -1,4 +1,4 @@
-"""Convolutions and linear layers with what can be done on their way out, in plain NumPy."""
+"""Convolutions and linear layers fused with bias, residual and activation, in plain NumPy."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def conv2d_input_grad(
     *,
     residual: np.ndarray | None = None,
 ) -> np.ndarray:
-    """The gradient of ``conv2d`` at x, and another one added to it."""
+    """The gradient of ``conv2d`` at x, plus another gradient."""
     dx = input_grad(dy, weight, x_shape, window, groups)
     return dx if residual is None else dx + residual
 
@@ -55,7 +55,7 @@ def pack(
     """``conv2d`` for these filters: a function of x, the residual and the activation.
 
     Args:
-        again: gives ``weight`` once more, for a backend that keeps filters in more than one form.
+        again: returns ``weight`` again, for a backend that keeps filters in more than one form.
     """
 
     def packed(x: np.ndarray, residual: np.ndarray | None = None, *, activation: str | None = None) -> np.ndarray:
@@ -71,13 +71,13 @@ def linear(x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None, activatio
 
 
 def channel_sums(dy: np.ndarray) -> np.ndarray:
-    """The sums over each channel of images (N, C, H, W): (C,)."""
+    """The sum per channel of images (N, C, H, W): (C,)."""
     sums: np.ndarray = dy.sum(axis=(0, 2, 3))
     return sums
 
 
 def scale_channels(x: np.ndarray, gate: np.ndarray) -> np.ndarray:
-    """Images (N, C, H, W) times a number for each of their channels (N, C, 1, 1)."""
+    """Images (N, C, H, W) times one number per channel (N, C, 1, 1)."""
     return x * gate
 
 

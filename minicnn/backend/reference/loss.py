@@ -8,8 +8,8 @@ import numpy as np
 def softmax_cross_entropy(logits: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """``-sum_c targets[n, c] * log softmax(logits[n])[c]`` for each row.
 
-    The largest logit is subtracted before ``exp``, so that nothing overflows. A class whose target is 0 counts for
-    nothing, even where its probability is 0 and its logarithm infinite.
+    The largest logit is subtracted before ``exp``, so that nothing overflows. A class whose target is 0 contributes
+    nothing, even if its probability is 0 and its logarithm infinite.
 
     Args:
         logits: (N, C).

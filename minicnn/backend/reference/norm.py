@@ -10,12 +10,12 @@ def batch_norm(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Normalise each channel with the statistics of this batch, then scale and shift.
 
-    Accurate also where a channel's mean is a hundred thousand times its deviation.
+    Accurate even if a channel's mean is a hundred thousand times its deviation.
 
     Args:
-        x: (N, C, ...); statistics are taken over all axes but 1, m values a channel.
+        x: (N, C, ...); statistics are computed over all axes except 1, m values per channel.
         weight, bias: gamma and beta (C,), or ``None`` for 1 and 0.
-        eps: added to the variance, so that a constant channel does not divide by zero.
+        eps: added to the variance, so that a constant channel causes no division by zero.
 
     Returns:
         y like x, and (C,) each: the mean, the variance (over m, not m - 1) and 1 / sqrt(variance + eps). All have the
@@ -36,12 +36,12 @@ def batch_norm(
 def batch_norm_grad(
     dy: np.ndarray, x: np.ndarray, weight: np.ndarray | None, mean: np.ndarray, inv_std: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The gradient through the normalisation *and* through the statistics, which move with x too.
+    """The gradient through the normalisation *and* through the statistics, which also depend on x.
 
     Args:
         dy: cotangent of y, like x.
         x, weight: the input of ``batch_norm``, and its gamma or ``None``.
-        mean, inv_std: what ``batch_norm`` returned (C,).
+        mean, inv_std: from the result of ``batch_norm`` (C,).
 
     Returns:
         the gradients at x (like x), weight (C,) and bias (C,), all in the dtype of x.
@@ -50,7 +50,7 @@ def batch_norm_grad(
     #     d_bias   = sum dy
     #     d_weight = sum dy * x_hat
     #     d_x      = weight * inv_std * (dy - E[dy] - x_hat * E[dy * x_hat])
-    # The last two terms are what a batch takes back because its own mean and variance move with x.
+    # The last two terms arise because the batch's mean and variance also depend on x.
     axes = _all_but_channels(x)
     count = x.size // x.shape[1]
     x_hat = (x - per_channel(mean, x)) * per_channel(inv_std, x)

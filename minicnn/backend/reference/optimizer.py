@@ -1,8 +1,8 @@
 """One optimiser update of many parameters, in plain NumPy.
 
-The functions take one list per kind of array, in which each parameter has its place. They write into the raw arrays
-they are given (the parameters and the running averages) and leave the gradients as they are. Hyper-parameters are
-Python numbers, so a float32 parameter is updated in float32.
+The functions take one list per kind of array, with one entry per parameter. They write into the raw arrays of the
+parameters and the running averages, and do not change the gradients. Hyper-parameters are Python numbers, so a float32
+parameter is updated in float32.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def sgd_step(
         momentum_buffers: b after each parameter's previous step, overwritten; ``None`` in its first step.
 
     Returns:
-        Each b after this step, to be handed in at the next; ``None`` without momentum.
+        Each b after this step, the argument of the next one; ``None`` without momentum.
     """
     buffers_after: list[np.ndarray | None] = []
     for param, grad, buffer in zip(params, grads, momentum_buffers, strict=True):
@@ -77,11 +77,11 @@ def adam_step(
     """Adam (Kingma & Ba 2015), AdamW (Loshchilov & Hutter 2019) and AMSGrad (Reddi et al. 2018)::
 
         g <- grad + weight_decay * param                        # Adam; -grad instead of grad when maximizing
-        param <- param - lr * weight_decay * param              # AdamW, in place of the line above
+        param <- param - lr * weight_decay * param              # AdamW, instead of the line above
         m <- beta1 * m + (1 - beta1) * g                        # running mean of the gradient
         v <- beta2 * v + (1 - beta2) * g^2                      # running mean of its square
-        m_hat = m / (1 - beta1^step)                            # both started at 0: undo that bias
-        v_hat = v / (1 - beta2^step)                            # AMSGrad: the largest v so far in v's place
+        m_hat = m / (1 - beta1^step)                            # both started at 0: correct that bias
+        v_hat = v / (1 - beta2^step)                            # AMSGrad: the largest v so far instead of v
         param <- param - lr * m_hat / (sqrt(v_hat) + eps)
 
     Args:

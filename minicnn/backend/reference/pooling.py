@@ -1,4 +1,4 @@
-"""Pooling in plain NumPy: one pass over the image for each tap of the window."""
+"""Pooling in plain NumPy: one pass over the image per tap of the window."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from minicnn.backend.reference.conv import taps
 
 
 def max_pool2d(x: np.ndarray, window: Window, out_size: Pair) -> tuple[np.ndarray, np.ndarray]:
-    """The largest pixel of each window, and where it was.
+    """The largest pixel of each window, and its position.
 
-    Of equal pixels the first in reading order wins, also where all are minus infinity; NaN wins over everything;
-    padding never wins.
+    Of equal pixels the first in reading order is taken, also if all are minus infinity; NaN counts as larger than
+    everything; padding is never taken.
 
     Args:
         x: (N, C, H, W).
         window: kernel size, stride, padding and dilation.
-        out_size: (oH, oW), also counting windows that hang over the lower or right edge (``ceil_mode``).
+        out_size: (oH, oW), including windows that reach over the lower or right edge (``ceil_mode``).
 
     Returns:
         maxima (N, C, oH, oW), dtype of x, and their positions ``row * W + column`` in the input plane (int64).
@@ -41,7 +41,7 @@ def max_pool2d(x: np.ndarray, window: Window, out_size: Pair) -> tuple[np.ndarra
 
 
 def max_pool2d_grad(dy: np.ndarray, indices: np.ndarray, x_shape: tuple[int, ...]) -> np.ndarray:
-    """Send each cotangent to the pixel that won its window; a pixel that won several collects their sum.
+    """Add each cotangent to the pixel that was the maximum of its window; a pixel may be that of several windows.
 
     Args:
         dy: cotangent (N, C, oH, oW).
@@ -49,7 +49,7 @@ def max_pool2d_grad(dy: np.ndarray, indices: np.ndarray, x_shape: tuple[int, ...
         x_shape: (N, C, H, W) of the input.
 
     Returns:
-        (N, C, H, W), dtype of dy; 0 where a pixel won nothing.
+        (N, C, H, W), dtype of dy; 0 for a pixel that was no maximum.
     """
     n, c, h, w = x_shape
     dx = np.zeros((n * c, h * w), dy.dtype)
@@ -60,7 +60,7 @@ def max_pool2d_grad(dy: np.ndarray, indices: np.ndarray, x_shape: tuple[int, ...
 
 
 def avg_pool2d(x: np.ndarray, window: Window, divisor: np.ndarray) -> np.ndarray:
-    """The sum of each window over ``divisor`` (oH, oW).
+    """The sum of each window, divided by ``divisor`` (oH, oW).
 
     Args:
         x: (N, C, H, W).
@@ -77,7 +77,7 @@ def avg_pool2d(x: np.ndarray, window: Window, divisor: np.ndarray) -> np.ndarray
 
 
 def avg_pool2d_grad(dy: np.ndarray, x_shape: tuple[int, ...], window: Window, divisor: np.ndarray) -> np.ndarray:
-    """Every pixel of a window gets the window's cotangent over its divisor.
+    """Every pixel of a window gets the window's cotangent, divided by its divisor.
 
     Args:
         dy: cotangent (N, C, oH, oW).
@@ -94,7 +94,7 @@ def avg_pool2d_grad(dy: np.ndarray, x_shape: tuple[int, ...], window: Window, di
 
 
 def adaptive_avg_pool2d(x: np.ndarray, out_size: Pair) -> np.ndarray:
-    """The mean of each cell of an ``out_size`` grid; cells overlap where the sizes do not divide.
+    """The mean of each cell of an ``out_size`` grid; cells overlap if the sizes are not divisible.
 
     Args:
         x: (N, C, H, W).
@@ -109,7 +109,7 @@ def adaptive_avg_pool2d(x: np.ndarray, out_size: Pair) -> np.ndarray:
 
 
 def adaptive_avg_pool2d_grad(dy: np.ndarray, x_shape: tuple[int, ...]) -> np.ndarray:
-    """Every pixel of a cell gets the cell's cotangent over its area.
+    """Every pixel of a cell gets the cell's cotangent, divided by its area.
 
     Args:
         dy: cotangent (N, C, oH, oW).
@@ -146,7 +146,7 @@ def _taps_above(start: np.ndarray, dilation: int) -> np.ndarray:
 
 
 def _pad_to_fit(x: np.ndarray, window: Window, out_size: Pair, value: float) -> np.ndarray:
-    """Pad ``x`` so that even the last window fits, however far ``ceil_mode`` lets it hang over the edge."""
+    """Pad ``x`` so that even the last window fits, however far ``ceil_mode`` lets it reach over the edge."""
     padding = [(0, 0), (0, 0)]
     for axis in (0, 1):
         before, after = window.padding[axis]

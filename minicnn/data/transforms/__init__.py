@@ -1,8 +1,8 @@
 """Transforms of images, with torchvision's names: what happens between a data set and a network.
 
 They take a Pillow image, an array (or tensor) (C, H, W) or a whole batch (N, C, H, W), and return the same
-kind; of a batch each image gets random numbers of its own. The random ones draw from the NumPy generator they
-are called with, ``transform(image, generator)``, and without one from the library's default stream.
+kind; each image of a batch gets its own random numbers. Random transforms draw from the NumPy generator that they
+are called with, ``transform(image, generator)``, or by default from the library's stream.
 """
 
 from .base import Compose, Transform, apply_transform

@@ -1,4 +1,4 @@
-"""What every transform shares: sorting out what it was given."""
+"""What every transform shares: it distinguishes images, arrays and batches."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Transform:
-    """Base class: sorts out what it was given and calls ``apply_image`` or ``apply_batch``."""
+    """Base class: calls ``apply_image`` or ``apply_batch``, depending on its argument."""
 
     def __call__(self, image: Any, generator: np.random.Generator | None = None) -> Any:
         """Transform a Pillow image, an array or tensor (C, H, W), or a batch of them (N, C, H, W).
@@ -41,7 +41,7 @@ class Transform:
         """Transform one Pillow image: by default, its pixels as an array.
 
         Raises:
-            ValueError: for modes whose pixels do not tell their mode (palettes, CMYK ...).
+            ValueError: for modes that cannot be recognised from the pixels (palettes, CMYK ...).
         """
         if image.mode not in ("L", "RGB", "RGBA"):
             raise ValueError(f"{type(self).__name__} takes L, RGB or RGBA images, got {image.mode}: convert it first")
@@ -57,7 +57,7 @@ class Transform:
 
 
 class Compose(Transform):
-    """One transform after the other. Plain functions of the image are welcome among them."""
+    """One transform after the other. Plain functions of the image may be among them."""
 
     def __init__(self, transforms: Sequence[Callable[..., Any]]) -> None:
         self.transforms = list(transforms)

@@ -1,4 +1,4 @@
-"""Transforms without chance: conversion, normalisation, resizing, the central crop."""
+"""Transforms that are not random: conversion, normalisation, resizing, the central crop."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class ToTensor(Transform):
     """
 
     def __call__(self, image: Any, generator: np.random.Generator | None = None) -> Tensor:
-        """Convert; raises TypeError for anything else than a Pillow image or such an array."""
+        """Convert; raises TypeError for anything but a Pillow image or such an array."""
         if isinstance(image, np.ndarray) and image.ndim in (2, 3):
             array = image[None] if image.ndim == 2 else image.transpose(2, 0, 1)
         elif is_pil(image):
@@ -38,7 +38,7 @@ class ConvertImageDtype(Transform):
     """Arrays of integers to floats in [0, 1]: 255 (of uint8) becomes 1. Floats only change their dtype.
 
     Raises:
-        TypeError: if ``dtype`` is no floating point type.
+        TypeError: if ``dtype`` is not a floating point type.
     """
 
     def __init__(self, dtype: Any = np.float32) -> None:
@@ -87,7 +87,7 @@ class Normalize(Transform):
 class Resize(Transform):
     """Resample to ``size``: a pair (height, width), or an int for the shorter side, the other in proportion.
 
-    Pillow does it, with antialiasing, for arrays (uint8, or floats as float32) plane by plane.
+    Pillow computes it, with antialiasing; arrays (uint8, or floats as float32) plane by plane.
     """
 
     def __init__(self, size: Size, interpolation: InterpolationMode | str = InterpolationMode.BILINEAR) -> None:

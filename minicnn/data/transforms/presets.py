@@ -1,4 +1,4 @@
-"""The transform that stands before a published classifier, from the picture to the network's input."""
+"""The transform for a published classifier, from the picture to the network's input."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .sizes import InterpolationMode, Size, check_size, square
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-# What ImageNet's pictures have, RGB.
+# Mean and deviation of ImageNet's pictures, RGB.
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
@@ -25,12 +25,12 @@ class ImageClassification(Transform):
 
     Args:
         crop_size: the side of the square that is cut out of the middle.
-        resize_size: what the shorter side is brought to first; a pair (height, width) squeezes the whole image.
+        resize_size: to which the shorter side is scaled first; a pair (height, width) scales both sides.
         mean, std: of each channel in [0, 1].
         interpolation: of the resizing, which Pillow does with antialiasing.
 
     Raises:
-        ValueError: for arguments that are no sizes, no such interpolation, or a deviation that is not positive; when
+        ValueError: for invalid sizes, an unknown interpolation, or a deviation that is not positive; when
             called, for an image with other channels than ``mean`` has.
     """
 

@@ -1,4 +1,4 @@
-"""Augmentation: transforms by chance, of a whole batch at once where that pays."""
+"""Augmentation: random transforms, of a whole batch at once where that is faster."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 
 class RandomCrop(Transform):
-    """Cut ``size`` out at a random place, each place as likely, after adding ``padding`` around the image.
+    """Cut ``size`` out at a random place, all places equally likely, after adding ``padding`` around the image.
 
     Args:
         size: an int for a square, or (height, width).
         padding: pixels on every side, or (left and right, top and bottom), or (left, top, right, bottom).
-        fill: the value of padding pixels, a number or one a channel.
+        fill: the value of padding pixels, one number or one per channel.
         padding_mode: ``"constant"``, ``"edge"``, ``"reflect"`` or ``"symmetric"``.
 
     Raises:
@@ -52,8 +52,7 @@ class RandomCrop(Transform):
             raise ValueError(f"cannot cut {self.size} out of an image of {(height, width)} (padding included)")
         top = generator.integers(0, height - out_height + 1, size=count)
         left = generator.integers(0, width - out_width + 1, size=count)
-        # (N, C, H - h + 1, W - w + 1, h, w): every crop there is, without a copy; then (N, C, h, w), one an
-        # image
+        # (N, C, H - h + 1, W - w + 1, h, w): all possible crops, without a copy; then (N, C, h, w), one per image
         crops = np.lib.stride_tricks.sliding_window_view(padded, self.size, axis=(2, 3))
         return crops[np.arange(count), :, top, left]
 

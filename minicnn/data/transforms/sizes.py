@@ -37,7 +37,7 @@ def check_size(size: Size) -> tuple[int, ...]:
 
 
 def square(size: tuple[int, ...]) -> tuple[int, int]:
-    """(height, width), equal where only one is given."""
+    """(height, width), equal if only one is given."""
     return size[0], size[-1]
 
 

@@ -1,9 +1,8 @@
-"""Learning-rate schedules: rules that set ``group["lr"]`` of an optimiser, usually once an epoch.
+"""Learning-rate schedules: rules that set ``group["lr"]`` of an optimiser, usually once per epoch.
 
-Each schedule is written as PyTorch writes it, in the *chained* form: the next rate is computed from the one
-that is set now, so that schedules multiply when several drive one optimiser, and a rate changed by hand stays
-changed. The *closed* form (the rate as a function of the epoch alone) starts a schedule in the middle of a
-run (``SequentialLR``).
+Each schedule is written as in PyTorch, in the *chained* form: the next rate is computed from the present one. So the
+factors of several schedules of one optimiser multiply, and a rate changed by hand stays changed. The *closed* form (the
+rate as a function of the epoch alone) starts a schedule in the middle of a run (``SequentialLR``).
 """
 
 from .base import LRScheduler

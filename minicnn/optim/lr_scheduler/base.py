@@ -24,16 +24,16 @@ def groups_of(optimizer: Optimizer) -> list[dict[str, Any]]:
 class LRScheduler:
     """Base class: counts epochs (``last_epoch``) and writes the learning rates into the optimiser's groups.
 
-    A schedule of one's own defines ``get_lr()``, which returns one rate a group from ``last_epoch``,
-    ``base_lrs`` (the rates at the start) and the optimiser's groups as they are.
+    A subclass defines ``get_lr()``, which returns one rate per group from ``last_epoch``, ``base_lrs`` (the rates at
+    the start) and the optimiser's present groups.
 
     Args:
-        optimizer: whose rates to set.
-        last_epoch: the epoch a resumed run had reached; -1 starts anew.
+        optimizer: the optimiser whose rates are set.
+        last_epoch: the epoch that a resumed run had reached; -1 for a new run.
 
     Raises:
         TypeError: if ``optimizer`` is not an ``Optimizer``.
-        KeyError: if resumed without the ``"initial_lr"`` that a schedule leaves in the groups.
+        KeyError: if resumed without the ``"initial_lr"`` that a schedule stores in the groups.
     """
 
     def __init__(self, optimizer: Optimizer, last_epoch: int = -1) -> None:
@@ -54,21 +54,21 @@ class LRScheduler:
         self._starting = False
 
     def get_lr(self) -> list[float]:
-        """The rates for ``last_epoch``, one a group, from the rates that are set now."""
+        """The rates for ``last_epoch``, one per group, computed from the present rates."""
         raise NotImplementedError(f"{type(self).__name__} does not define get_lr()")
 
     def closed_form_lr(self) -> list[float]:
-        """The rates for ``last_epoch``, one a group, whatever is set now."""
+        """The rates for ``last_epoch``, one per group, independent of the present rates."""
         return self.get_lr()
 
     def get_last_lr(self) -> list[float]:
-        """The rates this schedule has set last, one a group."""
+        """The rates that this schedule has set last, one per group."""
         return list(self._last_lr)
 
     def step(self, epoch: int | None = None) -> None:
         """Go to the next epoch (or to ``epoch``, by the closed form) and set the rates.
 
-        Call it after ``optimizer.step()``: before, it would skip the first rate, and warns.
+        Call it after ``optimizer.step()``: before it, it would skip the first rate, so it warns.
         """
         optimizer = self.optimizer
         if self._step_count == 1 and optimizer.steps_taken == 0 and type(optimizer).step is Optimizer.step:
@@ -97,14 +97,14 @@ class LRScheduler:
         return [group["lr"] for group in self.optimizer.param_groups]
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything but the optimiser, as a dictionary of plain numbers, lists and strings."""
+        """The state without the optimiser, as a dictionary of plain numbers, lists and strings."""
         return copy.deepcopy({key: value for key, value in self.__dict__.items() if key != "optimizer"})
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take up the state that ``state_dict`` gave; the rates come back with the optimiser's state.
+        """Restore the state that ``state_dict`` returned; the rates are part of the optimiser's state.
 
         Raises:
-            ValueError: if it is another kind of schedule's state.
+            ValueError: if it is the state of another kind of schedule.
         """
         own = self.state_dict().keys()
         if own != state_dict.keys():

@@ -174,8 +174,7 @@ class CosineAnnealingLR(LRScheduler):
         if self._starting:
             return self._current()
         if (self.last_epoch - 1 - self.T_max) % (2 * self.T_max) == 0:
-            # The epoch before was the bottom, where the ratio below is 0 / 0: climb the first step from
-            # there.
+            # The previous epoch was the minimum, where the ratio below is 0 / 0: take the first step up from there.
             climb = (1 - math.cos(math.pi / self.T_max)) / 2
             return [
                 rate + (base - self.eta_min) * climb for rate, base in zip(self._current(), self.base_lrs, strict=True)

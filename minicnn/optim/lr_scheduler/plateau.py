@@ -1,4 +1,4 @@
-"""The schedule that watches a metric."""
+"""The schedule that depends on a metric."""
 
 from __future__ import annotations
 
@@ -15,10 +15,12 @@ class ReduceLROnPlateau(LRScheduler):
 
     Args:
         mode: ``"min"`` if the metric should fall, ``"max"`` if it should rise.
-        patience: how many epochs without improvement are endured.
-        threshold: what counts as an improvement: relative to the best (``threshold_mode="rel"``) or
-        ``"abs"``. cooldown: epochs after a reduction in which bad ones are not counted. min_lr: no rate goes
-        below (one for all groups or one for each). eps: a change smaller than this is not made.
+        patience: how many epochs without improvement are allowed.
+        threshold: the smallest change that is an improvement: relative to the best value (``threshold_mode="rel"``) or
+            absolute (``"abs"``).
+        cooldown: the number of epochs after a reduction in which bad epochs are not counted.
+        min_lr: the smallest rate (one for all groups or one per group).
+        eps: a change smaller than this is not made.
     """
 
     def __init__(
@@ -58,7 +60,7 @@ class ReduceLROnPlateau(LRScheduler):
         self._last_lr = self._current()
 
     def step(self, metrics: Any) -> None:  # type: ignore[override]
-        """Look at this epoch's metric (a number or one-element tensor) and lower the rates if it is time."""
+        """Take this epoch's metric (a number or one-element tensor), and lower the rates if it has not improved."""
         current = float(metrics)
         self.last_epoch += 1
         if self._improves(current):

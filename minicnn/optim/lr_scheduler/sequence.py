@@ -12,7 +12,7 @@ from .plateau import ReduceLROnPlateau
 
 
 class SequentialLR(LRScheduler):
-    """One schedule after the other: ``schedulers[i + 1]`` takes over at ``milestones[i]``, from its epoch 0.
+    """One schedule after the other: ``schedulers[i + 1]`` starts at ``milestones[i]``, from its epoch 0.
 
     The usual warm-up: ``SequentialLR(opt, [LinearLR(opt, total_iters=5), CosineAnnealingLR(opt, 95)], [5])``.
     """
@@ -35,8 +35,7 @@ class SequentialLR(LRScheduler):
         self._start()
 
     def _start(self) -> None:
-        # Making the schedules has already applied the first step of each: undo them all, then start the first
-        # one.
+        # Each schedule has already made its first step when it was constructed: undo them all, then start the first.
         self.last_epoch = 0
         for group in self.optimizer.param_groups:
             group["lr"] = group["initial_lr"]
@@ -47,7 +46,7 @@ class SequentialLR(LRScheduler):
         self._last_lr = first.get_last_lr()
 
     def step(self, epoch: int | None = None) -> None:
-        """Go to the next epoch and let the schedule whose turn it is set the rates."""
+        """Go to the next epoch and let the active schedule set the rates."""
         if epoch is not None:
             return self.jump(epoch)
         self.last_epoch += 1
@@ -60,7 +59,7 @@ class SequentialLR(LRScheduler):
         self._last_lr = scheduler.get_last_lr()
 
     def jump(self, epoch: int) -> None:
-        """Start again; a sequence of schedules cannot start anywhere else than at 0."""
+        """Start again at epoch 0; a sequence of schedules cannot start at another epoch."""
         if epoch != 0:
             raise ValueError(f"a SequentialLR goes forward one by one, it cannot jump to epoch {epoch}")
         self._start()

@@ -89,7 +89,7 @@ def test_a_backward_that_writes_into_its_cotangent():
             cotangent /= 2
             return cotangent.copy()
 
-    with pytest.raises(GradcheckError, match="backward failed: it wrote into the cotangent"):
+    with pytest.raises(GradcheckError, match="backward failed: it wrote into its cotangent"):
         gradcheck(Halve.apply, leaf(3))
 
 

@@ -54,9 +54,9 @@ def test_bench_ladder(command: Command) -> None:
     ("arguments", "message"),
     [
         (["resnt20"], "did you mean 'resnet20'"),
-        (["ladder", "resnet20"], "ladder stands alone"),
+        (["ladder", "resnet20"], "ladder is not a model"),
         (["ladder", "--training"], "--training: a single convolution"),
-        (["resnet20", "--channels", "8"], "--channels: only ladder"),
+        (["resnet20", "--channels", "8"], "--channels: goes only with ladder"),
         (["resnet20", "--batch", "0"], "--batch: expected a whole number from 1"),
         (["resnet20", "--seconds", "-1"], "--seconds: expected a number above 0"),
         (["resnet20", "--threads", "1000000"], "number of threads must be between 1 and"),

@@ -194,11 +194,11 @@ MISUSES = {
     "damaged checkpoint": (["train", "--resume", damaged_run], r"run/checkpoint.npz is damaged"),
     "foreign checkpoint": (
         ["train", "--resume", foreign_checkpoint],
-        r"checkpoint.npz is damaged or no run's: not a checkpoint.*start the run again",
+        r"checkpoint.npz is damaged or not a run's: not a checkpoint.*start the run again",
     ),
     "other checkpoint": (["train", "--resume", other_networks_checkpoint], r"other settings than config.json"),
     "lost checkpoint": (["train", "--resume", lost_checkpoint], r"metrics but no checkpoint"),
-    "damaged config": (["train", "--resume", damaged_config], r"config.json is damaged or no run's"),
+    "damaged config": (["train", "--resume", damaged_config], r"config.json is damaged or not a run's"),
     "resume, other rate": (["train", "--resume", damaged_run, "--lr", "0.3"], r"--lr 0.3 contradicts .*0.1; leave it"),
     "resume, other model": (["train", "resnet20", "--resume", damaged_run], r"MODEL resnet20 contradicts.*tinynet"),
     "resume, other epochs": (["train", "--resume", damaged_run, "--epochs", "9"], r"--epochs 9 contradicts.* 2"),

@@ -241,7 +241,7 @@ MISUSES: dict[str, tuple[list[Any], str]] = {
         ["a.png", "--weights", bare, "--model", "vgg11"],
         "'bare.npz' do not fit vgg11: .*more differences",
     ),
-    "wrong number": (["a.png", "--weights", bare, "--model", "alexnet"], "they tell 3 classes apart, not 1000"),
+    "wrong number": (["a.png", "--weights", bare, "--model", "alexnet"], "they are for 3 classes, not 1000"),
     "unknown variant": (["a.png", "--weights", "w.npz", "--variant", "v2"], "tinynet has no variant 'v2'"),
     "labels": (
         ["a.png", "--weights", "w.npz", "--labels", two_labels],
@@ -281,7 +281,7 @@ def test_untrained_weights_are_a_failure_and_not_an_answer(command: Command, tmp
     with np.errstate(all="ignore"):
         status, out, error = command("a.png", "--weights", "w.npz", "--model", "tinynet", "--classes", "3")
     assert (status, out) == (1, "")
-    assert "the network's answer to 'a.png' is not finite" in error and error.count("\n") == 1
+    assert "the network's logits for 'a.png' are not finite" in error and error.count("\n") == 1
 
 
 PROBABILITY_TOLERANCE = 1e-4  # of the softmax; logits agree to 2e-4

@@ -166,9 +166,9 @@ def test_operations_of_somebody_else() -> None:
 @pytest.mark.parametrize(
     ("function", "reason"),
     [
-        (lambda m, x: m.conv(x) * m.conv(x).detach().max().item(), "looks at the numbers"),
-        (lambda m, x: m.conv(x) if x.mean() > 0 else m.conv(x) * 2, "looks at the numbers"),
-        (lambda m, x: m.conv(x) + minicnn.Tensor(m.conv(x).detach().numpy()), "looks at the numbers"),
+        (lambda m, x: m.conv(x) * m.conv(x).detach().max().item(), "reads the numbers"),
+        (lambda m, x: m.conv(x) if x.mean() > 0 else m.conv(x) * 2, "reads the numbers"),
+        (lambda m, x: m.conv(x) + minicnn.Tensor(m.conv(x).detach().numpy()), "reads the numbers"),
         (lambda m, x: m.conv(x) + 0 * minicnn.Tensor(minicnn.randn(1).numpy()).to(np.float64), "random numbers"),
         (lambda m, x: m.conv(x) + keep(m, m.conv(x)), "changes the model"),
         (

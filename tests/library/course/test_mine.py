@@ -384,7 +384,7 @@ def test_a_figure_is_drawn_with_the_students_functions(tmp_path):
     filled(path, "cost", "return Cost('our_' + name, 32, len(name), 10**6, 1, 30.0, 10.0, 'nowhere')")
     changed = run(tmp_path, *command)
     assert first.returncode == again.returncode == changed.returncode == 0, first.stderr + again.stderr
-    assert "yours: minicnn.lecture.efficiency from hw7_analysis/efficiency.py" in first.stderr
+    assert "yours: minicnn.lecture.analyses.efficiency from hw7_analysis/efficiency.py" in first.stderr
     assert "your functions ran: pareto_front" in first.stderr and "accuracy_density" in first.stderr
     assert "my_resnet18" in first.stdout and "4321" in first.stdout and "our_resnet18" in changed.stdout
     assert "from the cache" not in first.stderr + changed.stderr and "from the cache" in again.stderr

@@ -108,7 +108,7 @@ def test_wrong_folders_are_one_clear_error(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="has no class folders; expected one subfolder"):
         ImageFolder(tmp_path)
     paint(tmp_path / "loose.png")
-    with pytest.raises(DataError, match="images lie loose in it"):
+    with pytest.raises(DataError, match="it contains images directly"):
         ImageFolder(tmp_path)
     with pytest.raises(DataError, match="is a file, expected a folder"):
         ImageFolder(tmp_path / "loose.png")

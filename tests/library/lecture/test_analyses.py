@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 import minicnn
-from minicnn.lecture import auxiliary, blocks, cost, depth, paths, receptive_field, vanishing
+from minicnn.lecture.analyses import blocks, receptive_field
+from minicnn.lecture.figures import auxiliary, cost, depth, paths, vanishing
 from minicnn.models import create_model
 from minicnn.models.googlenet import PARAMETERS, TABLE_1
 from minicnn.models.registry import model_entry
@@ -30,7 +31,7 @@ def test_networks_have_the_layers_of_their_names(name: str, layers: int) -> None
 @pytest.mark.slow
 def test_depth(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(depth, "NETWORKS", ("googlenet", "resnet18"))
-    monkeypatch.setattr(depth, "QUICK", depth.Size(side=48, photographs=1))
+    monkeypatch.setattr(depth, "QUICK", depth.Size(images=1, side=48))
     data = run(depth, tmp_path)
     assert data.layers.tolist() == [0, 0, 8, 8, 19, 22, 152]
     assert (data.effective <= data.theoretical).all() and (data.effective <= 48).all()
@@ -57,7 +58,7 @@ def test_photographs_are_normalised_middles() -> None:
 def test_settled_norms_have_the_images_statistics() -> None:
     minicnn.manual_seed(0)
     model = create_model("resnet18", num_classes=2)
-    images = depth.photographs(depth.Size(32, 2))
+    images = depth.photographs(depth.Size(images=2, side=32))
     depth.update_statistics(model, images)
     out = model.bn1(model.conv1(images)).detach().numpy()
     np.testing.assert_allclose(out.mean(axis=(0, 2, 3)), 0, atol=1e-4)
@@ -70,7 +71,7 @@ def test_settled_norms_have_the_images_statistics() -> None:
 
 @pytest.mark.slow
 def test_vanishing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(vanishing, "QUICK", vanishing.Size(depths=(4, 20), seeds=1, digits=4))
+    monkeypatch.setattr(vanishing, "QUICK", vanishing.Size(images=4, depths=(4, 20)))
     data = run(vanishing, tmp_path)
     assert data.norms.shape == (len(vanishing.KINDS), 2, 1, 10)
     assert np.isnan(data.norms[:, 0, :, 2:]).all() and (data.norms[:, 1] > 0).all()
@@ -108,7 +109,7 @@ def test_theory_of_initialisations() -> None:
 
 @pytest.mark.slow
 def test_auxiliary(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(auxiliary, "QUICK", auxiliary.Size(seeds=1, digits=2))
+    monkeypatch.setattr(auxiliary, "QUICK", auxiliary.Size(images=2))
     monkeypatch.setattr(auxiliary, "IMAGE_SIDE", 32)
     monkeypatch.setattr(auxiliary, "INITS", ("Xavier",))
     data = run(auxiliary, tmp_path)
@@ -135,7 +136,7 @@ def test_reduced_modules_cost_what_table_1_says() -> None:
 
 @pytest.mark.slow
 def test_paths(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    size = paths.Size(14, 24, 1, samples=2, batch=2, draws=2, removed=(0, 2, 6), swaps=(0, 1))
+    size = paths.Lesions(images=24, depths=(14,), samples=2, batch=2, draws=2, removed=(0, 2, 6), swaps=(0, 1))
     monkeypatch.setattr(paths, "QUICK", size)
     data = run(paths, tmp_path)
     assert data.magnitudes.shape == (7, 2) and data.shares.sum() == pytest.approx(1)

@@ -15,11 +15,12 @@ import pytest
 
 import minicnn
 from minicnn import cli, lecture, nn
-from minicnn.lecture import Settings, deformable
+from minicnn.lecture import Settings, figures
+from minicnn.lecture.figures import deformable
 
 Command = Callable[..., tuple[int, str, str]]
 
-# A figure is a module of minicnn.lecture that defines FIGURE; this one throws a die.
+# A figure is a module of minicnn.lecture.figures that defines FIGURE; this one throws a die.
 FIGURE_SOURCE = """
 from dataclasses import dataclass
 
@@ -81,12 +82,12 @@ def dice(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPat
     """The module of the figure ``dice``, which is found because its file is there."""
     folder = tmp_path_factory.mktemp("more-figures")
     (folder / "dice.py").write_text(FIGURE_SOURCE, encoding="utf-8")
-    monkeypatch.setattr(lecture, "__path__", [*lecture.__path__, str(folder)])
-    monkeypatch.delitem(sys.modules, "minicnn.lecture.dice", raising=False)
+    monkeypatch.setattr(figures, "__path__", [*figures.__path__, str(folder)])
+    monkeypatch.delitem(sys.modules, "minicnn.lecture.figures.dice", raising=False)
     lecture.figure("dice")
-    module = sys.modules["minicnn.lecture.dice"]
+    module = sys.modules["minicnn.lecture.figures.dice"]
     yield module
-    del sys.modules["minicnn.lecture.dice"], lecture.dice
+    del sys.modules["minicnn.lecture.figures.dice"], figures.dice
 
 
 def rows(path: Path) -> list[list[str]]:
@@ -176,7 +177,7 @@ def test_every_figure_says_where_it_belongs() -> None:
 
 # ---- deformable (L2.3.4) -----------------------------------------------------------------------------------------
 
-TINY = deformable.Size(seeds=1, epochs=1, digits=64, crops=64, crop_epochs=1)
+TINY = deformable.DigitsAndCrops(images=64, crops=64)
 STRIDE, LAYERS, STEM_RADIUS = deformable.STEM_STRIDE, deformable.LAYERS, 1
 
 

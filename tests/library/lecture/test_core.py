@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 import minicnn
 from minicnn import nn
-from minicnn.lecture import blocks, efficiency, gradient_flow, lesion, receptive_field, unravel
-from minicnn.lecture._training import digit_images, fit
+from minicnn.lecture.analyses import blocks, efficiency, gradient_flow, lesion, receptive_field, unravel
+from minicnn.lecture.training import digit_images, fit
 from minicnn.models import create_model
 from minicnn.models.cifar_resnet import CifarResNet
 from minicnn.models.resnet import BasicBlock, Bottleneck, PlainBlock, ResNet
@@ -245,7 +245,7 @@ def test_one_way_gives_the_blocks_own_numbers(through_branch: bool) -> None:
 
 
 def test_a_path_must_have_a_choice_for_every_block() -> None:
-    with pytest.raises(ValueError, match="5 choices, and the network 6 residual blocks"):
+    with pytest.raises(ValueError, match="5 choices, but the network has 6 residual blocks"):
         unravel.path_gradient(small_resnet(14), *batch(), [True] * 5)
 
 

@@ -17,7 +17,7 @@ from matplotlib.figure import Figure as Drawing
 
 from minicnn import cli, lecture
 from minicnn.lecture import Figure, Settings
-from minicnn.lecture._gallery import Entry, page
+from minicnn.lecture.gallery import Entry, page
 
 HOSTILE = """<script>alert("a & b")</script>"""
 

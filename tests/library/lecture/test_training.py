@@ -11,8 +11,9 @@ import pytest
 import minicnn
 from minicnn import lecture, nn
 from minicnn.data import digits, open_data
-from minicnn.lecture import Settings, add_or_concat, attention, backbones, degradation, scaling
-from minicnn.lecture.lesion import error_rate
+from minicnn.lecture import Settings
+from minicnn.lecture.analyses.lesion import error_rate
+from minicnn.lecture.figures import add_or_concat, attention, backbones, degradation, scaling
 from minicnn.models.cifar_resnet import CifarResNet
 from minicnn.models.efficientnet import SCALING
 from minicnn.models.resnet import BasicBlock, PlainBlock
@@ -224,7 +225,7 @@ def test_the_variance_that_a_class_explains_is_that_between_classes() -> None:
 
 @pytest.mark.slow
 def test_scaling(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(scaling, "QUICK", scaling.Size(seeds=1, epochs=1, phis=(1,), images=16, efficientnets=1))
+    monkeypatch.setattr(scaling, "QUICK", scaling.Steps(images=16, networks=("efficientnet_b0",), phis=(1,)))
     data = run(scaling, tmp_path)
     assert data.way.tolist() == ["base", *scaling.WAYS] and data.phi.tolist() == [0, 1, 1, 1, 1]
     assert data.sizes.tolist() == [[8, 2, 4], [11, 2, 4], [8, 4, 4], [8, 2, 6], [9, 2, 5]]
@@ -301,7 +302,7 @@ def test_losses_are_compared_at_equal_multiply_adds() -> None:
 
 
 def test_the_full_figure_counts_every_efficientnet() -> None:
-    assert scaling.FULL.efficientnets == len(SCALING) == 8
+    assert scaling.FULL.networks == tuple(SCALING) and len(SCALING) == 8
 
 
 # ---- backbones ---------------------------------------------------------------------------------------------------

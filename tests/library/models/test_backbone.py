@@ -159,8 +159,8 @@ def test_any_network_of_ones_own() -> None:
         (["layer5"], r"ResNet has no module 'layer5'; did you mean 'layer1'|'layer4'"),
         (["layer1", "layr2"], "no module 'layr2'; did you mean 'layer2'"),
         (["neck_of_a_detector"], "ResNet has no module 'neck_of_a_detector'$"),
-        (["fc"], "the output of 'fc' is no feature map"),
-        (["avgpool"], "the output of 'avgpool' is no feature map"),
+        (["fc"], "the output of 'fc' is no map"),
+        (["avgpool"], "the output of 'avgpool' is no map"),
     ],
 )
 def test_wrong_names(names: list[str], message: str) -> None:
@@ -169,7 +169,7 @@ def test_wrong_names(names: list[str], message: str) -> None:
 
 
 def test_what_does_not_run_in_evaluation_has_no_map() -> None:
-    with pytest.raises(ValueError, match="'aux1.conv' is no feature map .*, or it does not run in evaluation"):
+    with pytest.raises(ValueError, match="'aux1.conv' is no map .*, or it does not run in evaluation"):
         features(create_model("googlenet", init=False), ["aux1.conv"])
 
 

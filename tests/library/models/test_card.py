@@ -91,7 +91,7 @@ def test_densenets_published_files_have_older_keys(tmp_path: Path) -> None:
 
     state = create_model("densenet121", 3, init=False).state_dict()
     minicnn.save({with_dots(key): value for key, value in state.items()}, tmp_path / "densenet121.npz")
-    with pytest.raises(ValueError, match="they tell 3 classes apart, not 1000"):
+    with pytest.raises(ValueError, match="they are for 3 classes, not 1000"):
         create_model("densenet121", weights=tmp_path / "densenet121.npz")
 
 
@@ -124,7 +124,7 @@ def test_damaged_cards_are_one_error(text: str, message: str, tmp_path: Path) ->
 
 
 WRONG_WEIGHTS = {
-    "classes": ({"num_classes": 7}, r"do not fit tinynet: they tell 10 classes apart, not 7\n"),
+    "classes": ({"num_classes": 7}, r"do not fit tinynet: they are for 10 classes, not 7\n"),
     "channels": ({"in_channels": 1}, r"they are for images of 3 channels, not 1\n"),
     "both": (
         {"in_channels": 1, "num_classes": 7},
@@ -161,8 +161,8 @@ def test_a_file_of_other_things(tmp_path: Path) -> None:
     torch.save([torch.zeros(2)], tmp_path / "list.pth")
     minicnn.save({}, tmp_path / "nothing.npz")
     for name, message in (
-        ("log.pth", "expected tensors by name, and the file holds a dictionary of 2 entries"),
-        ("list.pth", "expected tensors by name, and the file holds a list"),
+        ("log.pth", "expected tensors by name, but the file holds a dictionary of 2 entries"),
+        ("list.pth", "expected tensors by name, but the file holds a list"),
         ("nothing.npz", "expected tensors by name"),
     ):
         with pytest.raises(FileFormatError, match=f"{name}: {message}"):

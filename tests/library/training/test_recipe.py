@@ -70,9 +70,9 @@ def test_a_wrong_setting_is_a_clear_error(overrides: dict[str, Any], message: st
 def test_a_configuration_survives_json() -> None:
     config = make_config("resnet20", lr=0.1 + 0.2, seed=7)
     assert Config.from_dict(json.loads(json.dumps(config.as_dict()))) == config
-    with pytest.raises(ValueError, match="no configuration"):
+    with pytest.raises(ValueError, match="not the configuration"):
         Config.from_dict({**config.as_dict(), "unknown": 1})
-    with pytest.raises(ValueError, match="no configuration"):
+    with pytest.raises(ValueError, match="not the configuration"):
         Config.from_dict({**config.as_dict(), "epochs": "many"})
 
 

@@ -241,19 +241,18 @@ CHANGES: dict[str, Callable[[Any], Any]] = {
 @pytest.mark.parametrize("change", CHANGES)
 def test_every_place_of_a_checkpoint_is_checked(change: str, run: Path) -> None:
     """A string as learning rate, NaN in a momentum, a history of numbers, ..."""
-    run_folder = RunFolder(run)
-    job = Job(run_folder.read_config())
+    job = Job.resume(run)
     whole = load_checkpoint(run / "checkpoint.npz")
-    before = job.model.state_dict()["0.weight"].numpy().copy()
+    before = job.trainer.model.state_dict()["0.weight"].numpy().copy()
     seen = list(places(whole))
     assert ("optimizer", "state", 0, "momentum_buffer") in seen and ("history", 1, "train_loss") in seen
     for place in seen:
         if place == ("config", "image_size") and change == "null":
             continue
         save_checkpoint(run / "checkpoint.npz", changed(whole, place, CHANGES[change]))
-        with pytest.raises(RunFolderError, match=r"^run/checkpoint\.npz is damaged or no run's: [^\n]*$"):
-            job.take_up(run_folder)
-    np.testing.assert_array_equal(job.model.state_dict()["0.weight"].numpy(), before)  # nothing of it was taken
+        with pytest.raises(RunFolderError, match=r"^run/checkpoint\.npz is damaged or not a run's: [^\n]*$"):
+            job.run(Progress(quiet=True))
+    np.testing.assert_array_equal(job.trainer.model.state_dict()["0.weight"].numpy(), before)  # nothing of it was taken
 
 
 @pytest.mark.parametrize("part", ["config", "model", "optimizer", "scheduler", "random", "history"])
@@ -269,20 +268,18 @@ def test_a_checkpoint_without_one_of_its_parts_is_refused(part: str, run: Path, 
 
 def test_a_state_that_is_not_finite_is_never_saved(run: Path) -> None:
     """The weights may leave the numbers in the last step of an epoch, which no loss of it tells."""
-    job = Job(make_config("tinynet", epochs=1, batch_size=256))
-    job.take_up(RunFolder.create(job.config, "other"))
+    job = Job.start(make_config("tinynet", epochs=1, batch_size=256), "other")
     step = job.trainer.optimizer.step
 
     def overflowing_step() -> None:
         step()
-        job.model[1].running_mean.numpy()[0] = np.inf
-        job.model[1].running_var.numpy()[0] = np.inf  # so that the validation's loss stays finite
+        job.trainer.model[1].running_mean.numpy()[0] = np.inf
+        job.trainer.model[1].running_var.numpy()[0] = np.inf  # so that the validation's loss stays finite
 
     job.trainer.optimizer.step = overflowing_step  # type: ignore[method-assign]
-    before = Path("other/checkpoint.npz").read_bytes()
     with pytest.raises(TrainingDiverged, match="epoch 1 .*--lr"):
         job.run(Progress(quiet=True))
-    assert Path("other/checkpoint.npz").read_bytes() == before
+    assert load_checkpoint("other/checkpoint.npz")["history"] == []  # as before the first step
 
 
 def test_json_never_holds_nan(run: Path) -> None:
@@ -314,7 +311,7 @@ def test_a_full_disk_names_the_file_and_how_to_go_on(
         status, error = resume()
     assert status == 1
     assert error == (
-        "minicnn: error: No space left on device: run/model.safetensors; when that is mended, go on with: "
+        "minicnn: error: No space left on device: run/model.safetensors; when that is repaired, go on with: "
         "minicnn train --resume run\n"
     )
     assert resume() == (0, "")

@@ -17,14 +17,14 @@ typedef int INDEX;
 #define FOR_EACH(i, count) \
     for (INDEX i = (INDEX)blockIdx.x * blockDim.x + threadIdx.x; i < (count); i += (INDEX)blockDim.x * gridDim.x)
 
-// Threads of a block, which is also the room for their partial results; a power of two.
+// Threads per block, and the number of their partial results; a power of two.
 #define BLOCK 256
 
-// How a kernel slides over an image, as in backend/base.py; only the padding above and to the left moves it.
+// How a kernel slides over an image, as in backend/base.py; only the padding above and to the left shifts it.
 #define WINDOW                                                                                         \
     int kernel_h, int kernel_w, int stride_h, int stride_w, int pad_h, int pad_w, int dilation_h, int dilation_w
 
-// The sum of one value from each thread of a block, given to all of them. All threads must take part.
+// The sum of one value per thread of a block, returned to all of them. All threads must take part.
 template <class T>
 static __device__ T block_sum(T value, T* partial) {
     partial[threadIdx.x] = value;
@@ -34,6 +34,6 @@ static __device__ T block_sum(T value, T* partial) {
         __syncthreads();
     }
     const T total = partial[0];
-    __syncthreads();  // partial may be written again only when everybody has read
+    __syncthreads();  // partial may be written again only when all threads have read it
     return total;
 }

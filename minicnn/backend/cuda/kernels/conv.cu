@@ -1,7 +1,7 @@
 // Convolution: im2col and its adjoint around a matrix product, and depthwise convolution without one.
 #include "common.cuh"
 
-// columns[n * image_stride + r * row_stride + l] = what window l of image n sees at r = (c, i, j), 0 in the padding.
+// columns[n * image_stride + r * row_stride + l] = the pixel of window l of image n at r = (c, i, j), 0 in the padding.
 extern "C" __global__ void im2col(
     INDEX count, const REAL* x, REAL* columns, int channels, int height, int width, int out_h, int out_w,
     INDEX image_stride, INDEX row_stride, WINDOW) {
@@ -20,13 +20,13 @@ extern "C" __global__ void im2col(
     }
 }
 
-// The window at which a pixel is seen through a tap, or -1: the pixel's distance from the tap in whole strides.
+// The window that reads a pixel by a tap, or -1: the pixel's distance from the tap in whole strides.
 static __device__ int window_at(int position, int pad, int tap, int dilation, int stride, int windows) {
     const int distance = position + pad - tap * dilation;
     return distance >= 0 && distance % stride == 0 && distance / stride < windows ? distance / stride : -1;
 }
 
-// The adjoint of im2col, for columns (N, C * kH * kW, oH * oW): each pixel collects from the windows that saw it.
+// The adjoint of im2col, for columns (N, C * kH * kW, oH * oW): each pixel sums over the windows that contain it.
 extern "C" __global__ void col2im(
     INDEX count, const REAL* columns, REAL* x, int channels, int height, int width, int out_h, int out_w, WINDOW) {
     FOR_EACH(index, count) {  // (N, C, H, W)
@@ -46,7 +46,7 @@ extern "C" __global__ void col2im(
     }
 }
 
-// Depthwise convolution: every channel has `multiplier` filters (kH, kW) of its own, and no other channel is seen.
+// Depthwise convolution: every channel has its own `multiplier` filters (kH, kW), which read no other channel.
 extern "C" __global__ void depthwise(
     INDEX count, const REAL* x, const REAL* weight, REAL* y, int channels, int multiplier, int height, int width,
     int out_h, int out_w, WINDOW) {
@@ -93,7 +93,7 @@ extern "C" __global__ void depthwise_input_grad(
     }
 }
 
-// One block for each number of the weight (C * multiplier, kH, kW): it sums over images and windows.
+// One block per number of the weight (C * multiplier, kH, kW): it sums over images and windows.
 extern "C" __global__ void depthwise_weight_grad(
     INDEX count, const REAL* dy, const REAL* x, REAL* d_weight, int images, int channels, int multiplier, int height,
     int width, int out_h, int out_w, WINDOW) {

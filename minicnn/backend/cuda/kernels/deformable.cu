@@ -1,14 +1,14 @@
 // Deformable sampling: im2col on an irregular grid, and its chain rule (backend/reference/deformable.py derives it).
 #include "common.cuh"
 
-// The four pixels around a point: for each its address (or -1 outside), how near it is, and the nearness's slopes.
+// The four pixels around a point: for each its address (or -1 outside), its nearness, and the slopes of the nearness.
 struct Corners {
     INDEX address[4];
     REAL nearness[4], slope_y[4], slope_x[4];
-    REAL missing;  // NaN for a point that is none, else 0
+    REAL missing;  // NaN if the point is NaN, else 0
 };
 
-// Outside the image (beyond one pixel, or NaN) nothing is near. On a grid line the slope is that towards larger
+// Outside the image (beyond one pixel, or NaN) no pixel is near. On a grid line the slope is that towards larger
 // coordinates.
 static __device__ Corners corners(REAL y, REAL x, int height, int width) {
     Corners found;
@@ -62,7 +62,7 @@ extern "C" __global__ void deform_im2col(
     }
 }
 
-// One thread for each sampling position: it alone sums the gradients of that offset and mask over the group's
+// One thread per sampling position: it alone sums the gradients of that offset and mask over the group's
 // channels, and shares only d_x, which starts at zero. mask and d_mask may be null.
 extern "C" __global__ void deform_im2col_grad(
     INDEX count, const REAL* d_columns, const REAL* x, const REAL* offset, const REAL* mask, REAL* d_x, REAL* d_offset,

@@ -1,7 +1,7 @@
-// Softmax and cross entropy: one block for each row of logits.
+// Softmax and cross entropy: one block per row of logits.
 #include "common.cuh"
 
-// losses[n] = -sum_c targets * log softmax(logits[n])_c. A class with target 0 counts for nothing, even at -inf.
+// losses[n] = -sum_c targets * log softmax(logits[n])_c. A class with target 0 contributes nothing, even at -inf.
 extern "C" __global__ void softmax_cross_entropy(
     INDEX count, const REAL* logits, const REAL* targets, REAL* losses, REAL* log_probabilities, int classes) {
     __shared__ REAL partial[BLOCK];

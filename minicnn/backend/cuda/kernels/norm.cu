@@ -1,8 +1,8 @@
 // Batch normalisation of (N, C, L), statistics over N and L. To keep a large GPU busy with few channels, each
-// channel's values are cut into `parts`; a block summarises one part, and one thread a channel joins the parts.
+// channel's values are cut into `parts`; a block summarises one part, and one thread per channel joins the parts.
 #include "common.cuh"
 
-// A mean, the sum of squared distances from it, and how many values they are of. Two of them join without the
+// A mean, the sum of squared distances from it, and the number of values. Two of them are joined without the
 // cancellation of E[x^2] - E[x]^2 [Chan, Golub and LeVeque, 1983].
 struct Moments {
     REAL mean, squares, count;
@@ -83,8 +83,8 @@ extern "C" __global__ void batch_norm_apply(
     }
 }
 
-// The gradient at what the activation was given, before[at], for that at its result.
-static __device__ REAL behind(REAL dy, const REAL* before, INDEX at, int activation) {
+// The gradient at the activation's input, before[at], from that at its output.
+static __device__ REAL activation_grad(REAL dy, const REAL* before, INDEX at, int activation) {
     if (!activation) return dy;
     const REAL value = before[at];
     if (activation == RELU) return value <= 0 ? (REAL)0 : dy;
@@ -92,7 +92,7 @@ static __device__ REAL behind(REAL dy, const REAL* before, INDEX at, int activat
     return dy * sigmoid * (1 + value * (1 - sigmoid));
 }
 
-// sums (2, C, parts): of g, and of g * x_hat, where g is dy behind the activation, which was given before (null if
+// sums (2, C, parts): of g, and of g * x_hat, where g is the gradient at the activation's input, before (null if
 // there is none). g is written to passed, unless null.
 extern "C" __global__ void batch_norm_grad_sums(
     INDEX count, const REAL* dy, const REAL* x, const REAL* before, int activation, const REAL* mean,
@@ -105,7 +105,7 @@ extern "C" __global__ void batch_norm_grad_sums(
         REAL plain = 0, weighted = 0;
         for (INDEX i = start + threadIdx.x; i < end; i += blockDim.x) {
             const INDEX at = (i / length * channels + c) * length + i % length;
-            const REAL slope = behind(dy[at], before, at, activation);
+            const REAL slope = activation_grad(dy[at], before, at, activation);
             if (passed) passed[at] = slope;
             plain += slope;
             weighted += slope * ((x[at] - mean[c]) * inv_std[c]);
@@ -127,7 +127,7 @@ extern "C" __global__ void batch_norm_grad_apply(
         const int c = index / length % channels;
         const REAL x_hat = (x[index] - mean[c]) * inv_std[c];
         const REAL scale = weight ? weight[c] * inv_std[c] : inv_std[c];
-        const REAL slope = behind(dy[index], before, index, activation);
+        const REAL slope = activation_grad(dy[index], before, index, activation);
         dx[index] = (slope - totals[c] / values - x_hat * (totals[channels + c] / values)) * scale;
     }
 }

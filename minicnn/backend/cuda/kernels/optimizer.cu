@@ -1,4 +1,4 @@
-// One pass over a parameter for one update of it; backend/reference/optimizer.py writes out the equations.
+// One pass over a parameter per update; backend/reference/optimizer.py has the equations.
 #include "common.cuh"
 
 // buffer is null without momentum; in the first step it is written and not read.

@@ -1,4 +1,4 @@
-// Pooling, forward and backward. Windows may hang over the lower and right edges (ceil_mode).
+// Pooling, forward and backward. Windows may reach over the lower and right edges (ceil_mode).
 #include "common.cuh"
 
 // The first position of a window that lies inside the image.
@@ -6,7 +6,7 @@ static __device__ int first_inside(int start, int dilation) {
     return start >= 0 ? start : start + (-start + dilation - 1) / dilation * dilation;
 }
 
-// Of equal pixels the first in reading order wins; NaN wins over everything; padding never wins.
+// Of equal pixels the first in reading order is taken; NaN counts as larger than everything; padding is never taken.
 extern "C" __global__ void max_pool2d(
     INDEX count, const REAL* x, REAL* y, long long* indices, int height, int width, int out_h, int out_w, WINDOW) {
     FOR_EACH(index, count) {  // (N, C, oH, oW)
@@ -16,7 +16,7 @@ extern "C" __global__ void max_pool2d(
         const int end_row = min(height, top + (kernel_h - 1) * dilation_h + 1);
         const int end_column = min(width, left + (kernel_w - 1) * dilation_w + 1);
         INDEX winner = (INDEX)first_row * width + first_column;
-        // A dilated window can step over a small image and see nothing of it.
+        // A dilated window can step over a small image and contain none of its pixels.
         REAL best = first_row < height && first_column < width ? plane[winner] : log((REAL)0);
         for (int row = first_row; row < end_row; row += dilation_h) {
             for (int column = first_column; column < end_column; column += dilation_w) {
@@ -32,7 +32,7 @@ extern "C" __global__ void max_pool2d(
     }
 }
 
-// dx starts at zero; a pixel that won several windows collects their sum.
+// dx starts at zero; a pixel that is the maximum of several windows gets their sum.
 extern "C" __global__ void max_pool2d_grad(
     INDEX count, const REAL* dy, const long long* indices, REAL* dx, INDEX pixels, INDEX windows) {
     FOR_EACH(index, count) {  // (N, C, oH, oW)
@@ -58,7 +58,7 @@ extern "C" __global__ void avg_pool2d(
     }
 }
 
-// Each pixel collects from the windows over it.
+// Each pixel sums over the windows that contain it.
 extern "C" __global__ void avg_pool2d_grad(
     INDEX count, const REAL* dy, const REAL* divisor, REAL* dx, int height, int width, int out_h, int out_w, WINDOW) {
     FOR_EACH(index, count) {  // (N, C, H, W)

@@ -27,7 +27,7 @@ extern "C" __global__ void random_words(INDEX count, WORD* words, WORDS seed) {
     }
 }
 
-// 0 with probability p, else 1 / (1 - p); a counter gives four neighbours.
+// 0 with probability p, else 1 / (1 - p); one counter gives four successive numbers.
 extern "C" __global__ void dropout_mask(INDEX count, REAL* mask, INDEX size, double p, WORDS seed) {
     const REAL kept = p < 1 ? 1 / (1 - p) : 0;
     FOR_EACH(index, count) {

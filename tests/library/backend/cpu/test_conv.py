@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minicnn.backend.base import Window
-from minicnn.backend.cpu import conv, memory, weight_grad
+from minicnn.backend.cpu import conv, conv_plan, memory, weight_grad
 from minicnn.backend.cpu.sweep import input_grad_sweeps
 from minicnn.backend.reference import conv as reference
 from tests.library.support import layouts, strategies
@@ -96,20 +96,18 @@ def test_each_way_of_cutting_the_work(way: str, monkeypatch: pytest.MonkeyPatch)
     x = strategies.normal(x_shape, 0).astype("float32")
     weight = strategies.normal(weight_shape, 1).astype("float32")
     taken = []
-    plan = conv.plan.__wrapped__  # nothing from a cache
 
-    def noted(*args: Any) -> conv.Plan:
-        taken.append(plan(*args))
+    def noted(*args: Any) -> conv_plan.ConvPlan:  # nothing from a cache
+        taken.append(conv_plan.ConvPlan(*args))
         return taken[-1]
 
-    monkeypatch.setattr(conv, "plan", noted)
-    monkeypatch.setattr(conv, "prepared", conv.Prepared)
-    monkeypatch.setattr(conv, "BLOCK_BYTES", 1 << 14)  # several blocks an image
+    monkeypatch.setattr(conv, "conv_plan", noted)
+    monkeypatch.setattr(conv_plan, "BLOCK_BYTES", 1 << 14)  # several blocks an image
     with memory.guarded():
         agree(conv.conv2d(x, weight, window), reference.conv2d(x, weight, window))
     assert taken[0].way == way.split(",")[0]
-    assert way != "blocks" or taken[0].blocks > 2
-    assert way != "direct, one row" or int(taken[0].tiles[:, 2].sum()) == 2 * 9 * 8
+    assert way != "blocks" or taken[0].blocks["blocks"][0] > 2
+    assert way != "direct, one row" or int(taken[0].tiles["rows"].sum()) == 2 * 9 * 8
 
 
 @pytest.mark.parametrize(

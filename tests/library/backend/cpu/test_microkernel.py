@@ -10,18 +10,28 @@ import numpy as np
 import pytest
 
 from minicnn.backend.cpu import memory
-from minicnn.backend.cpu.microkernel import VECTORS, Code, call_tile, tile_function
+from minicnn.backend.cpu.microkernel import (
+    PANEL,
+    PRODUCT,
+    TILE,
+    VECTORS,
+    Panel,
+    Product,
+    Tile,
+    _one_tile,
+    call_tile,
+    tile_function,
+)
 from minicnn.backend.cpu.target import NEON, target
+from minicnn.backend.cpu.vector_code import INT64, Code, fields
 
 DTYPES = {"float32": 1e-5, "float64": 1e-13}
 
 
 @numba.njit
-def run_tile(function, rows, vectors, a, a_row, a_step, segments, count, length, b, b_step, b_segment, start, y, y_row,
-             lanes, residual, floor, ahead):  # fmt: skip
-    """The tile at the address ``function``, called from Python."""
-    call_tile(function, rows, vectors, a, a_row, a_step, segments, count, length, b, b_step, b_segment, start, y, y_row,
-              lanes, residual, floor, ahead)  # fmt: skip
+def run_tile(products, tiles, panels, x, weights, y, residual, ahead):
+    """The tile of these records, called from Python."""
+    call_tile(products[0], tiles[0], panels[0], x, weights, y, residual, ahead)
 
 
 def run_one(dtype: str, rows: int, vectors: int, lanes: int, spread: bool, more: bool, relu: bool) -> None:
@@ -43,12 +53,30 @@ def run_one(dtype: str, rows: int, vectors: int, lanes: int, spread: bool, more:
         y, residual = pool.empty((reach,), dtype), filled(reach)
         segments = np.arange(count) * a[0].nbytes
         least = np.array([0.0 if relu else -np.inf], dtype)
+        product = Product(
+            function=tile_function(np.dtype(dtype), spread),
+            a_row=a[0, 0].nbytes,
+            a_step=a[0, 0, 0].nbytes,
+            segments=segments.ctypes.data,
+            segment_count=count,
+            length=length,
+            b_step=width * size,
+            b_segment=b[0].nbytes,
+            y_row=(lanes + 1) * size,
+            start=start.ctypes.data - 96,
+            floor=least.ctypes.data,
+        )
+        # All offsets are added to addresses: those of the panel go as far back as those of the tile go on.
         run_tile(
-            tile_function(np.dtype(dtype), spread), rows, vectors, a.ctypes.data, a[0, 0].nbytes, a[0, 0, 0].nbytes,
-            segments.ctypes.data, count, length, b.ctypes.data, width * size, b[0].nbytes, start.ctypes.data,
-            y.ctypes.data, (lanes + 1) * size, lanes, residual.ctypes.data if more else 0,
-            least.ctypes.data, b.ctypes.data,
-        )  # fmt: skip
+            np.array([product], PRODUCT),
+            np.array([Tile(read=64, write=128, rows=rows)], TILE),
+            np.array([Panel(weights=32, read=-64, write=-128, vectors=vectors, lanes=lanes, start=96)], PANEL),
+            a.ctypes.data,
+            b.ctypes.data - 32,
+            y.ctypes.data,
+            residual.ctypes.data if more else 0,
+            b.ctypes.data,
+        )
     expected = start + (a * b[:, None]).sum(axis=(0, 2))  # (count, rows, length, width) -> (rows, width)
     for row in range(rows):
         place = slice(row * (lanes + 1), row * (lanes + 1) + lanes)
@@ -74,9 +102,14 @@ def test_a_store_that_runs_over_is_caught() -> None:
     zeros, least, segments = np.zeros(2 * lanes, np.float32), np.full(1, -np.inf, np.float32), np.zeros(1, np.int64)
     with pytest.raises(AssertionError, match=f"4 bytes after an array of {4 * (lanes - 1)}"), memory.guarded() as pool:
         y = pool.empty((lanes - 1,), "float32")
+        product = Product(
+            tile_function(np.dtype("float32")), 0, 0, segments.ctypes.data, 1, 1, 0, 0, 0, zeros.ctypes.data,
+            least.ctypes.data,
+        )  # fmt: skip
         run_tile(
-            tile_function(np.dtype("float32")), 1, 1, zeros.ctypes.data, 0, 0, segments.ctypes.data, 1, 1,
-            zeros.ctypes.data, 0, 0, zeros.ctypes.data, y.ctypes.data, 0, lanes, 0, least.ctypes.data, y.ctypes.data,
+            np.array([product], PRODUCT), np.array([Tile(0, 0, rows=1)], TILE),
+            np.array([Panel(0, 0, 0, vectors=1, lanes=lanes)], PANEL), zeros.ctypes.data, zeros.ctypes.data,
+            y.ctypes.data, 0, y.ctypes.data,
         )  # fmt: skip
 
 
@@ -85,16 +118,16 @@ def test_the_code_for_arm_keeps_its_sums_in_registers() -> None:
     from llvmlite import binding, ir
     from numba.core import types
 
-    from minicnn.backend.cpu.microkernel import ARGUMENTS, INT64, _one_tile
-
     binding.initialize_all_targets()
     binding.initialize_all_asmprinters()
     triple = "aarch64-unknown-linux-gnu"
     module = ir.Module()
     module.triple = triple
-    function = ir.Function(module, ir.FunctionType(ir.VoidType(), [INT64] * (ARGUMENTS - 2)), "tile")
+    function = ir.Function(module, ir.FunctionType(ir.VoidType(), [INT64] * 7), "tile")
     builder = ir.IRBuilder(function.append_basic_block())
-    _one_tile(Code(builder, types.float32, NEON), NEON.tile_rows, VECTORS, True, *function.args)
+    product, panel = fields(builder, function.args[0], PRODUCT), fields(builder, function.args[1], PANEL)
+    code = Code(builder, types.float32, NEON)
+    _one_tile(code, NEON.tile_rows, VECTORS, True, product, panel, *function.args[2:])
     builder.ret_void()
     machine = binding.Target.from_triple(triple).create_target_machine(cpu="cortex-a72", opt=3)
     compiled = binding.parse_assembly(str(module))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numba
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
@@ -22,7 +23,7 @@ def test_panels_cover_the_filters(columns: int, repeats: int, size: int) -> None
     assert sum(used for _, _, used in widths) == columns
     assert all((vectors - 1) * lanes < used <= vectors * lanes for _, vectors, used in widths)
     table = tiles.repeated(tiles.rows_table(columns, 3, 5), repeats, 1000, 2000)
-    reached = [(r // 1000, r % 1000 // 3 + i) for r, _, n in table for i in range(n)]
+    reached = [(tile["read"] // 1000, tile["read"] % 1000 // 3 + i) for tile in table for i in range(tile["rows"])]
     assert sorted(reached) == [(n, row) for n in range(repeats) for row in range(columns)]
 
 
@@ -53,3 +54,23 @@ def test_unpacking_is_its_formula(filters: int, channels: int, taps: int, dtype:
     assert np.array_equal(
         result.reshape(filters, channels, taps), sums[:, :filters].reshape(taps, channels, filters).transpose(2, 1, 0)
     )
+
+
+@numba.njit
+def copied_strips(to, to_step, source, source_step, count, size):
+    """The intrinsic, called from Python."""
+    packing.copy_strips(to, to_step, source, source_step, count, size)
+
+
+@given(st.integers(1, VECTORS * target().lanes(4)), st.integers(0, 3), st.integers(1, 40))
+def test_strips_of_every_length_are_copied_and_nothing_between_them(length: int, gap: int, count: int) -> None:
+    pixels = strategies.normal((count, length + 5), length).astype("float32")
+    with memory.guarded() as pool:
+        panel = pool.empty(((count - 1) * (length + gap) + length,), "float32")
+        copied_strips(
+            panel.ctypes.data, 4 * (length + gap), pixels[:, 2:].ctypes.data, pixels.strides[0], count, 4 * length
+        )
+    for strip in range(count):
+        place = strip * (length + gap)
+        assert np.array_equal(panel[place : place + length], pixels[strip, 2 : 2 + length])
+        assert np.isnan(panel[place + length : place + length + gap]).all()

@@ -19,11 +19,11 @@ def test_weight_gradient_over_many_blocks(images: int, channels: int, size: int)
     x = strategies.normal((images, channels, size, size), 0)
     dy = strategies.normal((images, 5, size, size), 1)
     before, weight_grad.PIXELS = weight_grad.PIXELS, (size, 3 * size)
-    weight_grad.plan.cache_clear()
+    weight_grad.weight_grad_plan.cache_clear()
     try:
         with memory.guarded():
             result = weight_grad.conv2d_weight_grad(dy, x, (5, channels, 3, 3), window)
     finally:
         weight_grad.PIXELS = before
-        weight_grad.plan.cache_clear()
+        weight_grad.weight_grad_plan.cache_clear()
     agree(result, reference.conv2d_weight_grad(dy, x, (5, channels, 3, 3), window))

@@ -35,11 +35,15 @@ def small_problems(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     monkeypatch.setattr(winograd, "LEAST_WORK", 0)
     monkeypatch.setattr(winograd, "PATCHES", 5)
     monkeypatch.setattr(winograd, "BLOCK_BYTES", 1)
-    monkeypatch.setattr(winograd_weight, "LEAST_PATCHES", 7)
+    monkeypatch.setattr(winograd, "WORTH", winograd.Worth(gain=0, patches=0))
+    monkeypatch.setattr(winograd_weight, "WORTH", winograd.Worth(gain=0, patches=7))
     monkeypatch.setattr(winograd_weight, "BLOCK_BYTES", 1)
-    winograd.plan.cache_clear()
+    plans = winograd.winograd_plan, winograd_weight.winograd_weight_grad_plan
+    for plan in plans:
+        plan.cache_clear()
     yield used
-    winograd.plan.cache_clear()
+    for plan in plans:
+        plan.cache_clear()
 
 
 def agree(result: np.ndarray, expected: np.ndarray) -> None:
@@ -100,7 +104,7 @@ def test_filters_are_kept_in_one_form(small_problems: list[str]) -> None:
     ):  # below 4 it is not used
         x = strategies.normal((2, 2 * LANES, side, side), side).astype("f")
         agree(packed(x), reference.conv2d(x.astype("d"), weight.astype("d"), PADDED))
-        kept = {name for name in ("_panels", "_transformed") if getattr(packed, name) is not None}
+        kept = {name for name in ("_panels", "_transformed") if getattr(packed.filters, name) is not None}
         assert kept == {form}
     assert small_problems == ["run_sweep", "run_sweep"]
 

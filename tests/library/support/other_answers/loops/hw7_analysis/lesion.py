@@ -3,7 +3,7 @@
 from contextlib import ExitStack
 
 from minicnn import nn
-from minicnn.lecture.blocks import is_residual, replaced, shortcut
+from minicnn.lecture.analyses.blocks import is_residual, replaced, shortcut
 
 
 def without_branch(module):

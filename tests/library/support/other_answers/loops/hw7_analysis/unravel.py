@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from minicnn.lecture.blocks import branch, replaced, residual_blocks, shortcut
+from minicnn.lecture.analyses.blocks import branch, replaced, residual_blocks, shortcut
 from minicnn.nn.functional import cross_entropy
 from minicnn.ops import residual_add
 

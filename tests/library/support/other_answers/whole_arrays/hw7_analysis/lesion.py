@@ -3,7 +3,7 @@
 from functools import partial
 
 from minicnn import nn
-from minicnn.lecture.blocks import is_residual, shortcut
+from minicnn.lecture.analyses.blocks import is_residual, shortcut
 
 
 def without_branch(module):

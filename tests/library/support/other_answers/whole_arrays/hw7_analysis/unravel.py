@@ -5,7 +5,7 @@ from fractions import Fraction
 import numpy as np
 
 from minicnn.autograd import grad
-from minicnn.lecture.blocks import branch, replaced, residual_blocks, shortcut
+from minicnn.lecture.analyses.blocks import branch, replaced, residual_blocks, shortcut
 from minicnn.nn.functional import cross_entropy
 from minicnn.ops import residual_add
 

@@ -5,8 +5,8 @@ heaviest in computation and memory; GoogLeNet is the most efficient of AlexNet, 
 means accuracy per parameter (the paper's Figure 10); the number of operations predicts the time.
 
 Operations, parameters and activation memory are counted in our own models. The errors are published ones: they were
-measured with one crop or with ten, by different people, so that differences of a per cent mean nothing; the table says
-where each comes from. Time and memory are measured here, for one image.
+measured with one crop or with ten, in different papers, so a difference of one per cent means nothing; the table names
+the source of each. Time and memory are measured here, for one image.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from typing import Any
 
 import numpy as np
 
-from .. import nn
-from ..autograd import no_grad
-from ..backend.cpu import memory
-from ..creation import randn
-from ..models import create_model
-from ..nn.summary import FLOAT32_BYTES
-from ..random import manual_seed
-from ..tensor import Tensor
-from ._figure import Figure, Settings, Table
-from .efficiency import accuracy_density, cost, pareto_front
+from ... import nn
+from ...autograd import no_grad
+from ...backend.cpu import memory
+from ...creation import randn
+from ...models import create_model
+from ...nn.summary import FLOAT32_BYTES
+from ...random import manual_seed
+from ...tensor import Tensor
+from ..analyses.efficiency import accuracy_density, cost, pareto_front
+from ..base import Figure, Settings, Table
 
 FAMILIES = {
     "AlexNet": ("alexnet",),
@@ -50,11 +50,11 @@ MIB = 2**20
 
 @dataclass
 class Costs:
-    """The data of the figure, one entry a network.
+    """The data of the figure, one entry per network.
 
     ``names``, ``families``, ``sources``: strings; ``multiply_adds``, ``parameters``, ``activation_bytes``: for one
-    image of the paper's size; ``accuracy``: top-1 in per cent; ``seconds``, ``peak_bytes``: measured, NaN where it was
-    not: time of a forward pass (the fastest of some), and the most memory that arrays took besides the parameters.
+    image of the paper's size; ``accuracy``: top-1 in per cent; ``seconds``, ``peak_bytes``: measured, NaN if not
+    measured: time of a forward pass (the fastest of some), and the most memory of arrays other than the parameters.
     """
 
     names: np.ndarray
@@ -69,17 +69,17 @@ class Costs:
 
     @property
     def density(self) -> np.ndarray:
-        """Per cent of accuracy for each million parameters."""
+        """Per cent of accuracy per million parameters."""
         return accuracy_density(self.accuracy.tolist(), self.parameters.tolist())
 
     def front(self, families: tuple[str, ...] = tuple(FAMILIES)) -> list[int]:
-        """The networks of these families that no other one of them beats in both accuracy and operations."""
+        """The networks of these families that no other network of them beats in both accuracy and operations."""
         own = np.flatnonzero(np.isin(self.families, families))
         return own[pareto_front(self.multiply_adds[own].tolist(), self.accuracy[own].tolist())].tolist()
 
 
 def forward_time(model: nn.Module, image: Tensor, repeats: int) -> float:
-    """Seconds of the fastest of some forward passes; one before them warms up."""
+    """Seconds of the fastest of some forward passes, after one that is not measured."""
     seconds = []
     for _ in range(repeats + 1):
         start = time.perf_counter()
@@ -91,7 +91,7 @@ def forward_time(model: nn.Module, image: Tensor, repeats: int) -> float:
 def forward_memory(model: nn.Module, image: Tensor) -> float:
     """The most bytes that were allocated at once in a forward pass.
 
-    Python's tracemalloc counts NumPy's arrays, the CPU backend its own, which are the large ones.
+    Python's tracemalloc counts NumPy's arrays; the CPU backend counts its own, which are the large ones.
     """
     tracemalloc.start()
     try:
@@ -216,7 +216,7 @@ def draw(data: Costs) -> Any:
     order = np.argsort(data.density)
     density.barh(data.names[order], data.density[order], color=[colours[i] for i in order])
     density.tick_params(axis="y", labelsize=7)
-    density.set(title="information density", xlabel="top-1 accuracy for each million parameters (%)")
+    density.set(title="information density", xlabel="top-1 accuracy per million parameters (%)")
 
     measured = np.flatnonzero(np.isfinite(data.seconds))
     for i in measured.tolist():

@@ -1,4 +1,4 @@
-"""Lesions (L2.2.5): what a trained network still knows with some of its blocks removed or reordered.
+"""Lesions (L2.2.5): what a trained network can still do with some of its blocks removed or reordered.
 
 Paper  Veit, Wilber, Belongie, "Residual Networks Behave Like Ensembles of Relatively Shallow Networks", NIPS 2016,
        arXiv:1605.06431, section 4.1: deleting one block, deleting several, shuffling.
@@ -17,13 +17,13 @@ import numpy as np
 
 from minicnn import nn
 from minicnn.autograd import no_grad
-from minicnn.lecture.blocks import is_residual, replaced, shortcut
+from minicnn.lecture.analyses.blocks import is_residual, replaced, shortcut
 from minicnn.nn.summary import evaluating
 from minicnn.tensor import Tensor
 
 
 def without_branch(module: nn.Module) -> Callable[[Tensor], Tensor]:
-    """What stands in for a removed module.
+    """The forward that replaces a removed module's.
 
     Returns:
         for a residual block ReLU(shortcut(x)), the block with F(x) = 0, whose branch does not run; for every other
@@ -39,7 +39,7 @@ def removed(model: nn.Module, names: Iterable[str]) -> Iterator[None]:
     """Inside this block the network runs without the named modules; see ``without_branch``.
 
     Raises:
-        AttributeError: for a name that leads to no module.
+        AttributeError: for a name that is not a module's.
     """
     modules = [model.get_submodule(name) for name in names]
     with replaced({module: without_branch(module) for module in modules}):
@@ -51,11 +51,11 @@ def reordered(model: nn.Module, order: Mapping[str, str]) -> Iterator[None]:
     """Inside this block each module named as a key of ``order`` computes what the one named as its value did before.
 
     Their shapes must be the same, or the network raises a ShapeError when it runs. ``{"a": "b", "b": "a"}`` swaps two
-    blocks, ``{}`` changes nothing. *Before* is when this block is entered: inside ``removed`` a removed module hands on
-    its input in its new place too. Afterwards, also after an error, each computes again what it did before.
+    blocks, ``{}`` changes nothing. *Before* means when this block is entered: inside ``removed`` a removed module
+    passes on its input in its new place too. Afterwards, also after an error, each computes again what it did before.
 
     Raises:
-        AttributeError: for a name that leads to no module.
+        AttributeError: for a name that is not a module's.
     """
     forwards: dict[nn.Module, Callable[..., Any]] = {
         model.get_submodule(place): model.get_submodule(guest).forward for place, guest in order.items()
@@ -65,7 +65,7 @@ def reordered(model: nn.Module, order: Mapping[str, str]) -> Iterator[None]:
 
 
 def error_rate(model: nn.Module, images: Tensor, targets: Tensor, batch_size: int = 256) -> float:
-    """The share of wrong answers in per cent, in evaluation mode; the model is in its own mode afterwards.
+    """The share of wrong answers in per cent, in evaluation mode; afterwards the model is in its old mode again.
 
     Args:
         model: (N, C, H, W) -> logits (N, classes).
@@ -95,9 +95,9 @@ def random_swaps(groups: Sequence[Sequence[str]], count: int, rng: np.random.Gen
     """The order after ``count`` swaps of two random blocks of the same group.
 
     Args:
-        groups: names of blocks that can stand for each other, such as those of one stage; at least one group has two.
+        groups: names of blocks that can replace each other, such as those of one stage; at least one group has two.
         count: how many swaps, one after the other.
-        rng: draws them; a pair of a group is as likely as a pair of another.
+        rng: draws them; all pairs, of whatever group, are equally likely.
 
     Returns:
         an ``order`` for ``reordered`` over all names.
@@ -117,7 +117,7 @@ def kendall_tau(order: Sequence[int]) -> float:
         order: a permutation of 0, 1, ..., n - 1, with n >= 2. It is not changed.
 
     Returns:
-        the share of pairs in the right order less that of pairs in the wrong one: 1 untouched, -1 reversed.
+        the share of pairs in the right order minus that of pairs in the wrong one: 1 unchanged, -1 reversed.
     """
     ranks = np.asarray(order)
     above, below = np.triu_indices(len(ranks), 1)

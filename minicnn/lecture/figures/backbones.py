@@ -1,13 +1,13 @@
 """Figure ``backbones`` (L3.2): the feature maps C2 to C5 of VGG and ResNet on a photograph.
 
-Claim [He et al., CVPR 2016; Lin et al., "Feature Pyramid Networks", CVPR 2017, section 3]: both networks are a pyramid
-of maps at strides 4, 8, 16 and 32 that other tasks take from inside. That a pixel of a map stands for ``stride`` pixels
-of the picture is tried: the picture is moved by 32 pixels, and each map must move by 32 / stride pixels. How well it
-does is a correlation, beside that with the map left where it was; it is below 1 where the padding of the border is
-seen, and that reaches far into the small maps.
+Claim [He et al., CVPR 2016; Lin et al., "Feature Pyramid Networks", CVPR 2017, section 3]: inside both networks there
+is a pyramid of maps at strides 4, 8, 16 and 32 that other tasks use. A pixel of a map stands for ``stride`` pixels of
+the picture. To test this, the picture is shifted by 32 pixels, and each map must shift by 32 / stride pixels. A
+correlation measures how well it does; a second one compares with the unshifted map. It is below 1 where a unit sees the
+padding of the border, and in the small maps the border reaches far inside.
 
-No weights come with minicnn, so the networks are as they were initialised; the maps show where and how finely each
-level looks, not what a trained one would find.
+No weights come with minicnn, so the networks are as initialised; the maps show the position and resolution of each
+level, not what a trained one would detect.
 """
 
 from __future__ import annotations
@@ -17,37 +17,29 @@ from typing import Any
 
 import numpy as np
 
-from ..autograd import no_grad
-from ..models import create_model
-from ..models.backbone import FeatureExtractor, features
-from ..random import manual_seed
-from ..tensor import Tensor
-from ._figure import Figure, Settings, Table
+from ...autograd import no_grad
+from ...models import create_model
+from ...models.backbone import FeatureExtractor, features
+from ...random import manual_seed
+from ...tensor import Tensor
+from ..base import Figure, Settings, Size, Table
 
 LEVELS = ("C2", "C3", "C4", "C5")
 SHIFT = 32  # pixels: one pixel of C5
 
 
-@dataclass(frozen=True)
-class Size:
-    """Which networks, and the side of the picture, a multiple of 32."""
-
-    networks: tuple[str, str]
-    side: int
-
-
-FULL = Size(networks=("vgg16", "resnet50"), side=320)
-QUICK = Size(networks=("vgg11", "resnet18"), side=224)
+FULL = Size(side=320, networks=("vgg16", "resnet50"))  # side: a multiple of 32
+QUICK = Size(side=224, networks=("vgg11", "resnet18"))
 
 
 @dataclass
 class Backbones:
-    """The data of the figure, a row for each network and a column for each of ``LEVELS``.
+    """The data of the figure, one row per network and one column per level of ``LEVELS``.
 
-    ``networks`` (2,), ``modules`` (2, 4): which module gives the map. ``channels``, ``strides``, ``sides`` (2, 4).
-    ``agreement`` (2, 4): correlation of the map of the moved picture with the moved map, away from the border;
-    ``unmoved`` (2, 4): with the map left where it was.
-    ``picture`` (S, S, 3) in [0, 1]; ``c2`` to ``c5`` (2, side, side): the mean over channels of what a map holds.
+    ``networks`` (2,), ``modules`` (2, 4): the module whose output is the map. ``channels``, ``strides``, ``sides``
+    (2, 4). ``agreement`` (2, 4): correlation of the map of the shifted picture with the shifted map, away from the
+    border; ``unmoved`` (2, 4): with the unshifted map. ``picture`` (S, S, 3) in [0, 1]; ``c2`` to ``c5`` (2, side,
+    side): the mean over the channels of a map.
     """
 
     networks: np.ndarray
@@ -82,10 +74,10 @@ def maps(body: FeatureExtractor, picture: np.ndarray) -> list[np.ndarray]:
 
 
 def agreement(still: np.ndarray, moved: np.ndarray, step: int) -> float:
-    """How well ``moved`` (C, H, W) is ``still`` moved up and left by ``step`` pixels: a correlation.
+    """How well ``moved`` (C, H, W) agrees with ``still`` shifted up and left by ``step`` pixels: a correlation.
 
-    Every channel counts by how it varies about its mean. An eighth of the overlap is left out on each side: there the
-    padding is seen most.
+    The mean of every channel is subtracted. An eighth of the overlap is left out on each side, where the padding has
+    most influence.
     """
     height = still.shape[1] - step
     edge = height // 8
@@ -97,7 +89,7 @@ def agreement(still: np.ndarray, moved: np.ndarray, step: int) -> float:
 
 
 def compute(settings: Settings) -> Backbones:
-    """Run both networks on the picture and on the picture moved by 32 pixels."""
+    """Run both networks on the picture and on the picture shifted by 32 pixels."""
     size = QUICK if settings.quick else FULL
     whole = photograph(size.side)
     picture, moved = whole[: size.side, : size.side], whole[SHIFT:, SHIFT:]
@@ -127,7 +119,7 @@ def compute(settings: Settings) -> Backbones:
 
 
 def table(data: Backbones) -> Table:
-    """Where each map is taken, its shape and stride, and how well it moves with the picture."""
+    """The module, shape and stride of each map, and how well it moves with the picture."""
     rows = []
     for i, network in enumerate(data.networks):
         for j, level in enumerate(LEVELS):

@@ -1,8 +1,8 @@
 """Figure ``paths`` (L2.2.5): a residual network is a collection of paths, and the short ones carry the gradient.
 
 Claims [Veit et al., NIPS 2016]: n blocks unravel into 2^n paths, most of them about n / 2 blocks long (its Figure 6a);
-the gradient that comes through a path falls fast with the path's length (6b), so that nearly all of it comes through
-paths much shorter than most (6c). Hence no block is indispensable: removing one, several or reordering them raises the
+the gradient along a path falls fast with the path's length (6b), so that nearly all of the gradient comes through paths
+much shorter than most (6c). Hence no block is indispensable: removing one, several or reordering them raises the
 error of a trained ResNet smoothly, while removing any layer of a VGG destroys it (Figures 3 and 5).
 
 A ResNet with 110 layers (54 blocks, as in the paper) and a VGG with 12 convolutions are trained on the 8x8 digits for a
@@ -16,35 +16,37 @@ from typing import Any
 
 import numpy as np
 
-from .. import nn
-from ..models.cifar_resnet import CifarResNet
-from ..models.resnet import BasicBlock
-from ..random import manual_seed
-from ..tensor import Tensor
-from . import lesion, unravel
-from ._figure import Figure, Settings, Table
-from ._training import Images, digit_images, fit
-from .blocks import residual_blocks
+from ... import nn
+from ...models.cifar_resnet import CifarResNet
+from ...models.resnet import BasicBlock
+from ...random import manual_seed
+from ...tensor import Tensor
+from ..analyses import lesion, unravel
+from ..analyses.blocks import residual_blocks
+from ..base import Figure, Settings, Size, Table
+from ..training import Images, digit_images, fit
 
 VGG_STAGES = ((16,) * 4, (32,) * 4, (64,) * 4)
 
 
 @dataclass(frozen=True)
-class Size:
-    """How large the experiment is. ``digits``: of each split, ``None`` for all; ``draws``: of each random lesion."""
+class Lesions(Size):
+    """``samples`` paths of each length, each with a ``batch`` of images; ``draws`` of each random lesion.
 
-    depth: int
-    digits: int | None
-    epochs: int
-    samples: int
-    batch: int
-    draws: int
-    removed: tuple[int, ...]
-    swaps: tuple[int, ...]
+    ``removed``, ``swaps``: how many blocks are removed or swapped in them.
+    """
+
+    samples: int = 1
+    batch: int = 1
+    draws: int = 1
+    removed: tuple[int, ...] = ()
+    swaps: tuple[int, ...] = ()
 
 
-FULL = Size(110, None, 8, samples=6, batch=16, draws=4, removed=(1, 2, 5, 10, 20, 30), swaps=(1, 2, 5, 10, 20, 40))
-QUICK = Size(20, 400, 4, samples=4, batch=16, draws=2, removed=(1, 2, 4), swaps=(1, 4))
+FULL = Lesions(
+    epochs=8, depths=(110,), samples=6, batch=16, draws=4, removed=(1, 2, 5, 10, 20, 30), swaps=(1, 2, 5, 10, 20, 40)
+)
+QUICK = Lesions(epochs=4, images=400, depths=(20,), samples=4, batch=16, draws=2, removed=(1, 2, 4), swaps=(1, 4))
 
 
 class SmallVGG(nn.Module):
@@ -81,9 +83,9 @@ class Paths:
     """The data of the figure. Errors are test errors in per cent.
 
     ``magnitudes`` (n + 1, samples): gradient norm at the images along single paths of length 0 ... n;
-    ``resnet_error``, ``vgg_error``: of the whole networks; ``without_block`` (n,) and ``without_layer`` (layers,): less
-    one residual block, less one VGG layer; ``strided`` (n,): whether the block changes the shape; ``removed`` (R,) and
-    ``without_several`` (R, draws): how many random blocks are missing, and the error; ``swaps`` (S,), ``tau`` and
+    ``resnet_error``, ``vgg_error``: of the whole networks; ``without_block`` (n,), ``without_layer`` (layers,): without
+    one residual block, without one VGG layer; ``strided`` (n,): whether the block changes the shape; ``removed`` (R,)
+    and ``without_several`` (R, draws): how many random blocks are missing, and the error; ``swaps`` (S,), ``tau`` and
     ``shuffled`` (S, draws): random swaps of blocks of one stage, Kendall's rank correlation of the order (mean over the
     stages), and the error.
     """
@@ -102,7 +104,7 @@ class Paths:
 
     @property
     def shares(self) -> np.ndarray:
-        """(n + 1,): which share of the gradient comes along the paths of each length."""
+        """(n + 1,): the share of the gradient that comes along the paths of each length."""
         return unravel.share_by_length(len(self.magnitudes) - 1, self.magnitudes.mean(axis=1))
 
 
@@ -120,7 +122,7 @@ def trained(model: nn.Module, data: Images, size: Size, settings: Settings, name
 def several_removed(
     model: nn.Module, counts: tuple[int, ...], draws: int, test: tuple[Tensor, Tensor], rng: np.random.Generator
 ) -> np.ndarray:
-    """(counts, draws): the error without that many blocks, drawn anew each time."""
+    """(counts, draws): the error without that many blocks, which are drawn again each time."""
     names = list(residual_blocks(model))
     errors = np.empty((len(counts), draws))
     for (row, draw), _ in np.ndenumerate(errors):
@@ -149,13 +151,14 @@ def order_shuffled(
 
 
 def compute(settings: Settings) -> Paths:
-    """Train both networks, follow the gradient along paths, and remove blocks."""
+    """Train both networks, measure the gradient along paths, and remove blocks."""
     size = QUICK if settings.quick else FULL
     rng = np.random.default_rng([settings.seed, 1])
     manual_seed(settings.seed)
-    data, held_out = digit_images("train", size.digits), digit_images("test", size.digits)
+    data, held_out = digit_images("train", size.images), digit_images("test", size.images)
     test = Tensor(held_out[0]).to(settings.device), Tensor(held_out[1]).to(settings.device)
-    resnet = trained(CifarResNet(BasicBlock, size.depth, in_channels=1), data, size, settings, f"ResNet-{size.depth}")
+    (depth,) = size.depths
+    resnet = trained(CifarResNet(BasicBlock, depth, in_channels=1), data, size, settings, f"ResNet-{depth}")
     vgg = SmallVGG()
     trained(vgg, data, size, settings, "VGG")
 
@@ -209,7 +212,7 @@ def table(data: Paths) -> Table:
         ["blocks", n],
         ["paths", f"2^{n} = {2**n:.3g}"],
         ["lengths of 95 % of the paths", f"{common[0]} to {common[1]}"],
-        ["lengths that bring 95 % of the gradient", f"{effective[0]} to {effective[1]}"],
+        ["lengths that carry 95 % of the gradient", f"{effective[0]} to {effective[1]}"],
         ["share of the paths of these lengths", f"{100 * inside:.3g} %"],
         ["gradient norm along a path of length 0", f"{mean[0]:.2e}"],
         [f"gradient norm along a path of length {n // 2}", f"{mean[n // 2]:.2e}"],
@@ -287,9 +290,11 @@ def draw(data: Paths) -> Any:
     )
 
     colours = np.where(data.strided, "#12355b", RESIDUAL)
-    single.bar((np.arange(n) + 0.5) / n, data.without_block, width=0.9 / n, color=colours, label="ResNet, less a block")
+    single.bar(
+        (np.arange(n) + 0.5) / n, data.without_block, width=0.9 / n, color=colours, label="ResNet without a block"
+    )
     layers = len(data.without_layer)
-    single.plot((np.arange(layers) + 0.5) / layers, data.without_layer, "o", color=PLAIN, label="VGG, less a layer")
+    single.plot((np.arange(layers) + 0.5) / layers, data.without_layer, "o", color=PLAIN, label="VGG without a layer")
     single.axhline(float(data.resnet_error), color=RESIDUAL, linestyle=":")
     single.axhline(float(data.vgg_error), color=PLAIN, linestyle=":")
     single.set(

@@ -1,12 +1,12 @@
 """Figure ``attention`` (L2.3.2): the gates of an SE network, by class and depth.
 
-Claim [Hu et al., CVPR 2018, section 6.4 and Figure 6]: SE blocks weigh the channels alike for all classes in early
-layers, and differently for different classes in later ones.
+Claim [Hu et al., CVPR 2018, section 6.4 and Figure 6]: SE blocks weight the channels in the same way for all classes in
+early layers, and differently for different classes in later ones.
 
 A ResNet-20 for small images with an SE block in each of its nine blocks learns the 8 x 8 digits. Its gates on test
-images are averaged by class; how far the classes lie apart is their standard deviation, and the share of a gate's
-variance over the images that the class explains. Whether it matters that gates look at the image is tried by holding
-every gate at its mean over all images.
+images are averaged by class. Two numbers say how much the classes differ: the standard deviation of these means, and
+the share of a gate's variance over the images that the class explains. To test whether gates must depend on the image,
+every gate is held at its mean over all images.
 """
 
 from __future__ import annotations
@@ -16,33 +16,24 @@ from typing import Any
 
 import numpy as np
 
-from .. import nn
-from ..autograd import no_grad
-from ..models.cifar_resnet import CifarResNet
-from ..models.senet import SEBasicBlock, SqueezeExcitation
-from ..nn.summary import evaluating
-from ..random import manual_seed
-from ..tensor import Tensor
-from ._figure import Figure, Settings, Table
-from ._training import digit_images, fit
-from .blocks import replaced
-from .lesion import error_rate
+from ... import nn
+from ...autograd import no_grad
+from ...models.cifar_resnet import CifarResNet
+from ...models.senet import SEBasicBlock, SqueezeExcitation
+from ...nn.summary import evaluating
+from ...random import manual_seed
+from ...tensor import Tensor
+from ..analyses.blocks import replaced
+from ..analyses.lesion import error_rate
+from ..base import Figure, Settings, Size, Table
+from ..training import digit_images, fit
 
 CLASSES = 10
 SHOWN = (0, 4, 8)  # of the nine blocks: the first, the middle, the last
 
 
-@dataclass(frozen=True)
-class Size:
-    """How large the experiment is: ``images`` of each split, ``None`` for all of them."""
-
-    seeds: int
-    epochs: int
-    images: int | None
-
-
-FULL = Size(seeds=3, epochs=8, images=None)
-QUICK = Size(seeds=1, epochs=3, images=384)
+FULL = Size(seeds=3, epochs=8)
+QUICK = Size(epochs=3, images=384)
 
 
 @dataclass
@@ -94,7 +85,7 @@ def by_class(values: np.ndarray, labels: np.ndarray) -> np.ndarray:
 def explained_by_class(values: np.ndarray, labels: np.ndarray) -> float:
     """The share of the variance of ``values`` (N, C) that lies between classes, from 0 to 1; channels summed.
 
-    0 where nothing varies: the ReLU inside an SE block can be off for all images, and its gates are constant then.
+    0 if nothing varies: the ReLU inside an SE block can be 0 for all images, and then its gates are constant.
     """
     values = values.astype(np.float64)  # so that the means of equal float32 numbers are these numbers
     total = ((values - values.mean(axis=0)) ** 2).sum()
@@ -103,7 +94,7 @@ def explained_by_class(values: np.ndarray, labels: np.ndarray) -> float:
 
 
 def error_with_constant_gates(model: nn.Module, means: dict[str, np.ndarray], images: Tensor, labels: Tensor) -> float:
-    """Test error in per cent when the gates of each SE block are its ``means`` (C,), whatever the image."""
+    """Test error in per cent when the gates of each SE block are its ``means`` (C,) for every image."""
 
     def scale(mean: np.ndarray) -> Any:
         gate = Tensor(mean.reshape(1, -1, 1, 1)).to(images.device)
@@ -114,7 +105,7 @@ def error_with_constant_gates(model: nn.Module, means: dict[str, np.ndarray], im
 
 
 def compute(settings: Settings) -> Attention:
-    """Train with every seed, look at the gates on test images."""
+    """Train with every seed, measure the gates on test images."""
     size = QUICK if settings.quick else FULL
     train, (images, labels) = (digit_images(split, size.images) for split in ("train", "test"))
     x, target = (Tensor(array).to(settings.device) for array in (images, labels))
@@ -141,7 +132,7 @@ def compute(settings: Settings) -> Attention:
 
 
 def table(data: Attention) -> Table:
-    """How far apart the classes' gates lie, block by block: means over the seeds."""
+    """How much the gates differ between classes, per block: means over the seeds."""
     header = ("block", "spread between classes", "variance explained by class")
     columns = (data.blocks, data.spread.mean(axis=1).round(4), data.explained.mean(axis=1).round(3))
     return header, [[str(name), float(spread), float(share)] for name, spread, share in zip(*columns, strict=True)]

@@ -1,13 +1,13 @@
-"""Figure ``auxiliary`` (L2.1.2, L2.1.5): what GoogLeNet's auxiliary classifiers bring down, and what its 1x1 save.
+"""Figure ``auxiliary`` (L2.1.2, L2.1.5): the gradient from GoogLeNet's auxiliary classifiers, the savings of its 1x1.
 
 Claims [Szegedy et al., CVPR 2015]: classifiers on the modules 4a and 4d add gradient in the lower layers, "encouraging
-discrimination in the lower stages" and against vanishing (section 5); 1x1 convolutions before the 3x3 and 5x5 ones keep
-the cost of a module in bounds (section 4).
+discrimination in the lower stages" and preventing it from vanishing (section 5); 1x1 convolutions before the 3x3 and
+5x5 ones limit the cost of a module (section 4).
 
 The whole network, untrained, sees digits enlarged to 64 x 64; its dropout is off, so that the two losses, with and
 without auxiliary terms (weight 0.3), differ in nothing else. The gradient is measured at the output of every stage and
-module. With He's initialisation it arrives anyway; with Glorot's ("Xavier"), which was usual then, every ReLU takes a
-part of it. What the auxiliary terms are good for later in training is not shown here.
+module. With He's initialisation it arrives anyway; with Glorot's ("Xavier"), which was usual then, every ReLU reduces
+it. The effect of the auxiliary terms later in training is not shown here.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from typing import Any
 
 import numpy as np
 
-from .. import nn
-from ..models.googlenet import AUXILIARY_WEIGHT, TABLE_1, GoogLeNet, Inception, NaiveInception, auxiliary_loss
-from ..nn.summary import summary
-from ..random import manual_seed
-from ..tensor import Tensor
-from ._figure import Figure, Settings, Table
-from ._training import digit_images
-from .gradient_flow import output_gradient_norms
+from ... import nn
+from ...models.googlenet import AUXILIARY_WEIGHT, TABLE_1, GoogLeNet, Inception, NaiveInception, auxiliary_loss
+from ...nn.summary import summary
+from ...random import manual_seed
+from ...tensor import Tensor
+from ..analyses.gradient_flow import output_gradient_norms
+from ..base import Figure, Settings, Size, Table
+from ..training import digit_images
 
 LAYERS = ("conv1", "conv2", "conv3", *(row.here[0] for row in TABLE_1 if row.filters is not None))
 BELOW_AUX1, BELOW_AUX2 = LAYERS.index("inception4a"), LAYERS.index("inception4d")  # the last layer that feeds each
@@ -35,16 +35,8 @@ INITS = ("He", "Xavier")
 IMAGE_SIDE = 64
 
 
-@dataclass(frozen=True)
-class Size:
-    """How large the experiment is: random networks of each initialisation, digits they see."""
-
-    seeds: int
-    digits: int
-
-
-FULL = Size(seeds=5, digits=16)
-QUICK = Size(seeds=1, digits=4)
+FULL = Size(seeds=5, images=16)
+QUICK = Size(images=4)
 
 
 @dataclass
@@ -53,7 +45,7 @@ class Auxiliary:
 
     ``norms`` (inits, 2, seeds, layers): gradient norm at the output of each of ``LAYERS``, without and with the
     auxiliary losses; ``multiply_adds``, ``parameters``, ``channels`` (2, modules): of each of ``MODULES``, naive and
-    reduced, for a 224 x 224 image; ``channels`` are those it hands on.
+    reduced, for a 224 x 224 image; ``channels`` are those of its output.
     """
 
     norms: np.ndarray
@@ -80,7 +72,8 @@ def network(init: str) -> GoogLeNet:
 def module_costs() -> np.ndarray:
     """(3, 2, modules): multiply-adds, parameters and output channels of each module, naive and reduced.
 
-    Both see the input that the module has in the paper. A network of naive modules would get wider and wider inputs.
+    Both see the input that the module has in the paper. In a network of naive modules the inputs would get wider and
+    wider.
     """
     costs = []
     for before, row in pairwise(TABLE_1):
@@ -98,7 +91,7 @@ def module_costs() -> np.ndarray:
 def compute(settings: Settings) -> Auxiliary:
     """Send both losses' gradients through the network, and count both kinds of modules."""
     size = QUICK if settings.quick else FULL
-    images, labels = digit_images("train", size.digits, size=IMAGE_SIDE)
+    images, labels = digit_images("train", size.images, size=IMAGE_SIDE)
     x, targets = Tensor(images).to(settings.device), Tensor(labels).to(settings.device)
     norms = np.empty((len(INITS), 2, size.seeds, len(LAYERS)))
     for (i, init), seed in ((pair, seed) for pair in enumerate(INITS) for seed in range(size.seeds)):

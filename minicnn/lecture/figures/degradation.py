@@ -1,12 +1,12 @@
 """Figure ``degradation`` (L2.2.2, L2.2.3, L2.2.4): a deeper plain network trains worse, a deeper residual one does not.
 
 Claim [He et al., CVPR 2016, Figures 1 and 6]: of two plain networks the deeper one has the higher *training* error, so
-it does not over-fit but fails to be optimised; with shortcuts, which cost no parameter, this is gone.
+it does not over-fit: it is not optimised well. With shortcuts, which cost no parameter, this does not happen.
 
-The four networks are the paper's for small images, 20 and 56 layers, plain and residual, in full width. What is smaller
-is the data, 8 x 8 digits (with ``--data cifar10:DIR`` the paper's), and the training: 12 epochs instead of 164, and no
+The four networks are the paper's for small images, 20 and 56 layers, plain and residual, in full width. Smaller are the
+data, 8 x 8 digits (with ``--data cifar10:DIR`` the paper's), and the training: 12 epochs instead of 164, and no
 augmentation. The rest is section 4.2's recipe: SGD with momentum 0.9, weight decay 1e-4, He initialisation, and a
-learning rate of 0.1 for 128 images a step, so 0.05 for the 64 here.
+learning rate of 0.1 for 128 images per step, so 0.05 for the 64 here.
 """
 
 from __future__ import annotations
@@ -18,39 +18,30 @@ from typing import Any
 
 import numpy as np
 
-from .. import nn, optim
-from ..data import DataSource, open_data
-from ..models import create_model
-from ..random import manual_seed
-from ..tensor import Tensor
-from ._figure import Figure, Settings, Table
-from ._training import Images, fit
-from .lesion import error_rate
+from ... import nn, optim
+from ...data import DataSource, open_data
+from ...models import create_model
+from ...random import manual_seed
+from ...tensor import Tensor
+from ..analyses.lesion import error_rate
+from ..base import Figure, Settings, Size, Table
+from ..training import Images, fit
 
 NETWORKS = ("plain20", "plain56", "resnet20", "resnet56")
 PAIRS = {"plain": (0, 1), "residual": (2, 3)}  # shallow and deep
 LR, BATCH_SIZE = 0.05, 64
 
 
-@dataclass(frozen=True)
-class Size:
-    """How large the experiment is: ``images`` of each split, ``None`` for all of them."""
-
-    seeds: int
-    epochs: int
-    images: int | None
-
-
-FULL = Size(seeds=3, epochs=12, images=None)
-QUICK = Size(seeds=1, epochs=2, images=256)
+FULL = Size(seeds=3, epochs=12)
+QUICK = Size(epochs=2, images=256)
 
 
 @dataclass
 class Degradation:
-    """The curves, each (4, seeds, epochs), a row a network of ``NETWORKS``.
+    """The curves, each (4, seeds, epochs), one row per network of ``NETWORKS``.
 
-    ``train_loss`` and ``train_error`` are those met during the epoch, ``test_error`` is measured after it; errors are
-    in per cent. ``data`` names the images.
+    ``train_loss`` and ``train_error`` are measured during the epoch, ``test_error`` after it; errors are in per cent.
+    ``data`` names the images.
     """
 
     train_loss: np.ndarray
@@ -70,7 +61,7 @@ def load(source: DataSource, split: str, count: int | None) -> Images:
 def curves(
     model: nn.Module, train: Images, test: Images, size: Size, seed: int, tell: Callable[[str], None]
 ) -> np.ndarray:
-    """Train ``model`` where it is: training loss, training error and test error after each epoch, (3, epochs)."""
+    """Train ``model`` on its device: training loss, training error and test error after each epoch, (3, epochs)."""
     device = next(model.parameters()).device
     test_images, test_labels = (Tensor(array).to(device) for array in test)
     lines: list[tuple[float, float, float]] = []
@@ -104,7 +95,7 @@ def _tell(settings: Settings, run: str, line: str) -> None:
 
 
 def table(data: Degradation) -> Table:
-    """Where each network ended: mean and standard deviation over the seeds of its last epoch."""
+    """The last epoch of each network: mean and standard deviation over the seeds."""
     header = ["network"]
     columns = []
     for label, values in (
@@ -162,7 +153,7 @@ def draw(data: Degradation) -> Any:
 FIGURE = Figure(
     name="degradation",
     lecture=("L2.2.2", "L2.2.3", "L2.2.4"),
-    claim="a deeper plain network has the higher training error; with shortcuts it has not",
+    claim="a deeper plain network has the higher training error; with shortcuts it does not",
     result=Degradation,
     compute=compute,
     table=table,

@@ -1,4 +1,4 @@
-"""The gallery: all figures on one HTML page that needs nothing beside it, no network, no script, no other file."""
+"""The gallery: all figures on one HTML page that needs no network, no script and no other file."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from ._figure import Figure, Settings, stem
+from .base import Figure, Settings, stem
 
 STYLE = """
 :root { color-scheme: light dark; --text: #1d2430; --soft: #5b6472; --line: #d9dde3; --page: #fff; --mark: #b3261e; }
@@ -41,7 +41,7 @@ code { font-size: .9em; }
 
 @dataclass(frozen=True)
 class Entry:
-    """A figure as it was computed: its data, whether from the cache, and where its files are."""
+    """A computed figure: its data, the folder of its files, and the settings."""
 
     figure: Figure
     data: Any
@@ -63,8 +63,8 @@ def page(entries: Sequence[Entry]) -> str:
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>minicnn: the lecture's figures</title>\n<style>{STYLE}</style>\n</head>\n<body>\n"
-        "<h1>The lecture's figures</h1>\n<p>Each was computed on this machine by minicnn, with networks of its own. "
-        f"{size}What was seen stands beside what is claimed.</p>\n<nav>\n{links}\n</nav>\n"
+        "<h1>The lecture's figures</h1>\n<p>Each was computed on this machine by minicnn, with its own networks. "
+        f"{size}Each section says what is claimed and what was seen.</p>\n<nav>\n{links}\n</nav>\n"
         + "\n".join(map(_section, ordered))
         + "\n</body>\n</html>\n"
     )

@@ -3,9 +3,9 @@
 Paper  Veit, Wilber, Belongie, "Residual Networks Behave Like Ensembles of Relatively Shallow Networks", NIPS 2016,
        arXiv:1605.06431: section 3 (paths), 4.2 (path lengths), 4.3 (gradient by path length).
 
-In each block the signal either passes the residual branch or the shortcut: a path is n such choices, and its length is
-how often it chose the branch. Backwards that is exact: with the forward pass given, the gradients along all paths add
-up to the whole gradient.
+In each block the signal passes either the residual branch or the shortcut: a path is n such choices, and its length is
+the number of branches on it. For gradients this is exact: with the forward pass given, the gradients along all paths
+add up to the whole gradient.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import numpy as np
 
 from minicnn import nn
 from minicnn.autograd import grad
-from minicnn.lecture.blocks import ResidualBlock, branch, replaced, residual_blocks, shortcut
+from minicnn.lecture.analyses.blocks import ResidualBlock, branch, replaced, residual_blocks, shortcut
 from minicnn.nn.functional import cross_entropy
 from minicnn.ops import residual_add
 from minicnn.tensor import Tensor
@@ -42,7 +42,7 @@ def all_paths(n: int) -> list[Path]:
 
 
 def common_lengths(n: int, share: float = 0.95) -> tuple[int, int]:
-    """Between which lengths the bulk of the paths lies.
+    """The range of lengths that most of the paths have.
 
     Args:
         n: number of blocks.
@@ -61,7 +61,7 @@ def common_lengths(n: int, share: float = 0.95) -> tuple[int, int]:
 
 
 def one_way(block: ResidualBlock, x: Tensor, through_branch: bool) -> Tensor:
-    """What the block gives for x, with a gradient that takes one of its two ways back.
+    """The output of the block for x, whose gradient goes back on only one of the two ways.
 
     Args:
         block: H(x) = ReLU(F(x) + shortcut(x)), with ``branch(block, x)`` for F(x) and ``shortcut(block, x)``.
@@ -69,8 +69,8 @@ def one_way(block: ResidualBlock, x: Tensor, through_branch: bool) -> Tensor:
         through_branch: whether the gradient goes through the branch, or through the shortcut.
 
     Returns:
-        (N, K, H/s, W/s), the very numbers of ``block(x)``. The last ReLU lies on both ways. Branch and shortcut run
-        once each, as in the block: in training mode its running statistics move as they do there.
+        (N, K, H/s, W/s), the same numbers as ``block(x)``. The last ReLU is on both ways. Branch and shortcut run
+        once each, as in the block: in training mode its running statistics are updated as there.
     """
     residual, identity = branch(block, x), shortcut(block, x)
     if through_branch:
@@ -84,9 +84,9 @@ def path_gradient(model: nn.Module, images: Tensor, targets: Tensor, path: Seque
     """The gradient of the cross-entropy that reaches the images along one path.
 
     Args:
-        model: a network with residual blocks, used in the mode it is in. Its parameters' ``grad`` is not touched, and
-            afterwards its blocks do what they did before, also if an error was raised.
-        images: (N, C, H, W); they are not changed, nor asked to require a gradient.
+        model: a network with residual blocks, used in its present mode. Its parameters' ``grad`` is not changed, and
+            afterwards its blocks compute what they did before, also after an error.
+        images: (N, C, H, W); they are not changed, and need not require a gradient.
         targets: (N,) class indices.
         path: for each of ``residual_blocks(model)``, whether the gradient goes through its branch.
 
@@ -95,11 +95,11 @@ def path_gradient(model: nn.Module, images: Tensor, targets: Tensor, path: Seque
         network.
 
     Raises:
-        ValueError: when the path has not as many choices as the network has blocks.
+        ValueError: if the path does not have one choice per residual block of the network.
     """
     blocks = list(residual_blocks(model).values())
     if len(path) != len(blocks):
-        raise ValueError(f"the path has {len(path)} choices, and the network {len(blocks)} residual blocks")
+        raise ValueError(f"the path has {len(path)} choices, but the network has {len(blocks)} residual blocks")
     x = images.detach().requires_grad_()
     forwards: dict[nn.Module, Callable[..., Tensor]] = {
         block: partial(one_way, block, through_branch=way) for block, way in zip(blocks, path, strict=True)
@@ -112,7 +112,7 @@ def path_gradient(model: nn.Module, images: Tensor, targets: Tensor, path: Seque
 
 
 def random_path(n: int, length: int, rng: np.random.Generator) -> Path:
-    """A path through n blocks, each one of that length with the same probability."""
+    """A random path through n blocks; all paths of this length have the same probability."""
     chosen = set(rng.choice(n, length, replace=False).tolist())
     return tuple(block in chosen for block in range(n))
 
@@ -127,9 +127,9 @@ def gradient_by_length(
 
     Args:
         model: a network with n residual blocks.
-        batches: images (N, C, H, W) and targets (N,); on each a random path of each length is measured.
+        batches: pairs of images (N, C, H, W) and targets (N,); on each, one random path of each length is measured.
         lengths: which to measure, each in 0 ... n.
-        rng: draws the paths, for every batch one path a length in the order of ``lengths``.
+        rng: draws the paths, for every batch one path per length in the order of ``lengths``.
 
     Returns:
         (lengths, batches): the Euclidean norm of ``path_gradient``.
@@ -143,7 +143,7 @@ def gradient_by_length(
 
 
 def share_by_length(n: int, magnitudes: Sequence[float] | np.ndarray) -> np.ndarray:
-    """Which share of the gradient comes along the paths of each length: their number times what one of them brings.
+    """The share of the gradient that comes along the paths of each length: their number times the norm of one.
 
     Args:
         n: number of blocks.
@@ -157,15 +157,15 @@ def share_by_length(n: int, magnitudes: Sequence[float] | np.ndarray) -> np.ndar
 
 
 def effective_lengths(shares: Sequence[float] | np.ndarray, share: float = 0.95) -> tuple[int, int]:
-    """The shortest range of path lengths that brings at least ``share`` of the gradient.
+    """The shortest range of path lengths that carries at least ``share`` of the gradient.
 
     Args:
         shares: for the lengths 0, 1, ..., as ``share_by_length`` gives them.
         share: in (0, 1].
 
     Returns:
-        Its first and last length; of several ranges equally short the one of the shorter paths. A sum that lacks no
-        more than a rounding error (1e-12) of ``share`` is enough.
+        Its first and last length; of equally short ranges the one with the shorter paths. A sum that is smaller than
+        ``share`` by no more than a rounding error (1e-12) is enough.
     """
     count = len(shares)
     for width in range(1, count + 1):

@@ -1,14 +1,14 @@
-"""Figure ``vanishing`` (L1.2.1, L2.2.4): what becomes of the gradient on its way through a fresh network.
+"""Figure ``vanishing`` (L1.2.1, L2.2.4): what happens to the gradient on its way through an untrained network.
 
 Claims: in a plain network each layer changes the gradient by a factor, so that it vanishes or explodes with depth
 unless the initialisation keeps the factor at 1 (He et al., "Delving deep into rectifiers", ICCV 2015); and a shortcut
-hands the gradient on undiminished (He et al., CVPR 2016).
+passes the gradient on undiminished (He et al., CVPR 2016).
 
 Networks of up to 100 convolutions (3x3, 16 filters, ReLU, no pooling) see a batch of 8x8 digits once, untrained. The
-gradient of the loss is measured behind every second convolution, where a shortcut ends in the networks that have them.
-Theory for networks without norm is ``gradient_flow.expected_gain`` less what the zeros around the map take; for batch
-norm it is Yang et al., "A Mean Field Theory of Batch Normalization", ICLR 2019, arXiv:1902.08129: with ReLUs the
-gradient of a plain network *grows* by sqrt(pi / (pi - 1)) = 1.21 a layer, whatever the weights.
+gradient of the loss is measured after every second convolution, where a shortcut ends in the networks that have them.
+The theory for networks without norm is ``gradient_flow.expected_gain``, reduced by the loss at the padding of zeros;
+for batch norm it is Yang et al., "A Mean Field Theory of Batch Normalization", ICLR 2019, arXiv:1902.08129: with ReLUs
+the gradient of a plain network *grows* by sqrt(pi / (pi - 1)) = 1.21 per layer, whatever the weights are.
 
 Everything is computed in float64; in float32 the smallest gradients here would be zero.
 """
@@ -22,12 +22,12 @@ from typing import Any
 
 import numpy as np
 
-from .. import nn
-from ..random import manual_seed
-from ..tensor import Tensor
-from ._figure import Figure, Settings, Table
-from ._training import digit_images
-from .gradient_flow import behaviour, expected_gain, gain_per_layer, output_gradient_norms
+from ... import nn
+from ...random import manual_seed
+from ...tensor import Tensor
+from ..analyses.gradient_flow import behaviour, expected_gain, gain_per_layer, output_gradient_norms
+from ..base import Figure, Settings, Size, Table
+from ..training import digit_images
 
 CHANNELS, SIDE, KERNEL = 16, 8, 3
 FAN = KERNEL**2 * CHANNELS  # in and out
@@ -50,7 +50,7 @@ class Kind:
 
     @property
     def name(self) -> str:
-        """For tables and legends."""
+        """The name in tables and legends."""
         return self.init + ", batch norm" * self.norm + ", shortcuts" * self.shortcut
 
 
@@ -64,17 +64,8 @@ KINDS = (
 )
 
 
-@dataclass(frozen=True)
-class Size:
-    """How large the experiment is: numbers of convolutions (even), random networks of each kind, digits."""
-
-    depths: tuple[int, ...]
-    seeds: int
-    digits: int
-
-
-FULL = Size(depths=(10, 20, 50, 100), seeds=5, digits=32)
-QUICK = Size(depths=(10, 30), seeds=2, digits=16)
+FULL = Size(seeds=5, images=32, depths=(10, 20, 50, 100))  # depths: convolutions, an even number
+QUICK = Size(seeds=2, images=16, depths=(10, 30))
 
 
 class Pair(nn.Module):
@@ -95,7 +86,7 @@ class Pair(nn.Module):
 
 
 def network(kind: Kind, depth: int) -> nn.Sequential:
-    """``depth`` convolutions in pairs called "1", "2", ..., behind one that widens the image; classifier behind."""
+    """One convolution that widens the image, ``depth`` convolutions in pairs called "1", "2", ..., and a classifier."""
     stem = nn.Conv2d(1, CHANNELS, KERNEL, padding=1, bias=False)
     pairs = [Pair(kind.norm, kind.shortcut) for _ in range(depth // 2)]
     model = nn.Sequential(stem, *pairs, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(CHANNELS, 10))
@@ -107,11 +98,11 @@ def network(kind: Kind, depth: int) -> nn.Sequential:
 
 
 def theory(kind: Kind) -> float | None:
-    """The factor per layer that the papers expect far from both ends, where they expect one.
+    """The factor per layer that the papers predict far from both ends, or None if they predict none.
 
-    Without norm, zeros around the map take a part of the gradient: its distribution over the map settles to the leading
-    eigenvector of the 3x3 box sum, whose eigenvalue is (1 + 2 cos(pi / 9))^2 on an 8x8 map and would be 9 without an
-    edge.
+    Without norm, a part of the gradient is lost to the zeros around the map: its distribution over the map converges to
+    the leading eigenvector of the 3x3 box sum, whose eigenvalue is (1 + 2 cos(pi / 9))^2 on an 8x8 map and would be 9
+    without an edge.
     """
     if kind.shortcut:
         return None
@@ -125,8 +116,8 @@ def theory(kind: Kind) -> float | None:
 class Vanishing:
     """The data of the figure.
 
-    ``depths`` (D,): numbers of convolutions; ``norms`` (kinds, D, seeds, max depth / 2): gradient norm behind each
-    pair, from the input on, NaN behind the last.
+    ``depths`` (D,): numbers of convolutions; ``norms`` (kinds, D, seeds, max depth / 2): gradient norm after each
+    pair, from the input on, NaN after the last.
     """
 
     depths: np.ndarray
@@ -137,7 +128,7 @@ class Vanishing:
         return np.array([[self._mean(kind, d, gain_per_layer) ** 0.5 for d in self._deep()] for kind in self._kinds()])
 
     def ratios(self) -> np.ndarray:
-        """(kinds, D): gradient behind the first pair over that behind the last, in the geometric mean over seeds."""
+        """(kinds, D): gradient after the first pair over that after the last, in the geometric mean over seeds."""
         return np.array([[self._mean(kind, d, _ratio) for d in self._deep()] for kind in self._kinds()])
 
     def _kinds(self) -> range:
@@ -156,9 +147,9 @@ def _ratio(norms: np.ndarray) -> float:
 
 
 def compute(settings: Settings) -> Vanishing:
-    """Build every network with every seed, and let one loss's gradient through it."""
+    """Build every network with every seed, and send the gradient of one loss through it."""
     size = QUICK if settings.quick else FULL
-    images, labels = digit_images("train", size.digits)
+    images, labels = digit_images("train", size.images)
     x = Tensor(images.astype(np.float64)).to(settings.device)
     targets = Tensor(labels).to(settings.device)
     norms = np.full((len(KINDS), len(size.depths), size.seeds, max(size.depths) // 2), np.nan)
@@ -173,7 +164,7 @@ def compute(settings: Settings) -> Vanishing:
 
 
 def table(data: Vanishing) -> Table:
-    """For each kind the factor per layer, measured in the deepest networks and expected, and what it leads to."""
+    """For each kind the factor per layer, measured in the deepest networks and predicted, and its effect."""
     gains, ratios, deepest = data.gains(), data.ratios(), int(data.depths[-1])
     rows = []
     for kind, gain, ratio in zip(KINDS, gains, ratios, strict=True):
@@ -234,13 +225,13 @@ def draw(data: Vanishing) -> Any:
         axes.spines[["top", "right"]].set_visible(False)
     left.set(
         title=f"{deepest} layers: the gradient on its way from the right to the left",
-        xlabel="behind layer",
-        ylabel="gradient norm / that behind the last layer",
+        xlabel="after layer",
+        ylabel="gradient norm / that after the last layer",
     )
     right.set(
         title="the deeper, the worse (crosses: theory)",
         xlabel="layers",
-        ylabel="gradient behind the first pair / behind the last",
+        ylabel="gradient after the first pair / after the last",
     )
     right.legend(frameon=False, fontsize=8, ncols=2, loc="upper left")
     drawing.suptitle(

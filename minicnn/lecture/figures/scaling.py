@@ -6,7 +6,7 @@ best to scale all three together.
 The base is a small residual network on digits of 4 x 4 pixels, made from the 8 x 8 ones by averaging. Step phi may
 spend 2^phi times its multiply-adds: on channels alone (times 2^(phi/2)), on blocks alone (2^phi), on pixels alone (side
 times 2^(phi/2)), or by the paper's compound rule. Sizes are whole numbers, so the multiply-adds are counted, not
-assumed. Above 8 x 8 the images are enlarged and hold nothing new. Besides, the table of EfficientNet-B0 to B7, counted
+assumed. Above 8 x 8 the images are enlarged and contain nothing new. The table also has EfficientNet-B0 to B7, counted
 in our own models.
 """
 
@@ -17,34 +17,30 @@ from typing import Any
 
 import numpy as np
 
-from .. import nn
-from ..autograd import no_grad
-from ..models import create_model
-from ..models.efficientnet import ERRORS, SCALING, compound_scaling
-from ..models.resnet import BasicBlock, conv1x1, conv3x3
-from ..nn.summary import evaluating, multiply_adds
-from ..random import manual_seed
-from ..tensor import Tensor
-from ._figure import Figure, Settings, Table
-from ._training import Images, digit_images, fit
+from ... import nn
+from ...autograd import no_grad
+from ...models import create_model
+from ...models.efficientnet import ERRORS, SCALING, compound_scaling
+from ...models.resnet import BasicBlock, conv1x1, conv3x3
+from ...nn.summary import evaluating, multiply_adds
+from ...random import manual_seed
+from ...tensor import Tensor
+from ..base import Figure, Settings, Size, Table
+from ..training import Images, digit_images, fit
 
 CHANNELS, BLOCKS, SIDE = 8, 2, 4  # of the base
 WAYS = ("width", "depth", "resolution", "compound")
 
 
 @dataclass(frozen=True)
-class Size:
-    """How large the experiment is: steps ``phis``, ``images`` of each split (``None`` for all), EfficientNets."""
+class Steps(Size):
+    """``phis``: the steps of scaling; ``networks``: the EfficientNets that are counted."""
 
-    seeds: int
-    epochs: int
-    phis: tuple[int, ...]
-    images: int | None
-    efficientnets: int
+    phis: tuple[int, ...] = ()
 
 
-FULL = Size(seeds=3, epochs=6, phis=(1, 2, 3), images=None, efficientnets=len(SCALING))
-QUICK = Size(seeds=1, epochs=2, phis=(1, 2), images=384, efficientnets=3)
+FULL = Steps(seeds=3, epochs=6, networks=tuple(SCALING), phis=(1, 2, 3))
+QUICK = Steps(epochs=2, images=384, networks=tuple(SCALING)[:3], phis=(1, 2))
 
 
 class SmallNet(nn.Module):
@@ -73,9 +69,9 @@ class SmallNet(nn.Module):
 
 @dataclass
 class Scaling:
-    """The data of the figure, a row for each network trained: the base first, then ``WAYS`` times phi.
+    """The data of the figure, one row per trained network: the base first, then every way with every phi.
 
-    ``way`` (R,) and ``phi`` (R,): how it was scaled. ``sizes`` (R, 3): channels, blocks a stage, side of the image.
+    ``way`` (R,) and ``phi`` (R,): how it was scaled. ``sizes`` (R, 3): channels, blocks per stage, side of the image.
     ``macs`` (R,): multiply-adds of an image. ``losses``, ``errors`` (R, seeds): test loss and test error in per cent.
     ``efficientnets`` (E,), ``factors`` (E, 3) of width and depth and side of the image, ``parameters``,
     ``efficientnet_macs`` (E,): EfficientNet-B0 and larger, counted.
@@ -94,7 +90,7 @@ class Scaling:
 
 
 def scaled(way: str, phi: float) -> tuple[int, int, int]:
-    """Channels, blocks and side of the base scaled one of ``WAYS`` to about 2^phi times the multiply-adds."""
+    """Channels, blocks and side of the base, scaled in one of ``WAYS`` to about 2^phi times the multiply-adds."""
     depth, width, resolution = {
         "width": (1.0, 2 ** (phi / 2), 1.0),
         "depth": (2.0**phi, 1.0, 1.0),
@@ -105,14 +101,14 @@ def scaled(way: str, phi: float) -> tuple[int, int, int]:
 
 
 def resized(data: Images, side: int) -> Images:
-    """The images (N, 1, 8, 8) at ``side`` x ``side``: each pixel the mean of what lies under it."""
+    """The images (N, 1, 8, 8) at ``side`` x ``side``: each pixel is the mean of the area that it covers."""
     images, labels = data
     weights = _overlap(images.shape[-1], side)
     return (weights @ images @ weights.T).astype(np.float32), labels
 
 
 def _overlap(old: int, new: int) -> np.ndarray:
-    """(new, old): which share of each new pixel of a line is covered by which old pixel; rows sum to 1."""
+    """(new, old): the share of each new pixel of a line that each old pixel covers; rows sum to 1."""
     ends = np.arange(new + 1) * old / new
     low, high = np.maximum(ends[:-1, None], np.arange(old)), np.minimum(ends[1:, None], np.arange(1, old + 1))
     return np.clip(high - low, 0, None) * new / old
@@ -144,9 +140,8 @@ def compute(settings: Settings) -> Scaling:
             found[:, row, i] = loss_and_error(model, resized(test, side))
     macs = [multiply_adds(SmallNet(channels, blocks), (1, side, side)) for channels, blocks, side in sizes]
 
-    names = list(SCALING)[: size.efficientnets]
     counts = []
-    for name in names:
+    for name in size.networks:
         settings.progress(f"counting {name}")
         efficientnet, side = create_model(name), SCALING[name][2]
         parameters = sum(p.numel() for p in efficientnet.parameters())
@@ -158,8 +153,8 @@ def compute(settings: Settings) -> Scaling:
         macs=np.array(macs),
         losses=found[0],
         errors=found[1],
-        efficientnets=np.array(names),
-        factors=np.array([SCALING[name][:3] for name in names]),
+        efficientnets=np.array(size.networks),
+        factors=np.array([SCALING[name][:3] for name in size.networks]),
         parameters=np.array([parameters for parameters, _ in counts]),
         efficientnet_macs=np.array([macs for _, macs in counts]),
     )
@@ -183,7 +178,7 @@ def table(data: Scaling) -> Table:
 
 
 def loss_at(data: Scaling, way: str, macs: float) -> float:
-    """The mean test loss that scaling one of ``WAYS`` reaches for ``macs``, between its networks by logarithms."""
+    """The mean test loss of one of ``WAYS`` at ``macs``, interpolated between its networks over the logarithm."""
     rows = [0, *np.flatnonzero(data.way == way)]
     return float(np.interp(np.log(macs), np.log(data.macs[rows]), data.losses[rows].mean(axis=1)))
 
@@ -194,9 +189,9 @@ def verdict(data: Scaling) -> str:
     losses = {way: loss_at(data, way, budget) for way in WAYS}
     best = min(losses, key=losses.__getitem__)
     base = float(data.losses[0].mean())
-    told = ", ".join(f"{way} {loss:.3f}" for way, loss in losses.items())
+    reached = ", ".join(f"{way} {loss:.3f}" for way, loss in losses.items())
     return (
-        f"test loss {base:.3f} at the start, and with {budget / data.macs[0]:.1f} times the multiply-adds {told}: "
+        f"test loss {base:.3f} at the start, and with {budget / data.macs[0]:.1f} times the multiply-adds {reached}: "
         f"{best} did best here"
     )
 

@@ -18,7 +18,7 @@ from minicnn.nn.summary import FLOAT32_BYTES, summary
 
 @dataclass(frozen=True)
 class Cost:
-    """One network on one image. Errors are published ones, in per cent; ``None`` where the paper gives none."""
+    """One network on one image. Errors are published ones, in per cent; ``None`` if the paper gives none."""
 
     name: str
     input_size: int
@@ -31,12 +31,12 @@ class Cost:
 
     @property
     def parameter_bytes(self) -> int:
-        """Of all weights in float32."""
+        """The bytes of all weights in float32."""
         return self.parameters * FLOAT32_BYTES
 
 
 def cost(name: str, variant: str | None = None) -> Cost:
-    """What the model called ``name`` costs, counted by ``nn.summary``, beside its published error.
+    """What the model called ``name`` costs, counted by ``nn.summary``, with its published error.
 
     Args:
         name: one of ``list_models()``.
@@ -62,7 +62,7 @@ def cost(name: str, variant: str | None = None) -> Cost:
 
 
 def pareto_front(costs: Sequence[float], accuracies: Sequence[float]) -> list[int]:
-    """Which networks no other one beats in both accuracy and cost.
+    """The networks that no other one beats in both accuracy and cost.
 
     A network is beaten by one that costs no more and is no less accurate, and is better in at least one of the two.
 
@@ -86,13 +86,13 @@ def pareto_front(costs: Sequence[float], accuracies: Sequence[float]) -> list[in
 
 
 def accuracy_density(accuracies: Sequence[float], parameters: Sequence[float]) -> np.ndarray:
-    """Per cent of top-1 accuracy for each million parameters: the paper's *information density* (its Figure 10).
+    """Per cent of top-1 accuracy per million parameters: the paper's *information density* (its Figure 10).
 
     Args:
         accuracies: in per cent.
         parameters: numbers of parameters, not millions.
 
     Returns:
-        one number a network.
+        one number per network.
     """
     return np.asarray(accuracies, float) / (np.asarray(parameters, float) / 1e6)

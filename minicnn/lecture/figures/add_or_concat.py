@@ -1,13 +1,13 @@
 """Figure ``add-or-concat`` (L2.3.1): ResNet adds, DenseNet concatenates; what is reused, and what it costs.
 
-Claim [Huang et al., CVPR 2017, Figure 5 and section 5]: since every layer of a dense block can read the outputs of all
-layers before it as they are, it does; also those from far back. A sum, as in ResNet, cannot be taken apart again. For
-this a dense block keeps a concatenation for each layer, so its memory grows with the square of its depth.
+Claim [Huang et al., CVPR 2017, Figure 5 and section 5]: every layer of a dense block can read the outputs of all layers
+before it unchanged, and it does read them, also those from far back. A sum, as in ResNet, cannot be separated again.
+The price is one concatenation per layer, so the memory of a dense block grows with the square of its depth.
 
 A DenseNet-BC of 40 layers (three blocks of six, k = 12) and a ResNet-38 (three stages of six blocks) learn the 8 x 8
 digits. Reuse is the paper's measure: the mean absolute weight of a layer's first convolution for the channels from each
-source. Whether it counts is tried by a lesion: every layer is left its newest source alone. Memory is the peak that a
-training step of one stage allocates, measured.
+source. A lesion tests whether reuse matters: every layer may read only its newest source. Memory is the measured peak
+that a training step of one stage allocates.
 """
 
 from __future__ import annotations
@@ -18,32 +18,23 @@ from typing import Any
 
 import numpy as np
 
-from .. import nn, optim
-from ..creation import randn
-from ..models.cifar_resnet import CifarResNet
-from ..models.densenet import DenseBlock, Transition
-from ..models.resnet import BasicBlock, conv3x3
-from ..random import manual_seed
-from ..tensor import Tensor
-from ._figure import Figure, Settings, Table
-from ._training import digit_images, fit
-from .lesion import error_rate
+from ... import nn, optim
+from ...creation import randn
+from ...models.cifar_resnet import CifarResNet
+from ...models.densenet import DenseBlock, Transition
+from ...models.resnet import BasicBlock, conv3x3
+from ...random import manual_seed
+from ...tensor import Tensor
+from ..analyses.lesion import error_rate
+from ..base import Figure, Settings, Size, Table
+from ..training import digit_images, fit
 
 BLOCKS, LAYERS, GROWTH = 3, 6, 12
-WEIGHT_DECAY = 0.5  # AdamW's: weights that are of no use shrink to a third or so in the few epochs here
+WEIGHT_DECAY = 0.5  # AdamW's: weights of no use shrink to about a third in the few epochs here
 STAGES = ("ResNet: add", "DenseNet: concatenate", "DenseNet, concatenating again in backward")
 
 
-@dataclass(frozen=True)
-class Size:
-    """How large the experiment is: ``images`` of each split (all for ``None``), ``depths`` of measured stages."""
-
-    epochs: int
-    images: int | None
-    depths: tuple[int, ...]
-
-
-FULL = Size(epochs=8, images=None, depths=(2, 4, 8, 16, 32, 64))
+FULL = Size(epochs=8, depths=(2, 4, 8, 16, 32, 64))  # depths: blocks or layers of the measured stages
 QUICK = Size(epochs=2, images=256, depths=(4, 8, 16))
 
 
@@ -83,10 +74,10 @@ class AddOrConcat:
     """The data of the figure.
 
     ``reuse`` (3, 7, 7): for each dense block the mean absolute weight with which layer l (column l - 1; the last column
-    is what follows the block) reads source s (row s; 0 is the block's input), NaN for s >= l. ``parameters`` (2,) and
-    ``errors`` (2,): of the ResNet and the DenseNet, test error in per cent. ``lesion``: the DenseNet's when every layer
-    reads its newest source alone. ``depths`` (D,) and ``memory`` (3, D): layers or blocks of a stage, and the peak
-    of a training step in KiB per image, for ``STAGES``.
+    belongs to the layer after the block) reads source s (row s; 0 is the block's input), NaN for s >= l. ``parameters``
+    (2,) and ``errors`` (2,): of the ResNet and the DenseNet, test error in per cent. ``lesion``: the DenseNet's when
+    every layer reads its newest source alone. ``depths`` (D,) and ``memory`` (3, D): layers or blocks of a stage, and
+    the peak of a training step in KiB per image, for ``STAGES``.
     """
 
     reuse: np.ndarray
@@ -98,7 +89,7 @@ class AddOrConcat:
 
 
 def sources(block: nn.Module, read: int) -> list[slice]:
-    """Which of ``read`` channels come from where: the block's input first, then k from each of its layers."""
+    """The channels of each source among ``read`` channels: the block's input first, then k from each of its layers."""
     first = next(iter(block.values())).norm1.num_features
     starts = [0, *range(first, read, GROWTH)]
     return [slice(*ends) for ends in zip(starts, [*starts[1:], read], strict=True)]
@@ -141,7 +132,7 @@ def training_memory(kind: str, depth: int, batch_size: int = 8) -> float:
     else:
         stage = DenseBlock(depth, channels, GROWTH, drop_rate=0.0, memory_efficient=kind == STAGES[2])
     x = randn(batch_size, channels, 8, 8, requires_grad=True)
-    stage(x).sum().backward()  # gradients of weights are there from now on: they do not count as activations
+    stage(x).sum().backward()  # makes the gradients of the weights: they do not count as activations
     tracemalloc.start()
     try:
         stage(x).sum().backward()
@@ -152,7 +143,7 @@ def training_memory(kind: str, depth: int, batch_size: int = 8) -> float:
 
 
 def compute(settings: Settings) -> AddOrConcat:
-    """Train both networks, look at the DenseNet's weights, measure the stages."""
+    """Train both networks, read the DenseNet's weights, measure the stages."""
     size = QUICK if settings.quick else FULL
     data = digit_images("train", size.images)
     images, labels = (Tensor(array).to(settings.device) for array in digit_images("test", size.images))
@@ -176,9 +167,9 @@ def compute(settings: Settings) -> AddOrConcat:
 
 
 def growth(data: AddOrConcat) -> np.ndarray:
-    """For each of ``STAGES``: by what memory is multiplied when the deepest measured stage is made twice as deep.
+    """For each of ``STAGES``: the factor of memory when the deepest measured stage is made twice as deep.
 
-    Taken between the two deepest: 2 means in proportion to depth, 4 to its square.
+    Computed from the two deepest: 2 means proportional to depth, 4 to its square.
     """
     deep, deeper = data.depths[-2:]
     return (data.memory[:, -1] / data.memory[:, -2]) ** (np.log(2) / np.log(deeper / deep))

@@ -1,12 +1,12 @@
 """Gradient flow (L1.2.1): how large the gradient is at every depth of a network, and what theory expects.
 
-Going back through one layer multiplies the gradient by a factor, its *gain*, and through L layers these multiply: with
-a gain of 0.7 nothing arrives, with 1.5 everything explodes. He et al. (2015, "Delving deep into rectifiers", equation
-14) choose the first weights so that the gain is 1.
+On its way back through one layer the gradient is multiplied by a factor, the *gain*, and the gains of L layers
+multiply: with a gain of 0.7 nothing arrives, with 1.5 everything explodes. He et al. (2015, "Delving deep into
+rectifiers", equation 14) choose the first weights so that the gain is 1.
 
-The gradient is measured at the *outputs* of layers. That of the weights would mislead: in a network of ReLUs without
-norms, the sum of weight times gradient is the same in every layer, whatever vanishes on the way, because the smaller
-gradient meets the larger activation.
+The gradient is measured at the *outputs* of layers. The gradient of the weights would mislead: in a network of ReLUs
+without norms, the sum of weight times gradient is the same in every layer, even if gradients vanish, because a smaller
+gradient is multiplied by a larger activation.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def weight_gradient_norms(
     """The Euclidean norm of the loss's gradient at every weight of convolutions and linear layers.
 
     Args:
-        model: runs once, in the mode it is in; its parameters' ``grad`` is not touched.
+        model: runs once, in its present mode; its parameters' ``grad`` is not changed.
         images: (N, C, H, W).
         targets: (N,) class indices.
         loss: of the model's output and the targets.
@@ -52,9 +52,9 @@ def output_gradient_norms(
     """The Euclidean norm of the loss's gradient at the outputs of the named layers.
 
     Args:
-        model: runs once, in the mode it is in; its parameters' ``grad`` is not touched, and its hooks are as before
-            afterwards, also if it raises an error.
-        layers: names as ``named_modules()`` spells them; each must run once and give one tensor.
+        model: runs once, in its present mode; its parameters' ``grad`` is not changed, and afterwards its hooks are as
+            before, also after an error.
+        layers: names as in ``named_modules()``; each must run once and return one tensor.
         images: (N, C, H, W).
         targets: (N,) class indices.
         loss: of the model's output and the targets.
@@ -94,11 +94,11 @@ def gain_per_layer(norms: Sequence[float]) -> float:
 
     Args:
         norms: at least two gradient norms, from the layer nearest the input to the one nearest the loss; the last is
-            not 0. Those between have no say.
+            not 0. Only the first and the last count.
 
     Returns:
         ``g`` with ``norms[0] = norms[-1] * g ** (len(norms) - 1)``: below 1 gradients vanish on their way back, above 1
-        they explode. 0 when nothing reaches the first layer.
+        they explode. 0 if no gradient reaches the first layer.
     """
     if norms[0] == 0:
         return 0.0
@@ -113,9 +113,9 @@ def behaviour(norms: Sequence[float], bound: float = 100.0) -> str:
         bound: the factor that counts as survival.
 
     Returns:
-        ``"explodes"`` where any of the norms is no finite number any more, or the first is more than ``bound`` times
-        as large as the last; ``"vanishes"`` where the last is more than ``bound`` times as large as the first; else
-        ``"survives"``. Any norm but 0 is more than ``bound`` times 0.
+        ``"explodes"`` if any of the norms is NaN or infinite, or the first is more than ``bound`` times as large as the
+        last; ``"vanishes"`` if the last is more than ``bound`` times as large as the first; else ``"survives"``. Any
+        norm except 0 is more than ``bound`` times 0.
     """
     if not np.isfinite(norms).all():
         return "explodes"
@@ -127,9 +127,9 @@ def behaviour(norms: Sequence[float], bound: float = 100.0) -> str:
 def expected_gain(fan_out: int, std: float, negative_slope: float = 0.0) -> float:
     """The gain of a fresh layer followed by a leaky ReLU (He et al. 2015, equations 14 and 15).
 
-    A unit's gradient is the sum of ``fan_out`` gradients behind it, each times a weight of its own; the weights are
-    independent, with mean 0. At half of the units the activation has let it through whole, at the others times
-    ``negative_slope``. So its expected square is a multiple of theirs.
+    A unit's gradient is the sum of ``fan_out`` gradients of the next layer, each times its own weight; the weights are
+    independent, with mean 0. At half of the units the activation passes the gradient on unchanged, at the others times
+    ``negative_slope``. So the expected square of a unit's gradient is a multiple of that in the next layer.
 
     Args:
         fan_out: how many outputs one input of the layer reaches: kernel height x width x output channels.

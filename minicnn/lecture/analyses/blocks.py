@@ -27,7 +27,7 @@ def residual_blocks(model: nn.Module) -> dict[str, ResidualBlock]:
 
 
 def branch(block: ResidualBlock, x: Tensor) -> Tensor:
-    """F(x): convolutions and norms with a ReLU between them, none behind. (N, C, H, W) -> (N, K, H/s, W/s)."""
+    """F(x): convolutions and norms with ReLUs between them, but none at the end. (N, C, H, W) -> (N, K, H/s, W/s)."""
     last = int(block.last_norm.removeprefix("bn"))
     for number in range(1, last + 1):
         x = getattr(block, f"bn{number}")(getattr(block, f"conv{number}")(x))
@@ -37,13 +37,13 @@ def branch(block: ResidualBlock, x: Tensor) -> Tensor:
 
 
 def shortcut(block: ResidualBlock, x: Tensor) -> Tensor:
-    """x, or where the block changes the shape, what its ``downsample`` makes of it. As ``branch`` in shapes."""
+    """x, or ``downsample(x)`` if the block changes the shape. Shapes as in ``branch``."""
     return x if block.downsample is None else block.downsample(x)
 
 
 @contextmanager
 def replaced(forwards: Mapping[nn.Module, Callable[..., Any]]) -> Iterator[None]:
-    """Inside this block the modules compute what their new ``forwards`` say; afterwards what they did before."""
+    """Inside this block the modules run their new ``forwards``; afterwards they run as before."""
     before = {module: vars(module)["forward"] for module in forwards if "forward" in vars(module)}
     try:
         for module, forward in forwards.items():

@@ -1,4 +1,4 @@
-"""What a figure of the lecture is, and how one is run: computed once, kept, tabulated, drawn."""
+"""What a figure of the lecture is, and how one is run: it is computed once, kept, tabulated and drawn."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from pathlib import Path
 from typing import Any
 
 from ..serialization.atomic import replacing
-from . import _cache
+from . import cache
 
 Table = tuple[Sequence[str], Sequence[Sequence[Any]]]  # header, rows
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How to compute a figure. ``quick`` trades the size of the experiment for half a minute at most.
+    """How to compute a figure. ``quick``: by a smaller experiment, which takes half a minute at most.
 
-    ``data`` is spelled as for ``minicnn train``; only figures with ``chooses_data`` look at it. ``mine`` says that a
+    ``data`` is spelled as for ``minicnn train``; only figures with ``chooses_data`` use it. ``mine`` says that a
     student's functions compute: the files get another name.
     """
 
@@ -33,17 +33,34 @@ class Settings:
 
     @property
     def suffix(self) -> str:
-        """What the names of the files end in: a quick figure, or a student's, never replaces the real one."""
+        """The end of the files' names, so that a quick figure, or a student's, never replaces the real one."""
         return "-mine" * self.mine + "-quick" * self.quick
+
+
+@dataclass(frozen=True)
+class Size:
+    """How large an experiment is; a figure uses some of these numbers, and may add its own in a subclass.
+
+    ``seeds``: how often each network is drawn or trained; ``epochs``: of a training; ``images``: per split, ``None``
+    for all; ``depths``: layers or blocks of the networks that are compared; ``side``: of the images in pixels;
+    ``networks``: names of models.
+    """
+
+    seeds: int = 1
+    epochs: int = 1
+    images: int | None = None
+    depths: tuple[int, ...] = ()
+    side: int = 0
+    networks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Figure:
     """One figure of the lecture.
 
-    ``compute(settings)`` returns a dataclass of arrays, numbers and strings, ``table(data)`` what decides whether the
-    claim held, ``draw(data)`` a Matplotlib figure, ``verdict(data)`` what was seen, in a sentence. ``chooses_data``:
-    whether it can train on other images than its own.
+    ``compute(settings)`` returns a dataclass of arrays, numbers and strings, ``table(data)`` the numbers that decide
+    whether the claim held, ``draw(data)`` a Matplotlib figure, ``verdict(data)`` a sentence on what was seen.
+    ``chooses_data``: whether it can train on other images than its own.
     """
 
     name: str
@@ -60,23 +77,23 @@ class Figure:
 def run(figure: Figure, out: str | Path, settings: Settings, use_cache: bool = True) -> tuple[Any, bool]:
     """Compute ``figure`` or take it from the cache, and write ``NAME.png``, ``NAME.svg`` and ``NAME.csv`` into ``out``.
 
-    The cache (``out/cache``) knows a result by the settings and by all code that it was computed with.
+    The key of a result in the cache (``out/cache``) is made of the settings and of all code that computed it.
 
     Returns:
         the data, and whether they came from the cache.
 
     Raises:
-        ValueError: for other images than its own where the figure does not choose.
+        ValueError: for other images than the figure's own, if it cannot train on others.
     """
     if settings.data != Settings.data and not figure.chooses_data:
-        raise ValueError(f"the figure {figure.name!r} has images of its own: it takes no other data set")
+        raise ValueError(f"the figure {figure.name!r} has its own images: it takes no other data set")
     folder = Path(out)
     (folder / "cache").mkdir(parents=True, exist_ok=True)
     kept = folder / "cache" / f"{figure.name}-{_key(figure, settings)}.npz"
     cached = use_cache and kept.exists()
-    data = _cache.read(kept, figure.result) if cached else figure.compute(settings)
+    data = cache.read(kept, figure.result) if cached else figure.compute(settings)
     if not cached:
-        _cache.write(kept, data)
+        cache.write(kept, data)
     name = stem(figure, settings)
     header, rows = figure.table(data)
     text = io.StringIO(newline="")
@@ -91,7 +108,7 @@ def run(figure: Figure, out: str | Path, settings: Settings, use_cache: bool = T
 
 
 def stem(figure: Figure, settings: Settings) -> str:
-    """The name of the figure's files, without .png and the like."""
+    """The name of the figure's files, without their extension."""
     return figure.name + settings.suffix
 
 
@@ -99,5 +116,5 @@ def _key(figure: Figure, settings: Settings) -> str:
     source = inspect.getsourcefile(figure.compute)
     assert source is not None
     presentation = [function.__name__ for function in (figure.table, figure.draw, figure.verdict)]
-    asked = (str(settings.quick), str(settings.seed), settings.device, _cache.fingerprint(settings.data))
-    return _cache.key(Path(source), presentation, asked)
+    asked = (str(settings.quick), str(settings.seed), settings.device, cache.fingerprint(settings.data))
+    return cache.key(Path(source), presentation, asked)

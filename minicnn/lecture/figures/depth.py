@@ -2,12 +2,12 @@
 
 Claims: ImageNet's top-5 error fell from 28.2 to 3.57 % while networks grew from 8 to 152 layers; depth buys larger
 receptive fields. The errors are the papers'; the layers are counted in our own networks. The *theoretical* receptive
-field behind each convolution is ``nn.summary``'s; the *effective* one, where the gradient of the unit in the middle of
-a map is not negligible, is measured on photographs by ``receptive_field.centre_gradient``, at the last map of each
+field after each convolution is from ``nn.summary``; the *effective* one, where the gradient of the unit in the middle
+of a map is not negligible, is measured on photographs by ``receptive_field.centre_gradient``, at the last map of each
 stride. Luo et al. (NIPS 2016, arXiv:1701.04128) found it to be much smaller.
 
-The networks are untrained, so what is seen is the architecture and its initialisation; Luo et al. saw effective fields
-grow in training. Batch norms take their statistics from the same photographs.
+The networks are untrained, so the figure shows the architecture and its initialisation; Luo et al. saw effective fields
+grow in training. Batch norms use the statistics of the same photographs.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from typing import Any
 
 import numpy as np
 
-from .. import backend, nn
-from ..autograd import enable_grad, no_grad, topological_order
-from ..backend.shapes import shape_array
-from ..data.transforms.presets import IMAGENET_MEAN, IMAGENET_STD
-from ..models import create_model
-from ..models.backbone import features
-from ..nn.summary import Row, evaluating, summary
-from ..random import manual_seed
-from ..tensor import Tensor
-from ._figure import Figure, Settings, Table
-from .receptive_field import centre_gradient, effective_size
+from ... import backend, nn
+from ...autograd import enable_grad, no_grad, topological_order
+from ...backend.shapes import shape_array
+from ...data.transforms.presets import IMAGENET_MEAN, IMAGENET_STD
+from ...models import create_model
+from ...models.backbone import features
+from ...nn.summary import Row, evaluating, summary
+from ...random import manual_seed
+from ...tensor import Tensor
+from ..analyses.receptive_field import centre_gradient, effective_size
+from ..base import Figure, Settings, Size, Table
 
 # L2.2.1: who won which year, with how many layers (None: not a deep network), and top-5 error in per cent.
 REVOLUTION = (
@@ -43,16 +43,8 @@ NETWORKS = ("alexnet", "vgg19", "resnet34")
 STAGES = 4  # strides 4, 8, 16 and 32
 
 
-@dataclass(frozen=True)
-class Size:
-    """How large the experiment is: side of the photographs' middle, and how many of the two."""
-
-    side: int
-    photographs: int
-
-
-FULL = Size(side=224, photographs=2)
-QUICK = Size(side=112, photographs=1)
+FULL = Size(images=2, side=224)  # the middles of scikit-learn's two photographs
+QUICK = Size(images=1, side=112)
 
 
 @dataclass
@@ -60,7 +52,7 @@ class Depth:
     """The data of the figure.
 
     ``layers`` (7,): layers with weights of the networks of ``REVOLUTION``, 0 for shallow ones; ``fields``
-    (networks, L): side of the theoretical receptive field behind each convolution of ``NETWORKS``, NaN behind the last;
+    (networks, L): side of the theoretical receptive field after each convolution of ``NETWORKS``, NaN after the last;
     ``convolutions``, ``theoretical`` and ``effective`` (networks, 4): at the last map of each stride, how many
     convolutions come before it and the sides of both fields; ``maps`` (networks, side, side): how strongly the middle
     of the last map depends on each pixel, the strongest being 1.
@@ -87,7 +79,7 @@ def weighted_layers(model: nn.Module, input_shape: tuple[int, int, int]) -> int:
 
 
 def _convolutions(rows: list[Row]) -> list[Row]:
-    """Those of the branches; shortcuts see no more than what is beside them."""
+    """The convolutions of the branches; a shortcut's field is never larger than its branch's."""
     return [row for row in rows if row.kind == "Conv2d" and ".downsample" not in row.name]
 
 
@@ -96,7 +88,7 @@ def photographs(size: Size) -> Tensor:
     from sklearn.datasets import load_sample_images
 
     middles = []
-    for photo in load_sample_images().images[: size.photographs]:
+    for photo in load_sample_images().images[: size.images]:
         top, left = ((length - size.side) // 2 for length in photo.shape[:2])
         pixels = photo[top : top + size.side, left : left + size.side].astype(np.float32) / 255
         middles.append((pixels - IMAGENET_MEAN) / IMAGENET_STD)
@@ -104,7 +96,7 @@ def photographs(size: Size) -> Tensor:
 
 
 def update_statistics(model: nn.Module, images: Tensor) -> None:
-    """Evaluation mode, with the images' own statistics in every batch norm."""
+    """Put the model into evaluation mode, with the images' own statistics in every batch norm."""
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.momentum = 1.0  # the newest statistics alone
@@ -114,7 +106,7 @@ def update_statistics(model: nn.Module, images: Tensor) -> None:
 
 
 def compute(settings: Settings) -> Depth:
-    """Count layers, follow theoretical fields, and measure effective ones."""
+    """Count layers, compute theoretical fields, and measure effective ones."""
     size = QUICK if settings.quick else FULL
     layers = [
         weighted_layers(create_model(name, init=False), (3, 227, 227)) if isinstance(name, str) else name or 0
@@ -170,8 +162,8 @@ def verdict(data: Depth) -> str:
     ]
     return (
         f"from {data.layers[2]} to {data.layers[-1]} layers the error fell from {REVOLUTION[2][3]} to "
-        f"{REVOLUTION[-1][3]} %; the last map of an untrained network listens to a square of "
-        f"{', '.join(parts)} that it could see (images of {side} x {side})"
+        f"{REVOLUTION[-1][3]} %; a unit of the last map of an untrained network effectively depends on "
+        f"{', '.join(parts)} of its theoretical field (images of {side} x {side})"
     )
 
 
@@ -179,13 +171,13 @@ COLOURS = ("#d97706", "#e8413c", "#2a6fbb")
 
 
 def _seen(sensitivity: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """First row and column with a gradient, and how many there are up to the last."""
+    """The first row and column with a gradient, and the numbers of rows and columns up to the last."""
     places = np.argwhere(sensitivity)
     return places.min(axis=0), np.ptp(places, axis=0) + 1
 
 
 def draw(data: Depth) -> Any:
-    """Layers and error by year; receptive fields by layer; where the last map of each network looks."""
+    """Layers and error by year; receptive fields by layer; on which pixels the last map of each network depends."""
     from matplotlib.figure import Figure as Drawing
     from matplotlib.patches import Rectangle
     from matplotlib.patheffects import withStroke

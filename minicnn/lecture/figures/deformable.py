@@ -1,13 +1,13 @@
-"""Figure ``deformable`` (L2.3.4): where a deformable convolution looks, and what that is worth on warped digits.
+"""Figure ``deformable`` (L2.3.4): where a deformable convolution samples, and how much that helps on warped digits.
 
 Claim [Dai et al., ICCV 2017, Figures 5 and 6]: sampling points start as a rigid grid and leave it as the offsets are
 trained; the freedom to deform helps where objects are seen under changing geometry.
 
-Two small networks, equal but for the three 3x3 convolutions in their middle (ordinary or deformable), learn digits
-under random affine warps: their test errors are compared over several seeds. So is that of a wider ordinary one, since
-what predicts the offsets has parameters too. Another deformable one learns to tell crops of two photographs apart:
-for one of its output pixels the 9 * 9 * 9 points that its three layers sample are followed down to the picture, before
-and after training.
+Two small networks, equal except for the three 3x3 convolutions in their middle (ordinary or deformable), learn digits
+under random affine warps: their test errors are compared over several seeds. A wider ordinary network is compared too,
+because the layers that predict the offsets add parameters. Another deformable network learns to distinguish crops of
+two photographs: for one of its output pixels, the 9 * 9 * 9 points that its three layers sample are traced to the
+picture, before and after training.
 """
 
 from __future__ import annotations
@@ -17,18 +17,17 @@ from typing import Any
 
 import numpy as np
 
-from .. import nn, optim
-from ..autograd import no_grad
-from ..data import digits
-from ..models.deformable import OffsetConv2d
-from ..random import manual_seed
-from ..tensor import Tensor
-from ._figure import Figure, Settings, Table
+from ... import nn
+from ...autograd import no_grad
+from ...data import digits
+from ...models.deformable import OffsetConv2d
+from ...random import manual_seed
+from ...tensor import Tensor
+from ..base import Figure, Settings, Size, Table
+from ..training import fit
 
 LAYERS, STEM_STRIDE = 3, 2
 DIGIT_SIZE, CROP_SIZE = 16, 48
-OFFSET_LR_MULTIPLIER = 1.0
-
 
 NETWORKS = {  # deformable or not, and channels: 7402, 16282 and 15232 parameters
     "standard": (False, 16),
@@ -38,18 +37,15 @@ NETWORKS = {  # deformable or not, and channels: 7402, 16282 and 15232 parameter
 
 
 @dataclass(frozen=True)
-class Size:
-    """How large the experiment is. ``digits`` are those of each split, ``None`` for all of them."""
+class DigitsAndCrops(Size):
+    """``epochs`` and ``images`` are of the digits; ``crops``, ``crop_epochs``: of the two photographs."""
 
-    seeds: int
-    epochs: int
-    digits: int | None
-    crops: int
-    crop_epochs: int
+    crops: int = 0
+    crop_epochs: int = 1
 
 
-FULL = Size(seeds=3, epochs=12, digits=None, crops=512, crop_epochs=6)
-QUICK = Size(seeds=1, epochs=4, digits=500, crops=128, crop_epochs=2)
+FULL = DigitsAndCrops(seeds=3, epochs=12, crops=512, crop_epochs=6)
+QUICK = DigitsAndCrops(epochs=4, images=500, crops=128, crop_epochs=2)
 
 
 class SmallNet(nn.Module):
@@ -64,7 +60,7 @@ class SmallNet(nn.Module):
         self.fc = nn.Linear(channels, num_classes)
 
     def maps(self, x: Tensor) -> list[Tensor]:
-        """What each of the three convolutions is given, and what the last one makes of it."""
+        """The inputs of the three convolutions, and the output of the last one."""
         maps = [nn.functional.relu(self.norms[0](self.stem(x)))]  # (N, channels, H/2, W/2)
         for conv, norm in zip(self.convs, list(self.norms)[1:], strict=True):
             maps.append(nn.functional.relu(norm(conv(maps[-1]))))
@@ -80,7 +76,8 @@ class Deformable:
 
     ``errors`` (3, seeds): test error in per cent of each of ``NETWORKS`` on warped digits;
     ``picture`` (H, W, 3): the crop; ``before``, ``after`` (729, 2): rows and columns of it that one output pixel
-    samples; ``centre`` (2,): that pixel; ``offset_size``: mean distance in input pixels that training moved the points.
+    samples; ``centre`` (2,): that pixel; ``offset_size``: mean distance in input pixels by which training moved the
+    points.
     """
 
     errors: np.ndarray
@@ -106,26 +103,6 @@ def warp(images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return out
 
 
-def train(net: SmallNet, images: np.ndarray, labels: np.ndarray, epochs: int, rng: np.random.Generator) -> None:
-    """Adam with a cosine schedule on batches of 64, on the device where the network is."""
-    device = net.fc.weight.device
-    offsets = [p for name, p in net.named_parameters() if ".offsets." in name]
-    others = [p for name, p in net.named_parameters() if ".offsets." not in name]
-    groups = [{"params": others, "lr": 0.01}, {"params": offsets, "lr": 0.01 * OFFSET_LR_MULTIPLIER}]
-    optimizer = optim.Adam([group for group in groups if group["params"]])
-    batches = len(images) // 64
-    scheduler = optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs * batches)
-    net.train()
-    for _ in range(epochs):
-        order = rng.permutation(len(images))
-        for rows in order[: batches * 64].reshape(batches, 64):
-            optimizer.zero_grad()
-            x, target = Tensor(images[rows]).to(device), Tensor(labels[rows]).to(device)
-            nn.functional.cross_entropy(net(x), target).backward()
-            optimizer.step()
-            scheduler.step()
-
-
 def error_on_warped_digits(name: str, size: Size, seed: int, device: str = "cpu") -> float:
     """Test error in per cent of one of ``NETWORKS`` after training on freshly warped digits."""
     rng = np.random.default_rng(seed)
@@ -133,10 +110,10 @@ def error_on_warped_digits(name: str, size: Size, seed: int, device: str = "cpu"
     arrays = {}
     for split, copies in (("train", 2), ("test", 3)):
         dataset = digits(split)
-        images, labels = np.asarray(dataset.images)[: size.digits], np.asarray(dataset.labels)[: size.digits]
+        images, labels = np.asarray(dataset.images)[: size.images], np.asarray(dataset.labels)[: size.images]
         arrays[split] = np.concatenate([warp(images, rng) for _ in range(copies)]), np.tile(labels, copies)
     net = SmallNet(1, 10, *NETWORKS[name]).to(device)
-    train(net, *arrays["train"], size.epochs, rng)
+    fit(net, arrays["train"], size.epochs, rng)
     images, labels = arrays["test"]
     with no_grad():
         predicted = net.eval()(Tensor(images).to(device)).argmax(1).cpu().numpy()
@@ -151,7 +128,7 @@ def _photographs() -> list[np.ndarray]:
 
 
 def photograph_crops(count: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Random crops (count, 3, 48, 48) of scikit-learn's two photographs at a third of their size, and which one."""
+    """Random crops (count, 3, 48, 48) of scikit-learn's two photographs at a third of their size, and their labels."""
     small = _photographs()
     labels = np.arange(count) % 2
     crops = np.empty((count, 3, CROP_SIZE, CROP_SIZE), np.float32)
@@ -182,7 +159,7 @@ def sampling_points(net: SmallNet, image: np.ndarray, pixel: tuple[int, int]) ->
 
 
 def compute(settings: Settings) -> Deformable:
-    """Train the networks and follow the sampling points."""
+    """Train the networks and trace the sampling points."""
     size = QUICK if settings.quick else FULL
     errors = np.empty((len(NETWORKS), size.seeds))
     for row, name in enumerate(NETWORKS):
@@ -198,7 +175,7 @@ def compute(settings: Settings) -> Deformable:
     picture = _photographs()[1][47 : 47 + CROP_SIZE, 78 : 78 + CROP_SIZE].transpose(2, 0, 1)  # the flower
     centre = (CROP_SIZE // 4, CROP_SIZE // 4)
     before = sampling_points(net, picture, centre)
-    train(net, crops, labels, size.crop_epochs, rng)
+    fit(net, (crops, labels), size.crop_epochs, rng)
     after = sampling_points(net, picture, centre)
     moved = float(np.linalg.norm(after - before, axis=1).mean())
     shown = (picture + 0.5).transpose(1, 2, 0)

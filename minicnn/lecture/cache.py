@@ -1,9 +1,9 @@
-"""Results of figures that are kept: under which key, and how.
+"""The cache of results: under which key one is kept, and how it is written and read.
 
-A kept result is right as long as nothing that it was computed from has changed. So the key is a digest of the code, as
-well as of what was asked for: the figure's module, less what only tabulates and draws; the modules of ``lecture`` that
+A kept result is right as long as nothing that it was computed from has changed. So the key is a digest of the settings
+and of the code: the figure's module, without the functions that only tabulate and draw; the modules of ``lecture`` that
 it imports, directly or not; all of the library below ``lecture``, since a figure that trains a network runs most of it;
-and with ``--mine`` the student's files. To draw a figure anew costs no new computation.
+and with ``--mine`` the student's files. A change to the drawing alone needs no new computation.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from ..serialization.atomic import replacing
 
 LECTURE = Path(__file__).parent
 PACKAGE = LECTURE.parent
-ABOVE = ("lecture", "cli", "course")  # the parts of the package whose code no figure's numbers depend on as a whole
+ABOVE = ("lecture", "cli", "course")  # parts of the package of which a figure needs some modules or none
 
 
 def key(source: Path, presentation: Collection[str], asked: Collection[str]) -> str:
@@ -31,8 +31,8 @@ def key(source: Path, presentation: Collection[str], asked: Collection[str]) -> 
 
     Args:
         source: the figure's module.
-        presentation: names of its functions that do not touch the result.
-        asked: everything else that decides the result, as text.
+        presentation: names of its functions that do not change the result.
+        asked: everything else on which the result depends, as text.
     """
     parts = [_library(), np.__version__, *asked, _without(source.read_text(encoding="utf-8"), presentation)]
     parts += [path.read_text(encoding="utf-8") for path in sorted(shared_modules(source) - {source})]
@@ -43,27 +43,27 @@ def key(source: Path, presentation: Collection[str], asked: Collection[str]) -> 
 def shared_modules(source: Path) -> set[Path]:
     """The modules of ``lecture`` that the one at ``source`` imports, those that these import, and so on."""
     found: set[Path] = set()
-    waiting = [source]
-    while waiting:
-        for name in _imported(waiting.pop().read_text(encoding="utf-8")):
-            path = LECTURE / f"{name}.py"
+    unread = [source]
+    while unread:
+        for path in _imported(unread.pop()):
             if path.is_file() and path not in found:
                 found.add(path)
-                waiting.append(path)
+                unread.append(path)
     return found
 
 
-def _imported(source: str) -> Iterator[str]:
-    """The names in ``lecture`` that a module imports from, wherever it does: ``x`` of ``from .x import y``."""
-    for node in ast.walk(ast.parse(source)):
+def _imported(source: Path) -> Iterator[Path]:
+    """Where the modules of ``lecture`` would be that a module imports from: ``a/b.py`` for ``from .a.b import c``.
+
+    And ``a/b/c.py``, in case that ``c`` is a module itself.
+    """
+    for node in ast.walk(ast.parse(source.read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom):
-            inside, _, name = (node.module or "").partition("minicnn.lecture")
-            if node.level == 1 and node.module:
-                yield node.module
-            elif node.level == 1 or (node.level == 0 and not inside and node.module == "minicnn.lecture"):
-                yield from (alias.name for alias in node.names)
-            elif node.level == 0 and not inside and name.startswith("."):
-                yield name[1:]
+            names = node.module.split(".") if node.module else []
+            folder = source.parents[node.level - 1] if node.level else PACKAGE.parent
+            for path in (folder.joinpath(*names), *(folder.joinpath(*names, alias.name) for alias in node.names)):
+                if LECTURE in path.parents:
+                    yield path.with_suffix(".py")
 
 
 def _without(source: str, functions: Collection[str]) -> str:
@@ -85,14 +85,14 @@ def _library() -> str:
 
 
 def _replacements() -> list[Path]:
-    """The files from elsewhere that stand for modules of the library now, with those beside them."""
+    """The files from elsewhere that now replace modules of the library, with those in their folders."""
     loaded = [(name, getattr(module, "__file__", None)) for name, module in sys.modules.items()]
     files = [Path(file) for name, file in loaded if file and name.partition(".")[0] == PACKAGE.name]
     return sorted({beside for file in files if PACKAGE not in file.parents for beside in file.parent.glob("*.py")})
 
 
 def fingerprint(data: str) -> str:
-    """What tells a data set of the command line from another: its name, and the size and time of each of its files."""
+    """What identifies a data set of the command line: its name, and the size and time of each of its files."""
     kind, _, folder = data.partition(":")
     if not folder:
         return kind
@@ -102,13 +102,13 @@ def fingerprint(data: str) -> str:
 
 
 def write(path: Path, data: Any) -> None:
-    """Keep a dataclass of arrays, numbers and strings."""
+    """Write a dataclass of arrays, numbers and strings to ``path``."""
     with replacing(path) as temporary, open(temporary, "wb") as file:
         arrays: dict[str, Any] = {field.name: np.asarray(getattr(data, field.name)) for field in fields(data)}
         np.savez(file, **arrays)
 
 
 def read(path: Path, result: type) -> Any:
-    """What ``write`` kept. Numbers and strings come back as such, sequences as arrays."""
+    """Read what ``write`` wrote. Numbers and strings keep their type, sequences become arrays."""
     with np.load(path) as arrays:
         return result(**{name: array if array.ndim else array.item() for name, array in arrays.items()})

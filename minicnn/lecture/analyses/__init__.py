@@ -1,0 +1,1 @@
+"""What the figures measure: gradients at every depth, paths and lesions, receptive fields, costs. Homework 7."""
