@@ -21,6 +21,7 @@ from numba import njit, prange
 
 from minicnn.backend.base import Window
 
+
 class _Geometry(NamedTuple):
     """A window's numbers, flat: ``prange`` cannot hand tuples of tuples to its threads."""
 
