@@ -124,14 +124,19 @@ def run_sweep(
 
 
 def form_of(
-    sweep: Sweep, x_shape: tuple[int, ...], filters: int, groups: int, dtype: np.dtype, least_patches: int = 0
+    sweep: Sweep,
+    x_shape: tuple[int, ...],
+    filters: int,
+    groups: int,
+    dtype: np.dtype,
+    worth: winograd.Worth | None = None,
 ) -> str:
-    """How a sweep over x (N, H, W, C) is computed, or with ``least_patches`` the gradient at its weight: "depthwise",
-    "winograd" or "direct".
+    """How a sweep over x (N, H, W, C) is computed, or with ``winograd_weight.WORTH`` the gradient at its weight:
+    "depthwise", "winograd" or "direct".
     """
     if x_shape[3] == filters == groups > 1:
         return "depthwise"
-    return "winograd" if winograd.suits(sweep, x_shape, filters, groups, dtype, least_patches) else "direct"
+    return "winograd" if winograd.suits(sweep, x_shape, filters, groups, dtype, worth) else "direct"
 
 
 def conv2d_moments(

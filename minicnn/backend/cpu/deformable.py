@@ -14,12 +14,33 @@ and the four corners come in the order upper left, upper right, lower left, lowe
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit, prange
 
 from ..base import Window
+
+
+class _Geometry(NamedTuple):
+    """A window's numbers, flat: ``prange`` cannot hand tuples of tuples to its threads."""
+
+    kernel_h: int
+    kernel_w: int
+    stride_h: int
+    stride_w: int
+    above: int
+    below: int
+    left: int
+    right: int
+    dilation_h: int
+    dilation_w: int
+
+    @classmethod
+    def of(cls, window: Window) -> _Geometry:
+        above_below, left_right = window.padding
+        return cls(*window.kernel_size, *window.stride, *above_below, *left_right, *window.dilation)
+
 
 CHANNEL_BLOCKS = 4  # pieces of an image's channels that threads may share out; each locates the samples anew
 
@@ -32,7 +53,7 @@ def deform_im2col(
     x, offset, mask = _ready(x, offset, mask)
     columns = np.empty((channels, mask.shape[1] // offset_groups, n, mask.shape[2] * mask.shape[3]), x.dtype)
     if columns.size:
-        _sample(x, offset, mask, _flat(window), offset_groups, columns)
+        _sample(x, offset, mask, _Geometry.of(window), offset_groups, columns)
     return columns.reshape(columns.shape[0] * columns.shape[1], columns.shape[2] * columns.shape[3])
 
 
@@ -50,15 +71,9 @@ def deform_im2col_grad(
     d_columns = np.ascontiguousarray(d_columns).reshape(x.shape[1], taps // offset_groups, n, out_h * out_w)
     d_x, d_offset, d_mask = np.zeros_like(x), np.zeros_like(offset), np.zeros_like(modulation)
     if d_columns.size:
-        _image_grad(d_columns, offset, modulation, _flat(window), offset_groups, d_x)
-        _offset_grad(d_columns, x, offset, modulation, _flat(window), offset_groups, d_offset, d_mask)
+        _image_grad(d_columns, offset, modulation, _Geometry.of(window), offset_groups, d_x)
+        _offset_grad(d_columns, x, offset, modulation, _Geometry.of(window), offset_groups, d_offset, d_mask)
     return d_x, d_offset, None if mask is None else d_mask
-
-
-def _flat(window: Window) -> tuple[int, ...]:
-    """The window's numbers in one flat tuple: all that ``prange`` can hand to its threads."""
-    above_below, left_right = window.padding
-    return (*window.kernel_size, *window.stride, *above_below, *left_right, *window.dilation)
 
 
 def _ready(x: np.ndarray, offset: np.ndarray, mask: np.ndarray | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -261,10 +276,12 @@ def offset_grad(
 
 @njit(cache=True)
 def _window(geometry):
-    """``_flat`` undone."""
-    kernel_h, kernel_w, stride_h, stride_w, above, below, left, right, dilation_h, dilation_w = geometry
-    padding = ((above, below), (left, right))
-    return Window((kernel_h, kernel_w), (stride_h, stride_w), padding, (dilation_h, dilation_w))
+    return Window(
+        (geometry.kernel_h, geometry.kernel_w),
+        (geometry.stride_h, geometry.stride_w),
+        ((geometry.above, geometry.below), (geometry.left, geometry.right)),
+        (geometry.dilation_h, geometry.dilation_w),
+    )
 
 
 @njit(cache=True)

@@ -200,7 +200,7 @@ def _define_turn(dtype: Any) -> Any:
         def generate(context, builder, signature, arguments):
             source, loads, rows, columns, target_address, stores, written = arguments
             code = Code(builder, dtype, target())
-            lanes, seen, kept = code.lanes, code.mask(columns), code.mask(written)
+            lanes, seen = code.lanes, code.mask(columns)
             zero, lines = ir.Constant(code.vector, None), []
             for index in range(lanes):
                 there = builder.icmp_signed("<", INT64(index), rows)
@@ -220,7 +220,7 @@ def _define_turn(dtype: Any) -> Any:
                 with builder.if_then(builder.icmp_signed("<", INT64(index), columns)):
                     away = integer_at(builder, stores, 8 * index)
                     with builder.if_then(builder.icmp_signed(">=", away, INT64(0))):
-                        code.store_masked(line, builder.add(target_address, away), kept)
+                        code.store_first(line, builder.add(target_address, away), written)
             return context.get_dummy_value()
 
         return types.void(*[types.int64] * 7), generate
@@ -261,12 +261,13 @@ def copy_strips(typing_context, target_address, target_step, source, source_step
         words = builder.sdiv(size, INT64(4))
         for part in range(-(-longest // wide)):
             done = INT64(part * wide)
-            mask = code.mask(builder.sub(words, INT64(part * code.lanes)))
+            left = builder.sub(words, INT64(part * code.lanes))
+            mask = code.mask(left)
             longer = builder.icmp_signed(">", size, done)
             with builder.if_then(longer), cgutils.for_range(builder, count, intp=INT64) as loop:
                 read = builder.add(builder.add(source, builder.mul(loop.index, source_step)), done)
                 write = builder.add(builder.add(target_address, builder.mul(loop.index, target_step)), done)
-                code.store_masked(code.load_masked(read, mask), write, mask)
+                code.store_first(code.load_masked(read, mask), write, left)
         return context.get_dummy_value()
 
     return types.void(*[types.int64] * 6), generate

@@ -193,13 +193,13 @@ def pixel_sums(rows: np.ndarray, groups: int) -> np.ndarray:
 def in_memory_order(first: np.ndarray, *others: np.ndarray) -> list[np.ndarray] | None:
     """Flat views of arrays of one shape, in the order in which ``first`` lies in memory; ``None`` if that has gaps.
 
-    Of ``others`` those that lie otherwise are copied.
+    Those of ``others`` that lie otherwise are copied, and whatever cannot be written: kernels take no such arrays.
     """
     order = memory_order(first)
     if order is None:
         return None
-    flat = [first.transpose(order).reshape(-1)]
-    for array in others:
+    flat = []
+    for array in (first, *others):
         view = array.transpose(order)
         usable = view.flags.c_contiguous and view.flags.writeable and view.flags.aligned
         flat.append((view if usable else copied(view)).reshape(-1))

@@ -31,6 +31,11 @@ class Target(NamedTuple):
         return self.vector_bytes // itemsize
 
     @property
+    def masks(self) -> bool:
+        """Whether writing a part of a vector takes no longer than writing all of it."""
+        return self.vector_bytes == 64
+
+    @property
     def row_counts(self) -> tuple[int, ...]:
         """The heights that tiles are built in, tallest first: what is left over takes the smaller ones."""
         return (self.tile_rows, *(rows for rows in (8, 7, 6, 5, 4, 3, 2, 1) if rows < self.tile_rows))

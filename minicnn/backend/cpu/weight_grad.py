@@ -51,8 +51,7 @@ def conv2d_weight_grad(
     filters, channels = weight_shape[:2]
     with LOCK:
         pixels, cotangents = even_pixels(x), even_pixels(dy)
-        least = winograd_weight.LEAST_PATCHES
-        form = form_of(sweep, pixels.shape, filters, groups, x.dtype, least_patches=least)
+        form = form_of(sweep, pixels.shape, filters, groups, x.dtype, winograd_weight.WORTH)
         if form == "depthwise":
             return depthwise.weight_grad(cotangents, pixels, weight_shape, sweep)
         if form == "winograd":
@@ -279,15 +278,16 @@ def _accumulate(products, strips, tiles, panels, blocks, work, scratch):
                 _fill_cotangents(work, panels, pixel, count * along, i * count * along, cotangents)
             for strip in range(len(strips)):
                 products[strip].segment_count = some * count
-            # While the tiles work, the pixels of the next block are fetched, those of dy behind those of x.
+            # While the tiles work, the pixels of the next block are fetched.
             row = (image + some - 1) * blocks.height + (first + count) * blocks.stride
             ahead = work.x + row * blocks.row_bytes
+            end = ahead + some * count * blocks.stride * blocks.row_bytes
             for number in range(len(panels)):
                 filters = cotangents + number * work.dy_panel
                 for index in range(len(tiles)):
                     tile = tiles[index]
-                    ahead += 64 * some * count * along
                     call_tile(products[tile.strip], tile, panels[number], scratch, filters, work.sums, residual, ahead)
+                    ahead = min(ahead + 64 * some * count * along, end)
             residual = work.sums  # the sums of the blocks so far
 
 

@@ -59,8 +59,18 @@ PATCHES = 56  # in a block at least, so that the filters are not fetched too oft
 LEAST_WORK = 1 << 23  # multiply-adds, below which the transforms are not worth it
 
 
+class Worth(NamedTuple):
+    """What a convolution must have to be faster in this form: measured."""
+
+    gain: float  # channels * filters / (channels + filters): products save the one, transforms cost the other
+    patches: int
+
+
+WORTH = Worth(gain=12, patches=0)
+
+
 def suits(
-    sweep: Sweep, x_shape: tuple[int, ...], filters: int, groups: int, dtype: np.dtype, least_patches: int = 0
+    sweep: Sweep, x_shape: tuple[int, ...], filters: int, groups: int, dtype: np.dtype, worth: Worth | None = None
 ) -> bool:
     """Whether a sweep over x (N, H, W, C) is such a convolution, and large enough.
 
@@ -68,7 +78,7 @@ def suits(
     """
     if groups > 1 or not sweep.square or not cpu.allow_winograd:
         return False
-    n, channels, lanes = x_shape[0], x_shape[3], target().lanes(4)
+    n, channels, lanes, worth = x_shape[0], x_shape[3], target().lanes(4), worth or WORTH
     return (
         n * sweep.count[0] * sweep.count[1] * channels * filters * len(sweep.taps) >= LEAST_WORK
         and dtype == np.float32
@@ -77,7 +87,8 @@ def suits(
         and filters % lanes == 0
         and min(channels, filters) >= 2 * lanes
         and min(sweep.count) >= 4
-        and n * prod(patches_of(sweep)) >= least_patches
+        and channels * filters >= worth.gain * (channels + filters)
+        and n * prod(patches_of(sweep)) >= worth.patches
     )
 
 

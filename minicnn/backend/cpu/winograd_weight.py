@@ -25,7 +25,7 @@ from .sharing import share_out
 from .sweep import Sweep
 from .target import target
 from .tiles import panels_table, product, rows_table
-from .winograd import PLACES, patches_of
+from .winograd import PLACES, Worth, patches_of
 from .winograd_transforms import (
     IMAGES,
     Images,
@@ -37,7 +37,8 @@ from .winograd_transforms import (
 )
 
 BLOCK_BYTES = 8 << 20  # of transformed pixels and cotangents together; all threads work on one block
-LEAST_PATCHES = 256  # with fewer, the 16 sums of each weight cost more than is saved
+# With fewer patches, the 16 sums of each weight cost more than is saved.
+WORTH = Worth(gain=28, patches=256)
 AT_ONCE = 8  # patches in a job
 
 
@@ -79,7 +80,7 @@ def winograd_weight_grad_plan(
     n, height, width, channels = x_shape
     filters = dy_shape[3]
     total = n * prod(patches_of(sweep))
-    most = max(LEAST_PATCHES, BLOCK_BYTES // ((channels + filters) * PLACES * 4))
+    most = max(WORTH.patches, BLOCK_BYTES // ((channels + filters) * PLACES * 4))
     nothing = np.zeros(max(channels, filters), np.float32)
     x = Images(0, height, width, x_pixel, channels * 4, *sweep.first)
     dy = Images(0, dy_shape[1], dy_shape[2], dy_pixel, filters * 4)

@@ -5,6 +5,6 @@
 * **What it is compared with**: ``oracles`` (loops), ``peers`` (PyTorch and others), ``gradient_errors``, ``draws``,
   ``steps`` and ``inference`` (a model compiled and eager, side by side), ``cuda`` (a stand-in for the GPU).
 * **Files and folders**: ``pickle_bytes``, ``hostile``, ``weights_files``, ``image_folders``, ``blots``.
-* **Models and trainings**: ``modules``, ``model_checks``, ``torch_standin``, ``tiny_training``, ``runs``,
-  ``figure_checks``, ``numbered_images``, ``pictures``, ``wrong_gradients``.
+* **Models and trainings**: ``modules``, ``residual_networks``, ``model_checks``, ``torch_standin``, ``tiny_training``,
+  ``runs``, ``figure_checks``, ``numbered_images``, ``pictures``, ``wrong_gradients``.
 """

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
+from tests.library.support.slices import Part
+
 LAYOUTS = ("channels last", "C", "sliced", "reversed", "read-only", "Fortran", "broadcast")
 DTYPES = st.sampled_from([np.float32, np.float64])
 # Around the sizes of vectors (16), of unrolled loops (4) and of rows (512), and ones.
@@ -50,3 +52,11 @@ def close(got: Any, expected: Any, dtype: Any, scale: float = 1.0, size: float =
 def is_channels_last(x: np.ndarray) -> bool:
     """Whether the channels of a pixel lie side by side, and the pixels in order."""
     return bool(np.moveaxis(x, 1, -1).flags.c_contiguous)
+
+
+EPS = 1e-5
+
+
+def placed(values: np.ndarray, layout: str) -> np.ndarray:
+    """As ``laid_out``, or as channels of larger images."""
+    return Part(values, (3, 5)).images if layout == "part" else laid_out(values, layout)

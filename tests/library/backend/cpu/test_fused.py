@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba
 import numpy as np
 import pytest
 from hypothesis import given
@@ -13,21 +12,15 @@ from hypothesis import strategies as st
 from minicnn.backend.cpu import fused, memory
 from minicnn.backend.reference import fused as reference
 from minicnn.backend.reference.fused import Line
-from tests.library.support.layouts import CHANNELS, DTYPES, LAYOUTS, SIDES, close, laid_out
+from tests.library.support.layouts import CHANNELS, DTYPES, EPS, LAYOUTS, SIDES, close, laid_out, placed
 from tests.library.support.slices import Part, empty_part
 from tests.library.support.strategies import SEEDS, normal
 
-EPS = 1e-5
 ACTIVATIONS = st.sampled_from([None, "relu", "silu"])
 
 
 def wide(*arrays: Any) -> list[Any]:
     return [None if array is None else array.astype(np.float64) for array in arrays]
-
-
-def placed(values: np.ndarray, layout: str) -> np.ndarray:
-    """As ``laid_out``, or as channels of larger images."""
-    return Part(values, (3, 5)).images if layout == "part" else laid_out(values, layout)
 
 
 class Problem:
@@ -182,32 +175,6 @@ def test_the_result_may_be_written_over_an_argument(over: str, layout: str) -> N
     out = x if over == "x" else residual
     assert fused.norm(x, None, None, EPS, residual, "silu", out=out).y is out
     np.testing.assert_array_equal(out, expected)
-
-
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("part", [False, True])
-def test_the_bits_do_not_depend_on_the_threads(dtype: Any, part: bool) -> None:
-    layout = "part" if part else "channels last"
-    x, dy, residual = (placed(normal((3, 24, 61, 59), k).astype(dtype), layout) for k in range(3))
-    weight, gate = normal((24,), 4).astype(dtype), normal((3, 24, 1, 1), 5).astype(dtype)
-
-    def run() -> list[Any]:
-        y, mean, variance, inv_std, means = fused.norm(x, weight, None, EPS, residual, "silu", True)
-        line = Line(mean, inv_std, weight)
-        grads = fused.norm_grad(dy, x, line, residual, "silu", gate)
-        plain = fused.norm_grad(dy, x, line, None, "relu")
-        fixed = fused.fixed_norm_grad(dy, x, line, None, "relu")
-        return [y, mean, variance, inv_std, means, *grads, *plain[:3], *fixed[:3]]
-
-    threads = numba.get_num_threads()
-    many = run()
-    numba.set_num_threads(1)
-    try:
-        one = run()
-    finally:
-        numba.set_num_threads(threads)
-    for some, other in zip(many, one, strict=True):
-        np.testing.assert_array_equal(some, other)
 
 
 @pytest.mark.parametrize(("dtype", "far"), [(np.float32, 1e3), (np.float32, 1e6), (np.float64, 1e8)])

@@ -11,14 +11,12 @@ from minicnn.backend.cpu.masking import masked
 from tests.library.support.layouts import CHANNELS, DTYPES, LAYOUTS, SIDES, is_channels_last, laid_out
 from tests.library.support.strategies import SEEDS, normal
 
-MASKS = [layout for layout in LAYOUTS if layout not in ("read-only", "broadcast")]  # those are not made here
-
 
 @given(
     channels=CHANNELS,
     sides=SIDES,
     dtype=DTYPES,
-    layouts=st.tuples(st.sampled_from(LAYOUTS), st.sampled_from(MASKS)),
+    layouts=st.tuples(st.sampled_from(LAYOUTS), st.sampled_from(LAYOUTS)),
     seed=SEEDS,
 )
 def test_it_is_numpys_where(channels, sides, dtype, layouts, seed):

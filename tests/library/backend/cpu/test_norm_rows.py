@@ -7,10 +7,8 @@ import numpy as np
 from minicnn.backend.cpu import fused
 from minicnn.backend.reference import fused as reference
 from minicnn.backend.reference.fused import Line
-from tests.library.support.layouts import close, laid_out
+from tests.library.support.layouts import EPS, close, laid_out
 from tests.library.support.strategies import normal
-
-EPS = 1e-5
 
 
 def test_one_image_whose_rows_are_not_whole_vectors() -> None:

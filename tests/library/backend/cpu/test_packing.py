@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numba
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
@@ -53,3 +54,23 @@ def test_unpacking_is_its_formula(filters: int, channels: int, taps: int, dtype:
     assert np.array_equal(
         result.reshape(filters, channels, taps), sums[:, :filters].reshape(taps, channels, filters).transpose(2, 1, 0)
     )
+
+
+@numba.njit
+def copied_strips(to, to_step, source, source_step, count, size):
+    """The intrinsic, called from Python."""
+    packing.copy_strips(to, to_step, source, source_step, count, size)
+
+
+@given(st.integers(1, VECTORS * target().lanes(4)), st.integers(0, 3), st.integers(1, 40))
+def test_strips_of_every_length_are_copied_and_nothing_between_them(length: int, gap: int, count: int) -> None:
+    pixels = strategies.normal((count, length + 5), length).astype("float32")
+    with memory.guarded() as pool:
+        panel = pool.empty(((count - 1) * (length + gap) + length,), "float32")
+        copied_strips(
+            panel.ctypes.data, 4 * (length + gap), pixels[:, 2:].ctypes.data, pixels.strides[0], count, 4 * length
+        )
+    for strip in range(count):
+        place = strip * (length + gap)
+        assert np.array_equal(panel[place : place + length], pixels[strip, 2 : 2 + length])
+        assert np.isnan(panel[place + length : place + length + gap]).all()

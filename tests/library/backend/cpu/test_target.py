@@ -14,7 +14,10 @@ from minicnn.backend.cpu.microkernel import VECTORS
 from minicnn.backend.cpu.target import AVX2, AVX512, NEON, PLAIN, of_features, target
 
 HERE = Path(__file__).parent
-KERNELS = "microkernel tiles packing matmul conv depthwise weight_grad sweep winograd winograd_transforms"
+KERNELS = (
+    "vector_code microkernel tiles packing matmul conv conv_plan blocks filters depthwise weight_grad sweep "
+    "winograd winograd_transforms"
+)
 
 
 @pytest.mark.slow

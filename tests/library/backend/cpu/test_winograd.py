@@ -35,7 +35,8 @@ def small_problems(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     monkeypatch.setattr(winograd, "LEAST_WORK", 0)
     monkeypatch.setattr(winograd, "PATCHES", 5)
     monkeypatch.setattr(winograd, "BLOCK_BYTES", 1)
-    monkeypatch.setattr(winograd_weight, "LEAST_PATCHES", 7)
+    monkeypatch.setattr(winograd, "WORTH", winograd.Worth(gain=0, patches=0))
+    monkeypatch.setattr(winograd_weight, "WORTH", winograd.Worth(gain=0, patches=7))
     monkeypatch.setattr(winograd_weight, "BLOCK_BYTES", 1)
     plans = winograd.winograd_plan, winograd_weight.winograd_weight_grad_plan
     for plan in plans:
