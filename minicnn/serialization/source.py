@@ -133,6 +133,11 @@ class Archive:
         return start + LOCAL_HEADER_SIZE + name_length + extra_length
 
     def _inflate(self, entry: zipfile.ZipInfo) -> np.ndarray:
+        if entry.compress_type != zipfile.ZIP_DEFLATED:
+            raise FileFormatError(
+                f"zip archive: the record {shown(entry.filename)} is compressed by method {entry.compress_type}; "
+                "expected stored or deflated records"
+            )
         self._may_inflate -= entry.file_size
         if self._may_inflate < 0:
             raise FileFormatError(

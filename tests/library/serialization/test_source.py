@@ -51,7 +51,8 @@ def directory_entry(content: bytes, record: bytes) -> int:
     ("field", "value", "message"),
     [
         (8, struct.pack("<H", 1), "encrypted"),
-        (10, struct.pack("<H", 99), "cannot inflate"),
+        (10, struct.pack("<H", 99), "compressed by method 99; expected stored or deflated"),
+        (10, struct.pack("<H", 14), "compressed by method 14; expected stored or deflated"),  # LZMA
         (10, struct.pack("<H", 8), "cannot inflate"),
         (20, struct.pack("<I", 1 << 30), "longer than the file"),
         (20, struct.pack("<I", 23), "is cut off"),

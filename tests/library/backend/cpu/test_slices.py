@@ -62,6 +62,7 @@ def test_the_bits_are_those_of_dense_images(way: str) -> None:
 @pytest.mark.skipif(not target().fma, reason="Winograd's form is not taken")
 def test_winograds_form(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(winograd, "LEAST_WORK", 0)
+    monkeypatch.setattr(winograd, "WORTH", winograd.Worth(gain=0, patches=0))
     channels, filters = 2 * target().lanes(4), 3 * target().lanes(4)
     window = Window((3, 3), padding=((1, 1), (1, 1)))
     x = strategies.normal((2, channels, 13, 11), 0).astype("float32")

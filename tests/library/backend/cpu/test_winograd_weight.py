@@ -23,6 +23,7 @@ def test_patches_that_hang_over_the_edge_count_for_what_they_show(
     x, dy = normal((3, 2 * LANES, *size), 0).astype("f"), normal((3, 2 * LANES, *size), 1).astype("f")
     used, sums = [], winograd_weight.sums
     monkeypatch.setattr(winograd, "LEAST_WORK", 0)
+    monkeypatch.setattr(winograd_weight, "WORTH", winograd.Worth(gain=0, patches=256))
     monkeypatch.setattr(winograd_weight, "BLOCK_BYTES", 1)  # as many blocks as can be
     monkeypatch.setattr(winograd_weight, "sums", lambda *args: (used.append(1), sums(*args))[1])
     with memory.guarded():
