@@ -25,7 +25,7 @@ class FusedNorm:
         residual: Any = None,
     ) -> Any:  # fmt: skip
         """See ``ops.normalization.BatchNorm``."""
-        y, mean, variance, inv_std, _ = ctx.kernels["norm"](x, weight, bias, eps, residual, ctx.activation)
+        y, mean, variance, inv_std = ctx.kernels["norm"](x, weight, bias, eps, residual, ctx.activation)
         # The bias is copied: eager does not save it, so a later write into it must have no effect.
         ctx.save_for_backward(x, mean, inv_std, weight, None if bias is None else bias.copy(), residual)
         update_running(ctx, running_mean, running_var, mean, variance, x.size // x.shape[1], momentum)
@@ -35,7 +35,7 @@ class FusedNorm:
     def backward(ctx: Any, dy: Any) -> Any:
         """The gradients along all arguments."""
         x, *line, residual = ctx.saved_tensors
-        added = {} if ctx.before is None else {"out": ctx.before, "add": True}
+        added = {} if ctx.before is None else {"before": ctx.before}
         dx, d_weight, d_bias, d_residual = ctx.kernels["norm_grad"](
             dy, x, Line(*line), residual, ctx.activation, **added
         )

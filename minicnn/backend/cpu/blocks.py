@@ -53,15 +53,14 @@ def blocks_of(
     itemsize: int,
     rows: int,
     y_shape: tuple[int, ...] = (0, 0, 0, 0),
-    y_pixel: int = 0,
     tiles: int = 0,
 ) -> np.ndarray:
-    """An array of one record of ``Blocks``, of ``rows`` rows each, for images x (N, H, W, C) and results (N, oH, oW, K)
-    whose pixels lie so many bytes apart.
+    """An array of one record of ``Blocks``, of ``rows`` rows each, for images x (N, H, W, C), whose pixels lie
+    ``x_pixel`` bytes apart, and results (N, oH, oW, K).
     """
     n, height, width, channels = x_shape
     before, skipped, copied = sweep.margins(width)
-    y_line = y_shape[2] * y_pixel
+    y_line = y_shape[2] * y_shape[3] * itemsize
     blocks = Blocks(
         images=n,
         height=height,

@@ -19,12 +19,10 @@ from . import depthwise, winograd
 from .compiling import LOCK, threads
 from .conv_plan import conv_plan
 from .filters import Filters, padded_bias
-from .layout import even_pixels, images_for, pixel_bytes
-from .moments import finish
+from .layout import channels_last, empty_images, even_pixels, pixel_bytes
 from .records import Located
 from .sweep import Sweep, forward_sweep, input_grad_sweeps
 
-PARTS = 16  # of work whose sums are gathered
 ACTIVATIONS = None, "relu", "silu"
 
 
@@ -61,32 +59,24 @@ class Packed:
         self.bias = None if bias is None else padded_bias(bias, 1 if self.filters.depthwise else groups)
 
     def __call__(
-        self,
-        x: np.ndarray,
-        residual: np.ndarray | None = None,
-        *,
-        activation: str | None = None,
-        out: np.ndarray | None = None,
+        self, x: np.ndarray, residual: np.ndarray | None = None, *, activation: str | None = None
     ) -> np.ndarray:
         """The convolution of images (N, C, H, W).
 
         Args:
             residual: like the result.
             activation: "relu" or "silu", applied on the way out, to the sum with the residual.
-            out: where the result is to be written, instead of new images: some with pixels, such as a slice
-                ``big[:, a:b]`` of the channels of larger ones.
 
         Raises:
-            ValueError: if the result cannot be written into ``out``, or there is no such activation.
+            ValueError: if there is no such activation.
         """
         if activation not in ACTIVATIONS:
             raise ValueError(f"expected one of the activations {ACTIVATIONS}, got {activation!r}")
         sweep = forward_sweep(self.window, x.shape[2:])
-        y = images_for((x.shape[0], self.out_channels, *sweep.count), x.dtype, out)
+        y = empty_images(x.shape[0], self.out_channels, *sweep.count, x.dtype)
         with LOCK:
-            pixels, result = even_pixels(x), even_pixels(y)
-            other = None if residual is None else in_step(residual, result)
-            run_sweep(sweep, pixels, self.filters, result, self.bias, other, activation)
+            other = None if residual is None else channels_last(residual)
+            run_sweep(sweep, even_pixels(x), self.filters, channels_last(y), self.bias, other, activation)
         return y
 
 
@@ -102,10 +92,11 @@ def run_sweep(
     """Write the results of a sweep into y, in the form that suits it.
 
     Args:
-        x, y: (N, H, W, C) and (N, oH, oW, K), from ``even_pixels``.
+        x: (N, H, W, C), from ``even_pixels``.
+        y: (N, oH, oW, K).
         filters: packed for this sweep.
         bias: from ``padded_bias``.
-        residual: (N, oH, oW, K), from ``in_step``; it is added.
+        residual: (N, oH, oW, K); it is added.
         activation: applied in the end.
     """
     if not y.size:
@@ -117,9 +108,8 @@ def run_sweep(
         winograd.run_sweep(sweep, x, filters.transformed, y, bias, residual, activation)
     else:
         plan = conv_plan(
-            sweep, x.shape, y.shape, filters.groups, x.dtype, activation, bias is not None, threads(), pixel_bytes(x),
-            pixel_bytes(y),
-        )  # fmt: skip
+            sweep, x.shape, y.shape, filters.groups, x.dtype, activation, bias is not None, threads(), pixel_bytes(x)
+        )
         plan(x, filters.panels, y, bias, residual)
 
 
@@ -139,45 +129,6 @@ def form_of(
     return "winograd" if winograd.suits(sweep, x_shape, filters, groups, dtype, worth) else "direct"
 
 
-def conv2d_moments(
-    x: np.ndarray,
-    weight: np.ndarray,
-    window: Window,
-    groups: int = 1,
-    bias: np.ndarray | None = None,
-    *,
-    out: np.ndarray | None = None,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """``conv2d``, and the mean and the variance of each of its channels (K,), float64, gathered on the way out.
-
-    Raises:
-        ValueError: if ``gathers_moments`` says that this is not possible, or the result cannot be written into ``out``.
-    """
-    if not gathers_moments(x, weight, window, groups):
-        raise ValueError("expected a convolution that gathers_moments")
-    packed = Packed(weight, window, groups, bias)
-    sweep = forward_sweep(window, x.shape[2:])
-    y = images_for((x.shape[0], packed.out_channels, *sweep.count), x.dtype, out)
-    with LOCK:
-        pixels, result = even_pixels(x), even_pixels(y)
-        # The parts must not depend on how many threads there are, for the sums' bits not to.
-        plan = conv_plan(
-            sweep, pixels.shape, result.shape, groups, x.dtype, None, bias is not None, PARTS, pixel_bytes(pixels),
-            pixel_bytes(result),
-        )  # fmt: skip
-        sums = plan.empty_sums()
-        plan(pixels, packed.filters.panels, result, packed.bias, sums=sums)
-    return y, *finish(sums, packed.out_channels, result.size // packed.out_channels)
-
-
-def gathers_moments(x: np.ndarray, weight: np.ndarray, window: Window, groups: int = 1) -> bool:
-    """Whether ``conv2d_moments`` computes this: in float32, in the direct form, and not depthwise."""
-    sweep = forward_sweep(window, x.shape[2:])
-    n, channels, height, width = x.shape
-    direct = form_of(sweep, (n, height, width, channels), len(weight), groups, x.dtype) == "direct"
-    return x.dtype == weight.dtype == np.float32 and bool(x.size) and min(sweep.count) > 0 and direct
-
-
 def conv2d_input_grad(
     dy: np.ndarray,
     weight: np.ndarray,
@@ -186,20 +137,18 @@ def conv2d_input_grad(
     groups: int = 1,
     *,
     residual: np.ndarray | None = None,
-    out: np.ndarray | None = None,
 ) -> np.ndarray:
     """See ``reference.conv.conv2d_input_grad``.
 
     Args:
-        residual: another gradient at the input, which is added; it may be ``out``.
-        out: as of ``Packed``.
+        residual: another gradient at the input, which is added.
     """
     n, channels, height, width = x_shape
-    dx = images_for((n, channels, height, width), dy.dtype, out)
+    dx = empty_images(n, channels, height, width, dy.dtype)
     sweeps = input_grad_sweeps(window, x_shape[2:])
-    source, result = even_pixels(dy), even_pixels(dx)
-    other = None if residual is None else in_step(residual, result)
-    if len(sweeps) < window.stride[0] * window.stride[1] and (out is None or out is not residual):
+    source, result = even_pixels(dy), channels_last(dx)
+    other = None if residual is None else channels_last(residual)
+    if len(sweeps) < window.stride[0] * window.stride[1]:
         result[...] = 0 if other is None else other  # for the pixels that no window saw
     with LOCK:
         for sweep in sweeps:
@@ -212,15 +161,3 @@ def tap_numbers(window: Window) -> tuple[int, ...]:
     """The order of a window's taps (``Sweep.numbers``), which does not depend on the images' size."""
     height, width = (max(window.extent(axis) - sum(window.padding[axis]), 1) for axis in (0, 1))
     return forward_sweep(window, (height, width)).numbers
-
-
-def in_step(residual: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """The residual (N, K, oH, oW) as pixels that lie as far apart as those of the result y (N, oH, oW, K).
-
-    A tile reads one as it writes the other. What lies otherwise is copied into the result, and read there.
-    """
-    pixels = even_pixels(residual)
-    if y.size and pixel_bytes(pixels) != pixel_bytes(y):
-        y[...] = pixels
-        return y
-    return pixels

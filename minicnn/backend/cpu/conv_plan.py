@@ -11,20 +11,17 @@ from . import memory
 from .blocks import blocks_of, copy_padded_row, lines_of, rows_in_block, source_row
 from .compiling import kernel, threads
 from .microkernel import address_of
-from .moments import gather_function
 from .records import Located
 from .sharing import share_out
 from .sweep import Sweep
 from .tiles import (
     ARRAYS,
-    NO_SUMS,
     panels_table,
     product,
     repeated,
     rows_table,
     run_tiles,
     share_tiles,
-    sums_of,
     width,
 )
 
@@ -45,7 +42,7 @@ class ConvPlan:
         activation: "relu", "silu" or ``None``.
         bias: whether there will be one.
         workers: among how many threads the work is shared out.
-        x_pixel, y_pixel: bytes from a pixel of the images, and of the results, to the next.
+        x_pixel: bytes from a pixel of the images to the next.
     """
 
     way: str  # "direct": read x as it is; "padded": pad all of it first; "blocks": pad a block of rows at a time
@@ -61,12 +58,11 @@ class ConvPlan:
         bias: bool,
         workers: int,
         x_pixel: int,
-        y_pixel: int,
     ) -> None:
         n, height, columns, channels = x_shape
-        size, self.filters = dtype.itemsize, y_shape[3]
+        size, filters = dtype.itemsize, y_shape[3]
         x_bytes = n * height * columns * channels * size
-        weight_bytes = len(sweep.taps) * channels * self.filters // groups * size
+        weight_bytes = len(sweep.taps) * channels * filters // groups * size
         positions = n * sweep.count[0] * sweep.count[1]
         if sweep.inside(height, columns):
             self.way, rows, pixel, seen = "direct", sweep.count[0], x_pixel, (height, columns)
@@ -85,6 +81,7 @@ class ConvPlan:
         offsets = [(run[0][0] - top) * line + (run[0][1] - left) * pixel for run in runs]
         self.segments = np.array(offsets, np.int64)
         length, panel_row = len(runs[0]) * channels // groups, width(size) * size
+        y_pixel = filters * size
         y_row, y_line = sweep.write_step[1] * y_pixel, y_shape[2] * y_pixel
         self.product = product(
             dtype,
@@ -97,13 +94,11 @@ class ConvPlan:
             b_step=panel_row,
             b_segment=length * panel_row,
             y_row=y_row,
-            gather=gather_function(),
-            between=8 * (self.filters + width(4)),
         )
         self.start = self.product["start"]  # address of the bias, if there is one
         self.arrays = np.zeros(1, ARRAYS)
         self.first = sweep.write_start[0] * y_line + sweep.write_start[1] * y_pixel
-        self.panels = _panels(len(runs) * length * panel_row, size, groups, channels, self.filters, bias)
+        self.panels = _panels(len(runs) * length * panel_row, size, groups, channels, filters, bias)
 
         row_steps = sweep.stride[1] * pixel, y_row
         line_steps = sweep.stride[0] * line, sweep.write_step[0] * y_line
@@ -119,25 +114,16 @@ class ConvPlan:
             self.tiles = repeated(along, rows, *line_steps)
             if self.way != "blocks":
                 self.tiles = repeated(self.tiles, n, *image_steps)
-        self.blocks = blocks_of(sweep, x_shape, x_pixel, size, rows, y_shape, y_pixel, len(along))
+        self.blocks = blocks_of(sweep, x_shape, x_pixel, size, rows, y_shape, len(along))
         lines = lines_of(sweep, rows) * line
         self.scratch = (n, *seen, pixel) if self.way == "padded" else (max(workers, threads()), lines + 64)
 
         self.tile_parts, self.panel_parts = 1, 1
-        if self.way == "blocks" or positions * len(sweep.taps) * (channels // groups) * self.filters > SERIAL:
+        if self.way == "blocks" or positions * len(sweep.taps) * (channels // groups) * filters > SERIAL:
             self.panel_parts = min(workers, len(self.panels)) if weight_bytes > x_bytes else 1
             part_bytes = BLOCK_BYTES if self.panel_parts == 1 else 4 * BLOCK_BYTES
             parts = max(-(-workers // self.panel_parts), -(-x_bytes // part_bytes))
             self.tile_parts = min(len(self.tiles), -(-parts // workers) * workers if self.panel_parts == 1 else parts)
-
-    def empty_sums(self) -> np.ndarray:
-        """Zeros for the moments of what the parts compute: see ``moments.py``."""
-        parts = self.tile_parts * self.panel_parts
-        if self.way == "blocks":
-            parts = int(self.blocks["images"][0] * self.blocks["blocks"][0])
-        sums = memory.empty((parts, 2, self.filters + width(4)), np.float64)
-        sums[...] = 0
-        return sums
 
     def __call__(
         self,
@@ -146,15 +132,14 @@ class ConvPlan:
         y: np.ndarray,
         bias: Located | None = None,
         residual: np.ndarray | None = None,
-        sums: np.ndarray = NO_SUMS,
     ) -> None:
         """Write the results into y. One call at a time: its addresses are written into the plan.
 
         Args:
-            x, y: (N, H, W, C) and (N, oH, oW, K), from ``even_pixels``.
+            x: (N, H, W, C), from ``even_pixels``.
+            y: (N, oH, oW, K).
             panels, bias: from ``filters.py``.
-            residual: (N, oH, oW, K), whose pixels lie as far apart as those of y.
-            sums: from ``empty_sums``.
+            residual: (N, oH, oW, K), channels last.
         """
         source, other = x.ctypes.data, 0 if residual is None else residual.ctypes.data + self.first
         scratch = None if self.way == "direct" else memory.empty(self.scratch, np.uint8)
@@ -165,10 +150,10 @@ class ConvPlan:
             self.start[0] = bias.address
         self.arrays[0] = (source, panels.address, y.ctypes.data + self.first, other)
         if scratch is not None and self.way == "blocks":
-            _share_blocks(self.product, self.tiles, self.panels, self.arrays, self.blocks, scratch, sums)
+            _share_blocks(self.product, self.tiles, self.panels, self.arrays, self.blocks, scratch)
         else:
             parts = self.tile_parts, self.panel_parts
-            share_tiles(self.product, self.tiles, self.panels, self.arrays, *parts, sums)
+            share_tiles(self.product, self.tiles, self.panels, self.arrays, *parts)
 
 
 #: The same plan for the same arguments.
@@ -193,7 +178,7 @@ def _panels(step: int, size: int, groups: int, channels: int, filters: int, bias
 
 
 @kernel()
-def _one_block(job, product, tiles, panels, arrays, blocks, scratch, sums):
+def _one_block(job, product, tiles, panels, arrays, blocks, scratch):
     """One block of rows of one image: pad what it sees, then run its tiles."""
     image, first = job // blocks.blocks, job % blocks.blocks * blocks.rows
     count = min(blocks.rows, blocks.positions - first)
@@ -203,15 +188,13 @@ def _one_block(job, product, tiles, panels, arrays, blocks, scratch, sums):
         copy_padded_row(blocks, source, address_of(own) + i * blocks.columns * blocks.channels_bytes)
     moved = image * blocks.y_image + first * blocks.y_down
     residual = arrays.residual + moved if arrays.residual != 0 else 0
-    run_tiles(
-        product, tiles[: count * blocks.tiles], panels, address_of(own), arrays.weights, arrays.y + moved, residual,
-        sums_of(sums, job),
-    )  # fmt: skip
+    some = tiles[: count * blocks.tiles]
+    run_tiles(product, some, panels, address_of(own), arrays.weights, arrays.y + moved, residual)
 
 
 @kernel()
-def _share_blocks(products, tiles, panels, arrays, blocks, scratch, sums):
-    arguments = (products[0], tiles, panels, arrays[0], blocks[0], scratch, sums)
+def _share_blocks(products, tiles, panels, arrays, blocks, scratch):
+    arguments = (products[0], tiles, panels, arrays[0], blocks[0], scratch)
     share_out(blocks[0].images * blocks[0].blocks, _one_block, arguments)
 
 

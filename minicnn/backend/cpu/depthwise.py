@@ -65,10 +65,10 @@ def depthwise_plan(
     bias: bool,
     workers: int,
     x_pixel: int,
-    y_pixel: int,
 ) -> DepthwisePlan:
     """The plan; the arguments are those of ``ConvPlan``."""
     size, taps = dtype.itemsize, len(sweep.taps)
+    y_pixel = y_shape[3] * size
     panels = panels_table(y_shape[3], size, taps * PIXEL, bias)
     if x_shape[0] * sweep.count[0] * sweep.count[1] * y_shape[3] * taps <= SERIAL:
         workers = 1
@@ -95,7 +95,7 @@ def depthwise_plan(
         tiles=repeated(along, rows, sweep.stride[0] * line, sweep.write_step[0] * y_line),
         panels=panels,
         arrays=np.zeros(1, ARRAYS),
-        blocks=blocks_of(sweep, x_shape, x_pixel, size, rows, y_shape, y_pixel, len(along)),
+        blocks=blocks_of(sweep, x_shape, x_pixel, size, rows, y_shape, len(along)),
         scratch=(workers, lines_of(sweep, rows) * line + 64),
         first=sweep.write_start[0] * y_line + sweep.write_start[1] * y_pixel,
         segments=segments,
@@ -112,9 +112,7 @@ def run_sweep(
     activation: str | None = None,
 ) -> None:
     """As ``conv.run_sweep``, with weights from ``pack_taps``; a bias is padded to whole chunks."""
-    plan = depthwise_plan(
-        sweep, x.shape, y.shape, x.dtype, activation, bias is not None, threads(), pixel_bytes(x), pixel_bytes(y)
-    )
+    plan = depthwise_plan(sweep, x.shape, y.shape, x.dtype, activation, bias is not None, threads(), pixel_bytes(x))
     # One primitive at a time: the addresses of this call can be written into the plan.
     other = 0 if residual is None else residual.ctypes.data + plan.first
     if bias is not None:

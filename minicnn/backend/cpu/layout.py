@@ -28,22 +28,6 @@ def empty_images(n: int, channels: int, height: int, width: int, dtype: Any) -> 
     return memory.empty((n, height, width, channels), dtype).transpose(0, 3, 1, 2)
 
 
-def images_for(shape: tuple[int, ...], dtype: Any, out: np.ndarray | None) -> np.ndarray:
-    """``out``, if images of this shape can be written there; new ones if it is ``None``.
-
-    Raises:
-        ValueError: if ``out`` has another shape or dtype, is read-only, or its pixels do not lie at even distances.
-    """
-    if out is None:
-        n, channels, height, width = shape
-        return empty_images(n, channels, height, width, dtype)
-    if out.shape != shape or out.dtype != dtype:
-        raise ValueError(f"expected out to be {shape} of {np.dtype(dtype)}, got {out.shape} of {out.dtype}")
-    if out.size and not (pixel_step(out) and out.flags.writeable):
-        raise ValueError("expected out to be images, or channels of images, that lie channels last and can be written")
-    return out
-
-
 def channels_last(x: np.ndarray) -> np.ndarray:
     """The images (N, C, H, W) as a C-contiguous array (N, H, W, C): a view where they lie like that, else a copy."""
     view = x.transpose(0, 2, 3, 1)

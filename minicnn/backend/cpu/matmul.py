@@ -12,7 +12,7 @@ from .compiling import LOCK, threads
 from .inputs import floats
 from .packing import pack
 from .records import one
-from .tiles import ARRAYS, NO_SUMS, Arrays, panels_table, rows_table, share_tiles, width
+from .tiles import ARRAYS, Arrays, panels_table, rows_table, share_tiles, width
 from .tiles import product as tiles_of
 
 PART_BYTES = 1 << 20  # rows of the left matrix that a thread works on at a time
@@ -117,4 +117,4 @@ def _run(
     workers, few = threads(), len(panels) >= threads() and len(tiles) < 4 * threads()
     parts = 1 if few else min(len(tiles), -(-max(workers, a.nbytes // PART_BYTES) // workers) * workers)
     arrays = one(Arrays(a.ctypes.data, b.ctypes.data, c.ctypes.data, c.ctypes.data if further else 0), ARRAYS)
-    share_tiles(common, tiles, panels, arrays, parts, workers if few else 1, NO_SUMS)
+    share_tiles(common, tiles, panels, arrays, parts, workers if few else 1)

@@ -51,8 +51,6 @@ class Product(NamedTuple):
     start: int  # address of two vectors, where the sums start
     floor: int  # address of a number: no result is less. 0 for a ReLU, else minus infinity
     silu: int = 0  # from ``silu.rows_function``: applied to the results of each tile, while they are in the cache
-    gather: int = 0  # from ``moments.gather_function``
-    between: int = 0  # from the one sum that it takes to the other
 
 
 class Tile(NamedTuple):

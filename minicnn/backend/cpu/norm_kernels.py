@@ -14,7 +14,7 @@ import numpy as np
 
 from .compiling import kernel
 from .microkernel import address_of
-from .norm_rows import GATE, MEANS, Row, apply_row, grad_row, sums_row
+from .norm_rows import Row, apply_row, grad_row, sums_row
 from .sharing import Sums, Vector, task
 
 
@@ -24,7 +24,6 @@ class Rows(NamedTuple):
     number: int  # of rows
     width: int  # numbers in a row
     last: int  # numbers in the last row
-    per_image: int
     x_step: int  # numbers from a row of an array to its next
     residual_step: int
     dy_step: int
@@ -46,7 +45,6 @@ class Norm(NamedTuple):
     inv_std: Vector
     weight: Vector
     bias: Vector
-    gates: Vector  # for each plane what dy is multiplied by, and then what is added for each
     sums: Sums  # (jobs, 2, width)
     rows: Rows
 
@@ -144,28 +142,19 @@ def moments_of(sums, x, count, eps, moments):
 
 @task(Norm)
 def apply(job, jobs, norm):
-    """out = activation((x - mean) * scale + shift [+ residual]), and its sums over the job's rows if asked for."""
+    """out = activation((x - mean) * scale + shift [+ residual])."""
     first, stop = _some_rows(job, jobs, norm.rows.number)
     lines = _lines(norm, 3)
-    total = np.zeros(lines.shape[1])
     for r in range(first, stop):
-        apply_row(_row(norm, r, lines), address_of(total), norm.x.dtype.type(0))
-    if norm.rows.options & MEANS:
-        norm.sums[job, 0] = total[: norm.rows.width]
+        apply_row(_row(norm, r, lines), norm.x.dtype.type(0))
 
 
 @task(Norm)
 def grad_sums(job, jobs, norm):
     """Sums of g and of g * (x - mean). g is written, if it is wanted, and out too if the statistics are fixed."""
-    width, channels, gates = norm.rows.width, norm.mean.size, norm.gates
+    width = norm.rows.width
     first, stop = _some_rows(job, jobs, norm.rows.number)
-    lines = _lines(norm, 5)
-    if norm.rows.options & GATE:  # a job's rows are all of one image
-        image, second = first // norm.rows.per_image, gates.size // 2
-        for k in range(0, width, channels):
-            for c in range(channels):
-                lines[3, k + c] = gates[image * channels + c]
-                lines[4, k + c] = gates[second + image * channels + c]
+    lines = _lines(norm, 3)
     total = np.zeros((2, lines.shape[1]))
     for r in range(first, stop):
         sums_row(_row(norm, r, lines), address_of(total[0]), address_of(total[1]), norm.x.dtype.type(0))
@@ -195,10 +184,10 @@ def grad(job, jobs, norm):
     """out = scale * (g - mean of g - (x - mean) * slope); the sums (1, 2, C) are what ``totals_of`` found."""
     channels, totals = norm.mean.size, norm.sums
     first, stop = _some_rows(job, jobs, norm.rows.number)
-    lines = _lines(norm, 7)
+    lines = _lines(norm, 5)
     for k in range(0, norm.rows.width, channels):
         for c in range(channels):
-            lines[5, k + c] = totals[0, 0, c]
-            lines[6, k + c] = totals[0, 1, c]
+            lines[3, k + c] = totals[0, 0, c]
+            lines[4, k + c] = totals[0, 1, c]
     for r in range(first, stop):
         grad_row(_row(norm, r, lines), norm.x.dtype.type(0))

@@ -21,9 +21,9 @@ from .vector_code import INT64
 
 NONE, RELU, SILU = range(3)
 # Options, to be added up.
-RESIDUAL, KEEP, FIXED, ADD, GATE, MEANS = 1, 2, 4, 8, 16, 32
+RESIDUAL, KEEP, FIXED, ADD = 1, 2, 4, 8
 # Lines.
-MEAN, SCALE, SHIFT, FACTOR, SUMMAND, MEAN_GRAD, SLOPE = range(7)
+MEAN, SCALE, SHIFT, MEAN_GRAD, SLOPE = range(5)
 
 
 class Row(NamedTuple):
@@ -95,19 +95,15 @@ class RowCode(SiluCode):
         )
 
     def before_activation(self, x: Any, place: Any) -> Any:
-        """g: dy, or what it is before gate and activation."""
+        """g: dy, or what it is before the activation."""
         builder, zero = self.builder, self.number(0)
-
-        def gated(g: Any) -> Any:
-            return self.multiply_add(g, self.of_line(FACTOR, place), self.of_line(SUMMAND, place))
 
         def activated(g: Any) -> Any:
             value = self.normalised(x, place)
             passed = builder.select(builder.fcmp_ordered("<=", value, zero), zero, g)
             return self.changed(passed, self.silu_wanted, lambda _: builder.fmul(g, self.silu_slope(value)))
 
-        g = self.read(self.row.dy, place)
-        return self.changed(self.changed(g, self.has(GATE), gated), self.active, activated)
+        return self.changed(self.read(self.row.dy, place), self.active, activated)
 
     def add_wide(self, sums: Any, value: Any, place: Any) -> None:
         """Add a vector to sums in float64."""
@@ -124,30 +120,28 @@ class RowCode(SiluCode):
 
 
 @intrinsic
-def apply_row(typing_context, row, sums, zero):
-    """out = activation((x - mean) * scale + shift [+ residual]); it is added to the sums, if means are wanted."""
+def apply_row(typing_context, row, zero):
+    """out = activation((x - mean) * scale + shift [+ residual])."""
 
     def generate(context, builder, signature, arguments):
-        row, sums, _ = arguments
-        code = RowCode(builder, row, signature.args[2])
+        row, _ = arguments
+        code = RowCode(builder, row, signature.args[1])
 
         def body(*place):
             value = code.normalised(code.read(code.row.x, place), place)
             value = code.changed(value, code.relu, lambda value: code.maximum(value, code.number(0)))
             value = code.changed(value, code.silu_wanted, code.silu)
             code.write(value, code.row.out, place)
-            with builder.if_then(code.has(MEANS)):
-                code.add_wide(sums, value, place)
 
         along(code, code.row.count, body)
         return context.get_dummy_value()
 
-    return types.void(row, sums, zero), generate
+    return types.void(row, zero), generate
 
 
 @intrinsic
 def sums_row(typing_context, row, sums, products, zero):
-    """Add g and g * (x - mean) to the sums, where g is dy before gate and activation. g is kept, if it is wanted, and
+    """Add g and g * (x - mean) to the sums, where g is dy before the activation. g is kept, if it is wanted, and
     out = g * scale written, where the statistics are fixed.
     """
 
@@ -163,7 +157,7 @@ def sums_row(typing_context, row, sums, products, zero):
             with builder.if_then(code.has(KEEP)):
                 code.write(g, code.row.kept, place)
             with builder.if_then(code.has(FIXED)):
-                code.write_out(builder.fmul(g, code.of_line(SCALE, place)), place)
+                code.write(builder.fmul(g, code.of_line(SCALE, place)), code.row.out, place)
 
         along(code, code.row.count, body)
         return context.get_dummy_value()

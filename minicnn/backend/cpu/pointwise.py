@@ -104,19 +104,6 @@ def add(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return _elementwise(_add, a, b)
 
 
-def add_into(total: np.ndarray, other: np.ndarray) -> None:
-    """total += other."""
-    if _alike(total, other) and _parts(total, other) and total.flags.writeable:
-        parts = _Parts(_rows(total), _rows(other), _rows(total), total.shape[1])
-        _add_parts(total.dtype, jobs(total.size), parts)
-        return
-    flat = in_memory_order(total, other) if _alike(total, other) and total.flags.writeable else None
-    if flat is None:
-        total += other
-    else:
-        _add_into(total.dtype, jobs(total.size), _Flat(flat[0], flat[1], flat[0]))
-
-
 def _parts(a: np.ndarray, b: np.ndarray) -> bool:
     """Whether both are images with pixels, and at least one of them a part of others."""
     steps = pixel_step(a), pixel_step(b)
@@ -278,13 +265,6 @@ def _add(job, jobs, flat):
     a, b, total = part_of(job, jobs, flat.x), part_of(job, jobs, flat.other), part_of(job, jobs, flat.out)
     for k in range(total.size):
         total[k] = a[k] + b[k]
-
-
-@task(_Flat)
-def _add_into(job, jobs, flat):
-    other, total = part_of(job, jobs, flat.other), part_of(job, jobs, flat.out)
-    for k in range(total.size):
-        total[k] += other[k]
 
 
 @task(_Flat)

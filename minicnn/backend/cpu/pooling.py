@@ -17,14 +17,12 @@ from ..base import Pair, Window
 from ..reference import pooling as reference
 from .compiling import kernel
 from .inputs import channels_last, floats, spread_pixels
-from .layout import empty_images, images_for
+from .layout import empty_images
 from .pointwise import pixel_sums
 from .sharing import Images, Matrix, Task, jobs, task
 
 
-def max_pool_taps(
-    x: np.ndarray, window: Window, out_size: Pair, *, out: np.ndarray | None = None
-) -> tuple[np.ndarray, np.ndarray]:
+def max_pool_taps(x: np.ndarray, window: Window, out_size: Pair) -> tuple[np.ndarray, np.ndarray]:
     """The largest pixel of each window, and which of the window's taps it was.
 
     Of equal pixels the first in reading order wins; NaN wins over everything; padding never wins. A window that sees
@@ -33,16 +31,14 @@ def max_pool_taps(
     Args:
         x: (N, C, H, W), float32 or float64, not empty.
         window, out_size: as of ``reference.pooling.max_pool2d``.
-        out: where the maxima are written, instead of new images.
 
     Returns:
         maxima and taps (N, C, oH, oW). The tap in row i and column j of the kernel is number ``i * kW + j``; uint8, or
         int64 for kernels of more than 256 taps.
     """
     images = spread_pixels(x)
-    n, channels = x.shape[:2]
-    y = images_for((n, channels, *out_size), x.dtype, out)
-    taps = empty_images(n, channels, *out_size, tap_dtype(window))
+    y = _empty((*x.shape[:2], *out_size), x.dtype)
+    taps = _empty(y.shape, tap_dtype(window))
     run, record = (_max_pool, _Maxima) if taps.dtype == np.uint8 else (_max_pool_large, _LargeMaxima)
     run(x.dtype, jobs(x.size), record(images, *_axes(window), spread_pixels(y), channels_last(taps)))
     return y, taps
@@ -106,15 +102,11 @@ def max_pool2d_grad(dy: np.ndarray, indices: np.ndarray, x_shape: tuple[int, ...
     return dx
 
 
-def avg_pool2d(x: np.ndarray, window: Window, divisor: np.ndarray, *, out: np.ndarray | None = None) -> np.ndarray:
-    """See ``reference.pooling.avg_pool2d``. ``out``: where the means are written, instead of new images."""
+def avg_pool2d(x: np.ndarray, window: Window, divisor: np.ndarray) -> np.ndarray:
+    """See ``reference.pooling.avg_pool2d``."""
     if x.ndim != 4 or not floats(x) or 0 in divisor.shape:
-        y = reference.avg_pool2d(x, window, divisor)
-        if out is None:
-            return y
-        out[...] = y
-        return out
-    y = images_for((*x.shape[:2], *divisor.shape), x.dtype, out)
+        return reference.avg_pool2d(x, window, divisor)
+    y = _empty((*x.shape[:2], *divisor.shape), x.dtype)
     record = _Means(spread_pixels(x), *_axes(window), _as(divisor, x), spread_pixels(y), x.shape[1])
     _avg_pool(x.dtype, jobs(x.size), record)
     return y

@@ -13,8 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .compiling import kernel
-from .microkernel import PANEL, PRODUCT, TILE, VECTORS, Panel, Product, address_of, call_tile, tile_function
-from .moments import call_gather
+from .microkernel import PANEL, PRODUCT, TILE, VECTORS, Panel, Product, call_tile, tile_function
 from .records import one, record
 from .sharing import share_out
 from .silu import call_rows, rows_function
@@ -112,11 +111,8 @@ def product(dtype: np.dtype, activation: str | None = None, spread: bool = True,
 
 
 @kernel()
-def run_tiles(product, tiles, panels, x, weights, y, residual, sums=0):
-    """Every tile with every panel. ``residual`` is an address like ``y``, or 0.
-
-    With ``sums``, an address, the results' moments are added there: see ``moments.py``.
-    """
+def run_tiles(product, tiles, panels, x, weights, y, residual):
+    """Every tile with every panel. ``residual`` is an address like ``y``, or 0."""
     for number in range(len(panels)):
         panel = panels[number]
         for index in range(len(tiles)):
@@ -125,12 +121,8 @@ def run_tiles(product, tiles, panels, x, weights, y, residual, sums=0):
             following = index + 1 < len(tiles) and number == 0
             ahead = x + tiles[index + 1].read + panel.read if following else weights + panel.weights
             call_tile(product, tile, panel, x, weights, y, residual, ahead)
-            result = y + tile.write + panel.write
             if product.silu != 0:
-                call_rows(product.silu, result, product.y_row, tile.rows, panel.lanes)
-            if sums != 0:  # 8 bytes for each of 4
-                place = sums + 2 * panel.write
-                call_gather(product.gather, result, product.y_row, tile.rows, panel.lanes, place, product.between)
+                call_rows(product.silu, y + tile.write + panel.write, product.y_row, tile.rows, panel.lanes)
 
 
 @kernel()
@@ -140,25 +132,16 @@ def part_of(table, number, parts):
 
 
 @kernel()
-def sums_of(sums, job):
-    """The address of a job's own sums, or 0 if none are taken."""
-    return address_of(sums[job]) if sums.shape[2] else 0
-
-
-@kernel()
-def _run_part(job, product, tiles, panels, arrays, tile_parts, panel_parts, sums):
+def _run_part(job, product, tiles, panels, arrays, tile_parts, panel_parts):
     some, block = part_of(tiles, job % tile_parts, tile_parts), part_of(panels, job // tile_parts, panel_parts)
-    run_tiles(product, some, block, arrays.x, arrays.weights, arrays.y, arrays.residual, sums_of(sums, job))
+    run_tiles(product, some, block, arrays.x, arrays.weights, arrays.y, arrays.residual)
 
 
 @kernel()
-def share_tiles(products, tiles, panels, arrays, tile_parts, panel_parts, sums):
+def share_tiles(products, tiles, panels, arrays, tile_parts, panel_parts):
     """``run_tiles`` for each part of the tiles and each part of the panels, on all threads."""
-    arguments = (products[0], tiles, panels, arrays[0], tile_parts, panel_parts, sums)
+    arguments = (products[0], tiles, panels, arrays[0], tile_parts, panel_parts)
     share_out(tile_parts * panel_parts, _run_part, arguments)
-
-
-NO_SUMS = np.zeros((1, 2, 0))  # for ``share_tiles``
 
 
 @cache

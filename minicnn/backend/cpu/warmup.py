@@ -32,7 +32,6 @@ from . import (
 )
 from .layout import channels_last, empty_images
 from .microkernel import tile_function
-from .moments import gather_function
 from .silu import rows_function
 
 POINT, SQUARE = Window((1, 1)), Window((3, 3), padding=((1, 1), (1, 1)))
@@ -71,7 +70,6 @@ def _convolution(dtype: np.dtype) -> None:
     conv.conv2d(_images(dtype, 4, 40), filters, SQUARE)  # many: a block of rows at a time
     conv.conv2d(_images(dtype, 64, 40), np.ones((64, 64, 3, 3), dtype), SQUARE)  # enough work for Winograd's form
     conv.conv2d_input_grad(_images(dtype, 4, 8), filters, (1, 4, 16, 16), STRIDED)
-    gather_function()
 
 
 def _weight_gradient(dtype: np.dtype) -> None:
@@ -129,7 +127,7 @@ def _activations(dtype: np.dtype) -> None:
 
 def _sums(dtype: np.dtype) -> None:
     x = _images(dtype, 4, 8)
-    pointwise.add_into(pointwise.add(x, x), x)
+    pointwise.add(x, x)
     pointwise.channel_sums(x)
 
 

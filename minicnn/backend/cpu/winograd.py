@@ -167,7 +167,6 @@ def winograd_plan(
     activation: str | None,
     workers: int,
     x_pixel: int,
-    y_pixel: int,
 ) -> WinogradPlan:
     """The plan; the arguments are those of ``ConvPlan``."""
     n, height, columns, channels = x_shape
@@ -180,7 +179,7 @@ def winograd_plan(
     nothing = np.zeros(max(channels, filters), np.float32)
     panel_row = width(4) * 4
     x = Images(0, height, columns, x_pixel, channels * 4, *sweep.first)
-    y = Images(0, y_shape[1], y_shape[2], y_pixel, filters * 4)
+    y = Images(0, y_shape[1], y_shape[2], filters * 4, filters * 4)
     numbers = Patches(
         n, *patches_of(sweep), patches, -(-total // patches), floor(dtype, activation).ctypes.data, nothing.ctypes.data
     )
@@ -216,7 +215,7 @@ def run_sweep(
     activation: str | None = None,
 ) -> None:
     """As ``conv.run_sweep``, with filters from ``transform_filters``."""
-    plan = winograd_plan(sweep, x.shape, y.shape, activation, threads(), pixel_bytes(x), pixel_bytes(y))
+    plan = winograd_plan(sweep, x.shape, y.shape, activation, threads(), pixel_bytes(x))
     # One primitive at a time: the addresses of this call can be written into the plan.
     for side, images in (("x", x), ("y", y), ("residual", residual)):
         plan.sides[side]["address"] = 0 if images is None else images.ctypes.data

@@ -16,7 +16,7 @@ ACTIVATIONS = {None: 0, "relu": 1, "silu": 2}  # as in kernels/norm.cu
 
 def batch_norm(cuda: Any, x: Any, weight: Any, bias: Any, eps: float) -> tuple[Any, ...]:
     """See ``reference.norm.batch_norm``."""
-    return norm(cuda, x, weight, bias, eps)[:4]
+    return norm(cuda, x, weight, bias, eps)
 
 
 def batch_norm_grad(cuda: Any, dy: Any, x: Any, weight: Any, mean: Any, inv_std: Any) -> tuple[Any, ...]:
@@ -32,7 +32,7 @@ def scale_and_shift(cuda: Any, x: Any, scale: Any, shift: Any) -> Any:
 def norm(
     cuda: Any, x: Any, weight: Any, bias: Any, eps: float, residual: Any = None, activation: str | None = None
 ) -> tuple[Any, ...]:
-    """See ``reference.fused.norm``; no means of planes."""
+    """See ``reference.fused.norm``."""
     xp, dtype = cuda.xp, x.dtype
     x, weight = _ready(xp, x, dtype), _ready(xp, weight, dtype)
     images, channels, length, parts = _sizes(x)
@@ -44,13 +44,13 @@ def norm(
     )  # fmt: skip
     cuda.launch("norm", "batch_norm_statistics", dtype, channels, moments, weight, statistics, parts, eps)
     mean, variance, inv_std, scale = statistics
-    return _apply(cuda, x, mean, scale, bias, residual, activation), mean, variance, inv_std, None
+    return _apply(cuda, x, mean, scale, bias, residual, activation), mean, variance, inv_std
 
 
 def norm_grad(
     cuda: Any, dy: Any, x: Any, line: Line, residual: Any = None, activation: str | None = None
 ) -> tuple[Any, ...]:
-    """See ``reference.fused.norm_grad``; no gate, and no means of planes."""
+    """See ``reference.fused.norm_grad``."""
     xp, dtype = cuda.xp, x.dtype
     dy, x, mean, inv_std, weight = (_ready(xp, array, dtype) for array in (dy, x, *line[:3]))
     kind, before = ACTIVATIONS[activation], None

@@ -25,7 +25,6 @@ class Normed(NamedTuple):
     mean: np.ndarray  # (C,)
     variance: np.ndarray  # (C,), over all m values of a channel, not m - 1
     inv_std: np.ndarray  # (C,)
-    plane_means: np.ndarray | None  # (N, C, 1, 1), of y
 
 
 class NormGrads(NamedTuple):
@@ -59,9 +58,8 @@ def norm(
     eps: float,
     residual: np.ndarray | None = None,
     activation: str | None = None,
-    plane_means: bool = False,
 ) -> Normed:
-    """``activation(batch_norm(x) + residual)``, and, if wanted, the means of its planes.
+    """``activation(batch_norm(x) + residual)``.
 
     Args:
         x: (N, C, ...); see ``norm.batch_norm``.
@@ -69,7 +67,7 @@ def norm(
     """
     _, mean, variance, inv_std = batch_norm(x, weight, bias, eps)
     y = fixed_norm(x, Line(mean, inv_std, weight, bias), residual, activation)
-    return Normed(y, mean, variance, inv_std, y.mean(axis=(2, 3), keepdims=True) if plane_means else None)
+    return Normed(y, mean, variance, inv_std)
 
 
 def norm_grad(
@@ -78,8 +76,6 @@ def norm_grad(
     line: Line,
     residual: np.ndarray | None = None,
     activation: str | None = None,
-    gate: np.ndarray | None = None,
-    plane_means_grad: np.ndarray | None = None,
 ) -> NormGrads:
     """The gradients of ``norm``, through the statistics too.
 
@@ -87,10 +83,8 @@ def norm_grad(
         dy: cotangent of y, like x.
         x, residual, activation: as for ``norm``.
         line: its weight and bias, and the statistics from its result.
-        gate: (N, C, 1, 1), by which y was multiplied afterwards: dy is then the cotangent of that product.
-        plane_means_grad: (N, C, 1, 1), the cotangent of the means of y's planes.
     """
-    g = _before_activation(dy, x, line, residual, activation, gate, plane_means_grad)
+    g = _before_activation(dy, x, line, residual, activation)
     return NormGrads(*batch_norm_grad(g, x, line.weight, line.mean, line.inv_std), None if residual is None else g)
 
 
@@ -133,14 +127,8 @@ def _before_activation(
     line: Line,
     residual: np.ndarray | None,
     activation: str | None,
-    gate: np.ndarray | None = None,
-    plane_means_grad: np.ndarray | None = None,
 ) -> np.ndarray:
     """The cotangent of the activation's input, which is the normalised x plus the residual."""
-    if gate is not None:
-        dy = dy * gate
-    if plane_means_grad is not None:
-        dy = dy + plane_means_grad / (x.shape[2] * x.shape[3])
     return activation_grad(dy, fixed_norm(x, line, residual), activation)
 
 

@@ -39,13 +39,14 @@ def test_float32_stays_float32(case):
 
 @pytest.mark.parametrize("name", BACKENDS)
 @given(deformations(offsets="zero"))
-def test_zero_offsets_are_exactly_a_convolution(name, case):
+def test_zero_offsets_are_a_convolution(name, case):
     arrays, options = case
     arrays["mask"] = arrays["bias"] = None
     groups = arrays["input"].shape[1] // arrays["weight"].shape[1]
     with backend.use("reference"):
         expected = F.conv2d(Tensor(arrays["input"]), Tensor(arrays["weight"]), groups=groups, **options)
-    np.testing.assert_array_equal(run(arrays, options, name)[0], expected.numpy())
+    # Not to the last bit: NumPy's matrix products may add up in another order.
+    np.testing.assert_allclose(run(arrays, options, name)[0], expected.numpy(), rtol=1e-12, atol=1e-14)
 
 
 @pytest.mark.parametrize("name", BACKENDS)

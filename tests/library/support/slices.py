@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from hypothesis import strategies as st
 
@@ -27,8 +25,3 @@ class Part:
     def check(self) -> None:
         """Nothing has been written beside them."""
         assert all(np.isnan(part).all() for part in self.beside)
-
-
-def empty_part(shape: tuple[int, ...], dtype: Any, margins: tuple[int, int]) -> Part:
-    """One to be written into."""
-    return Part(np.full(shape, np.nan, dtype), margins)

@@ -13,7 +13,7 @@ from minicnn.backend.cpu import fused, memory
 from minicnn.backend.reference import fused as reference
 from minicnn.backend.reference.fused import Line
 from tests.library.support.layouts import CHANNELS, DTYPES, EPS, LAYOUTS, SIDES, close, laid_out, placed
-from tests.library.support.slices import Part, empty_part
+from tests.library.support.slices import Part
 from tests.library.support.strategies import SEEDS, normal
 
 ACTIVATIONS = st.sampled_from([None, "relu", "silu"])
@@ -37,15 +37,11 @@ class Problem:
         self.activation = draw(ACTIVATIONS)
         self.residual = placed(residual, layouts[1]) if draw(st.booleans()) else None
         self.x = placed(x, layouts[0])
-        _, self.mean, _, self.inv_std, _ = reference.norm(x, self.weight, self.bias, EPS)
+        _, self.mean, _, self.inv_std = reference.norm(x, self.weight, self.bias, EPS)
         self.mean, self.inv_std = self.mean.astype(self.dtype), self.inv_std.astype(self.dtype)
         before = reference.fixed_norm(*wide(x), self.wide_line, *wide(self.residual))
         dy[np.abs(before) < 1e-3] = 0
         self.dy = placed(dy, layouts[2])
-        per_plane = (*shape[:2], 1, 1)
-        self.gate, self.plane_means_grad = (
-            normal(per_plane, seed + k).astype(self.dtype) if draw(st.booleans()) else None for k in (6, 7)
-        )
         self.size = (
             np.abs(dy).max() * np.abs(self.inv_std).max() * (1 if self.weight is None else np.abs(self.weight).max())
         )
@@ -67,95 +63,78 @@ def problems(draw: Any) -> Problem:
     return Problem(draw)
 
 
-@given(problems(), st.booleans(), st.booleans())
-def test_forward(problem: Problem, plane_means: bool, with_out: bool) -> None:
+@given(problems())
+def test_forward(problem: Problem) -> None:
     p, before = problem, problem.copies()
     with memory.guarded():
-        out = empty_part(p.shape, p.dtype, (7, 2)) if with_out else None
-        into = {} if out is None else {"out": out.images}
-        got = fused.norm(p.x, p.weight, p.bias, EPS, p.residual, p.activation, plane_means, **into)
+        got = fused.norm(p.x, p.weight, p.bias, EPS, p.residual, p.activation)
         fixed = fused.fixed_norm(p.x, p.line, p.residual, p.activation)
-    expected = reference.norm(*wide(p.x, p.weight, p.bias), EPS, *wide(p.residual), p.activation, plane_means)
+    expected = reference.norm(*wide(p.x, p.weight, p.bias), EPS, *wide(p.residual), p.activation)
     for one, want in zip(got, expected, strict=True):
-        if want is None:
-            assert one is None
-        else:
-            close(one, want, p.dtype, 10, 1)
+        close(one, want, p.dtype, 10, 1)
     close(fixed, reference.fixed_norm(*wide(p.x), p.wide_line, *wide(p.residual), p.activation), p.dtype)
-    if out is not None:
-        assert got.y is out.images
-        out.check()
     for array, copy in zip(problem.copies(), before, strict=True):
         np.testing.assert_array_equal(array, copy)
 
 
-@given(problems(), st.sampled_from(["new", "out", "add"]), st.booleans(), st.booleans())
-def test_backward(problem: Problem, how: str, overwrite: bool, fixed: bool) -> None:
+@given(problems(), st.sampled_from(["new", "added", "fixed"]), st.sampled_from(("part", *LAYOUTS)))
+def test_backward(problem: Problem, how: str, layout: str) -> None:
     p = problem
-    extra = {} if fixed else {"gate": p.gate, "plane_means_grad": p.plane_means_grad}
-    if not fixed and (p.gate is not None or p.plane_means_grad is not None):
-        p.activation = "silu"  # dy was not made 0 at the kink for these
-    got_of, want_of = (getattr(module, "fixed_norm_grad" if fixed else "norm_grad") for module in (fused, reference))
-    wide_extra = dict(zip(extra, wide(*extra.values()), strict=True))
-    want = want_of(*wide(p.dy, p.x), p.wide_line, *wide(p.residual), p.activation, **wide_extra)
+    got_of, want_of = (
+        getattr(module, "fixed_norm_grad" if how == "fixed" else "norm_grad") for module in (fused, reference)
+    )
+    want = want_of(*wide(p.dy, p.x), p.wide_line, *wide(p.residual), p.activation)
     given_before = p.copies()
-    sum_before = normal(p.shape, 9).astype(p.dtype)
+    numbers = normal(p.shape, 9).astype(p.dtype)
+    before = Part(numbers, (2, 7)) if layout == "part" else None
+    earlier = laid_out(numbers, layout) if before is None else before.images
+    sum_before = earlier.copy()
     with memory.guarded():
-        out = None if how == "new" else Part(sum_before, (2, 7))
-        into = {} if out is None else {"out": out.images}
-        got = got_of(
-            p.dy, p.x, p.line, p.residual, p.activation, **extra, **into, add=how == "add", overwrite_dy=overwrite
-        )
-    scale = p.size * max(1, *(np.abs(v).max() for v in extra.values() if v is not None), 0)
-    close(got.x, want.x + (sum_before if how == "add" else 0), p.dtype, 10, scale)
+        into = {"before": earlier} if how == "added" else {}
+        got = got_of(p.dy, p.x, p.line, p.residual, p.activation, **into)
+    close(got.x, want.x + (sum_before if how == "added" else 0), p.dtype, 10, p.size)
     for one, expected in zip(got[1:3], want[1:3], strict=True):
-        close(one, expected, p.dtype, 10, scale * p.x.size / p.shape[1] / max(1e-3, np.abs(p.inv_std).max()))
+        close(one, expected, p.dtype, 10, p.size * p.x.size / p.shape[1] / max(1e-3, np.abs(p.inv_std).max()))
     if p.residual is None:
         assert got.residual is None
     else:
         close(got.residual, want.residual, p.dtype, 10)
-    if out is not None:
-        assert got.x is out.images
-        out.check()
-    if not overwrite:
-        for array, copy in zip(p.copies(), given_before, strict=True):
-            np.testing.assert_array_equal(array, copy)
+    if before is not None:
+        assert got.x is earlier or how != "added"
+        before.check()
+    for array, copy in zip(p.copies(), given_before, strict=True):
+        np.testing.assert_array_equal(array, copy)
 
 
-@given(problems(), st.booleans())
-def test_relu_and_bias(problem: Problem, overwrite: bool) -> None:
+@given(problems())
+def test_relu_and_bias(problem: Problem) -> None:
     y, dy = problem.x, problem.dy
     before = y.copy(), dy.copy()
     dx, sums = reference.relu_bias_grad(dy, y)
     with memory.guarded():
-        got, got_sums = fused.relu_bias_grad(dy, y, overwrite_dy=overwrite)
+        got, got_sums = fused.relu_bias_grad(dy, y)
     np.testing.assert_array_equal(got, dx)
     close(got_sums, sums, problem.dtype, 10, np.abs(dy).max() * y.size / y.shape[1])
     np.testing.assert_array_equal(y, before[0])
-    assert got is not dy or overwrite
-    if not overwrite:
-        np.testing.assert_array_equal(dy, before[1])
+    assert got is not dy
+    np.testing.assert_array_equal(dy, before[1])
 
 
 @pytest.mark.parametrize("activation", [None, "silu"])
 @pytest.mark.parametrize("fixed", [False, True])
 def test_the_gradient_is_that_of_the_function(activation: str | None, fixed: bool) -> None:
-    """Central differences of the forward pass, in float64, with gate and means."""
+    """Central differences of the forward pass, in float64."""
     x, residual, dy = (laid_out(normal((2, 5, 3, 4), k), "channels last") for k in range(3))
-    weight, bias, gate, dm = normal((5,), 3), normal((5,), 4), normal((2, 5, 1, 1), 5), normal((2, 5, 1, 1), 6)
-    _, mean, _, inv_std, _ = fused.norm(x, weight, bias, EPS)
+    weight, bias = normal((5,), 3), normal((5,), 4)
+    _, mean, _, inv_std = fused.norm(x, weight, bias, EPS)
     line = Line(mean, inv_std, weight, bias)
 
     def loss() -> float:
         if fixed:
             return float((fused.fixed_norm(x, line, residual, activation) * dy).sum())
-        y, *_, means = fused.norm(x, weight, bias, EPS, residual, activation, plane_means=True)
-        return float((y * gate * dy).sum() + (means * dm).sum())
+        return float((fused.norm(x, weight, bias, EPS, residual, activation).y * dy).sum())
 
-    if fixed:
-        grads = fused.fixed_norm_grad(dy, x, line, residual, activation)
-    else:
-        grads = fused.norm_grad(dy, x, line, residual, activation, gate, dm)
+    grads = (fused.fixed_norm_grad if fixed else fused.norm_grad)(dy, x, line, residual, activation)
     for array, grad in zip((x, weight, bias, residual), grads, strict=True):
         for index in list(np.ndindex(array.shape))[::7]:
             before, step = array[index], 1e-6
@@ -167,16 +146,6 @@ def test_the_gradient_is_that_of_the_function(activation: str | None, fixed: boo
             assert abs(slope - grad[index]) < 1e-6 * max(1, abs(slope))
 
 
-@pytest.mark.parametrize("over", ["x", "residual"])
-@pytest.mark.parametrize("layout", ["channels last", "part"])
-def test_the_result_may_be_written_over_an_argument(over: str, layout: str) -> None:
-    x, residual = (placed(normal((2, 21, 9, 7), k).astype(np.float32), layout) for k in range(2))
-    expected = fused.norm(x, None, None, EPS, residual, "silu").y
-    out = x if over == "x" else residual
-    assert fused.norm(x, None, None, EPS, residual, "silu", out=out).y is out
-    np.testing.assert_array_equal(out, expected)
-
-
 @pytest.mark.parametrize(("dtype", "far"), [(np.float32, 1e3), (np.float32, 1e6), (np.float64, 1e8)])
 def test_a_mean_far_from_zero_costs_no_digits_of_the_variance(dtype: Any, far: float) -> None:
     x = laid_out((normal((4, 5, 16, 16), 1) + far).astype(dtype), "channels last")
@@ -186,35 +155,16 @@ def test_a_mean_far_from_zero_costs_no_digits_of_the_variance(dtype: Any, far: f
     close(variance, (centred**2).mean(axis=(0, 2, 3)).astype(np.float64), dtype)
 
 
-@given(problems())
-def test_moments_that_are_known(problem: Problem) -> None:
-    """Of images whose channels come from two places."""
-    p = problem
-    mean, variance = fused.moments(p.x)
-    wide_x = p.x.astype(np.float64)
-    np.testing.assert_allclose(mean, wide_x.mean(axis=(0, 2, 3)), rtol=1e-7, atol=1e-7)
-    np.testing.assert_allclose(variance, wide_x.var(axis=(0, 2, 3)), rtol=1e-7, atol=1e-12)
-    cut = p.shape[1] // 2
-    parts = [fused.moments(part) for part in (p.x[:, :cut], p.x[:, cut:]) if part.size]
-    known = tuple(np.concatenate(both) for both in zip(*parts, strict=True))
-    got, want = (
-        fused.norm(p.x, p.weight, p.bias, EPS, p.residual, p.activation, **k) for k in ({"moments": known}, {})
-    )
-    for one, other in zip(got[:4], want[:4], strict=True):
-        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6 if p.x.size > p.shape[1] else 1)
-
-
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("activation", [None, "relu", "silu"])
 def test_what_is_not_finite_stays_in_its_channel(bad: float, activation: str | None) -> None:
     x, dy = (normal((2, 3, 4, 5), k).astype(np.float32) for k in range(2))
     x[1, 1, 2, 3] = bad
     with np.errstate(invalid="ignore"):
-        assert np.isnan(fused.moments(x)[1][1])
         got, want = (module.norm(x, None, None, EPS, None, activation) for module in (fused, reference))
         line = Line(np.zeros(3, np.float32), np.ones(3, np.float32))
         grads, wanted = (module.norm_grad(dy, x, line, None, activation) for module in (fused, reference))
-    for one, other in zip((*got[:4], *grads[:3]), (*want[:4], *wanted[:3]), strict=True):
+    for one, other in zip((*got, *grads[:3]), (*want, *wanted[:3]), strict=True):
         np.testing.assert_array_equal(np.isnan(one), np.isnan(other))
         np.testing.assert_allclose(one[np.isfinite(other)], other[np.isfinite(other)], rtol=1e-4, atol=1e-5)
 

@@ -1,24 +1,25 @@
-"""Images in memory: where results may be written."""
+"""Images in memory: which lie in such a way that they can be read as pixels."""
 
 from __future__ import annotations
 
 import numpy as np
-import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from minicnn.backend.base import Window
-from minicnn.backend.cpu import conv
+from minicnn.backend.cpu import layout
+from tests.library.support.layouts import CHANNELS, DTYPES, LAYOUTS, SIDES, placed
+from tests.library.support.strategies import normal
 
 
-@pytest.mark.parametrize(
-    "out",
-    [
-        np.zeros((2, 4, 5, 4), np.float32),
-        np.zeros((2, 4, 5, 5)),
-        np.zeros((2, 4, 5, 5), np.float32),  # channels first
-        np.broadcast_to(np.zeros((2, 1, 1, 4), np.float32).transpose(0, 3, 1, 2), (2, 4, 5, 5)),
-    ],
-)
-def test_an_out_that_cannot_be_written(out: np.ndarray) -> None:
-    packed = conv.Packed(np.ones((4, 3, 1, 1), np.float32), Window((1, 1)))
-    with pytest.raises(ValueError, match="expected out to be"):
-        packed(np.ones((2, 3, 5, 5), np.float32), out=out)
+@given(st.integers(1, 3), CHANNELS, SIDES, DTYPES, st.sampled_from(("part", *LAYOUTS)))
+def test_pixels_are_found_or_made(n, channels, sides, dtype, way):
+    x = placed(normal((n, channels, *sides), 0).astype(dtype), way)
+    expected = x.copy().transpose(0, 2, 3, 1)
+    even, dense = layout.even_pixels(x), layout.channels_last(x)
+    np.testing.assert_array_equal(even, expected)
+    np.testing.assert_array_equal(dense, expected)
+    assert dense.flags.c_contiguous
+    step = layout.pixel_bytes(even)
+    for number, pixel in enumerate(np.ndindex(even.shape[:3])):
+        assert even[pixel].ctypes.data == even.ctypes.data + number * step
+    assert np.shares_memory(even, x) or layout.pixel_step(x) is None

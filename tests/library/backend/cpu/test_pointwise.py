@@ -76,27 +76,6 @@ def test_elementwise(name, pair):
     np.testing.assert_array_equal(got[~finite], expected[~finite])
 
 
-@given(pair=operands())
-@np.errstate(invalid="ignore", over="ignore")
-def test_add_into(pair):
-    total, other = np.array(pair[0]), pair[1]
-    expected, before = total + other, other.copy()
-    with memory.guarded():
-        pointwise.add_into(total, other)
-    np.testing.assert_array_equal(total, expected)
-    np.testing.assert_array_equal(other, before)
-
-
-@pytest.mark.parametrize("layout", ["channels last", "sliced", "reversed", "Fortran"])
-def test_add_into_any_layout(layout):
-    values, other = normal((2, 3, 4, 5), 0), normal((2, 3, 4, 5), 1)
-    total = laid_out(values, layout)
-    pointwise.add_into(total, other)
-    np.testing.assert_array_equal(total, values + other)
-    pointwise.add_into(total, total)
-    np.testing.assert_array_equal(total, 2 * (values + other))
-
-
 @given(n=st.integers(1, 3), channels=CHANNELS, sides=SIDES, dtype=DTYPES, layout=st.sampled_from(LAYOUTS))
 def test_plane_products(n, channels, sides, dtype, layout):
     dy, x = (laid_out(normal((n, channels, *sides), k).astype(dtype), layout) for k in range(2))

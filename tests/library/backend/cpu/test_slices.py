@@ -1,4 +1,4 @@
-"""Channels of larger images, ``big[:, a:b]``, are read and written where they lie."""
+"""Channels of larger images, ``big[:, a:b]``, are read where they lie."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from minicnn.backend.reference import conv as reference
 from minicnn.backend.reference import pooling as pooled
 from tests.library.support import strategies
 from tests.library.support.convolutions import WAYS, agree, problems
-from tests.library.support.slices import MARGINS, Part, empty_part
+from tests.library.support.slices import MARGINS, Part
 
 
 @given(problems(), MARGINS, MARGINS, st.booleans(), st.booleans())
@@ -28,20 +28,19 @@ def test_convolution_and_both_gradients(
     residual = strategies.normal(expected.shape, 4).astype(x.dtype) if with_residual else None
     total = expected if residual is None else (expected + residual)
     with memory.guarded():
-        source, result = Part(x, beside_x), empty_part(expected.shape, x.dtype, beside_y)
+        source = Part(x, beside_x)
         packed = conv.Packed(weight, window, groups)
-        assert packed(source.images, residual, activation="relu" if relu else None, out=result.images) is result.images
-        agree(result.images, np.maximum(total, 0) if relu else total)
+        result = packed(source.images, residual, activation="relu" if relu else None)
+        agree(result, np.maximum(total, 0) if relu else total)
         cotangent = Part(strategies.random_cotangent(expected.shape).astype(x.dtype), beside_y)
-        dx = empty_part(x.shape, x.dtype, beside_x)
-        conv.conv2d_input_grad(cotangent.images, weight, x.shape, window, groups, out=dx.images)
+        dx = conv.conv2d_input_grad(cotangent.images, weight, x.shape, window, groups)
         plain = np.ascontiguousarray(cotangent.images)
-        agree(dx.images, reference.conv2d_input_grad(plain, weight, x.shape, window, groups))
+        agree(dx, reference.conv2d_input_grad(plain, weight, x.shape, window, groups))
         agree(
             weight_grad.conv2d_weight_grad(cotangent.images, source.images, weight.shape, window, groups),
             reference.conv2d_weight_grad(plain, x, weight.shape, window, groups),
         )
-    for part in (source, result, cotangent, dx):
+    for part in (source, cotangent):
         part.check()
 
 
@@ -52,11 +51,9 @@ def test_the_bits_are_those_of_dense_images(way: str) -> None:
     packed = conv.Packed(weight, window)
     expected = packed(x)
     with memory.guarded():
-        source, result = Part(x, (3, 5)), empty_part(expected.shape, x.dtype, (1, 16))
-        packed(source.images, out=result.images)
-    np.testing.assert_array_equal(result.images, expected)
+        source = Part(x, (3, 5))
+        np.testing.assert_array_equal(packed(source.images), expected)
     source.check()
-    result.check()
 
 
 @pytest.mark.skipif(not target().fma, reason="Winograd's form is not taken")
@@ -72,18 +69,17 @@ def test_winograds_form(monkeypatch: pytest.MonkeyPatch) -> None:
     run = winograd.run_sweep
     monkeypatch.setattr(winograd, "run_sweep", lambda *args, **options: (taken.append(1), run(*args, **options)))
     with memory.guarded():
-        source, result = Part(x, (16, 3)), empty_part((2, filters, 13, 11), x.dtype, (7, 32))
-        conv.Packed(weight, window)(source.images, residual, out=result.images)
-        cotangent = Part(strategies.random_cotangent(result.images.shape).astype(x.dtype), (5, 0))
-        dx = empty_part(x.shape, x.dtype, (1, 1))
-        conv.conv2d_input_grad(cotangent.images, weight, x.shape, window, out=dx.images)
+        source = Part(x, (16, 3))
+        result = conv.Packed(weight, window)(source.images, Part(residual, (7, 32)).images)
+        cotangent = Part(strategies.random_cotangent(result.shape).astype(x.dtype), (5, 0))
+        dx = conv.conv2d_input_grad(cotangent.images, weight, x.shape, window)
         dw = weight_grad.conv2d_weight_grad(cotangent.images, source.images, weight.shape, window)
     assert len(taken) == 2
-    np.testing.assert_allclose(result.images, reference.conv2d(x, weight, window) + residual, atol=1e-4)
+    np.testing.assert_allclose(result, reference.conv2d(x, weight, window) + residual, atol=1e-4)
     dy = np.ascontiguousarray(cotangent.images)
-    np.testing.assert_allclose(dx.images, reference.conv2d_input_grad(dy, weight, x.shape, window), atol=2e-4)
+    np.testing.assert_allclose(dx, reference.conv2d_input_grad(dy, weight, x.shape, window), atol=2e-4)
     np.testing.assert_allclose(dw, reference.conv2d_weight_grad(dy, x, weight.shape, window), atol=2e-4)
-    for part in (source, result, cotangent, dx):
+    for part in (source, cotangent):
         part.check()
 
 
@@ -96,16 +92,14 @@ def test_pooling_and_its_gradient(channels: int, beside_x: Any, beside_y: Any, d
     largest, where = pooled.max_pool2d(x, window, size)
     with memory.guarded():
         source = Part(x, beside_x)
-        maxima, means = (empty_part(largest.shape, x.dtype, beside_y) for _ in range(2))
-        result, taps = pooling.max_pool_taps(source.images, window, size, out=maxima.images)
-        assert result is maxima.images
-        assert pooling.avg_pool2d(source.images, window, divisor, out=means.images) is means.images
+        maxima, taps = pooling.max_pool_taps(source.images, window, size)
+        means = pooling.avg_pool2d(source.images, window, divisor)
         dy = Part(strategies.random_cotangent(largest.shape).astype(dtype), beside_y)
         dx = pooling.max_pool_taps_grad(dy.images, taps, x.shape, window)
         dx_of_means = pooling.avg_pool2d_grad(dy.images, x.shape, window, divisor)
-    np.testing.assert_array_equal(maxima.images, largest)
-    agree(means.images, pooled.avg_pool2d(x, window, divisor).astype(dtype))
+    np.testing.assert_array_equal(maxima, largest)
+    agree(means, pooled.avg_pool2d(x, window, divisor).astype(dtype))
     agree(dx, pooled.max_pool2d_grad(np.ascontiguousarray(dy.images), where, x.shape))
     agree(dx_of_means, pooled.avg_pool2d_grad(dy.images, x.shape, window, divisor).astype(dtype))
-    for part in (source, maxima, means, dy):
+    for part in (source, dy):
         part.check()
