@@ -1,4 +1,4 @@
-"""What all tests share: one thread per process."""
+"""What all tests share: one thread per process, and modules that are compiled once."""
 
 from __future__ import annotations
 
@@ -10,5 +10,6 @@ from threadpoolctl import threadpool_limits
 for variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(variable, "1")
 os.environ.setdefault("MINICNN_QUIET", "1")  # no word about compiling: what a command writes is compared
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # each of hundreds of processes would compile all of minicnn again
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # Numba's threads: waiting must not keep another test's core busy
 threadpool_limits(int(os.environ["OPENBLAS_NUM_THREADS"]), user_api="blas")
