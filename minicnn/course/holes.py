@@ -181,7 +181,7 @@ def body_span(source: str, node: Function) -> tuple[int, int]:
 
 def body(source: str, qualname: str) -> str:
     """The lines of a function's body after its docstring, without their indentation."""
-    start, stop = body_span(source, find(ast.parse(source), qualname))
+    start, stop = body_span(source, find(_parsed(source), qualname))
     return textwrap.dedent("".join(source.splitlines(keepends=True)[start:stop]))
 
 
@@ -265,15 +265,17 @@ def _is_stub_raise(node: ast.AST, hole: Hole) -> bool:
 
 def orphans(tree: ast.Module, holes: Sequence[Function]) -> set[str]:
     """The private functions and classes that only the holes use, directly or through each other."""
-    inside = {id(part) for hole in holes for statement in hole.body for part in ast.walk(statement)}
+    parts = [part for hole in holes for statement in hole.body for part in ast.walk(statement)]
     private = [node for node in tree.body if isinstance(node, Definition) and _is_private(node.name)]
+    used = set(_names(parts))
+    if not used & {node.name for node in private}:
+        return set()
     names_in = {node.name: set(_names(ast.walk(node))) for node in private if not set(ast.walk(node)) & set(holes)}
-    hidden = inside.union(id(part) for node in private if node.name in names_in for part in ast.walk(node))
+    hidden = set(map(id, parts)).union(id(part) for node in private if node.name in names_in for part in ast.walk(node))
     shown = set(_names(part for part in ast.walk(tree) if id(part) not in hidden))  # what the others use
     while wanted := shown & names_in.keys():
         for name in wanted:
             shown |= names_in.pop(name)
-    used = set(_names(part for part in ast.walk(tree) if id(part) in inside))
     while further := {name for used_name in used & names_in.keys() for name in names_in[used_name]} - used:
         used |= further
     return used & names_in.keys()

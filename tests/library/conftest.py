@@ -9,7 +9,11 @@ on two cores and a red test stays red. To search further:
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from pathlib import Path
 
+import numba
+import pytest
 from hypothesis import HealthCheck, settings
 
 EXAMPLES = 8
@@ -29,3 +33,15 @@ settings.register_profile(
     derandomize=False,
 )
 settings.load_profile("search" if "MINICNN_EXAMPLES" in os.environ else "ci")
+
+SEVERAL_THREADS = ("backend", "bench")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def threads(request: pytest.FixtureRequest) -> Iterator[None]:
+    """One thread, but where threads are tested: several processes that test share the processor's cores."""
+    before = numba.get_num_threads()
+    folder = request.path.relative_to(Path(__file__).parent).parts[0]
+    numba.set_num_threads(before if folder in SEVERAL_THREADS else 1)
+    yield
+    numba.set_num_threads(before)

@@ -13,6 +13,7 @@ import minicnn
 from minicnn.backend import cpu
 from minicnn.models import create_model, list_models, model_entry
 from minicnn.models.alexnet import AlexNet
+from minicnn.models.densenet import DenseNet
 from minicnn.models.vgg import VGG
 from tests.library.support.steps import TOLERANCE, Twins, images
 
@@ -24,13 +25,15 @@ def small(name: str, monkeypatch: pytest.MonkeyPatch) -> tuple[Any, int]:
         monkeypatch.setattr(sys.modules[module], "HIDDEN", 16)  # not 100 million parameters
     size = next((size for start, size in SIZES.items() if name.startswith(start)), 64)
     size = 16 if model_entry(name).input_size == 32 else size
+    if name == "densenet121":
+        return DenseNet(32, (3, 4, 3, 2), num_classes=5), size  # not 58 layers
     return create_model(name, num_classes=5), size
 
 
 FAMILIES = ("alexnet", "vgg11_bn", "googlenet", "resnet18", "resnet20", "densenet121", "seresnet18", "efficientnet_b0",
             "deformable_resnet18")  # fmt: skip
 # Some further kinds of block. ``MINICNN_EVERY_MODEL=1 pytest -m slow`` takes them all, and a quarter of an hour.
-RELATIVES = ("vgg16", "resnet50", "plain18", "resnet56", "seresnet50")
+RELATIVES = ("vgg16", "resnet50", "plain18", "resnet56", "seresnet50", "densenet169")
 EVERY = set(list_models()) if os.environ.get("MINICNN_EVERY_MODEL") else set(RELATIVES)
 FURTHER = [pytest.param(name, marks=pytest.mark.slow) for name in list_models() if name in EVERY - set(FAMILIES)]
 
@@ -53,6 +56,6 @@ def test_training_steps_in_float32(name: str, monkeypatch: pytest.MonkeyPatch) -
     minicnn.manual_seed(0)
     model, size = small(name, monkeypatch)
     twins = Twins(model, TOLERANCE["float32"], cpu.SMALL)
-    for seed in range(3):
+    for seed in range(2):
         twins.step(images((4, 3, size, size), "float32", seed), lr=1e-4, input_grad=seed == 1)
     assert len(twins.compiled.plans) == 2

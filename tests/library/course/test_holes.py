@@ -45,7 +45,7 @@ def test_every_function_of_the_library_can_be_cut_and_put_back(path):
     """One hole at a time, and all at once: with the bodies back the definitions are the module's own."""
     module = ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__")
     source = reference_source(module)
-    tree = ast.parse(source)
+    tree, own = ast.parse(source), definitions(source)
     holes = []
     for name, node in functions(tree).items():
         try:
@@ -53,11 +53,10 @@ def test_every_function_of_the_library_can_be_cut_and_put_back(path):
         except HoleError:
             continue  # a single line, or a docstring alone
         holes.append(Hole("toy", name, "hw9.1"))
-    for chosen in [*([hole] for hole in holes[::4]), holes]:
+    for chosen in [*([hole] for hole in holes[::6]), holes]:
         stub = cut(source, module, chosen, HANDOUT)
-        assert definitions(fill(stub, {hole.qualname: body(source, hole.qualname) for hole in chosen})) == {
-            name: text for name, text in definitions(source).items() if name in definitions(stub)
-        }
+        whole = definitions(fill(stub, {hole.qualname: body(source, hole.qualname) for hole in chosen}))
+        assert whole == {name: own[name] for name in definitions(stub)}
     made = ast.parse(stub)
     for hole in holes:
         before, after = find(tree, hole.qualname), find(made, hole.qualname)

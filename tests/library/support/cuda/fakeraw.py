@@ -22,6 +22,8 @@ import numpy as np
 
 SHIM = Path(__file__).parent / "shim.hpp"
 COMPILER = shutil.which("g++")
+FLAGS = ["-std=c++17", "-O1", "-Wall", "-Werror", "-Wno-unused-function", "-shared", "-fPIC", "-pthread"]
+KEPT = Path(__file__).parents[4] / ".pytest_cache" / "cuda_kernels"  # what g++ made, for every process that tests
 MAX_BLOCKS = 3  # enough to see whether a kernel strides over the grid
 SANITIZE = "MINICNN_SANITIZE" in os.environ  # with the address sanitizer preloaded: see sanitized.py
 
@@ -36,31 +38,20 @@ CTYPES = {
 
 
 @cache
-def _folder() -> tempfile.TemporaryDirectory:
-    return tempfile.TemporaryDirectory(prefix="minicnn-kernels-")
-
-
-@cache
 def _compiled(code: str, options: tuple[str, ...]) -> ctypes.CDLL:
     assert COMPILER is not None, "ask for COMPILER first"
     names = re.findall(r'extern "C" __global__ void (\w+)\(', code)
-    text = f'#include "{SHIM}"\n{code}\n' + "".join(f"DESCRIBE({name})\n" for name in names)
-    stem = Path(_folder().name) / hashlib.sha256(repr((text, options)).encode()).hexdigest()[:16]
-    stem.with_suffix(".cpp").write_text(text)
-    flags = ["-fsanitize=address", "-g"] if SANITIZE else []
-    command = [COMPILER, "-std=c++17", "-O1", "-Wall", "-Werror", "-Wno-unused-function"]
-    command += [
-        "-shared",
-        "-fPIC",
-        "-pthread",
-        *flags,
-        *options,
-        str(stem.with_suffix(".cpp")),
-        "-o",
-        str(stem.with_suffix(".so")),
-    ]
-    subprocess.run(command, check=True)
-    return ctypes.CDLL(str(stem.with_suffix(".so")))
+    text = SHIM.read_text() + code + "\n" + "".join(f"DESCRIBE({name})\n" for name in names)
+    command = [COMPILER, *FLAGS, *(["-fsanitize=address", "-g"] if SANITIZE else []), *options]
+    library = KEPT / f"{hashlib.sha256(repr((text, command)).encode()).hexdigest()[:16]}.so"
+    if not library.exists():
+        KEPT.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=KEPT) as folder:
+            source, made = Path(folder) / "kernels.cpp", Path(folder) / "kernels.so"
+            source.write_text(text)
+            subprocess.run([*command, str(source), "-o", str(made)], check=True)
+            made.replace(library)
+    return ctypes.CDLL(str(library))
 
 
 class RawModule:
