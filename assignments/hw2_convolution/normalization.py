@@ -33,7 +33,7 @@ def updated_variance(running: Any, variance: Any, count: int, momentum: float) -
     Args:
         running: the running variance until now (C,). It is not written into.
         variance: the batch's biased variance (C,).
-        count: how many values a channel has in the batch, at least 2.
+        count: the number of values in each channel of the batch, at least 2.
         momentum: the weight of the batch, from 0 to 1.
 
     Returns:

@@ -59,7 +59,7 @@ def corners(y: float, x: float, height: int, width: int) -> Any:
     Returns:
         (addresses, weights), a tuple of four each, in the order upper left, upper right, lower left, lower right; the
         upper row is floor(y), the left column is floor(x). An address is ``row * width + column``. A corner outside
-        the image has address 0 and weight 0, so that whoever reads there reads a pixel that exists, and that does not
+        the image has address 0 and weight 0, so that reading it reads a pixel that exists, and that does not
         count. If all four lie outside, or the place is not a number, all eight are 0. At exactly y = -1 the lower row
         is row 0, which is there: its weight is 0 and its address is not, for the slope of its weight is not 0 either.
     """

@@ -38,7 +38,8 @@ if hasattr(os, "register_at_fork"):
 class CompiledModel:
     """A model as ``compile`` returns it. Call it like the model; ``.model`` is the model itself.
 
-    ``.plans`` are the plans in use: ``print(*compiled.plans.values())``.
+    What else a model has (``parameters()``, ``state_dict()``, ``training``, ...) is that model's. ``.plans`` are the
+    plans in use: ``print(*compiled.plans.values())``.
     """
 
     def __init__(self, model: Module) -> None:
@@ -56,13 +57,27 @@ class CompiledModel:
         """The plans in use."""
         return dict(self._plans)
 
-    def __call__(self, *inputs: Tensor) -> Any:
-        """What ``model(*inputs)`` returns."""
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_") or name == "model":  # while it is copied or unpickled
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        return getattr(self.model, name)
+
+    def train(self, mode: bool = True) -> CompiledModel:
+        """Put the model into training mode, or out of it; returns this compiled model."""
+        self.model.train(mode)
+        return self
+
+    def eval(self) -> CompiledModel:
+        """Put the model into evaluation mode; returns this compiled model."""
+        return self.train(False)
+
+    def __call__(self, *inputs: Tensor, **options: Any) -> Any:
+        """What ``model(*inputs, **options)`` returns. With options it is not compiled."""
         state = self._state
         if state is None or not state.holds():
             state = self._state = state_of(self.model)
-        if state.hooked or not _compilable(inputs):
-            return self.model(*inputs)
+        if options or state.hooked or not _compilable(inputs):
+            return self.model(*inputs, **options)
         key = _key(inputs, state)
         for rest in (self._rests.get(key), self._rests.get(key[:-1])):
             if rest is not None and rest.goes_on():

@@ -15,8 +15,7 @@ from functools import partial
 from typing import Any
 
 # Between two kernels the threads wait in a loop for the next. GNU OpenMP lets them do so for many milliseconds, in
-# which they keep the core from whoever else could run, such as the thread they are waiting for. About one is
-# enough here.
+# which they keep the core from other threads, such as the one they are waiting for. About one is enough here.
 os.environ.setdefault("GOMP_SPINCOUNT", "20000")
 
 import numba  # noqa: E402

@@ -179,7 +179,7 @@ class DepthwiseWeightGradPlan(NamedTuple):
     tiles: np.ndarray  # the taps of one row of the kernel are a tile's rows
     panels: np.ndarray  # one: all chunks are alike
     blocks: np.ndarray
-    scratch: tuple[int, int]  # for each thread the pixels that a block sees, and behind them those of dy
+    scratch: tuple[int, int]  # for each thread the pixels that a block sees, and then those of dy
     parts: int  # of the images
     segments: np.ndarray
 

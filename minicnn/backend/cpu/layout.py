@@ -90,7 +90,7 @@ PART = record(Part)
 
 
 def copy_pixels(parts: Sequence[np.ndarray], joined: np.ndarray) -> None:
-    """Write images with pixels, one behind the other along the channels, into joined (N, H, W, C)."""
+    """Write images with pixels, one after the other along the channels, into joined (N, H, W, C)."""
     table, done = [], joined.ctypes.data
     for part in parts:
         step = pixel_step(part)

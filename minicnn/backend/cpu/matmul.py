@@ -73,7 +73,7 @@ def product(a: np.ndarray, b: np.ndarray, start: np.ndarray | None = None, activ
 
 
 def linear(x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None, activation: str | None = None) -> np.ndarray:
-    """x (M, in) times the weight (out, in), turned, plus the bias (out,), behind a "relu" or "silu": (M, out)."""
+    """x (M, in) times the weight (out, in), turned, plus the bias (out,), and then "relu" or "silu": (M, out)."""
     if len(x) > FEW_ROWS:
         return product(x, weight.T, bias, activation)
     y = memory.empty((len(x), len(weight)), x.dtype)  # y^T = W x^T: then it is x that is packed

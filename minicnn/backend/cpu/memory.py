@@ -27,7 +27,7 @@ SEGMENT = 1 << 30  # bytes of address space; only what has been used takes memor
 PAGE = 4096
 # Arrays that all begin at the same place in a page would compete for the same lines of the cache.
 STAGGER, TURNS = 17 * 64, 16
-LOCK = threading.RLock()  # for whoever takes from the pool
+LOCK = threading.RLock()  # for taking from the pool
 
 
 class Segment:
@@ -155,7 +155,7 @@ class Pool:
 class GuardedPool(Pool):
     """For tests: every array, however small, lies between two guard zones and begins as NaN.
 
-    ``check`` finds a write outside; a read of what nobody wrote shows as NaN in the result.
+    ``check`` finds a write outside; a read of memory that was never written shows as NaN in the result.
     """
 
     GUARD = 512  # bytes on each side: more than any vector is wide

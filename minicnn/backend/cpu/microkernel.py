@@ -13,8 +13,8 @@ loads feed ``2 * rows`` fused multiply-adds of 16 numbers each. That ratio is wh
 
 Numba cannot keep 28 vectors in registers from a Python loop. So the tile is written here as LLVM code, one
 instruction at a time. ``tile_function`` has the definition of what it computes.
-All addresses and steps are in bytes. Nothing is checked here: whoever makes the tables of tiles (``tiles.py``) sees to
-it that none reaches outside its arrays, and tests put guard zones around them.
+All addresses and steps are in bytes. Nothing is checked here: the code that makes the tables of tiles (``tiles.py``)
+must see to it that none reaches outside its arrays, and tests put guard zones around them.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ VECTORS = 2  # side by side in a full tile
 
 
 class Product(NamedTuple):
-    """What all tiles of a product have in common. Whoever makes one keeps the arrays whose addresses it has."""
+    """What all tiles of a product have in common. Its maker keeps the arrays whose addresses it has."""
 
     function: int  # from ``tile_function``
     a_row: int  # from a row of ``a`` to the next

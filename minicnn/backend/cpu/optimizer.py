@@ -1,6 +1,6 @@
 """One optimiser update of many parameters, in one pass over them, their gradients and their running averages.
 
-Jobs of equal size share all the parameters' numbers, as if these lay one behind the other. The pass goes through each
+Jobs of equal size share all the parameters' numbers, as if these lay one after the other. The pass goes through each
 parameter in its own order in memory. The equations are in ``reference/optimizer.py``, and the kernels round as NumPy
 does: their results are those of the reference to the last bit, however parameters are put together in one call.
 """

@@ -187,7 +187,7 @@ def silu_slopes(typing_context, result, cotangent, x, count, zero):
     return types.void(types.int64, types.int64, types.int64, types.int64, zero), generate
 
 
-# ---- behind a tile ---------------------------------------------------------------------------------------------------
+# ---- after a tile ----------------------------------------------------------------------------------------------------
 
 
 def silu32(address, step, rows, count):

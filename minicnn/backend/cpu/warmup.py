@@ -222,7 +222,7 @@ def warm_up(
 
 
 class _Watcher(event.Listener):
-    """Calls back at the first thing that Numba compiles; what it finds in its cache is none."""
+    """Calls back at the first thing that Numba compiles; finding it in the cache does not count."""
 
     def __init__(self, notice: Callable[[], object]) -> None:
         self.notice, self.noticed = notice, False

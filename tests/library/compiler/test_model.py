@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import threading
 from typing import Any
 
@@ -144,3 +145,34 @@ def test_a_call_needs_little_memory_and_leaves_none_behind(monkeypatch: pytest.M
     after = memory.statistics()
     assert (after["in_use"], after["segments"]) == (before["in_use"], before["segments"])
     assert after["peak"] - before["in_use"] < 5 * x.numpy().nbytes
+
+
+class Scaled(nn.Module):
+    """x times a weight, or times a number that is given by name."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(minicnn.ones(3, 1, 1))
+        self.dropout = nn.Dropout(0.5)
+
+    def forward(self, x: minicnn.Tensor, factor: float = 1.0) -> minicnn.Tensor:
+        return self.dropout(x * self.weight) * factor
+
+
+def test_everything_else_is_the_models_own() -> None:
+    model = Scaled()
+    compiled = minicnn.compile(model)
+    assert [id(p) for p in compiled.parameters()] == [id(model.weight)]
+    assert compiled.state_dict().keys() == model.state_dict().keys()
+    assert compiled.eval() is compiled and not model.training and not compiled.training
+    assert compiled.train() is compiled and model.training
+    twin = copy.deepcopy(compiled)
+    assert twin.weight is twin.model.weight is not model.weight
+    with pytest.raises(AttributeError, match="'Scaled' object has no attribute 'bias'"):
+        compiled.bias  # noqa: B018
+
+
+def test_arguments_by_name_reach_the_model() -> None:
+    compiled, x = minicnn.compile(Scaled()).eval(), images((2, 3, 4, 4))
+    np.testing.assert_array_equal(compiled(x, factor=3.0).detach().numpy(), 3 * x.numpy())
+    np.testing.assert_array_equal(compiled(x=x).detach().numpy(), x.numpy())
