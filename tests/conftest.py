@@ -17,6 +17,12 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # Numba's threads: waiting 
 threadpool_limits(int(os.environ["OPENBLAS_NUM_THREADS"]), user_api="blas")
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest first, ``slow(seconds=40)``: at the end all other processes would wait for them."""
+    items.sort(key=lambda item: -sum(mark.kwargs.get("seconds", 0) for mark in item.iter_markers("slow")))
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """Under ``-n``: neighbouring tests, which share fixtures, in one process, and all processes end together."""

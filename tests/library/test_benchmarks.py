@@ -183,7 +183,7 @@ def test_files_are_written_whole(cpu: ModuleType, tmp_path: Path) -> None:
     assert (entry["ours"], entry["peer"], entry["target"]) == ("minicnn", "torch", 0.70)
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=45)
 def test_the_script_compares_a_small_network_with_what_is_installed(tmp_path: Path) -> None:
     peers.torchvision()
     path = tmp_path / "result.json"

@@ -82,16 +82,18 @@ def norm_grad(
     Args:
         before: an earlier gradient at x, to which this one is added, in place if that can be.
     """
-    if dy.shape != x.shape or not _suits(x, *line, residual, dy):
+    if dy.shape != x.shape or not _suits(x, *line, residual, dy, before):
         grads = reference.norm_grad(dy, x, line, residual, activation)
         return grads if before is None else grads._replace(x=before + grads.x)
     # The cotangent before the activation is kept where it is wanted, or takes long to compute again.
     wanted = activation == "silu" or (activation is not None and residual is not None)
     kept = empty_like_pixels(x) if wanted else None
-    dx = kept if kept is not None and residual is None and before is None else empty_like_pixels(x)
-    if before is not None and pixel_step(before) and before.flags.writeable:
+    if before is None:
+        dx = kept if kept is not None and residual is None else empty_like_pixels(x)
+    elif pixel_step(before) and before.flags.writeable:
         dx = before
-    elif before is not None:
+    else:
+        dx = empty_like_pixels(x)
         dx[...] = before
     return _backward(dy, x, line, residual, activation, dx, kept, 0 if before is None else ADD)
 

@@ -176,6 +176,7 @@ FORWARDS: dict[str, Callable[..., Any]] = {
     "no_grad inside": lambda m, x: without_grad(m, x) + m.conv(x),
     "a product with itself": lambda m, x: (lambda y: y * y + y)(m.conv(x)),
     "a gate": lambda m, x: (lambda y: y * F.sigmoid(F.adaptive_avg_pool2d(y, 1)))(F.silu(m.norm(m.conv(x)))),
+    "means of planes": lambda m, x: F.adaptive_avg_pool2d(F.relu(m.conv(x)), 1),
     "cat and split": lambda m, x: minicnn.cat([m.conv(x), x, F.relu(m.conv(x))], 1)[:, 1:9],
     "pooling": lambda m, x: F.max_pool2d(F.relu(m.conv(x)), 2) + F.avg_pool2d(m.conv(x), 2),
     "pooling with indices": lambda m, x: (lambda y, i: y + i.to(np.float64))(*pool_indices(m.conv(x))),

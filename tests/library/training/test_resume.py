@@ -129,7 +129,7 @@ def test_killed_again_and_again_at_random_moments(never_stopped: dict[str, Any],
     assert_same_run(folder, never_stopped)
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=15)
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="makes many copies of one process")
 def test_killed_at_every_step_of_writing(never_stopped: dict[str, Any], tmp_path: Path) -> None:
     """Before opening a file, before each array of a checkpoint, before a flush to the disk, before a rename."""

@@ -71,7 +71,7 @@ def run(script: str, *arguments: str, cache: Path) -> subprocess.CompletedProces
     )
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=40)
 def test_after_it_nothing_is_left_to_compile(tmp_path: Path) -> None:
     first = run(WARM_UP, cache=tmp_path)
     found = re.search(r"^functions: (\d+) missed:$", first.stdout, re.MULTILINE)
