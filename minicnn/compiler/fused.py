@@ -151,28 +151,6 @@ class Gate:
         return (dgate, dx) if ctx.gate_first else (dx, dgate)
 
 
-class PlaneMeans:
-    """The mean of each plane, as the squeeze of an SE block.
-
-    In backward, the planes' share is added to a gradient at x that has already arrived, in one pass.
-    """
-
-    adds = 0
-
-    @staticmethod
-    def forward(ctx: Any, x: Any, out_size: Any) -> Any:
-        """See ``ops.pooling.AdaptiveAvgPool2d``."""
-        ctx.x_shape = x.shape
-        return ctx.backend.adaptive_avg_pool2d(x, out_size)
-
-    @staticmethod
-    def backward(ctx: Any, dy: Any) -> Any:
-        """The gradient at x."""
-        if ctx.before is None:
-            return ctx.backend.adaptive_avg_pool2d_grad(dy, ctx.x_shape), None
-        return ctx.kernels["shift_channels"](ctx.before, dy / (ctx.x_shape[2] * ctx.x_shape[3])), None
-
-
 class MaxPoolTaps:
     """The largest pixel of each window; its place in the window is kept in one byte."""
 

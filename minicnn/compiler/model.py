@@ -76,8 +76,11 @@ class CompiledModel:
         state = self._state
         if state is None or not state.holds():
             state = self._state = state_of(self.model)
-        if options or state.hooked or not _compilable(inputs):
+        if options:
+            self._say("is not compiled for arguments by name", stacklevel=3)
             return self.model(*inputs, **options)
+        if state.hooked or not _compilable(inputs):
+            return self.model(*inputs)
         key = _key(inputs, state)
         for rest in (self._rests.get(key), self._rests.get(key[:-1])):
             if rest is not None and rest.goes_on():
@@ -130,14 +133,14 @@ class CompiledModel:
 
     def _give_up(self, key: Key, inputs: tuple[Tensor, ...], state: State, reason: str) -> None:
         self._rests.setdefault(key, _Rest(state.kept)).begin()
+        shapes = ", ".join(str(x.shape) for x in inputs)
+        self._say(f"is not compiled for inputs of shape {shapes}, because {reason}", stacklevel=5)
+
+    def _say(self, what: str, stacklevel: int) -> None:
+        """Warn that the model runs eagerly, once."""
         if not self._warned:
             self._warned = True
-            shapes = ", ".join(str(x.shape) for x in inputs)
-            warnings.warn(
-                f"{type(self.model).__name__} is not compiled for inputs of shape {shapes}, because {reason}; "
-                "it runs eagerly",
-                stacklevel=4,
-            )
+            warnings.warn(f"{type(self.model).__name__} {what}; it runs eagerly", stacklevel=stacklevel)
 
 
 class _Before:

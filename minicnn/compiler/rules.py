@@ -8,7 +8,6 @@ A rule names successive operations, each the only one that uses the result of th
 | BatchNorm + Add + ReLU (or SiLU) | once for the statistics and once for the result; as often in backward |
 | Conv2d + ReLU, Linear + ReLU | once: with bias and activation; backward adds to an earlier gradient at x |
 | Conv2d + FixedNorm + Add + ReLU, without gradients | once: the norm is folded into the packed filters |
-| AdaptiveAvgPool2d to one pixel (SE) | once; backward adds to an earlier gradient at x |
 | single operations | once, on all threads, if they are large |
 """
 
@@ -26,7 +25,7 @@ from ..ops.conv import Conv2d
 from ..ops.joining import Cat
 from ..ops.matrix import Linear
 from ..ops.normalization import BatchNorm, FixedNorm
-from ..ops.pooling import AdaptiveAvgPool2d, MaxPool2d
+from ..ops.pooling import MaxPool2d
 from ..ops.shape import Clone
 from . import fused
 from .record import Call, Graph, Leaf, Value, Write
@@ -107,11 +106,6 @@ def _gate(calls: Sequence[Call], backend: Any) -> bool:
     return _alike([a, b]) and gate.shape == (*x.shape[:2], 1, 1) != x.shape and prod(x.shape) >= backend.least_work
 
 
-def _plane_means(calls: Sequence[Call], backend: Any) -> bool:
-    x, y = calls[0].args[0], calls[0].outputs[0]
-    return _alike([x]) and y.shape[2:] == (1, 1) and prod(x.shape) >= backend.least_work
-
-
 def _pool(calls: Sequence[Call], backend: Any) -> bool:
     x, window, out_size = calls[0].args
     large = _alike([x]) and prod(x.shape) >= backend.least_work
@@ -165,7 +159,6 @@ RULES: tuple[Rule, ...] = (
     Rule((Conv2d,), fused.FusedConv2d, ("conv2d", "conv2d_input_grad", "channel_sums"), _conv),
     *_with((Linear,), [(ReLU,), ()], fused.FusedLinear, ("linear",), _linear),
     Rule((Mul,), fused.Gate, ("scale_channels", "scale_channels_grad"), _gate),
-    Rule((AdaptiveAvgPool2d,), fused.PlaneMeans, ("shift_channels",), _plane_means),
     Rule((MaxPool2d,), fused.MaxPoolTaps, ("max_pool_taps", "max_pool_taps_grad"), _pool),
     Rule((Cat,), fused.CatChannels, ("cat_channels",), _cat),
     Rule((ReLU,), fused.PointwiseReLU, ("relu", "relu_grad"), _same_shapes),

@@ -190,7 +190,7 @@ def test_the_script_compares_a_small_network_with_what_is_installed(tmp_path: Pa
     arguments = ["--models", "resnet20", "--cifar-batch", "2", "--rounds", "1", "--threads", "1"]
     arguments += ["--against", str(ROOT), "--without", "torch-compile", "--json"]
     done = subprocess.run(
-        [sys.executable, "-c", "import cpu; cpu.TRIES = 1; cpu.main()", *arguments, str(path)],
+        [sys.executable, "-c", "import cpu, sys; cpu.TRIES = 1; sys.exit(cpu.main())", *arguments, str(path)],
         env={**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'benchmarks'}"},
         capture_output=True,
         text=True,

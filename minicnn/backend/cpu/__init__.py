@@ -34,6 +34,14 @@ def _numbers(x: Any, *_: Any) -> int:
     return x.size
 
 
+def _pool_grad(dy: Any, x_shape: Any, *_: Any) -> int:
+    return prod(x_shape)
+
+
+def _max_pool_grad(dy: Any, indices: Any, x_shape: Any) -> int:
+    return prod(x_shape)
+
+
 def _numbers_of_all(xs: Any, *_: Any) -> int:
     return sum(x.size for x in xs)
 
@@ -61,11 +69,11 @@ COMPILED: dict[str, tuple[str, Callable[..., int]]] = {
     "conv2d_input_grad": ("conv", _input_grad),
     "conv2d_weight_grad": ("weight_grad", _weight_grad),
     "max_pool2d": ("pooling", _numbers),
-    "max_pool2d_grad": ("pooling", _numbers),
+    "max_pool2d_grad": ("pooling", _max_pool_grad),
     "avg_pool2d": ("pooling", _numbers),
-    "avg_pool2d_grad": ("pooling", _numbers),
+    "avg_pool2d_grad": ("pooling", _pool_grad),
     "adaptive_avg_pool2d": ("pooling", _numbers),
-    "adaptive_avg_pool2d_grad": ("pooling", _numbers),
+    "adaptive_avg_pool2d_grad": ("pooling", _pool_grad),
     "batch_norm": ("norm", _numbers),
     "batch_norm_grad": ("norm", _numbers),
     "scale_and_shift": ("norm", _numbers),

@@ -13,10 +13,7 @@ FUSED: dict[str, Any] = {
             (fused, "norm norm_grad fixed_norm fixed_norm_grad relu_bias_grad"),
             (conv, "conv2d conv2d_input_grad"),
             (matmul, "linear"),
-            (
-                pointwise,
-                "relu relu_grad silu silu_grad add channel_sums scale_channels scale_channels_grad shift_channels",
-            ),
+            (pointwise, "relu relu_grad silu silu_grad add channel_sums scale_channels scale_channels_grad"),
             (pooling, "max_pool_taps max_pool_taps_grad all_see_pixels"),
             (joining, "cat_channels"),
             (layout, "empty_images"),

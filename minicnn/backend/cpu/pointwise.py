@@ -37,7 +37,7 @@ class _Parts(NamedTuple):
 
 class _Scaled(NamedTuple):
     x: Planes  # (N, P, C)
-    gate: Matrix  # (N, C), factors or summands
+    gate: Matrix  # (N, C)
     y: Planes
 
 
@@ -126,15 +126,6 @@ def scale_channels(x: np.ndarray, gate: np.ndarray) -> np.ndarray:
         return x * gate
     y = empty_like_pixels(x)
     _scale(x.dtype, jobs(x.size), _Scaled(_planes(x), _gate(gate), _planes(y)))
-    return y
-
-
-def shift_channels(x: np.ndarray, shift: np.ndarray) -> np.ndarray:
-    """x (N, C, H, W) plus one number for each of its planes, shift (N, C, 1, 1)."""
-    if not _gates(x, shift):
-        return x + shift
-    y = empty_like_pixels(x)
-    _shift(x.dtype, jobs(x.size), _Scaled(_planes(x), _gate(shift), _planes(y)))
     return y
 
 
@@ -321,17 +312,6 @@ def _scale(job, jobs, scaled):
         gate, x, y = scaled.gate[n], scaled.x[n, p], scaled.y[n, p]
         for c in range(y.size):
             y[c] = x[c] * gate[c]
-
-
-@task(_Scaled)
-def _shift(job, jobs, shifted):
-    """y[n, p] = x[n, p] + shift[n]."""
-    images, size = shifted.x.shape[:2]
-    for row in range(job * images * size // jobs, (job + 1) * images * size // jobs):
-        n, p = row // size, row % size
-        shift, x, y = shifted.gate[n], shifted.x[n, p], shifted.y[n, p]
-        for c in range(y.size):
-            y[c] = x[c] + shift[c]
 
 
 @task(_ScaledGrads)

@@ -139,10 +139,6 @@ def adaptive_avg_pool2d_grad(dy: np.ndarray, x_shape: tuple[int, ...]) -> np.nda
     """See ``reference.pooling.adaptive_avg_pool2d_grad``."""
     if dy.ndim != 4 or not floats(dy) or 0 in x_shape or 0 in dy.shape:
         return reference.adaptive_avg_pool2d_grad(dy, x_shape)
-    if dy.shape[2:] == (1, 1):
-        dx = _empty(x_shape, dy.dtype)
-        dx[...] = dy / (x_shape[2] * x_shape[3])
-        return dx
     if _divides(x_shape, dy.shape[2:]):
         return avg_pool2d_grad(dy, x_shape, *_cells(x_shape, dy.shape[2:]))
     lengths = [np.diff(_spans(x_shape[2 + axis], dy.shape[2 + axis])) for axis in (0, 1)]

@@ -135,7 +135,6 @@ def _scaled_channels(dtype: np.dtype) -> None:
     x, gate = _images(dtype, 4, 8), _images(dtype, 4, 1)
     pointwise.scale_channels_grad(pointwise.scale_channels(x, gate), x, gate)
     pointwise.plane_products(x, x)
-    pointwise.shift_channels(x, gate)
 
 
 def _joining(dtype: np.dtype) -> None:

@@ -81,11 +81,6 @@ def scale_channels(x: np.ndarray, gate: np.ndarray) -> np.ndarray:
     return x * gate
 
 
-def shift_channels(x: np.ndarray, shift: np.ndarray) -> np.ndarray:
-    """x (N, C, H, W) plus one number for each of its planes, shift (N, C, 1, 1)."""
-    return x + shift
-
-
 def scale_channels_grad(dy: np.ndarray, x: np.ndarray, gate: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The gradients of ``scale_channels`` at x and at the gate."""
     return dy * gate, (dy * x).sum(axis=(2, 3), keepdims=True)

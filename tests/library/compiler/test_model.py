@@ -174,5 +174,8 @@ def test_everything_else_is_the_models_own() -> None:
 
 def test_arguments_by_name_reach_the_model() -> None:
     compiled, x = minicnn.compile(Scaled()).eval(), images((2, 3, 4, 4))
-    np.testing.assert_array_equal(compiled(x, factor=3.0).detach().numpy(), 3 * x.numpy())
-    np.testing.assert_array_equal(compiled(x=x).detach().numpy(), x.numpy())
+    with pytest.warns(UserWarning, match="^Scaled is not compiled for arguments by name; it runs eagerly$") as caught:
+        np.testing.assert_array_equal(compiled(x, factor=3.0).detach().numpy(), 3 * x.numpy())
+        np.testing.assert_array_equal(compiled(x=x).detach().numpy(), x.numpy())
+    assert [warning.filename for warning in caught] == [__file__]
+    assert not compiled.plans

@@ -191,11 +191,8 @@ USUAL = ("minicnn course build", "minicnn hw list", "minicnn hw solution", "pyte
 
 def test_commands_are_found():
     assert "minicnn train resnet20 --mine hw2,hw4" in MINE and "minicnn hw check hw4.2 --watch" in CHECKS
-    assert (
-        PROOF in COMMANDS
-        and "minicnn hw status" in OTHERS
-        and "pytest tests/test_resnet.py --result result.json" in OTHERS
-    )
+    assert "minicnn hw status" in OTHERS and "pytest tests/test_resnet.py --result result.json" in OTHERS
+    assert PROOF in COMMANDS
 
 
 def test_printed_checks_name_tasks_that_there_are():

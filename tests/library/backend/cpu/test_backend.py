@@ -70,3 +70,17 @@ def test_other_dtypes_go_to_the_reference(dtype: str) -> None:
     x, weight = np.ones((2, 8, 30, 30), dtype), np.ones((8, 8, 3, 3), dtype)
     y = load("cpu").conv2d(x, weight, WINDOW, 1)
     assert y.dtype == dtype and np.array_equal(y, load("reference").conv2d(x, weight, WINDOW, 1))
+
+
+@pytest.mark.parametrize("name", ["max_pool2d_grad", "avg_pool2d_grad", "adaptive_avg_pool2d_grad"])
+def test_the_work_of_a_pools_gradient_is_what_it_writes(name: str) -> None:
+    """From one cotangent per plane, as in an SE block, come images as large as any."""
+    dy, window = np.ones((2, 64, 1, 1), np.float32), Window((16, 16))
+    further = {
+        "max_pool2d_grad": (np.zeros(dy.shape, np.int64), (2, 64, 16, 16)),
+        "avg_pool2d_grad": ((2, 64, 16, 16), window, np.full((1, 1), 256)),
+        "adaptive_avg_pool2d_grad": ((2, 64, 16, 16),),
+    }[name]
+    found, expected = (getattr(load(kind), name)(dy, *further) for kind in ("cpu", "reference"))
+    np.testing.assert_allclose(found, expected)
+    assert found.transpose(0, 2, 3, 1).flags.c_contiguous and expected.flags.c_contiguous

@@ -110,10 +110,8 @@ def test_scaled_channels(n, channels, sides, dtype, seed, layouts):
     with memory.guarded():
         y = pointwise.scale_channels(x, gate)
         dx, d_gate = pointwise.scale_channels_grad(dy, x, gate)
-        shifted = pointwise.shift_channels(x, gate)
         sums = pointwise.channel_sums(dy)
     np.testing.assert_array_equal(y, x * gate)
-    np.testing.assert_array_equal(shifted, x + gate)
     np.testing.assert_array_equal(dx, dy * gate)
     size = np.abs(x).max() * np.abs(dy).max()
     expected = (dy.astype(np.float64) * x).sum(axis=(2, 3), keepdims=True)
@@ -154,13 +152,12 @@ def test_shared_among_jobs(channels, dtype):
         with memory.guarded():
             return (
                 pointwise.silu(x), pointwise.silu_grad(dy, x), pointwise.relu_grad(dy, x), pointwise.channel_sums(dy),
-                pointwise.shift_channels(x, gate), pointwise.scale_channels(x, gate),
-                *pointwise.scale_channels_grad(dy, x, gate),
+                pointwise.scale_channels(x, gate), *pointwise.scale_channels_grad(dy, x, gate),
             )  # fmt: skip
 
     expected = (
         UNARY["silu"](x), silu_grad(dy, x), np.where(x <= 0, 0, dy), dy.sum(axis=(0, 2, 3), dtype=np.float64),
-        x + gate, x * gate, dy * gate, (dy.astype(np.float64) * x).sum(axis=(2, 3), keepdims=True),
+        x * gate, dy * gate, (dy.astype(np.float64) * x).sum(axis=(2, 3), keepdims=True),
     )  # fmt: skip
     for one, other, want in zip(run(), run(), expected, strict=True):
         np.testing.assert_array_equal(one, other)

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import importlib
 import os
+import pkgutil
 import re
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import minicnn
+from minicnn.backend import cpu
 from minicnn.backend.cpu import warmup
+from minicnn.backend.cpu.sharing import Task
 
 ROOT = Path(minicnn.__file__).parents[1]
 
@@ -87,3 +92,14 @@ def test_after_it_nothing_is_left_to_compile(tmp_path: Path) -> None:
     for name, batch, size in (("resnet20", 128, 32), ("efficientnet_b0", 2, 64)):
         trained = run(TRAIN, name, str(batch), str(size), cache=tmp_path)
         assert (trained.stdout, trained.stderr) == ("compiled:\n", ""), name
+
+
+@pytest.mark.slow
+def test_the_steps_reach_every_task_in_float64_too() -> None:
+    """The test above looks at float32 alone: compiling all of both from nothing takes a minute."""
+    for step in warmup.STEPS.values():
+        step(np.dtype("float64"))
+    modules = [importlib.import_module(f"{cpu.__name__}.{found.name}") for found in pkgutil.iter_modules(cpu.__path__)]
+    tasks = {name: value for module in modules for name, value in vars(module).items() if isinstance(value, Task)}
+    assert len(tasks) > 20
+    assert [name for name, task in tasks.items() if np.dtype("float64") not in task.compiled] == []
