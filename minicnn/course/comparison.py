@@ -123,7 +123,7 @@ def _shapes_differ(got: np.ndarray, right: np.ndarray) -> str:
 
 def _values_differ(got: np.ndarray, right: np.ndarray) -> str:
     if right.dtype.kind == "f":
-        return _float_difference(got.astype(np.float64), right.astype(np.float64), _precision(got, right))
+        return _float_difference(got.astype(np.float64), right.astype(np.float64), precision(got, right))
     if np.array_equal(got, right):
         return ""
     if right.ndim == 0:
@@ -142,11 +142,16 @@ def _dtypes_differ(got: np.dtype, right: np.dtype, both_arrays: bool) -> str:
     return f"got dtype {got}, expected {right}: the numbers are right"
 
 
-def _float_difference(got: np.ndarray, right: np.ndarray, precision: str) -> str:
+def tolerances(right: np.ndarray, precision: str) -> tuple[float, float]:
+    """How far a number may lie from the right one: relative to it, and at least."""
     rtol, of_largest = TOLERANCES[precision]
+    largest = float(np.abs(right[np.isfinite(right)]).max(initial=0))
+    return rtol, max(of_largest * largest, NOTHING[precision])
+
+
+def _float_difference(got: np.ndarray, right: np.ndarray, precision: str) -> str:
+    rtol, atol = tolerances(right, precision)
     finite = np.isfinite(right)
-    largest = float(np.abs(right[finite]).max()) if finite.any() else 0.0
-    atol = max(of_largest * largest, NOTHING[precision])
     wrong = ~np.isclose(got, right, rtol=rtol, atol=atol, equal_nan=True)
     if not wrong.any():
         return ""
@@ -159,7 +164,7 @@ def _float_difference(got: np.ndarray, right: np.ndarray, precision: str) -> str
     return str(report).removeprefix(": ")
 
 
-def _precision(*arrays: np.ndarray) -> str:
+def precision(*arrays: np.ndarray) -> str:
     """The coarser of the arrays' precisions: a single float32 step on the way shows in the result."""
     return "float64" if all(array.dtype.kind != "f" or array.dtype.itemsize >= 8 for array in arrays) else "float32"
 

@@ -21,7 +21,7 @@ import numpy as np
 import minicnn
 
 from .checks import Case, Check
-from .comparison import Answers, as_answers
+from .comparison import Answers, as_answers, same
 from .deadline import TimeIsUp
 from .drivers import CASE_DTYPE, Unusable
 from .loading import Modules, Unloadable
@@ -58,6 +58,9 @@ SEVERITY = (
     State.BLOCKED, State.NOT_RUN, State.PASS,
 )  # fmt: skip
 
+#: What became of a check says nothing of the answers.
+STOPPED = (State.BLOCKED, State.IMPORT_ERROR, State.TIMEOUT, State.MEMORY, State.CRASH, State.NOT_ATTEMPTED)
+
 
 @dataclass(frozen=True)
 class Failure:
@@ -72,6 +75,16 @@ class Failure:
 
 
 Outcome = Answers | Failure
+
+
+@dataclass(frozen=True)
+class Name:
+    """What a wrong answer is called. ``planted``: whether by a planted mistake's name, or by a sentence of a mutant."""
+
+    name: str
+    diagnosis: str
+    hint: str
+    planted: bool
 
 
 def execute(check: Check, modules: Modules, case: Case) -> Outcome:
@@ -173,3 +186,16 @@ def _float_dtype(case: Case) -> str:
 
 def _equal(before: Any, after: Any) -> bool:
     return not isinstance(before, np.ndarray) or np.array_equal(before, after, equal_nan=before.dtype.kind == "f")
+
+
+def alike(one: Sequence[Outcome], other: Sequence[Outcome]) -> bool:
+    """Whether two implementations did the same in every case: equal answers, or the same failure word for word."""
+    return len(one) == len(other) and all(map(_alike, one, other))
+
+
+def _alike(one: Outcome, other: Outcome) -> bool:
+    if isinstance(one, Failure) or isinstance(other, Failure):
+        if not isinstance(one, Failure) or not isinstance(other, Failure):
+            return False
+        return (one.state, one.kind, one.text) == (other.state, other.kind, other.text)
+    return same(one, other)

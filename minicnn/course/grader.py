@@ -11,11 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from .answers import identify, reference_seconds
 from .checks import Check, checks_of
-from .execution import Failure, State, execute
-from .judging import Name, Verdict, changed_outside, conclude, reference_seconds, untouched_holes
+from .execution import Failure, Name, State, execute
+from .judging import Verdict, changed_outside, conclude, untouched_holes
 from .loading import Modules, student_modules
-from .naming import identify
+from .manifest import public_seed
 from .supervision import Run, Supervisor
 
 AT_A_TERMINAL = bool(sys.__stdin__ and sys.__stdin__.isatty())  # now: pytest is about to take the keyboard away
@@ -134,7 +135,7 @@ class Grader:
         words = ["pytest", f"{_from_here(self._config, check.file)}::{check.name}", "--case", str(verdict.case)]
         if (impl := self._config.getoption("impl")) != "assignments":
             words += ["--impl", impl]
-        if self._seed:
+        if self._seed != public_seed():
             words += ["--case-seed", str(self._seed)]
         return shlex.join(words)
 

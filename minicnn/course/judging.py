@@ -3,36 +3,23 @@
 from __future__ import annotations
 
 import contextlib
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from . import holes as holes_module
+from .answers import expected_outcomes
 from .checks import Case, Check
-from .comparison import Difference, differences, same
-from .execution import SEVERITY, Failure, Outcome, State, execute
+from .comparison import Difference, differences
+from .execution import SEVERITY, Failure, Name, Outcome, State, execute
 from .holes import is_untouched, leftover_raise
-from .loading import Modules, reference_modules
+from .loading import Modules
 from .manifest import Hole, reference_source
 
-WARM_SECONDS = 0.5  # a reference that computes longer may have compiled
 FEW = 5  # changes outside the holes; with more, the file is no longer the stub
 NAMED = 6  # wrong answers that a message names
-
-
-@dataclass(frozen=True)
-class Name:
-    """What a wrong answer is called. ``planted``: whether by a planted mistake's name, or by a sentence of a mutant."""
-
-    name: str
-    diagnosis: str
-    hint: str
-    planted: bool
 
 
 @dataclass(frozen=True)
@@ -84,50 +71,6 @@ def conclude(check: Check, outcomes: Mapping[int, Outcome], impl: Path | None = 
         if found := differences(outcome, right):
             return Verdict(State.WRONG, 0, _wrong(check, found, len(right), number, case), number)
     return Verdict(State.PASS, check.points)
-
-
-def expected_outcomes(check: Check, seed: int) -> tuple[Any, ...]:
-    """What the reference answers, case by case.
-
-    Raises:
-        RuntimeError: if the reference fails: the check itself is at fault.
-    """
-    return _reference_run(check, seed)[0]
-
-
-def reference_seconds(check: Check, seed: int) -> float:
-    """How long the reference computed, in this process, for all cases."""
-    return _reference_run(check, seed)[1]
-
-
-@cache
-def _reference_run(check: Check, seed: int) -> tuple[tuple[Any, ...], float]:
-    outcomes, seconds = _timed_reference(check, seed)
-    for number, outcome in enumerate(outcomes):
-        if isinstance(outcome, Failure):
-            raise RuntimeError(f"the reference fails {check.name}, case {number}: {outcome.kind}: {outcome.text}")
-    if seconds > WARM_SECONDS:
-        seconds = min(seconds, _timed_reference(check, seed)[1])
-    return outcomes, seconds
-
-
-def _timed_reference(check: Check, seed: int) -> tuple[tuple[Outcome, ...], float]:
-    modules, cases = reference_modules(check.homework), check.draw(seed)
-    started = time.process_time()
-    return tuple(execute(check, modules, case) for case in cases), time.process_time() - started
-
-
-def alike(one: Sequence[Outcome], other: Sequence[Outcome]) -> bool:
-    """Whether two implementations did the same in every case: equal answers, or the same failure word for word."""
-    return len(one) == len(other) and all(map(_alike, one, other))
-
-
-def _alike(one: Outcome, other: Outcome) -> bool:
-    if isinstance(one, Failure) or isinstance(other, Failure):
-        if not isinstance(one, Failure) or not isinstance(other, Failure):
-            return False
-        return (one.state, one.kind, one.text) == (other.state, other.kind, other.text)
-    return same(one, other)
 
 
 def state_of_task(states: Sequence[State]) -> State:

@@ -11,6 +11,10 @@ each stub file to the reference module that it is cut from::
     title = "The basic block"
     points = 16
     holes = ["resnet:BasicBlock.forward"]
+
+``closed`` names what else would answer the homework: while it is due, a student's edition has it without its bodies
+(``"module:*"``, ``"module:qualname"``) or not at all (``"module"``). In the variant of a
+term that is called NAME, ``[variants.NAME] holes`` puts other functions into a task.
 """
 
 from __future__ import annotations
@@ -25,8 +29,11 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import minicnn
+
+from .edition import EDITION
 
 FOLDER = Path(__file__).parent / "homework"
 POINTS = 100  # of every homework
@@ -79,6 +86,7 @@ class Homework:
     tests: str
     modules: Mapping[str, str]
     tasks: tuple[Task, ...]
+    closed: tuple[str, ...] = ()
 
     @property
     def handout(self) -> str:
@@ -139,6 +147,21 @@ def all_homework() -> Iterator[Homework]:
     return map(homework, homework_ids())
 
 
+def choose_variant(name: str) -> None:
+    """Take the course as it is in the variant ``name`` from now on: its cases and its holes. ``""``: as it stands."""
+    global _variant
+    _variant = name
+    homework.cache_clear()
+
+
+_variant = EDITION.variant if EDITION else ""
+
+
+def public_seed() -> int:
+    """The seed of the cases that students see, another one for each variant."""
+    return crc32(_variant.encode())
+
+
 @lru_cache
 def homework(name: str) -> Homework:
     """The homework called ``name``.
@@ -153,7 +176,7 @@ def homework(name: str) -> Homework:
         raise ValueError(f"there is no homework {name!r}; {hint}")
     path = FOLDER / f"{name}.toml"
     try:
-        return _homework(tomllib.loads(path.read_text(encoding="utf-8")), name)
+        return _homework(tomllib.loads(path.read_text(encoding="utf-8")), name, _variant)
     except (KeyError, TypeError, ValueError) as error:
         reason = f"{error} is missing" if isinstance(error, KeyError) else error
         raise ManifestError(f"{path.name}: {reason}") from error
@@ -165,11 +188,19 @@ def find_task(name: str) -> tuple[Homework, Task]:
     return where, where.task(name)
 
 
-def _homework(data: dict[str, Any], name: str) -> Homework:
-    _only(data, "the manifest", {"id", "folder", "title", "lecture", "tests", "modules", "task"})
+def _homework(data: dict[str, Any], name: str, variant: str) -> Homework:
+    keys = {"id", "folder", "title", "lecture", "tests", "modules", "task", "closed", "variants"}
+    _only(data, "the manifest", keys)
     if data["id"] != name or not data["folder"].startswith(f"{name}_"):
         raise ValueError(f"id (={data['id']!r}) and folder (={data['folder']!r}) must be {name!r} and '{name}_...'")
-    tasks = tuple(_task(entry, data["modules"]) for entry in data["task"])
+    changed = data.get("variants", {}).get(variant, {})
+    _only(changed, f"variants.{variant}", {"holes"})
+    others = dict(changed.get("holes", {}))
+    tasks = tuple(
+        _task({**entry, "holes": others.pop(entry["id"], entry["holes"])}, data["modules"]) for entry in data["task"]
+    )
+    if others:
+        raise ValueError(f"variants.{variant}: holes for {sorted(others)}, which are no tasks of {name}")
     names = [task.id for task in tasks]
     if names != [f"{name}.{number}" for number in range(1, len(tasks) + 1)]:
         raise ValueError(f"the tasks must be called {name}.1, {name}.2 ... in order, got {names}")
@@ -182,8 +213,9 @@ def _homework(data: dict[str, Any], name: str) -> Homework:
     if twice := {hole for hole in holes if holes.count(hole) > 1}:
         raise ValueError(f"a hole belongs to one task, these are in two: {sorted(twice)}")
     return Homework(
-        name, data["folder"], data["title"], tuple(data["lecture"]), data["tests"], dict(data["modules"]), tasks
-    )
+        name, data["folder"], data["title"], tuple(data["lecture"]), data["tests"], dict(data["modules"]), tasks,
+        tuple(data.get("closed", ())),
+    )  # fmt: skip
 
 
 def _task(data: dict[str, Any], modules: Mapping[str, str]) -> Task:

@@ -15,10 +15,10 @@ from typing import Any
 
 import numpy as np
 
+from .answers import expected_outcomes
 from .checks import Check, checks_of
 from .comparison import differences
-from .execution import Failure, Outcome, State
-from .judging import Name, alike, expected_outcomes
+from .execution import STOPPED, Failure, Name, Outcome, alike
 from .misconceptions import Mistake, mistakes
 from .mutation import Mutant, Wrong, mutants, outcome
 from .survival import listed
@@ -26,7 +26,6 @@ from .survival import listed
 SECONDS = 1.0  # to find a name in
 CASE_SECONDS = 1.5  # for one candidate in one case; a chain of 10 000 operations takes a tenth of it
 TELLING = 4  # numbers that must differ from the right ones for a mutant, or two mistakes together, to be named
-STOPPED = (State.BLOCKED, State.IMPORT_ERROR, State.TIMEOUT, State.MEMORY, State.CRASH, State.NOT_ATTEMPTED)
 
 Suspect = tuple[Wrong, ...]  # what may be wrong: one mistake, or two in different holes
 

@@ -17,7 +17,7 @@ from .checks import Check
 from .execution import State
 from .grader import Grader, folder_under_test
 from .judging import Verdict
-from .manifest import find_task, homework_ids
+from .manifest import find_task, homework_ids, public_seed
 from .results import CheckResult, by_homework, collected, table, write
 
 # What a state is called in pytest's counts, its letter, and its word in a verbose run. Failures are shown in full, the
@@ -42,7 +42,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--impl", default="assignments", metavar="DIR", help="grade the homework in DIR (assignments)")
     group.addoption("--task", metavar="ID", help="only this task or homework, e.g. hw4.2 or hw4")
     group.addoption("--case", type=int, metavar="N", help="only case N of each check")
-    group.addoption("--case-seed", type=int, default=0, metavar="S", help="draw the cases from another seed")
+    group.addoption("--case-seed", type=int, default=public_seed(), metavar="S", help="draw the cases from S")
     group.addoption("--here", action="store_true", help="run the student's code in this process, for a debugger")
     group.addoption("--result", metavar="FILE", help="write the result of the homework to FILE as JSON")
 

@@ -18,10 +18,11 @@ from typing import Any
 import numpy as np
 
 from .. import Tensor
+from .answers import expected_outcomes
 from .build import answer, stub
 from .checks import checks_of
-from .execution import State
-from .judging import alike, expected_outcomes, judge
+from .execution import State, alike
+from .judging import judge
 from .loading import Unloadable, reference_modules
 from .manifest import Hole, Homework
 from .misconceptions import Mistake, load_source, mistakes

@@ -19,8 +19,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+from .answers import expected_outcomes
 from .checks import Case, Check, checks_of
-from .judging import alike, expected_outcomes
+from .execution import alike
 from .manifest import Homework, Task
 from .mutation import Mutant, mutants, outcome
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from minicnn.cli.course import load_checks
-from minicnn.course import checks, judging, manifest, misconceptions, mutation, naming, survival
+from minicnn.course import answers, checks, manifest, misconceptions, mutation, naming, survival
 from minicnn.course.build import build
 
 from . import toy
@@ -35,7 +35,7 @@ def course(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     clear = (
         manifest.homework,
         misconceptions.mistakes,
-        judging._reference_run,
+        answers._reference_run,
         mutation.mutants,
         survival.listed,
         survival._quickest_first,

@@ -14,9 +14,10 @@ import pytest
 
 from minicnn.cli.course import load_checks
 from minicnn.course import execution, supervision
+from minicnn.course.answers import expected_outcomes
 from minicnn.course.checks import Check, checks_of
 from minicnn.course.execution import Failure, State
-from minicnn.course.judging import Verdict, conclude, expected_outcomes
+from minicnn.course.judging import Verdict, conclude
 from minicnn.course.manifest import homework
 from minicnn.course.supervision import Run, Supervisor
 

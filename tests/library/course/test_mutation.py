@@ -9,9 +9,9 @@ import pytest
 
 from minicnn.cli.course import _mutants, load_checks
 from minicnn.course import manifest, survival
+from minicnn.course.answers import expected_outcomes
 from minicnn.course.checks import checks_of
-from minicnn.course.execution import Failure, State
-from minicnn.course.judging import alike, expected_outcomes
+from minicnn.course.execution import Failure, State, alike
 from minicnn.course.manifest import Hole, homework, homework_ids
 from minicnn.course.misconceptions import Mistake
 from minicnn.course.mutation import Mutant, in_place, mutants, outcome

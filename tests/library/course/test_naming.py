@@ -11,9 +11,9 @@ import pytest
 
 from minicnn.cli.course import load_checks
 from minicnn.course import misconceptions
+from minicnn.course.answers import expected_outcomes
 from minicnn.course.checks import Check, checks_of
-from minicnn.course.execution import Failure, State
-from minicnn.course.judging import Name, alike, expected_outcomes
+from minicnn.course.execution import Failure, Name, State, alike
 from minicnn.course.manifest import Hole, homework
 from minicnn.course.misconceptions import Mistake, mistakes
 from minicnn.course.naming import identify, suspect_outcomes
