@@ -10,8 +10,8 @@ from zlib import crc32
 
 import numpy as np
 
-from .. import Tensor, nn
-from ..autograd import Function
+from .. import Tensor, nn, no_grad
+from ..autograd import Function, gradient_edge
 
 #: The dtype of the float arrays of the case that is running, in which ``fill`` draws.
 CASE_DTYPE: ContextVar[str] = ContextVar("CASE_DTYPE", default="float64")
@@ -60,7 +60,9 @@ def fill(module: nn.Module, seed: int) -> nn.Module:
     return module
 
 
-def gradients(output: Any, inputs: Mapping[str, Any], seed: int, prefix: str = "gradient at ") -> dict[str, Any]:
+def gradients(
+    output: Any, inputs: Mapping[str, Any], seed: int, prefix: str = "gradient at ", tape: bool = True
+) -> dict[str, Any]:
     """The gradients of sum(output * cotangent), with a random cotangent drawn from ``seed``.
 
     The graph is walked twice: a backward that writes into the cotangent, or into what forward saved, is detected.
@@ -68,6 +70,7 @@ def gradients(output: Any, inputs: Mapping[str, Any], seed: int, prefix: str = "
     Args:
         output: a tensor, or a tuple of tensors that each get a cotangent.
         inputs: name -> leaf tensor.
+        tape: whether to walk the graph; else ``output`` is one operation's, whose own backward is called.
 
     Returns:
         ``{prefix + name: gradient or None}``.
@@ -89,9 +92,12 @@ def gradients(output: Any, inputs: Mapping[str, Any], seed: int, prefix: str = "
                 "the output does not depend on anything that requires grad: was the tape left (.detach, .array)?"
             )
         cotangents.append(rng.standard_normal(part.shape).astype(part.dtype))
-        total = total + _Weighted.apply(part, cotangents[-1])
+        if tape:
+            total = total + _Weighted.apply(part, cotangents[-1])
     pristine = [cotangent.copy() for cotangent in cotangents]
-    first, second = (_backward(total, inputs) for _ in range(2))
+    first, second = (
+        _backward(total, inputs) if tape else _backward_of_one(outputs[0], cotangents, inputs) for _ in range(2)
+    )
     if not all(map(np.array_equal, cotangents, pristine)):
         raise Unusable("backward wrote into the cotangent it was given, which others may still need")
     for name, gradient in first.items():
@@ -122,6 +128,15 @@ def _backward(total: Tensor, inputs: Mapping[str, Any]) -> dict[str, Any]:
         leaf.grad = None
     total.backward(retain_graph=True)
     return {name: None if leaf.grad is None else leaf.grad.detach() for name, leaf in inputs.items()}
+
+
+def _backward_of_one(output: Tensor, cotangents: list[Any], inputs: Mapping[str, Any]) -> dict[str, Any]:
+    node: Any = output.grad_fn
+    with no_grad(), np.errstate(all="ignore"):
+        results = node.run_backward(cotangents, retain_graph=True)
+    by_edge = {edge: gradient for edge, gradient in zip(node.edges, results, strict=True) if gradient is not None}
+    found = {name: by_edge.get(gradient_edge(leaf)) for name, leaf in inputs.items()}
+    return {name: None if gradient is None else tensor(gradient.copy()) for name, gradient in found.items()}
 
 
 def raises(function: Callable[..., Any], *args: Any, **kwargs: Any) -> str:

@@ -22,11 +22,14 @@ import signal
 import sys
 import threading
 from pathlib import Path
+from types import ModuleType
 from typing import IO, Any, NoReturn
 
 import minicnn
 
+from .adoption import adopt
 from .checks import CHECKS, define
+from .edition import EDITION
 from .execution import Failure, execute, failure
 from .loading import Modules, Unloadable, let_import_helpers, load
 from .manifest import find_task
@@ -108,6 +111,9 @@ class Server:
                 self.modules[file] = load(owner, stem, Path(file))
                 os.chdir(self.started_in)
                 linecache.getlines(file)
+                if EDITION and isinstance(self.modules[file], ModuleType):
+                    reference = importlib.import_module(owner.modules[stem])
+                    adopt(reference, self.modules[file], owner.holes(stem))
                 self.reply(imported=stem)
         if "numba" in sys.modules and not self.compiles:
             sys.modules["numba"].njit(lambda: 0)()  # Numba's second of preparation, once and not in every fork
