@@ -5,10 +5,10 @@ import re
 import numpy as np
 from numba.core.errors import NumbaError
 
-from minicnn import Tensor, backend
+from minicnn import Tensor
 from minicnn.backend.base import Window
 from minicnn.course.checks import Draw, points
-from minicnn.course.drivers import Unusable, fill, gradients, parameters, run, tensor
+from minicnn.course.drivers import Unusable, fill, gradients, parameters, plain_sampling, run, tensor
 
 # kernel, stride, dilation: (along height, along width); padding: (above, below, left, right)
 PLAIN = {"kernel": (2, 3), "stride": (1, 1), "padding": (0, 0, 0, 0), "dilation": (1, 1)}
@@ -423,26 +423,26 @@ def convolved(deform_conv, x, offset, weight, bias, mask, groups, offset_groups,
 
 @points("hw6.7", 3, "the output, contiguous", cases=plain_images, count=4)
 def test_deform_conv(deform_conv, **case):
-    with backend.use("reference"):
+    with plain_sampling():
         output = convolved(deform_conv, **case)[0]
         return {"output": output, "it is contiguous": isinstance(output, Tensor) and output.is_contiguous()}
 
 
 @points("hw6.7", 3, "the output with groups of filters", cases=grouped_images, count=3)
 def test_deform_conv_groups(deform_conv, **case):
-    with backend.use("reference"):
+    with plain_sampling():
         return {"output": convolved(deform_conv, **case)[0]}
 
 
 @points("hw6.7", 3, "the output with groups of offsets and a mask", cases=masked_images, count=3)
 def test_deform_conv_offset_groups_and_mask(deform_conv, **case):
-    with backend.use("reference"):
+    with plain_sampling():
         return {"output": convolved(deform_conv, **case)[0]}
 
 
 @points("hw6.7", 3, "the gradients at image, offsets, weight, bias and mask", cases=masked_images, count=3)
 def test_deform_conv_gradients(deform_conv, **case):
-    with backend.use("reference"):
+    with plain_sampling():
         return gradients(*convolved(deform_conv, **case), seed=0)
 
 
@@ -506,7 +506,7 @@ def test_offset_conv_mask(deformable, x, seed, **options):
 @points("hw6.8", 2, "the output, in both modes, and of other images", cases=layer_on_images, count=6)
 def test_offset_conv_output(deformable, x, seed, **options):
     layer = fill(built(deformable, **options), seed)
-    with backend.use("reference"):
+    with plain_sampling():
         answers = {"output": run(layer, x)}
         return {**answers, "output of other images, in evaluation": run(layer.eval(), x[:, :, ::-1].copy())}
 
@@ -515,5 +515,5 @@ def test_offset_conv_output(deformable, x, seed, **options):
 def test_offset_conv_gradients(deformable, x, seed, **options):
     layer = fill(built(deformable, **options), seed)
     image = tensor(x, requires_grad=True)
-    with backend.use("reference"):
+    with plain_sampling():
         return gradients(layer(image), {"x": image, **dict(layer.named_parameters())}, seed)

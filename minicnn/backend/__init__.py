@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -24,6 +25,8 @@ def _reference() -> Backend:
 
 
 def _cpu() -> Backend:
+    if importlib.util.find_spec(f"{__name__}.cpu") is None:  # a student's edition, while its primitives are homework
+        return _reference()
     from .cpu import CpuBackend
 
     return CpuBackend()

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
 
+from ..course.edition import EDITION
 from ._errors import UsageError, misuse
 
 
@@ -17,6 +18,7 @@ def add_argument(parser: argparse.ArgumentParser) -> None:
         "--mine",
         metavar="HW,...",
         action="append",
+        default=[EDITION.homework] if EDITION else None,
         help="use your own code from assignments/ for these homework, e.g. hw2,hw4",
     )
 

@@ -1,4 +1,4 @@
-"""``minicnn course``, for instructors: cut the stubs from the reference, prove that the checks catch mistakes."""
+"""``minicnn course``, for instructors: the stubs, the proof that the checks catch mistakes, a student's edition."""
 
 from __future__ import annotations
 
@@ -13,32 +13,66 @@ from ._errors import UsageError, misuse
 if TYPE_CHECKING:
     from ..course.manifest import Homework
 
-HELP = "build the assignments from the reference, and prove that their tests catch mistakes"
+HELP = "build the assignments, prove that their tests catch mistakes, make a student's edition"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The verbs and their arguments."""
-    parser.usage = "minicnn course build [HW ...] [--check]  |  minicnn course proof [HW ...] [--write | --mutants]"
-    parser.add_argument("verb", choices=("build", "proof"), help="what to do")
+    parser.usage = (
+        "minicnn course build [HW ...] [--check]  |  minicnn course proof [HW ...] [--write | --mutants]\n"
+        "       minicnn course release HW --out DIR|ZIP [--variant NAME]"
+    )
+    parser.add_argument("verb", choices=("build", "proof", "release"), help="what to do")
     parser.add_argument("homework", nargs="*", metavar="HW", help="e.g. hw4 (default: all)")
     parser.add_argument("--check", action="store_true", help="build: write nothing; fail if something is out of date")
     parser.add_argument("--write", action="store_true", help="proof: write the tables of mistakes into solutions/")
     parser.add_argument("--mutants", action="store_true", help="proof: change the reference systematically instead")
+    parser.add_argument("--out", metavar="PATH", help="release: a folder, or a zip, that is not there yet")
+    parser.add_argument("--variant", metavar="NAME", help="release: this term's name; it draws other cases")
 
 
 def run(args: argparse.Namespace) -> int:
     """Do what the verb says."""
     from ..course.build import course_root
+    from ..course.edition import EDITION
     from ..course.manifest import homework, homework_ids
 
     with misuse():
         if (args.check and args.verb != "build") or ((args.write or args.mutants) and args.verb != "proof"):
             raise UsageError("--check goes with `course build`, --write and --mutants with `course proof`")
+        if EDITION and args.verb != "build":
+            raise UsageError(f"`course {args.verb}` needs the reference, which a student's edition does not have")
+        if (args.verb == "release") != (args.out is not None) or (args.variant and args.verb != "release"):
+            raise UsageError("--out PATH goes with `course release`, which needs it; --variant goes with it, too")
+        if args.verb == "release" and len(args.homework) != 1:
+            raise UsageError("which homework? For example `minicnn course release hw4 --out hw4.zip`")
         root = course_root()
         chosen = [homework(name) for name in args.homework or homework_ids()]
+    if args.verb == "release":
+        return _release(root, args)
     if args.mutants:
         return _mutants(root, chosen)
     return _build(root, chosen, args.check) if args.verb == "build" else _proof(root, chosen, args.write)
+
+
+def _release(root: Path, args: argparse.Namespace) -> int:
+    from ..course.release.edition import AnswersLeak, make, save
+
+    out = Path(args.out)
+    try:
+        edition = make(root, args.homework[0], lambda owner: load_checks(root, owner), args.variant or "")
+    except AnswersLeak as error:
+        print(*(f"leak: {leak}" for leak in error.leaks), sep="\n", file=sys.stderr)
+        return 1
+    with misuse():
+        save(edition, out)
+    recorded = sum(len(content) for path, content in edition.files.items() if path.endswith(".xz"))
+    print(
+        f"{out}: {len(edition.files)} files, {edition.size / 1e6:.2f} MB, {recorded / 1e3:.0f} kB of recorded answers"
+    )
+    for page in edition.left_out:
+        print(f"left out: {page} prints an answer")
+    return 0
 
 
 def _build(root: Path, chosen: Sequence[Homework], check: bool) -> int:

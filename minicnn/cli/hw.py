@@ -51,7 +51,7 @@ def _ready() -> None:
 
     course_root()
     if importlib.util.find_spec("pytest") is None:
-        raise UsageError('pytest is missing: pip install -e ".[test]"')
+        raise UsageError('pytest is missing: pip install -e ".[student]"')
 
 
 def _impl(given: str) -> str:
@@ -131,10 +131,13 @@ def _saved(folder: Path) -> dict[str, tuple[int, ...]]:
 def _solution(chosen: list[Homework], args: argparse.Namespace) -> int:
     import ast
 
+    from ..course.edition import EDITION
     from ..course.holes import find
     from ..course.manifest import reference_path
 
     owner = chosen[0]
+    if EDITION and EDITION.is_cut(owner.id):
+        raise UsageError(f"the solution of {owner.id} comes when the homework is over: it is not in this edition")
     tasks = [owner.task(args.name)] if "." in args.name else list(owner.tasks)
     for task in tasks:
         print(f"# {task.id} {task.title}; explained in solutions/{owner.folder}/README.md")

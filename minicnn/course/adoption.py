@@ -24,7 +24,10 @@ def adopt(library: ModuleType, student: ModuleType, holes: Sequence[Hole]) -> No
         if isinstance(own, type) and isinstance(theirs, type):
             _adopt_class(own, theirs)
         elif isinstance(own, FunctionType) and callable(theirs):
-            _call(own, name, theirs)
+            if own.__closure__:  # a decorator's: what it decorates cannot be exchanged
+                setattr(library, name, theirs)
+            else:
+                _call(own, name, theirs)
     for name, value in vars(student).items():  # what Numba compiled, and what of it calls a hole
         if "numba" in sys.modules and type(value).__module__.startswith("numba.") and hasattr(value, "py_func"):
             setattr(library, name, value)
@@ -33,20 +36,10 @@ def adopt(library: ModuleType, student: ModuleType, holes: Sequence[Hole]) -> No
 def _adopt_class(own: type, theirs: type) -> None:
     """Every attribute of the student's class, for methods call each other."""
     for name, value in vars(theirs).items():
-        if name in OWN:
-            continue
-        mine = vars(own).get(name)
-        static = isinstance(value, (staticmethod, classmethod))
-        function = value.__func__ if isinstance(value, (staticmethod, classmethod)) else value
-        if not isinstance(function, FunctionType):
-            setattr(own, name, value)
-        elif static and isinstance(mine, type(value)) and isinstance(mine.__func__, FunctionType):
-            _call(mine.__func__, f"{own.__name__}.{name}", _inside(function, own, theirs))
-        elif isinstance(mine, FunctionType):
-            _call(mine, f"{own.__name__}.{name}", _inside(function, own, theirs))
-        else:
-            moved = _inside(function, own, theirs)
-            setattr(own, name, type(value)(moved) if static else moved)
+        if isinstance(value, (staticmethod, classmethod)) and isinstance(value.__func__, FunctionType):
+            setattr(own, name, type(value)(_inside(value.__func__, own, theirs)))
+        elif name not in OWN:
+            setattr(own, name, _inside(value, own, theirs) if isinstance(value, FunctionType) else value)
 
 
 def _inside(function: FunctionType, own: type, theirs: type) -> FunctionType:

@@ -25,6 +25,7 @@ import importlib.util
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -147,14 +148,20 @@ def all_homework() -> Iterator[Homework]:
     return map(homework, homework_ids())
 
 
-def choose_variant(name: str) -> None:
-    """Take the course as it is in the variant ``name`` from now on: its cases and its holes. ``""``: as it stands."""
-    global _variant
-    _variant = name
-    homework.cache_clear()
-
-
 _variant = EDITION.variant if EDITION else ""
+
+
+@contextmanager
+def variant(name: str) -> Iterator[None]:
+    """Inside, the course is as in the variant ``name``: its cases and its holes. ``""``: as it stands."""
+    global _variant
+    before, _variant = _variant, name
+    homework.cache_clear()
+    try:
+        yield
+    finally:
+        _variant = before
+        homework.cache_clear()
 
 
 def public_seed() -> int:

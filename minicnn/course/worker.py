@@ -65,7 +65,8 @@ class Server:
         faulthandler.enable(self.traces)
         if WHERE is not None:
             faulthandler.register(WHERE, self.traces)
-        minicnn.ones(1, requires_grad=True).sum().backward()  # what is imported at its first use is there in every fork
+        with contextlib.suppress(NotImplementedError):  # homework, in a student's edition
+            minicnn.ones(1, requires_grad=True).sum().backward()  # what is imported at first use is there in each fork
         self.modules: dict[str, Any] = {}  # by path
         self.defined: set[str] = set()
         self.compiles = False
