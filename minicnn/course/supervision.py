@@ -16,7 +16,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,8 @@ POLL_SECONDS = 0.05
 ANSWER_SECONDS = 0.5  # by the clock, for the question where a process is
 IMPORT_SECONDS = 10.0  # of computing, for a student's file
 COMPILE_SECONDS = 600.0  # by the clock: Numba's, which is not counted as the student's
+START_SECONDS = 120.0  # by the clock, until a worker is ready
+AHEAD = 8  # messages that are read before they are needed
 SHOWN_LINES, SHOWN_WIDTH = 60, 300  # of what a check prints
 
 
@@ -48,6 +50,33 @@ class Run:
     outcomes: dict[int, Outcome] = field(default_factory=dict)
     printed: dict[int, str] = field(default_factory=dict)
     ended: Failure | None = None
+
+
+class WorkerFailed(RuntimeError):
+    """A worker did not get ready: no student's code has run yet, so the fault is this machine's or minicnn's."""
+
+
+class Workplace:
+    """Where workers run: here, with the library that is here. ``grading.cell`` has one in a sandbox."""
+
+    def start(self, output: Path, traces: Path) -> tuple[Sequence[str], Mapping[str, str]]:
+        """The command that starts a worker, and its environment."""
+        path = os.pathsep.join(path or os.getcwd() for path in sys.path)
+        command = [sys.executable, "-P", "-m", "minicnn.course.worker", str(output), str(traces)]
+        return command, {**os.environ, "PYTHONPATH": path}
+
+    def scratch(self) -> tempfile.TemporaryDirectory[str]:
+        """A folder that a worker may write into."""
+        return tempfile.TemporaryDirectory(prefix="minicnn-worker-", ignore_cleanup_errors=True)
+
+    def tests(self, check: Check) -> Path:
+        """The test file that defines a check, as a worker finds it."""
+        return check.file
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether the library of the worker lacks the homework, and calls the student's."""
+        return EDITION is not None
 
 
 class Stopped(Exception):
@@ -65,10 +94,10 @@ class Supervisor:
         folder: holds the student's files of one homework.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, workplace: Workplace | None = None) -> None:
+        self.folder, self.workplace = folder, workplace or Workplace()
         self._unloadable: dict[str, str] = {}  # what is said of the files whose import ended a worker
-        self._worker: _Worker | None = _Worker()
+        self._worker: _Worker | None = _Worker(self.workplace)
 
     def run(
         self, check: Check, cases: Mapping[int, Case], reference_seconds: Callable[[], float], at_once: bool = True
@@ -78,6 +107,9 @@ class Supervisor:
         Args:
             reference_seconds: how long the reference computes for all cases of the check: asked while the worker runs.
             at_once: ask in any case, and not only where the worker takes long.
+
+        Raises:
+            WorkerFailed: if no worker starts.
         """
 
         def limit() -> float:
@@ -85,7 +117,7 @@ class Supervisor:
 
         while True:
             run = Run()
-            worker = self._worker = self._worker or _Worker()
+            worker = self._worker = self._worker or _Worker(self.workplace)
             kernels = _kernels()
             importing = self._run(worker, self._request(check, cases, kernels), limit, at_once, run)
             if importing is not None:
@@ -102,19 +134,23 @@ class Supervisor:
         """Fill ``run``; returns the stub file whose import ended the worker, if that is what happened."""
         importing, cases = None, request["cases"]
         since = worker.traces.stat().st_size
-        worker.watch = None  # what minicnn imports for itself is not the student's time
+        worker.watch = Watch(worker, lambda: START_SECONDS)  # what minicnn imports for itself is not the student's time
+        started = False
         try:
             worker.ask(request)
             if at_once:
                 limit()
+            to_import = set(request["files"])
             for message in worker.messages():
                 if "importing" in message:
-                    importing, worker.watch = message["importing"], Watch(worker, lambda: IMPORT_SECONDS)
+                    importing = message["importing"]
+                    to_import.remove(importing)  # each once: a new watch begins
+                    worker.watch = Watch(worker, lambda: IMPORT_SECONDS)
                 elif "imported" in message:
-                    importing, worker.watch = None, None
+                    importing, worker.watch = None, Watch(worker, lambda: START_SECONDS)
                 elif "case" in message:
-                    worker.watch = worker.watch or Watch(worker, limit)
-                elif "compiling" in message and worker.watch is not None:
+                    worker.watch, started = (worker.watch, True) if started else (Watch(worker, limit), True)
+                elif "compiling" in message:
                     worker.watch.compiling(message)
                 elif message.get("number") in cases:
                     run.outcomes[message["number"]] = _outcome(message)
@@ -124,6 +160,8 @@ class Supervisor:
                         run.ended = _end_of(message["done"])
                     if message["left"]:
                         worker.end_children()
+                else:
+                    raise WireError(f"expected news of a check, got {sorted(message)[:4]}")
         except Stopped as stopped:
             worker.ask_where()
             run.ended = Failure(stopped.state, str(stopped), stopped.state.title())
@@ -142,10 +180,10 @@ class Supervisor:
         return importing
 
     def _request(self, check: Check, cases: Mapping[int, Case], kernels: list[str]) -> dict[str, Any]:
-        stems = check.homework.modules if EDITION else check.stems  # an edition's library calls all of them
+        stems = check.homework.modules if self.workplace.is_cut else check.stems
         files = {stem: self._file(stem) for stem in stems}
         return {
-            "tests": str(check.file),
+            "tests": str(self.workplace.tests(check)),
             "task": check.task_id,
             "check": check.name,
             "files": {stem: file for stem, file in files.items() if file not in self._unloadable},
@@ -174,9 +212,12 @@ class Watch:
         self._computed = self._waited = 0.0
         self._memory = self._memory_limit = 0
         self._compiling_since: float | None = None
+        self._compiled = 0.0
 
     def compiling(self, message: Mapping[str, Any]) -> None:
         """Numba began or ended to compile: what is spent in between does not count."""
+        if self._compiling_since is not None:
+            self._compiled += time.monotonic() - self._compiling_since
         self._compiling_since = time.monotonic() if message["compiling"] else None
         if not message["compiling"]:
             self._looked = None
@@ -186,9 +227,10 @@ class Watch:
         limit = self._limit()
         now = time.monotonic()
         cpu, memory = self._worker.cost()
-        if self._compiling_since is not None:
-            if now - self._compiling_since > COMPILE_SECONDS:
-                raise Stopped(State.TIMEOUT, f"it was stopped after compiling for {COMPILE_SECONDS:g} s")
+        compiling = 0.0 if self._compiling_since is None else now - self._compiling_since
+        if self._compiled + compiling > COMPILE_SECONDS:
+            raise Stopped(State.TIMEOUT, f"it was stopped after compiling for {COMPILE_SECONDS:g} s")
+        if compiling:
             return
         if not self._started:
             self._started, self._memory = now, memory
@@ -213,22 +255,21 @@ class Watch:
 class _Worker:
     """One process, and the files in which its output and its traces are collected."""
 
-    def __init__(self) -> None:
-        self._files = tempfile.TemporaryDirectory(prefix="minicnn-worker-", ignore_cleanup_errors=True)
+    def __init__(self, workplace: Workplace) -> None:
+        self._files = workplace.scratch()
         self.output, self.traces = (Path(self._files.name) / name for name in ("output", "traces"))
         self.traces.touch()
+        self.traces.chmod(0o666)  # a worker may be another user
         self._shown = 0
         self.watch: Watch | None = None
+        self._is_ready = False
+        command, environment = workplace.start(self.output, self.traces)
         with open(self.output, "wb") as output:
             self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "minicnn.course.worker", str(self.output), str(self.traces)],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=output,
-                start_new_session=True,
-                env={**os.environ, "PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path)},
-            )
-        self._replies: queue.SimpleQueue[Any] = queue.SimpleQueue()
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=output, start_new_session=True,
+                env=environment,
+            )  # fmt: skip
+        self._replies: queue.Queue[Any] = queue.Queue(AHEAD)  # what is not read yet waits in the pipe
         threading.Thread(target=self._read, daemon=True).start()
 
     @property
@@ -242,13 +283,29 @@ class _Worker:
         try:
             while True:
                 self._replies.put(receive(self._process.stdout))
-        except (EOFError, OSError, ValueError) as error:
+        except (EOFError, OSError, ValueError, MemoryError) as error:
             self._replies.put(error)
 
     def ask(self, request: Mapping[str, Any]) -> None:
-        """Send a request."""
+        """Send a request.
+
+        Raises:
+            WorkerFailed: if the worker is not there to take it.
+        """
+        if not self._is_ready:
+            self._wait_until_ready()
         assert self._process.stdin is not None
         send(self._process.stdin, dict(request))
+
+    def _wait_until_ready(self) -> None:
+        try:
+            message = self._replies.get(timeout=START_SECONDS)
+        except queue.Empty:
+            message = f"it is not ready after {START_SECONDS:g} s"
+        self._is_ready = message == {"ready": True}
+        if not self._is_ready:
+            self.end()
+            raise WorkerFailed(f"no worker could be started ({message}): {self.printed().strip() or 'it said nothing'}")
 
     def messages(self) -> Iterator[Mapping[str, Any]]:
         """The replies to a request, up to the last; the watch looks while none comes.
@@ -257,12 +314,16 @@ class _Worker:
             Stopped: if the worker costs too much.
             EOFError, OSError, WireError: if it ended, or wrote what is no message.
         """
+        looked = time.monotonic()
         while True:
-            try:
+            message = None
+            with contextlib.suppress(queue.Empty):
                 message = self._replies.get(timeout=POLL_SECONDS)
-            except queue.Empty:
+            if message is None or time.monotonic() - looked > POLL_SECONDS:
+                looked = time.monotonic()
                 if self.watch is not None:
                     self.watch.look()
+            if message is None:
                 continue
             if isinstance(message, Exception):
                 raise message
@@ -345,6 +406,9 @@ class _Worker:
                 process.kill()
         self._process.kill()
         self._process.wait()
+        with contextlib.suppress(queue.Empty):  # so that the reader gets on
+            while True:
+                self._replies.get_nowait()
         for stream in (self._process.stdin, self._process.stdout):
             with contextlib.suppress(OSError, AttributeError):
                 stream.close()  # type: ignore[union-attr]
@@ -363,10 +427,13 @@ def _outcome(message: Mapping[str, Any]) -> Outcome:
     state = State(message["state"])
     if state in (State.PASS, State.NOT_RUN):
         raise ValueError(f"{state} is not for a worker to say")
-    return Failure(
-        state, str(message["text"]), str(message["kind"]),
-        tuple(map(str, message.get("frames", ()))), str(message.get("unwritten", "")),
-    )  # fmt: skip
+    frames = tuple(map(_line, message.get("frames", ())[: execution.FRAMES + 1]))
+    return Failure(state, *(_line(message[part]) for part in ("text", "kind")), frames, _line(message["unwritten"]))
+
+
+def _line(text: Any) -> str:
+    """What a worker says, cut where no honest one is as long, without what a terminal would obey."""
+    return "".join(each if each.isprintable() else " " for each in str(text)[: 2 * execution.TEXT])
 
 
 def _end_of(status: int | None, error: Exception | None = None) -> Failure:

@@ -30,7 +30,7 @@ import minicnn
 from .adoption import adopt
 from .checks import CHECKS, define
 from .edition import EDITION
-from .execution import Failure, execute, failure
+from .execution import Failure, State, execute, failure
 from .loading import Modules, Unloadable, let_import_helpers, load
 from .manifest import find_task
 from .wire import WireError, receive, send
@@ -48,6 +48,7 @@ def main() -> None:
     sys.breakpointhook = pdb.set_trace = _no_debugger
     _end_with_the_grader()
     server = Server(replies, *map(Path, sys.argv[1:]))
+    server.reply(ready=True)
     while True:
         try:
             request = receive(requests)
@@ -148,7 +149,7 @@ class Server:
         try:
             self.reply(**about, answers=outcome)
         except WireError as error:
-            self.reply(**about, state="WRONG", text=f"what came back: {error}", kind="WireError")
+            self._answer(number, Failure(State.WRONG, f"what came back: {error}", "WireError"))
 
     def reply(self, **fields: Any) -> None:
         """Send one message to the grader."""
