@@ -65,6 +65,25 @@ class Workplace:
         command = [sys.executable, "-P", "-m", "minicnn.course.worker", str(output), str(traces)]
         return command, {**os.environ, "PYTHONPATH": path}
 
+    def processes(self, started: int) -> list[psutil.Process]:
+        """A worker and all that it started, by the number of the process that was started."""
+        with contextlib.suppress(psutil.Error):
+            process = psutil.Process(started)
+            return [process, *process.children(recursive=True)]
+        return []
+
+    def end(self, started: subprocess.Popen[bytes]) -> None:
+        """End a worker and all that it started."""
+        processes = self.processes(started.pid)
+        if hasattr(os, "killpg"):
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(started.pid, signal.SIGKILL)
+        for process in processes:
+            with contextlib.suppress(psutil.Error):
+                process.kill()
+        started.kill()
+        started.wait()
+
     def scratch(self) -> tempfile.TemporaryDirectory[str]:
         """A folder that a worker may write into."""
         return tempfile.TemporaryDirectory(prefix="minicnn-worker-", ignore_cleanup_errors=True)
@@ -256,15 +275,15 @@ class _Worker:
     """One process, and the files in which its output and its traces are collected."""
 
     def __init__(self, workplace: Workplace) -> None:
-        self._files = workplace.scratch()
+        self._workplace, self._files = workplace, workplace.scratch()
         self.output, self.traces = (Path(self._files.name) / name for name in ("output", "traces"))
         self.traces.touch()
         self.traces.chmod(0o666)  # a worker may be another user
         self._shown = 0
         self.watch: Watch | None = None
         self._is_ready = False
-        command, environment = workplace.start(self.output, self.traces)
         with open(self.output, "wb") as output:
+            command, environment = workplace.start(self.output, self.traces)
             self._process = subprocess.Popen(
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=output, start_new_session=True,
                 env=environment,
@@ -350,10 +369,7 @@ class _Worker:
         return True
 
     def _processes(self) -> list[psutil.Process]:
-        with contextlib.suppress(psutil.Error):
-            process = psutil.Process(self._process.pid)
-            return [process, *process.children(recursive=True)]
-        return []
+        return self._workplace.processes(self._process.pid)
 
     def printed(self, until: int | None = None) -> str:
         """What was printed since this was last asked, up to a place in the output; a flood without its middle."""
@@ -397,15 +413,7 @@ class _Worker:
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(POLL_SECONDS if self._replies.empty() else 0)
         status = self._process.poll()
-        processes = self._processes()
-        if hasattr(os, "killpg"):
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(self._process.pid, signal.SIGKILL)
-        for process in processes:
-            with contextlib.suppress(psutil.Error):
-                process.kill()
-        self._process.kill()
-        self._process.wait()
+        self._workplace.end(self._process)
         with contextlib.suppress(queue.Empty):  # so that the reader gets on
             while True:
                 self._replies.get_nowait()
@@ -428,7 +436,8 @@ def _outcome(message: Mapping[str, Any]) -> Outcome:
     if state in (State.PASS, State.NOT_RUN):
         raise ValueError(f"{state} is not for a worker to say")
     frames = tuple(map(_line, message.get("frames", ())[: execution.FRAMES + 1]))
-    return Failure(state, *(_line(message[part]) for part in ("text", "kind")), frames, _line(message["unwritten"]))
+    text, kind, unwritten = (_line(message[part]) for part in ("text", "kind", "unwritten"))
+    return Failure(state, text, kind, frames, unwritten)
 
 
 def _line(text: Any) -> str:
