@@ -45,6 +45,7 @@ ACCEPTED: Mapping[str, tuple[str, ...]] = {
 }
 ENCODINGS = ("utf-8-sig", "cp1252")
 RESERVED = r"(con|prn|aux|nul|com\d|lpt\d)(\.|$)"  # what Windows calls its devices
+POINTS_ROW = "pointspossible"  # the row below the header of Canvas's gradebook
 DAY = 86_400
 
 Extension = int | date  # more days, or the new due date: a datetime is exact, a date lasts until its end
@@ -101,7 +102,7 @@ class Roster:
         for line, row in _table(path):
             student = _student(row, f"{path.name}:{line}")
             if student is None:
-                if any(row.values()) and "points possible" not in " ".join(row.values()).lower():
+                if any(row.values()) and squeezed(row.get("name", "")) != POINTS_ROW:
                     problems.append(f"line {line} names no student and is left out")
             elif student.id in students:
                 problems.append(f"line {line}: {student.id} is in the roster already; the first line counts")
@@ -199,7 +200,7 @@ class LatePolicy:
                 due = due.replace(tzinfo=ZoneInfo(zone))
             elif isinstance(due, datetime) and zone:
                 due = due.astimezone(ZoneInfo(zone))
-        except (ValueError, OSError) as error:
+        except (ValueError, KeyError, OSError) as error:
             raise RosterError(f"{path.name}: there is no time zone {zone!r}") from error
         if not isinstance(due, datetime) or due.tzinfo is None:
             raise RosterError(f"{path.name}: expected due{f' of {homework}' * bool(homework)}, a time with its offset")
@@ -246,7 +247,7 @@ class LatePolicy:
 
 def extension(value: Any, where: str) -> Extension:
     """``3``, ``"3 days"``, ``"2026-10-05"``, ``"2026-10-05T12:00+02:00"``. Raises RosterError for others."""
-    if isinstance(value, date) or (isinstance(value, int) and 0 <= value < 1000):
+    if isinstance(value, date) or (type(value) is int and 0 <= value < 1000):
         return value
     text = str(value).strip()
     if days := re.fullmatch(r"\+?(\d{1,3})(?:\.0+)?\s*(?:d|days?)?", text):
@@ -289,7 +290,7 @@ def _key(value: str) -> str:
 def _student(row: Mapping[str, str], where: str) -> Student | None:
     ids = {kind: row[kind] for kind in COLUMNS if row.get(kind)}
     name = row.get("name") or " ".join(filter(None, (row.get("first"), row.get("last"))))
-    if not ids and not name:
+    if not ids and squeezed(name) in ("", POINTS_ROW):
         return None
     more = extension(row["extension"], where) if row.get("extension") else None
     return Student(safe_name(next(iter(ids.values()), name)), name, ids, row.get("section", ""), more)

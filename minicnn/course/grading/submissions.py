@@ -35,11 +35,11 @@ MOST_HELPERS = 50
 # What a platform makes of a student's name and numbers, at the beginning of the names in its download. In Canvas's
 # content_zipper.rb the second number is the file's, which grows with time; in Moodle's locallib.php the name has no _.
 CANVAS = (
-    r"(?:(?P<name>.+?)_)?(?P<late>LATE_)?(?P<anon>anon_)?(?P<canvas>(?<=anon_)\w+?|\d+)_"
+    r"(?:(?P<name>(?!anon_|LATE_).+?)_)?(?P<late>LATE_|late_)?(?:anon_)?(?P<canvas>(?<=anon_)\w+?|\d+)_"
     r"(?:(?P<file>\d+)_(?P<rest>.+)|(?P<page>(?:text|link)\.html))"
 )
 MOODLE = r"(?P<name>.+?)_(?P<moodle>\d+)_assignsubmission_(?:file|onlinetext)_?(?P<rest>.*)"
-PATTERNS = {"Moodle": re.compile(MOODLE, re.DOTALL), "Canvas": re.compile(CANVAS, re.DOTALL | re.IGNORECASE)}
+PATTERNS = {"Moodle": re.compile(MOODLE, re.DOTALL), "Canvas": re.compile(CANVAS, re.DOTALL)}
 GITHUB_NAME = r"[A-Za-z0-9](?:-?[A-Za-z0-9])*"
 
 # What browsers, systems and people add to a file's name.
@@ -142,7 +142,7 @@ def _groups(tree: Tree, path: Path, homework: Homework) -> Iterator[Group]:
 def _tops(tree: Tree) -> dict[str, list[str]]:
     """The names in a tree by their first part."""
     tops: dict[str, list[str]] = {}
-    for name in (*tree.files, *tree.faults):
+    for name in sorted((*tree.files, *tree.faults)):
         tops.setdefault(name.partition("/")[0], []).append(name)
     return tops
 
@@ -230,8 +230,8 @@ def _by_pattern(
             name = found["rest"] or found.get("page") or top
             if platform == "Canvas" and given.files:
                 name = _without_number(name, homework, notes, mine)
-            mine.files |= {**inside.files, **{name: each for each in given.files.values()}}
-            mine.faults |= {**inside.faults, **{name: each for each in given.faults.values()}}
+            mine.files |= inside.files | ({name: given.files[top]} if top in given.files else {})
+            mine.faults |= inside.faults | ({name: given.faults[top]} if top in given.faults else {})
         first = entries[0][0].groupdict()
         notes += ["Canvas marks it as late"] if first.get("late") else []
         name = "" if (first["name"] or "").casefold() in ("", "participant") else first["name"]
@@ -310,7 +310,7 @@ def _moment(text: str) -> str:
             return datetime.fromisoformat(f"{day}T{clock}{zone}").isoformat()
         moment = datetime.fromisoformat(f"{day}T{clock}")
         return moment.replace(tzinfo=UTC if zone in ("Z", "UTC") else ZoneInfo(zone)).isoformat()
-    except (ValueError, OSError):
+    except (ValueError, KeyError, OSError):  # KeyError for a zone that there is not
         return ""
 
 
@@ -357,9 +357,7 @@ def _contents(tree: Tree, homework: Homework, notes: list[str]) -> dict[str, byt
         listed = ", ".join(map(shown, there[:8])) + f" and {len(there) - 8} more" * (len(there) > 8)
         raise Refused(f"none of {wanted} is in it; it holds {listed or 'no file'}" + "".join(f"; {n}" for n in notes))
     notes += [f"{stem}.py is not in it" for stem in homework.modules if f"{stem}.py" not in files]
-    _add_helpers(
-        readers, {os.path.dirname(each) for each in chosen.values() if each is not None}, homework, files, notes
-    )
+    _add_helpers(readers, [where for where in chosen.values() if where is not None], files, notes)
     return files
 
 
@@ -444,18 +442,17 @@ def _is_helper(name: str, wanted: str) -> bool:
     return base.isascii() and base.removesuffix(".py").isidentifier() and base.lower() != wanted.lower()
 
 
-def _add_helpers(
-    readers: Mapping[str, Reader], folders: set[str], homework: Homework, files: dict[str, bytes], notes: list[str]
-) -> None:
+def _add_helpers(readers: Mapping[str, Reader], stubs: list[str], files: dict[str, bytes], notes: list[str]) -> None:
     """The student's own modules, which lie beside the stub files."""
-    for name in sorted(readers):
+    folders, names = {os.path.dirname(where) for where in stubs}, {name.lower() for name in files}
+    for name in sorted(readers.keys() - set(stubs)):
         folder, base = os.path.split(name)
         stem = base.removesuffix(".py")
         plain = base.endswith(".py") and stem.isascii() and stem.isidentifier()
-        if folder not in folders or not plain or stem in homework.modules:
+        if folder not in folders or not plain or base.lower() in names:
             continue
         if stem in UNWANTED_HELPERS or base.lower() in {each.lower() for each in files}:
-            notes.append(f"{base} is left out: Python has a module of this name, or there are two")
+            notes.append(f"{shown(name)} is left out: Python has a module of this name, or there are two")
         elif len(files) > MOST_HELPERS:
             raise Refused(f"it holds more than {MOST_HELPERS} Python files beside the homework's")
         else:

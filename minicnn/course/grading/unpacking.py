@@ -166,9 +166,10 @@ def is_archive(name: str) -> bool:
 def clean(name: str) -> str:
     """``name`` with ``/`` between its parts and without ``.``. Raises Refused if it leads out of its folder."""
     parts = name.replace("\\", "/").split("/")
-    if not parts[0] or re.match(r"[A-Za-z]:", name) or ".." in parts or "\0" in name:
+    path = "/".join(part for part in parts if part not in ("", "."))
+    if not parts[0] or not path or re.match(r"[A-Za-z]:", path) or ".." in parts or "\0" in path:
         raise Refused("has a name that leads out of the submission")
-    return "/".join(part for part in parts if part not in ("", "."))
+    return path
 
 
 def _gather(members: Iterable[Member]) -> Tree:
@@ -186,7 +187,7 @@ def _gather(members: Iterable[Member]) -> Tree:
             tree.faults[path] = fault or "is there twice"
         else:
             tree.files[path] = opener
-    return tree
+    return Tree(dict(sorted(tree.files.items())), dict(sorted(tree.faults.items())))
 
 
 def _folder(root: Path) -> Iterator[Member]:
@@ -194,7 +195,7 @@ def _folder(root: Path) -> Iterator[Member]:
     while waiting:
         folder = waiting.pop()
         try:
-            entries = sorted(os.scandir(root / folder), key=lambda entry: entry.name)
+            entries = list(os.scandir(root / folder))
         except OSError as error:
             yield folder, f"cannot be read: {error.strerror}", _nothing
             continue
@@ -292,7 +293,8 @@ def _tar(data: bytes, limits: Limits) -> list[Member]:
     for magic, decompress in DECOMPRESSORS.items():
         if data.startswith(magic):
             stream = decompress(stream)
-    allowed = min(4 * limits.total, FREE + limits.ratio * len(data))
+    headers = 4 * tarfile.BLOCKSIZE * limits.files
+    allowed = headers + min(4 * limits.total, FREE + limits.ratio * len(data))
     members: list[Member] = []
     try:
         with tarfile.open(fileobj=_Capped(stream, allowed), mode="r|") as source:
