@@ -23,10 +23,11 @@ from zoneinfo import ZoneInfo
 from ...serialization.source import shown
 from ..manifest import Homework
 from .roster import Roster, Student, safe_name
-from .unpacking import UNREADABLE, Budget, Limits, Refused, Tree, archive, is_archive, opened
+from .unpacking import ARCHIVES, UNREADABLE, Budget, Limits, Refused, Tree, is_archive, opened
 
 METADATA = "submission_metadata.yml"  # Gradescope's
 TIMESTAMP = "timestamp.txt"  # nbgrader's
+SUBMITTED = (".py", ".ipynb", *ARCHIVES, *UNREADABLE)  # what is somebody's work; other files may be the teacher's
 NESTING = 2  # archives in archives: a student who zips a zip
 OWN_LIMITS = Limits(single=1 << 30, total=1 << 30)  # of what a platform wrote: it has all that programs printed
 LONGEST_FILE = 1 << 20  # bytes of Python that a person may have written
@@ -36,7 +37,7 @@ MOST_HELPERS = 50
 # content_zipper.rb the second number is the file's, which grows with time; in Moodle's locallib.php the name has no _.
 CANVAS = (
     r"(?:(?P<name>(?!anon_|LATE_).+?)_)?(?P<late>LATE_|late_)?(?:anon_)?(?P<canvas>(?<=anon_)\w+?|\d+)_"
-    r"(?:(?P<file>\d+)_(?P<rest>.+)|(?P<page>(?:text|link)\.html))"
+    r"(?:(?P<file>\d{1,20})_(?P<rest>.+)|(?P<page>(?:text|link)\.html))"
 )
 MOODLE = r"(?P<name>.+?)_(?P<moodle>\d+)_assignsubmission_(?:file|onlinetext)_?(?P<rest>.*)"
 PATTERNS = {"Moodle": re.compile(MOODLE, re.DOTALL), "Canvas": re.compile(CANVAS, re.DOTALL)}
@@ -68,7 +69,7 @@ class Submission:
 
     student: str  # a name that is safe as a file name and unique in the batch; the roster's id where there is one
     files: Mapping[str, bytes] = field(default_factory=dict)  # "resnet.py" -> UTF-8 with \n: stubs, helpers beside them
-    name: str = ""  # as the platform shows the student
+    name: str = ""  # as the roster, or else the platform, shows the student
     ids: Mapping[str, str] = field(default_factory=dict)  # what platforms and roster know the student by
     submitted_at: str = ""  # ISO 8601 with offset, where it is known
     source: str = ""  # where it was found, relative to what was given
@@ -118,6 +119,7 @@ def collect(path: Path, homework: Homework, roster: Roster | None = None) -> lis
 
 def _groups(tree: Tree, path: Path, homework: Homework) -> Iterator[Group]:
     """Who handed what in, by the form of the whole. Only what the platform wrote decides, no student's own file."""
+    path = path.resolve()
     label = path.name if path.is_dir() else re.sub(r"(\.tar)?\.\w+$", "", path.name)
     under = ""
     while True:
@@ -129,10 +131,9 @@ def _groups(tree: Tree, path: Path, homework: Homework) -> Iterator[Group]:
             yield from _by_pattern(tree, tops, platform, under, homework)
         elif _is_single(tree, tops, homework) or (path.is_file() and not is_archive(path.name)):
             yield Group(tree, under.rstrip("/") or path.name, ids={"folder": label})
-        elif len(tops) == 1 and not tree.faults.keys() & tops.keys() and not tree.files.keys() & tops.keys():
-            (folder,) = tops
+        elif folder := _wrapper(tree, tops):
             tree, under = tree.below(folder), f"{under}{folder}/"
-            label = folder if path.is_dir() and folder != "submitted" else label
+            label = folder if path.is_dir() else label
             continue
         else:
             yield from _by_folder(tree, tops, under, homework, nbgrader="submitted/" in (f"{path.name}/", under[-10:]))
@@ -155,6 +156,14 @@ def _platform(tops: Mapping[str, list[str]]) -> str:
     return ""
 
 
+def _wrapper(tree: Tree, tops: Mapping[str, list[str]]) -> str:
+    """The folder that everything is in, or what an nbgrader course was handed."""
+    folders = tops.keys() - tree.files.keys() - tree.faults.keys()
+    if "submitted" in folders and (len(tops) == 1 or {"source", "release", "autograded"} & folders):
+        return "submitted"
+    return next(iter(folders)) if len(tops) == len(folders) == 1 else ""
+
+
 def _is_single(tree: Tree, tops: Mapping[str, list[str]], homework: Homework) -> bool:
     """Whether this is one student's: the homework's files at the top, or its folder, or a whole course."""
     means_stub = partial(_stems, homework=homework)
@@ -167,10 +176,10 @@ def _gradescope(tree: Tree, under: str) -> Iterator[Group]:
     known = _metadata(tree)
     tops = _tops(tree)
     for folder in dict.fromkeys((*tops, *known)):
-        if folder == METADATA:
+        people, created = known.get(folder, ([], ""))
+        if not people and (folder not in tops or (folder in tree.files and not folder.endswith(SUBMITTED))):
             continue
         part = tree.below(folder) if folder not in tree.files else tree.only([folder])
-        people, created = known.get(folder, ([], ""))
         for person in people or [{"folder": folder}]:
             others = [each.get("name", "?") for each in people if each is not person]
             notes = [f"handed in together with {', '.join(others)}"] if others else []
@@ -207,7 +216,7 @@ def _scalar(text: str) -> str:
             return str(json.loads(text))
         except ValueError:
             return text.strip('"')
-    return text[1:-1].replace("''", "'") if text.startswith("'") else text.replace("null", "")
+    return text[1:-1].replace("''", "'") if text.startswith("'") else "" if text in ("null", "~") else text
 
 
 def _by_pattern(
@@ -219,7 +228,7 @@ def _by_pattern(
         if match := PATTERNS[platform].fullmatch(top):
             key = match[platform.lower()]
             parts.setdefault((key, match["name"] if platform == "Moodle" else ""), []).append((match, top))
-        elif top.endswith((".py", ".ipynb")) or top not in tree.files:
+        elif top.endswith(SUBMITTED) or top not in tree.files:
             yield _stray(tree, tops[top], under + top)
     for (number, _), entries in parts.items():
         mine, notes = Tree(), list[str]()
@@ -262,7 +271,7 @@ def _by_folder(
         if top not in folders:
             if is_archive(top):
                 yield Group(tree.only(names), under + top, ids={"folder": re.sub(r"(\.tar)?\.\w+$", "", top)})
-            elif top.endswith((".py", ".ipynb", *UNREADABLE)) or top in tree.faults:
+            elif top.endswith(SUBMITTED) or top in tree.faults:
                 yield _stray(tree, names, under + top)
             continue
         part, when = tree.below(top), ""
@@ -332,7 +341,7 @@ def _submission(group: Group, homework: Homework, roster: Roster | None) -> tupl
     return Submission(
         student=safe_name(label or next(iter(group.ids.values()), "")),
         files=files,
-        name=_plain(group.name) or (student.name if student else ""),
+        name=_plain((student.name if student else "") or group.name),
         ids={kind: value for kind, value in ids.items() if kind != "folder"},
         submitted_at=group.submitted_at,
         source=_plain(group.source),
@@ -351,7 +360,8 @@ def _contents(tree: Tree, homework: Homework, notes: list[str]) -> dict[str, byt
         for stem, where in chosen.items()
         if where is not None
     }
-    _from_notebooks(readers, homework, files, notes)
+    if len(files) < len(homework.modules):
+        _from_notebooks(readers, homework, files, notes)
     if not files:
         wanted, there = ", ".join(f"{stem}.py" for stem in homework.modules), sorted(readers)
         listed = ", ".join(map(shown, there[:8])) + f" and {len(there) - 8} more" * (len(there) > 8)
@@ -364,7 +374,7 @@ def _contents(tree: Tree, homework: Homework, notes: list[str]) -> dict[str, byt
 def _flatten(
     tree: Tree, budget: Budget, readers: dict[str, Reader], notes: list[str], at: str = "", deep: int = 0
 ) -> None:
-    """Collect the files of a tree and of the archives in it."""
+    """Collect the files of a tree and of the archives in it. An archive that is refused is left out and noted."""
     for name, fault in tree.faults.items():
         others = f" ({len(tree.faults)} such files)" if len(tree.faults) > 1 else ""
         raise Refused(f"{shown(at + name)} {fault}{others}")
@@ -373,10 +383,9 @@ def _flatten(
     for name in tree.files:
         if is_archive(name) and deep < NESTING:
             try:
-                inner = archive(tree.read(name, budget), budget.limits)
+                _flatten(tree.unpack(name, budget), budget, readers, notes, f"{at}{name}/", deep + 1)
             except Refused as error:
-                raise Refused(str(error) if shown(name) in str(error) else f"{shown(at + name)} {error}") from error
-            _flatten(inner, budget, readers, notes, f"{at}{name}/", deep + 1)
+                notes.append(f"an archive is left out: {error}")
         elif is_archive(name) or name.lower().endswith(UNREADABLE):
             notes.append(f"{shown(at + name)} is not unpacked")
         else:
@@ -385,7 +394,7 @@ def _flatten(
 
 def _stems(name: str, homework: Homework) -> list[str]:
     """The stub files that a file's name may mean."""
-    base = _folded(os.path.basename(name))
+    base = _folded(os.path.basename(name)) if ".py" in name.lower() else ""
     return [stem for stem in homework.modules if _odd(stem).fullmatch(base) or _looks_like(base, f"{stem}.py")]
 
 
@@ -420,7 +429,8 @@ def _rank(name: str, stem: str, homework: Homework) -> int | None:
 def _choose(stem: str, readers: Mapping[str, Reader], homework: Homework, notes: list[str]) -> str | None:
     """Where the file for a stub is; None if it is missing. Raises Refused if two differ and nothing tells which."""
     wanted = f"{stem}.py"
-    ranked = {name: rank for name in readers if (rank := _rank(name, stem, homework)) is not None}
+    python = [name for name in readers if ".py" in name.lower()]
+    ranked = {name: rank for name in python if (rank := _rank(name, stem, homework)) is not None}
     exact = [name for name in ranked if os.path.basename(name) == wanted]
     alike = [name for name in ranked if name not in exact and stem in _stems(name, homework)]
     pool = exact or alike
@@ -528,7 +538,8 @@ def _python(data: bytes, name: str, notes: list[str]) -> bytes:
 
 def _identity(group: Group) -> str:
     """What two submissions of one student have in common, where no roster tells."""
-    return next((f"{kind} {value.casefold()}" for kind, value in group.ids.items()), f"source {group.source}")
+    kind, value = next(iter(group.ids.items()), ("source", f"{group.source} {group.name}"))
+    return f"{kind} {value if kind == 'canvas' else value.casefold()}"  # Canvas's anonymous ids have both cases
 
 
 def _newest(several: list[Submission]) -> Submission:

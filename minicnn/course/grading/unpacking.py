@@ -94,6 +94,14 @@ class Tree:
         budget.spend(len(data))
         return data
 
+    def unpack(self, name: str, budget: Budget) -> Tree:
+        """The tree of an archive in this one. Raises Refused as ``read`` and ``archive``."""
+        data = self.read(name, budget)
+        try:
+            return archive(data, budget.limits)
+        except Refused as error:
+            raise Refused(f"{shown(name)} {error}") from error
+
     def below(self, folder: str) -> Tree:
         """The part inside one folder, by names relative to it."""
         start = f"{folder}/"
@@ -133,15 +141,19 @@ def opened(path: Path, limits: Limits = LIMITS) -> Iterator[Tree]:
         Refused: for an archive that is damaged or cut off.
         OSError: if there is no such file or folder.
     """
-    if path.is_dir():
-        yield _gather(_folder(path))
-    elif not is_archive(path.name):
-        yield _gather([(path.name, "", partial(_read_file, path))])
-    elif not zipfile.is_zipfile(path):
-        yield archive(path.read_bytes(), limits)
-    else:
-        with _open_zip(path) as members:
-            yield _gather(members)
+    with contextlib.ExitStack() as closing:
+        try:
+            if path.is_dir():
+                tree = _gather(_folder(path))
+            elif not is_archive(path.name):
+                tree = _gather([(path.name, "", partial(_read_file, path))])
+            elif zipfile.is_zipfile(path):
+                tree = _gather(closing.enter_context(_open_zip(path)))
+            else:
+                tree = archive(path.read_bytes(), limits)
+        except Refused as error:
+            raise Refused(f"{path.name} {error}") from error
+        yield tree
 
 
 def archive(data: bytes, limits: Limits = LIMITS) -> Tree:

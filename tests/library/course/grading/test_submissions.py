@@ -51,6 +51,7 @@ submission_12:
     :sid:
     :email: zoe@example.edu
   - :name: 'Conan O''Brien'
+    :sid: ~
     :email: conan@example.edu
   :created_at: 2026-10-02 12:00:00 Z
 """
@@ -109,6 +110,7 @@ def test_gradescope(tmp_path):
         **{f"assignment_7_export/submission_11/{name}": data for name, data in BOTH.items()},
         "assignment_7_export/submission_12/hw4_resnet/resnet.py": A,
         "assignment_7_export/submission_13/resnet.py": B,
+        "assignment_7_export/rubric.csv": b"",
     }
     found = {each.student: each for each in both_ways(tmp_path, files)}
     ada, zoe, conan = (found[f"{name}@example.edu"] for name in ("ada", "zoe", "conan"))
@@ -222,6 +224,8 @@ def test_nbgrader(tmp_path):
     assert ada.ids == {"nbgrader": "ada"} and ada.files == {"resnet.py": A}
     assert (ada.submitted_at, bob.submitted_at) == ("2026-10-01T12:00:00+00:00", "2026-10-01T12:00:00+02:00")
     assert collect(tmp_path / "download" / "submitted", HW4)[0].ids == {"nbgrader": "ada"}
+    laid_out(tmp_path / "download", {"source/hw4/resnet.py": A, "gradebook.db": b""})
+    assert [each.student for each in collect(tmp_path / "download", HW4)] == ["ada", "bob", "cy"]
 
 
 @pytest.mark.parametrize("inside", ["", "hw4_resnet/", "assignments/hw4_resnet/", "my homework/"])
@@ -312,10 +316,21 @@ def test_helpers_come_along_but_none_that_python_reads_by_itself(tmp_path):
     assert [note.split()[0] for note in submission.notes] == ["'conftest.py'", "'numpy.py'", "'random.py'"]
 
 
+def test_so_many_helpers_are_no_persons_work(tmp_path):
+    submission = of_student(tmp_path, {**BOTH, **{f"m{number}.py": b"" for number in range(50)}})
+    assert "more than 50 Python files" in submission.refused
+
+
 def test_an_empty_and_a_missing_file_are_noted(tmp_path):
     submission = of_student(tmp_path, {"resnet.py": b"  \n"})
     assert submission.files == {"resnet.py": b"  \n"} and not submission.refused
     assert submission.notes == ("resnet.py is empty", "cifar_resnet.py is not in it")
+
+
+def test_an_archive_that_is_refused_does_not_spoil_what_lies_beside_it(tmp_path):
+    submission = of_student(tmp_path, {**BOTH, "data.zip": as_zip({"../x": b""})})
+    assert submission.files == BOTH and not submission.refused
+    assert submission.notes == ("an archive is left out: 'data.zip/../x' has a name that leads out of the submission",)
 
 
 def test_an_empty_submission_is_listed(tmp_path):
@@ -348,9 +363,9 @@ def test_the_cells_of_a_notebook_become_the_file_whose_functions_they_define(tmp
 
 def test_a_notebook_that_is_not_clear_is_left_out_and_named(tmp_path):
     notebooks = {"both.ipynb": notebook(A.decode(), B.decode()), "none.ipynb": notebook("1"), "bad.ipynb": b"[" * 10**5}
-    submission = of_student(tmp_path / "1", {**notebooks, **BOTH})
-    assert submission.files == BOTH
-    assert [note.split(":")[0] for note in submission.notes] == [
+    submission = of_student(tmp_path / "1", {**notebooks, "resnet.py": A})
+    assert submission.files == {"resnet.py": A}
+    assert [note.split(":")[0] for note in submission.notes[:3]] == [
         "'bad.ipynb' is not a notebook that can be read",
         "'both.ipynb' is left out",
         "'none.ipynb' is left out",
@@ -430,6 +445,7 @@ HOSTILE = {
     "nested bomb": as_zip({"x.zip": as_zip({"resnet.py": bytes(40 << 20)})}),
     "broken": as_zip(BOTH)[:-30],
     "empty": b"",
+    "many": as_zip({f"{number}.txt": b"" for number in range(20_001)}),
     "large": as_zip({"resnet.py": b"#" * 2_000_000}),
     "binary": as_zip({"resnet.py": b"\0" * 100}),
     "text": b"no archive",
@@ -469,7 +485,7 @@ def test_a_link_in_a_folder_is_refused_alone(tmp_path):
 
 def test_the_archive_of_a_whole_class_that_is_broken_is_one_clear_error(tmp_path):
     (tmp_path / "class.zip").write_bytes(as_zip(BOTH)[:-30])
-    with pytest.raises(Refused, match="broken archive"):
+    with pytest.raises(Refused, match="class.zip is a broken archive"):
         collect(tmp_path / "class.zip", HW4)
 
 

@@ -232,9 +232,7 @@ def test_a_zip_that_declares_a_small_size_is_read_no_further_than_allowed():
     data = bytearray(zipped(("a.py", bytes(1 << 20))))
     start = data.index(b"PK\x01\x02") + 24
     data[start : start + 4] = struct.pack("<L", 10)
-    assert refused(bytes(data)) == "'a.py' is damaged (Bad CRC-32 for file 'a.py')" or "too large" in refused(
-        bytes(data)
-    )
+    assert "damaged" in refused(bytes(data))
 
 
 def test_a_compressed_tar_bomb_stops_also_where_nothing_is_asked_for():
