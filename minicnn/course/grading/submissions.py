@@ -179,7 +179,8 @@ def _gradescope(tree: Tree, under: str) -> Iterator[Group]:
         people, created = known.get(folder, ([], ""))
         if not people and (folder not in tops or (folder in tree.files and not folder.endswith(SUBMITTED))):
             continue
-        part = tree.below(folder) if folder not in tree.files else tree.only([folder])
+        part = tree.only(tops.get(folder, ()))
+        part = part if folder in part.files else part.below(folder)
         for person in people or [{"folder": folder}]:
             others = [each.get("name", "?") for each in people if each is not person]
             notes = [f"handed in together with {', '.join(others)}"] if others else []
@@ -234,7 +235,8 @@ def _by_pattern(
         mine, notes = Tree(), list[str]()
         entries.sort(key=lambda entry: int(entry[0].groupdict().get("file") or 0))
         for match, top in entries:
-            given, inside = tree.only([top]), tree.below(top)
+            given = tree.only(tops[top])
+            inside = given.below(top)
             found = match.groupdict()
             name = found["rest"] or found.get("page") or top
             if platform == "Canvas" and given.files:
@@ -274,7 +276,7 @@ def _by_folder(
             elif top.endswith(SUBMITTED) or top in tree.faults:
                 yield _stray(tree, names, under + top)
             continue
-        part, when = tree.below(top), ""
+        part, when = tree.only(names).below(top), ""
         if nbgrader:
             handed_in = {name.split("/")[1] for name in names if name.count("/") > 1}
             this = [each for each in handed_in if each in (homework.id, homework.folder)] or sorted(handed_in)

@@ -112,10 +112,10 @@ class Tree:
 
     def only(self, names: Iterable[str]) -> Tree:
         """The part that has these names."""
-        kept = set(names)
+        kept = list(names)
         return Tree(
-            {name: each for name, each in self.files.items() if name in kept},
-            {name: each for name, each in self.faults.items() if name in kept},
+            {name: self.files[name] for name in kept if name in self.files},
+            {name: self.faults[name] for name in kept if name in self.faults},
         )
 
 

@@ -506,6 +506,35 @@ def test_students_of_any_names_get_safe_names_of_their_own(tmp_path_factory, nam
         json.dumps([each.name, each.source, each.notes, each.refused]).encode()
 
 
+PARTS = st.sampled_from(
+    ["", "resnet", "cifar_resnet", "hw4_resnet/", "hw3/", "a\\b/", "é", "\u0435", "(1)", "-1", "x" * 30]
+)
+ENDS = st.sampled_from(
+    [".py", ".PY", ".ipynb", ".zip", ".tar.gz", ".txt", "/timestamp.txt", "/submission_metadata.yml"]
+)
+FILE_NAMES = st.tuples(PARTS, PARTS, PARTS, ENDS).map("".join)
+CONTENTS = st.binary(max_size=20) | st.sampled_from(
+    [A, notebook(B.decode()), b"{}", b'{"cells": 1}', as_zip(BOTH), tarred()]
+)
+
+
+@given(st.dictionaries(FILE_NAMES, CONTENTS, max_size=5))
+@settings(max_examples=150, deadline=None)
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_whatever_a_student_hands_in_the_others_are_graded(tmp_path_factory, files):
+    path = tmp_path_factory.mktemp("class") / "class.zip"
+    path.write_bytes(
+        as_zip({"bob/resnet.py": A, "cy/resnet.py": A, **{f"ada/{name}": data for name, data in files.items()}})
+    )
+    found = {each.student: each for each in collect(path, HW4)}
+    assert found.keys() == ({"ada", "bob", "cy"} if files else {"bob", "cy"})
+    assert found["bob"].files == {"resnet.py": A} and not found["bob"].refused
+    for each in found.values():
+        assert bool(each.refused) != bool(each.files)
+        for name, data in each.files.items():
+            assert name.endswith(".py") and name.removesuffix(".py").isidentifier() and data.decode() is not None
+
+
 # --- who it is --------------------------------------------------------------------------------------------------------
 
 
