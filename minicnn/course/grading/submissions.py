@@ -405,9 +405,8 @@ def _odd(stem: str) -> re.Pattern[str]:
 
 
 def _folded(name: str) -> str:
-    """A name as a person sees it: compatibility forms, case and invisible characters do not count."""
-    visible = "".join(c for c in unicodedata.normalize("NFKC", name) if unicodedata.category(c) not in ("Cf", "Cc"))
-    return visible.casefold().strip()
+    """A name as a person sees it: case and invisible characters do not count."""
+    return "".join(c for c in name if unicodedata.category(c) not in ("Cf", "Cc")).casefold().strip()
 
 
 def _looks_like(base: str, wanted: str) -> bool:

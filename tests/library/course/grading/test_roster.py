@@ -31,7 +31,7 @@ def rostered(tmp_path: Path, text: str, encoding: str = "utf-8", name: str = "ro
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "cp1252", "utf-16"])
 @pytest.mark.parametrize("line_end", ["\n", "\r\n"])
 def test_a_csv_as_any_program_writes_it(tmp_path, separator, encoding, line_end):
-    roster = rostered(tmp_path, PEOPLE.replace(",", separator).replace("\n", line_end), encoding)
+    roster = rostered(tmp_path, "\n" + PEOPLE.replace(",", separator).replace("\n", line_end), encoding)
     ada, zoe = roster.students
     assert (ada.id, ada.name, ada.section) == ("al1815", "Ada Lovelace", "A")
     assert ada.ids["github"] == "adal" and ada.ids["moodle"] == "Participant 301"
@@ -149,7 +149,8 @@ def test_a_safe_name_is_safe_on_every_system(text):
 
 
 @pytest.mark.parametrize(
-    "text, name", [("CON", "CON_"), ("nul.txt", "nul.txt_"), ("../x", "x"), ("", "student"), ("李", "student")]
+    "text, name",
+    [("CON", "CON_"), ("nul.txt", "nul.txt_"), ("../x", "x"), ("", "student"), ("李", "student"), ("a--b", "a-b")],
 )
 def test_safe_names(text, name):
     assert safe_name(text) == name
@@ -249,7 +250,8 @@ def test_lateness_takes_nobody_below_the_floor_and_lifts_nobody_to_it(tmp_path):
 
 def test_percent_is_of_the_most_there_are_and_points_are_points(tmp_path):
     late = (DUE + timedelta(hours=1)).isoformat()
-    assert policy(tmp_path).apply(45, 50, late)[:2] == (40, 5)
+    assert policy(tmp_path, POLICY.replace("= 40", "= 0")).apply(45, 50, late)[:2] == (40, 5)
+    assert policy(tmp_path, POLICY.replace("= 40", "= 84")).apply(45, 50, late)[:2] == (42, 3)
     in_points = policy(tmp_path, POLICY.replace("percent", "points"))
     assert in_points.apply(45, 50, late)[:2] == (40, 5)  # the floor is in points, too
     in_points = policy(tmp_path, POLICY.replace("percent", "points").replace("floor = 40", "floor = 0"))
@@ -275,6 +277,8 @@ def test_days_are_those_of_the_calendar_when_the_clocks_change(tmp_path):
     late = policy(tmp_path, POLICY.replace("10-01", "10-24").replace("grace_minutes = 15", ""))
     assert late.apply(90, 100, "2026-10-25T23:58:00+01:00", 1)[0] == 90
     assert late.apply(90, 100, "2026-10-26T00:00:00+01:00", 1)[0] == 80
+    with_offset = policy(tmp_path, POLICY.replace("10-01T23:59:00", "10-24T23:59:00+02:00"))
+    assert with_offset.apply(90, 100, "2026-10-25T23:58:00+01:00", 1)[0] == 90
 
 
 @pytest.mark.parametrize("moment", ["", "yesterday", "2026-10-09T00:00:00"])

@@ -149,17 +149,18 @@ def test_a_student_of_gradescope_whose_folder_is_missing_is_listed(tmp_path):
 def test_canvas(tmp_path):
     files = {
         "lovelaceada_101_9001_resnet.py": B,
-        "lovelaceada_101_9105_resnet-1.py": A,
+        "lovelaceada_101_10105_resnet-1.py": A,
         "lovelaceada_101_9106_cifar_resnet-2.py": B,
         "smith2john_LATE_102_9003_hw4.zip": as_zip(BOTH),
         "anon_x7Yz9_9004_resnet.py": A,
+        "anon_X7yz9_9007_resnet.py": B,
         "LATE_anon_b2c_9008_resnet.py": A,
         "turingalan_104_text.html": "<p>my answer",
         "müllerzoë_105_9005_notes_1_2_resnet.txt": A,
         "müllerzoë_105_9006_resnet.py": A,
     }
     found = {each.ids["canvas"]: each for each in both_ways(tmp_path, files)}
-    assert set(found) == {"101", "102", "x7Yz9", "b2c", "104", "105"}
+    assert set(found) == {"101", "102", "x7Yz9", "X7yz9", "b2c", "104", "105"}
     ada, john = found["101"], found["102"]
     assert ada.student == ada.name == "lovelaceada"
     assert ada.files == BOTH
@@ -207,6 +208,11 @@ def test_github_classroom(tmp_path):
     assert [each.student for each in found] == ["ada-l", "adam"]
     assert [each.ids for each in found] == [{"github": "ada-l"}, {"github": "adam"}]
     assert all(each.files == BOTH | {"mine.py": b"x = 1\n"} for each in found)
+
+
+def test_folders_that_begin_alike_but_are_no_names_of_github_are_students(tmp_path):
+    files = {f"hw4-{name}/assignments/hw4_resnet/resnet.py": A for name in ("ada b", "adam")}
+    assert [each.student for each in both_ways(tmp_path, files)] == ["hw4-ada_b", "hw4-adam"]
 
 
 def test_nbgrader(tmp_path):
@@ -305,7 +311,9 @@ def test_two_different_files_for_a_stub_are_for_a_person_and_two_equal_ones_are_
 
 
 def test_the_librarys_own_file_and_other_homeworks_are_not_the_students(tmp_path):
-    submission = of_student(tmp_path, {"minicnn/models/resnet.py": A, "hw5_beyond/cifar_resnet.py": B})
+    submission = of_student(
+        tmp_path, {"minicnn/models/resnet.py": A, "hw5_beyond/cifar_resnet.py": B, "solutions/hw4_resnet/resnet.py": A}
+    )
     assert "none of resnet.py, cifar_resnet.py is in it; it holds" in submission.refused
 
 
@@ -371,7 +379,8 @@ def test_a_notebook_that_is_not_clear_is_left_out_and_named(tmp_path):
         "'none.ipynb' is left out",
     ]
     assert "both.ipynb" in of_student(tmp_path / "2", notebooks).refused
-    assert of_student(tmp_path / "3", {"a.ipynb": notebook(B.decode().replace("6", "7")), **BOTH}).files == BOTH
+    other = {"a.ipynb": notebook(B.decode().replace("6", "7")), "cifar_resnet.py": B}
+    assert of_student(tmp_path / "3", other).files == {"cifar_resnet.py": B}
 
 
 # --- text -------------------------------------------------------------------------------------------------------------
@@ -422,6 +431,11 @@ def test_an_encoding_that_hides_code_is_refused(encoding):
 def test_what_is_no_text_is_refused(data):
     with pytest.raises(Refused, match="is not text"):
         _python(data, "a.py", [])
+
+
+def test_a_file_too_long_for_a_person_is_refused():
+    with pytest.raises(Refused, match="too large for a file of Python: 1048577 bytes"):
+        _python(b"#" * (1 << 20) + b"\n", "a.py", [])
 
 
 @given(st.binary(max_size=60) | st.text(max_size=30).map(lambda text: ("#coding: " + text).encode("utf-16")))
