@@ -141,6 +141,7 @@ def opened(path: Path, limits: Limits = LIMITS) -> Iterator[Tree]:
         Refused: for an archive that is damaged or cut off.
         OSError: if there is no such file or folder.
     """
+    path.stat()  # for the error if there is nothing
     with contextlib.ExitStack() as closing:
         try:
             if path.is_dir():

@@ -96,6 +96,12 @@ def test_a_folder_a_zip_a_tar_and_a_file_read_the_same(tmp_path):
     assert read(folder / "x" / "a.py") == {"a.py": b"1"}
 
 
+@pytest.mark.parametrize("name", ["folder", "a.zip", "a.tar", "a.py"])
+def test_what_does_not_exist_is_the_systems_error(tmp_path, name):
+    with pytest.raises(FileNotFoundError):
+        read(tmp_path / name)
+
+
 def test_a_backslash_separates_as_windows_writes_it():
     assert contents(archive(zipped(("x\\a.py", b"1")))) == {"x/a.py": b"1"}
 
