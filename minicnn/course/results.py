@@ -22,7 +22,11 @@ TITLE_WIDTH = 34
 
 @dataclass(frozen=True)
 class CheckResult:
-    """One check of a run, in values that JSON holds. ``mistake`` is the name of the mistake that explains it."""
+    """One check of a run, in values that JSON holds.
+
+    ``mistake`` is the name of the mistake that explains it; ``hidden`` says that only cases which students do not have
+    went wrong.
+    """
 
     task: str
     test: str
@@ -34,6 +38,7 @@ class CheckResult:
     case: int | None = None
     mistake: str | None = None
     blocked_by: str | None = None
+    hidden: bool = False
 
 
 @dataclass(frozen=True)

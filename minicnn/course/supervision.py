@@ -32,7 +32,7 @@ from .wire import WireError, receive, send
 from .worker import WHERE
 
 POLL_SECONDS = 0.05
-ANSWER_SECONDS = 0.5  # by the clock, for the question where a process is
+ANSWER_SECONDS = 1.0  # by the clock, for the question where a process is
 IMPORT_SECONDS = 10.0  # of computing, for a student's file
 COMPILE_SECONDS = 600.0  # by the clock: Numba's, which is not counted as the student's
 START_SECONDS = 120.0  # by the clock, until a worker is ready
