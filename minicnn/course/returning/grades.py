@@ -26,7 +26,7 @@ class LatePolicy(Protocol):
 
 @dataclass(frozen=True)
 class Check:
-    """One check of a task, and ``what`` it checks. ``hidden``: it failed on cases that are not shown, and only there."""
+    """One check of a task, and ``what`` it checks. ``hidden``: it failed, but only on cases that are not shown."""
 
     test: str
     what: str

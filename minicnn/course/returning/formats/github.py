@@ -36,7 +36,7 @@ def whole(value: float) -> int:
 
 
 def grader_result(result: Result, length: int = 2_000) -> dict[str, Any]:
-    """What a grader's step puts out. Lateness and written questions are tests of their own, so that the scores add up."""
+    """What a grader's step puts out. Lateness and written questions are tests, too, so that the scores add up."""
     tests = [
         _test(
             f"{task.id} {check.what}",

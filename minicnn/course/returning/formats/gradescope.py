@@ -47,7 +47,7 @@ def payload(result: Result, length: int = 20_000) -> dict[str, Any]:
 
 
 def failed(why: str) -> dict[str, Any]:
-    """What is written when there is no grade: without score and tests, so Gradescope says that the autograder failed."""
+    """What is written when there is no grade: no score and no tests, so Gradescope says that the autograder failed."""
     return {"output": plain(f"The autograder failed, and nothing was graded: {why}"), "output_format": "text"}
 
 
