@@ -6,7 +6,7 @@ be neither HTML nor a link.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from string import Template
 from typing import Any
@@ -65,16 +65,10 @@ def blocks(result: Result, homework: Homework) -> Iterator[Block]:
             if check.mistake in planted:
                 yield "text", f"{planted[check.mistake].diagnosis} {planted[check.mistake].hint}"
     if result.own_stack:
-        first = result.own_stack.get("first_divergence")
+        first, theirs = result.own_stack["first_divergence"], ", ".join(result.own_stack["with"])
         yield "heading", "On your own earlier homework"
-        yield (
-            "text",
-            f"With your own {', '.join(result.own_stack.get('with', []))} in place of minicnn's: "
-            + (
-                f"{shown(result.own_stack.get('points', 0))} points{f'; the first to differ is {first}' if first else ''}. "
-                "This is for you to know, and no part of the grade."
-            ),
-        )
+        points = f"With your own {theirs} in place of minicnn's: {shown(result.own_stack['points'])} points"
+        yield "text", f"{points}{f'; the first to differ is {first}' if first else ''}. No part of the grade."
 
 
 def _markdown_table(rows: list[list[str]]) -> str:
@@ -90,7 +84,7 @@ def _html_table(rows: list[list[str]]) -> str:
     return f"<table><tr>{head}</tr>{''.join(f'<tr>{row}</tr>' for row in body)}</table>"
 
 
-MARKDOWN = {
+MARKDOWN: dict[str, Callable[[Any], str]] = {
     "title": lambda text: f"# {markdown(text)}",
     "heading": lambda text: f"## {markdown(text)}",
     "text": markdown,
@@ -98,7 +92,7 @@ MARKDOWN = {
     "table": _markdown_table,
     "code": fenced,
 }
-HTML = {
+HTML: dict[str, Callable[[Any], str]] = {
     "title": lambda text: f"<h1>{markup(text)}</h1>",
     "heading": lambda text: f"<h2>{markup(text)}</h2>",
     "text": lambda text: f"<p>{markup(text)}</p>",

@@ -241,8 +241,13 @@ def _result(entry: _Entry) -> Result:
         max_points=most,
         seconds=entry.number("seconds"),
         tasks=tuple(map(_task, entry.entries("tasks"))),
-        own_stack=None if entry.data.get("own_stack") is None else entry.get("own_stack", dict),
+        own_stack=None if entry.data.get("own_stack") is None else _own_stack(entry.entry("own_stack")),
     )
+
+
+def _own_stack(entry: _Entry) -> dict[str, Any]:
+    first = entry.text_or_none("first_divergence")
+    return {"points": entry.number("points"), "with": entry.texts("with"), "first_divergence": first}
 
 
 def _task(entry: _Entry) -> Task:

@@ -1,7 +1,7 @@
 """The written questions: a sheet to mark them in, and its points in the grades.
 
-Questions, points and rubrics are read from the worked solution, where they stand as ``### hw4.W1 Title (10 points)`` and
-``*Rubric.* …``, or as ``**hw3.W1** …`` and ``*Rubric (6): …*``.
+Questions, points and rubrics are read from the worked solution, where they stand as ``### hw4.W1 Title (10 points)``
+and ``*Rubric.* …``, or as ``**hw3.W1** …`` and ``*Rubric (6): …*``.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Submissions that are nearly one: fingerprints of what students wrote, by winnowing (Schleimer, Wilkerson, Aiken 2003).
+"""Submissions that are nearly one: fingerprints of what students wrote, by winnowing (Schleimer and others, 2003).
 
-A text becomes tokens without comments, docstrings, and the names and numbers that its author chose. Each run of ``GRAM``
-tokens has a hash, and of each ``WINDOW`` neighbouring hashes the smallest is kept: two texts that share
-``GRAM + WINDOW - 1`` tokens share a fingerprint. What stands in the stub, and what much of the class has, does not count.
+A text becomes tokens without comments, docstrings, and the names and numbers that its author chose. Each run of
+``GRAM`` tokens has a hash, and of each ``WINDOW`` neighbouring hashes the smallest is kept: two texts that share
+``GRAM + WINDOW - 1`` tokens share a fingerprint. What stands in the stub, or much of the class has, does not count.
 """
 
 from __future__ import annotations
