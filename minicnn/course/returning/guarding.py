@@ -5,12 +5,10 @@ from __future__ import annotations
 import html
 import re
 import string
-import unicodedata
 
 ESCAPE_SEQUENCE = re.compile(
     r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[ -/]*[0-~])|\x9b[0-?]*[ -/]*[@-~]"
 )
-INVISIBLE = {"Cc", "Cf", "Cs", "Cn", "Co", "Zl", "Zp"}  # Unicode's categories: controls, direction marks, surrogates …
 RUN = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 NUMBER = re.compile(r"[+-]?\d+([.,]\d+)?%?|-")
 MARKDOWN = str.maketrans({mark: f"\\{mark}" for mark in string.punctuation})
@@ -20,7 +18,7 @@ def plain(text: str) -> str:
     """The text without terminal sequences and invisible characters; half a surrogate pair becomes ``?``."""
     text = ESCAPE_SEQUENCE.sub("", text.replace("\r\n", "\n").replace("\r", "\n"))
     text = text.encode("utf-8", "replace").decode()
-    return "".join(c for c in text if c in "\n\t" or unicodedata.category(c) not in INVISIBLE)
+    return "".join(c if c.isprintable() or c in "\n\t" else " " if c.isspace() else "" for c in text)
 
 
 def line(text: str) -> str:

@@ -37,7 +37,8 @@ body { font: 1rem/1.5 system-ui, sans-serif; color: var(--ink); background: var(
 h2 { margin: 2rem 0 .4rem; } p, ul { margin: .3rem 0; } .soft { color: var(--soft); }
 .void { color: var(--bad); font-weight: bold; border: 2px solid; padding: .6rem; }
 svg { display: block; width: 100%; max-width: 40rem; } svg.bar { height: .9rem; }
-svg.points { font-size: 11px; text-anchor: middle; } svg text { fill: var(--ink); } svg.points rect { fill: var(--pass); }
+svg.points { font-size: 11px; text-anchor: middle; } svg text { fill: var(--ink); }
+svg.points rect { fill: var(--pass); }
 table { border-collapse: collapse; width: 100%; }
 td, th { text-align: left; vertical-align: top; padding: .15rem .6rem .15rem 0; }
 tr + tr { border-top: 1px solid var(--soft); } td.number { text-align: right; white-space: nowrap; }
