@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import html
 import re
-import string
 
 ESCAPE_SEQUENCE = re.compile(
     r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[ -/]*[0-~])|\x9b[0-?]*[ -/]*[@-~]"
 )
 RUN = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 NUMBER = re.compile(r"[+-]?\d+([.,]\d+)?%?|-")
-MARKDOWN = str.maketrans({mark: f"\\{mark}" for mark in string.punctuation})
+MARKS = re.compile(r"[\\`*\[\]<>&|~$]|(?<![^\W_])_|_(?![^\W_])|(?<!\S)#|:(?=//)|(?<=www)\.|^[-+=]", re.IGNORECASE)
+NUMBERED = re.compile(r"^(\d+)(?=[.)])")
 
 
 def plain(text: str) -> str:
@@ -46,8 +46,8 @@ def markup(text: str) -> str:
 
 
 def markdown(text: str) -> str:
-    """The text as one line of Markdown shows it: every mark is escaped, so that it makes no link and no HTML."""
-    return line(text).translate(MARKDOWN)
+    """The text on one line of Markdown, which shows it as it is: it can make no link, no HTML and no heading."""
+    return NUMBERED.sub(r"\1\\", MARKS.sub(lambda mark: f"\\{mark[0]}", line(text)))
 
 
 def fenced(text: str) -> str:

@@ -57,6 +57,20 @@ def test_plain_text_keeps_what_is_readable():
     assert plain("naïve ∑ 数\n\tx\r\n\x1b[31mred\x1b[0m") == "naïve ∑ 数\n\tx\nred"
 
 
+@given(st.text("ab_*`[]()<>#!|~&;:/.w1-+=$ \\", max_size=30))
+@example("1. x")
+@example("1) x")
+@example("- x")
+@example("==")
+@example("&amp; <b> <!-- -->")
+def test_markdown_shows_any_text(text):
+    tokens = MarkdownIt("gfm-like", {"linkify": False, "html": True}).parse(f"x\n\n{markdown(text)}")
+    inside = [child for token in tokens[3:] if token.type == "inline" for child in token.children]
+    assert {token.type for token in tokens} <= {"paragraph_open", "inline", "paragraph_close"}
+    assert "".join(child.content for child in inside) == line(text)
+    assert {child.type for child in inside} <= {"text", "text_special"}
+
+
 @pytest.mark.parametrize(
     "text",
     [
