@@ -40,6 +40,8 @@ class Check:
     @property
     def told(self) -> str:
         """What the student reads about it: of a hidden check the property and nothing else, whatever the message is."""
+        if self.state == PASS:
+            return ""
         return f"Fails on cases that are not shown: {plain(self.what)}." if self.hidden else plain(self.message)
 
 

@@ -41,7 +41,7 @@ def grader_result(result: Result, length: int = 2_000) -> dict[str, Any]:
         _test(
             f"{task.id} {check.what}",
             check.state == PASS,
-            "" if check.state == PASS else check.told,
+            check.told,
             check.points,
             length,
         )

@@ -24,7 +24,7 @@ def payload(result: Result, length: int = 20_000) -> dict[str, Any]:
             "score": check.points,
             "max_score": check.max_points,
             "status": "passed" if check.state == PASS else "failed",
-            "output": cut_off(check.told if check.state == PASS else f"{check.state}\n{check.told}".strip(), length),
+            "output": cut_off("" if check.state == PASS else f"{check.state}\n{check.told}".strip(), length),
             "output_format": "text",
             "visibility": HIDDEN if check.hidden else "visible",
         }

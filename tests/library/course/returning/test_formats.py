@@ -7,6 +7,7 @@ import csv
 import io
 import json
 import re
+from dataclasses import replace
 from xml.etree import ElementTree
 
 import jsonschema
@@ -250,6 +251,14 @@ class TestGitHub:
         )
         assert (ada["assignment_name"], ada["github_username"], ada["points_awarded"]) == ("hw4", "ada-l", "94")
 
+    def test_half_a_point_is_rounded_up_and_the_scores_add_up(self, some, tmp_path):
+        late = replace(some.results[0], late=0.5, late_sentence="Late.", written={"hw4.W1": (2, 10)})
+        export(replace(some, results=(late,)), "github", tmp_path)
+        (ada,) = table(tmp_path / "grades.csv")
+        assert (ada["points_awarded"], ada["points_available"]) == ("96", "110")
+        encoded = (tmp_path / "ada" / "result.txt").read_text().removeprefix("result=")
+        assert sum(test["score"] for test in json.loads(base64.b64decode(encoded))["tests"]) == 95.5
+
     def test_classroom50s_contract(self, some, tmp_path):
         run = {"CLASSROOM": "cnn", "COMMIT_URL": "https://c", "SUBMISSION_TAG": "submit/1", "RELEASE_URL": "https://r"}
         export(some, "github", tmp_path, Options(context=run))
@@ -339,6 +348,7 @@ def test_autolabs_last_line_is_the_scores(some, tmp_path):
     data = json.loads(shown)
     assert data["_presentation"] == "semantic" and all(set(data[stage]) for stage in data["stages"])
     assert data["hw4.1"]["a"] == {"passed": True, "hint": ""}
+    assert data["hw4.1"]["test_b"]["passed"] is False and "not shown" in data["hw4.1"]["test_b"]["hint"]
 
 
 def test_prairielearns_score_is_a_share(some, tmp_path):

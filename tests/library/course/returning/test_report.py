@@ -66,6 +66,8 @@ def test_the_drawings_are_xml_that_fits_its_box(tmp_path):
             x, y = float(rect.get("x")), float(rect.get("y", 0))
             assert 0 <= x <= x + float(rect.get("width")) <= width + 0.01 and y >= 0
             assert y + float(rect.get("height")) <= height
+    words = [text.text for text in drawings[0].iter("text")]
+    assert words[::2] == [None] * 9 + ["12"] and words[1::2] == [str(10 * number) for number in range(10)]
     bars = [float(rect.get("width")) for rect in drawings[1].iter("rect")]
     assert bars == pytest.approx([700 / 12, 400 / 12, 100 / 12], abs=0.01)
 

@@ -59,6 +59,11 @@ def test_a_copy_with_other_names_numbers_comments_and_layout_is_found():
     assert pair.lines == ("a.py:3-14",)
 
 
+def test_lines_are_those_of_the_file():
+    ada, bob = ([Part("a.py", start, OTHER)] for start in (40, 7))
+    assert near_identical({"ada": ada, "bob": bob})[0].lines == ("a.py:42-55",)
+
+
 def test_two_that_share_nothing_are_no_pair():
     assert near_identical({"ada": parts(OWN.format(2)), "bob": parts(OTHER)}) == []
 
