@@ -56,7 +56,7 @@ def ada(tmp_path):
     made = result("ada", checks, own_stack=own, submission={"notes": [NASTY], "flags": ["imports subprocess"]})
     made["student"]["name"] = NASTY
     (found,) = grades(tmp_path / "g", [made]).results
-    return replace(found, late=2, late_sentence="A day late: 2 points less.", written={"hw4.W1": (7, 10)})
+    return replace(found, late=2, late_sentence=f"A day late: 2 points less. {NASTY}", written={"hw4.W1": (7, 10)})
 
 
 @pytest.mark.parametrize("page", [as_markdown, as_html])

@@ -159,6 +159,12 @@ class TestCanvas:
         exported = self.fill(some, tmp_path, self.HEAD + self.POSSIBLE + self.ROWS.splitlines(keepends=True)[0])
         assert [note for note in exported.notes if note.startswith("eve (")]
 
+    def test_a_grade_is_given_once(self, some, tmp_path):
+        row = self.ROWS.splitlines(keepends=True)[0]
+        exported = self.fill(some, tmp_path, self.HEAD + self.POSSIBLE + row + row)
+        assert [row["Homework 4 (123)"] for row in table(tmp_path / "out.csv")] == ["100.0", "94.00", ""]
+        assert exported.notes[0].startswith("Lovelace, Ada has no grade here")
+
     def test_semicolons_and_a_comma_in_the_points(self, some, tmp_path):
         text = (self.HEAD + self.POSSIBLE).replace(",", ";").replace("100.0", "100,0") + '"Ada";1;;;A;;;\n'
         self.fill(some, tmp_path, text)

@@ -9,7 +9,7 @@ import pytest
 from minicnn.course.returning.grades import read, with_lateness
 from minicnn.errors import FileFormatError
 
-from .made import check, folder, grades, hidden, result
+from .made import SECRET, check, folder, grades, hidden, result
 
 
 def test_a_folder_is_read(tmp_path):
@@ -97,6 +97,12 @@ def test_nothing_outside_the_folder_is_read_or_named(tmp_path, graded):
 def test_a_folder_without_grades_is_no_folder_of_grades(tmp_path):
     with pytest.raises(FileNotFoundError, match="minicnn grade"):
         read(tmp_path)
+
+
+def test_a_check_that_passes_says_nothing(tmp_path):
+    passing = check("a", hidden=True, message=SECRET)
+    (found,) = grades(tmp_path, [result("ada", [passing])]).results
+    assert {each.told for _, each in found.checks} == {""}
 
 
 class Half:

@@ -74,6 +74,13 @@ def test_students_must_fit(tmp_path, students, complaint):
         rubric.merge(grades(tmp_path, [result("ada")], missing=["max"]), rubric.read(path))
 
 
+def test_two_rows_of_one_student_are_refused(tmp_path):
+    path = marked(tmp_path / "sheet.csv", ada=["1", "1", "1"])
+    path.write_text(path.read_text() + path.read_text().splitlines()[-1] + "\n")
+    with pytest.raises(FileFormatError, match="row 4: ada has two rows"):
+        rubric.read(path)
+
+
 def test_nobody_is_forgotten(tmp_path):
     marks = rubric.read(marked(tmp_path / "sheet.csv", ada=["1", "1", "1"]))
     with pytest.raises(ValueError, match="no row for bob"):
