@@ -18,6 +18,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..build import answer, stub
 from ..holes import HoleError, body_span, find
 from ..manifest import Homework
 
@@ -48,6 +49,16 @@ class Part:
     file: str
     start: int
     text: str
+
+
+def pairs(
+    homework: Homework, students: Submissions, earlier: Submissions | None = None, least: float = 0.8
+) -> list[Pair]:
+    """The near-identical pairs in a class, and with an earlier class (``"earlier: NAME"``) and the reference."""
+    given = written(homework, {f"{stem}.py": stub(homework, stem) for stem in homework.modules})
+    others = {f"earlier: {name}": written(homework, files) for name, files in (earlier or {}).items()}
+    others[REFERENCE] = written(homework, {f"{stem}.py": answer(homework, stem) for stem in homework.modules})
+    return near_identical({name: written(homework, files) for name, files in students.items()}, others, given, least)
 
 
 def written(homework: Homework, files: Mapping[str, str]) -> list[Part]:
@@ -102,11 +113,11 @@ def near_identical(
     smaller = np.minimum(own[:number, None], own[None, :])
     share = np.where(smaller >= LEAST, shared / np.maximum(smaller, 1), 0)
     marks = list(columns)
-    pairs = []
+    alike = []
     for one, other in np.argwhere(np.triu(share, 1) >= least):
         both = [found[names[one]][marks[at]] for at in np.flatnonzero(has[one] * has[other])]
-        pairs.append(Pair(names[one], names[other], float(share[one, other]), _ranges(both)))
-    return sorted(pairs, key=lambda pair: (-pair.share, pair.one, pair.other))
+        alike.append(Pair(names[one], names[other], float(share[one, other]), _ranges(both)))
+    return sorted(alike, key=lambda pair: (-pair.share, pair.one, pair.other))
 
 
 def _ranges(places: Iterable[tuple[str, int, int]]) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ import re
 import textwrap
 
 from minicnn.course.build import answer, stub
-from minicnn.course.returning.similarity import Part, near_identical, written
+from minicnn.course.returning.similarity import Part, near_identical, pairs, written
 
 from .made import OWNER
 
@@ -102,6 +102,19 @@ def test_only_the_holes_and_files_of_ones_own_are_read():
         assert lines[part.start].strip() == first.strip()
     assert "conv3x3 makes a convolution" not in "".join(part.text for part in found)
     assert all("NotImplementedError" in part.text for part in written(OWNER, {"resnet.py": given}))
+
+
+def test_a_class_is_compared_with_itself_an_earlier_one_and_the_reference():
+    def files(write, other=""):
+        return {f"{stem}.py": write(OWNER, stem) + other for stem in OWNER.modules}
+
+    copied = files(answer, "\n# mine\n")
+    found = pairs(OWNER, {"ada": files(answer), "bob": copied, "cy": files(stub)}, {"eve": copied, "max": files(stub)})
+    others = {(pair.one, pair.other) for pair in found}
+    assert others == {("ada", "bob")} | {
+        (one, other) for one in ("ada", "bob") for other in ("earlier: eve", "the reference")
+    }
+    assert {pair.share for pair in found} == {1.0} and found[0].lines[0].startswith("cifar_resnet.py:")
 
 
 def test_a_file_that_is_not_python_is_read_as_far_as_it_goes():
