@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..build import answer, stub
-from ..holes import HoleError, body_span, find
+from ..holes import body_span, find
 from ..manifest import Homework
 
 GRAM, WINDOW = 12, 4  # tokens, hashes
@@ -27,6 +27,7 @@ COMMON = 1 / 3  # of a class of MANY: who has what more of them have, has copied
 MANY = 10
 LEAST = 6  # fingerprints of a text's own, below which it says nothing
 SKIPPED = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER}
+UNREADABLE = (SyntaxError, ValueError, tokenize.TokenError, RecursionError, MemoryError)  # by text that is no Python
 REFERENCE = "the reference"
 
 Submissions = Mapping[str, Mapping[str, str]]  # student -> file -> text
@@ -70,7 +71,7 @@ def written(homework: Homework, files: Mapping[str, str]) -> list[Part]:
             tree = ast.parse(text)
             holes = homework.holes(stem) if stem in homework.modules else ()
             spans = [body_span(text, find(tree, hole.qualname)) for hole in holes]
-        except (SyntaxError, ValueError, HoleError, RecursionError):
+        except UNREADABLE:
             spans = []
         lines = text.splitlines(keepends=True)
         for start, stop in spans or [(0, len(lines))]:
@@ -91,16 +92,15 @@ def near_identical(
         earlier: what else they are compared with: last year's class, the reference.
         given: what everybody was given.
     """
-    stub = set(_prints(given))
-    found = {name: _prints(parts) for name, parts in students.items()}
-    found |= {name: _prints(parts) for name, parts in (earlier or {}).items()}
-    names, number = list(found), len(students)
+    everybodys, number = set(_prints(given)), len(students)
+    named = [*students.items(), *(earlier or {}).items()]
+    names, found = [name for name, _ in named], [_prints(parts) for _, parts in named]
     columns: dict[int, int] = {}
     cells = [
         (row, columns.setdefault(mark, len(columns)))
-        for row, name in enumerate(names)
-        for mark in found[name]
-        if mark not in stub
+        for row, prints in enumerate(found)
+        for mark in prints
+        if mark not in everybodys
     ]
     if not cells:
         return []
@@ -115,7 +115,7 @@ def near_identical(
     marks = list(columns)
     alike = []
     for one, other in np.argwhere(np.triu(share, 1) >= least):
-        both = [found[names[one]][marks[at]] for at in np.flatnonzero(has[one] * has[other])]
+        both = [found[one][marks[at]] for at in np.flatnonzero(has[one] * has[other])]
         alike.append(Pair(names[one], names[other], float(share[one, other]), _ranges(both)))
     return sorted(alike, key=lambda pair: (-pair.share, pair.one, pair.other))
 
@@ -165,7 +165,7 @@ def _tokens(text: str) -> Iterator[tuple[str, int]]:
             elif token.type != tokenize.STRING or not fresh:
                 yield ("''" if token.type == tokenize.STRING else token.string), token.start[0]
             fresh = False
-    except (tokenize.TokenError, SyntaxError):
+    except UNREADABLE:
         return
 
 
@@ -173,7 +173,7 @@ def _given_names(text: str) -> set[str] | None:
     """The names that the text binds itself; None, for every name, if it is not Python."""
     try:
         nodes = list(ast.walk(ast.parse(f"def n():\n{textwrap.indent(text, ' ')}\n pass")))
-    except (SyntaxError, ValueError, RecursionError):
+    except UNREADABLE:
         return None
     names = {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
     names |= {node.arg for node in nodes if isinstance(node, ast.arg)}

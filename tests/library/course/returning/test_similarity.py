@@ -121,7 +121,7 @@ def test_a_file_that_is_not_python_is_read_as_far_as_it_goes():
     broken = "def f(:\n" + textwrap.indent(OWN.format(2), " ")
     (pair,) = near_identical({name: written(OWNER, {"resnet.py": broken}) for name in ("ada", "bob")})
     assert pair.share == 1
-    for text in ("", "\x00", "'''", "(" * 500, "\ud800 = 1", "  x\n y"):
+    for text in ("", "\x00", "'''", "(" * 500, "\ud800 = 1", "-" * 100_000 + "1", "x = (\n", "  x\n y"):
         near_identical({name: written(OWNER, {"resnet.py": text}) for name in ("ada", "bob")})
 
 
