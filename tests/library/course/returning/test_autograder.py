@@ -1,0 +1,187 @@
+"""The archive for a platform, and what runs there."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+from types import SimpleNamespace
+
+import jsonschema
+import pytest
+
+from minicnn.course.returning.autograder import autograder, run
+
+from .made import OWNER, SECRET, check, folder, hidden, result
+from .test_formats import GRADESCOPE
+
+ROOT = Path(__file__).resolve().parents[4]
+
+
+@pytest.fixture(scope="module")
+def archives(tmp_path_factory):
+    out = tmp_path_factory.mktemp("archives")
+    seed = ("--case-seed", "4 2")
+    return {name: autograder(OWNER, out / f"{name}.zip", name, seed, ROOT) for name in ("gradescope", "github")}
+
+
+@pytest.fixture
+def place(tmp_path):
+    """What Gradescope makes: the submission, and what is known of it."""
+    (tmp_path / "submission").mkdir()
+    (tmp_path / "submission" / "resnet.py").write_text("x = 1\n")
+    metadata = {"created_at": "2026-07-01T14:22:32.365935-07:00", "users": [{"name": "Ada", "email": "a@x", "id": 1}]}
+    (tmp_path / "submission_metadata.json").write_text(json.dumps(metadata | {"assignment": {"total_points": "20.0"}}))
+    return tmp_path
+
+
+def grader(results=(), status=0, **batch):
+    """Stands for `minicnn grade`: writes grades, and remembers how it was called."""
+    calls = []
+
+    def command(argv, **more):
+        out, handed_in = Path(argv[argv.index("--out") + 1]), Path(argv[argv.index("grade") + 1])
+        calls.append((argv, more, sorted(p.relative_to(handed_in).as_posix() for p in handed_in.rglob("*.*"))))
+        if results is not None:
+            folder(out, results, **batch)
+        return SimpleNamespace(returncode=status, stdout="::set-output name=x::y\n", stderr=f"seed {SECRET}")
+
+    command.calls = calls
+    return command
+
+
+def test_the_archive_has_its_scripts_at_the_top_and_all_that_grading_needs(archives):
+    with zipfile.ZipFile(archives["gradescope"]) as archive:
+        names = set(archive.namelist())
+        assert {name for name in names if "/" not in name} == {"setup.sh", "run_autograder"}
+        assert {"course/pyproject.toml", "course/tests/test_resnet.py", "course/minicnn/models/resnet.py"} <= names
+        assert (
+            "course/minicnn/course/misconceptions/hw4.toml" in names
+            and "course/assignments/hw4_resnet/resnet.py" in names
+        )
+        assert not [name for name in names if "solutions" in name or name.endswith(".pyc") or "test_unravel" in name]
+        for name in ("setup.sh", "run_autograder"):
+            assert archive.getinfo(name).external_attr >> 16 == 0o100755
+            assert b"\r" not in archive.read(name) and b"@" not in archive.read(name).replace(b'"$@"', b"")
+        assert b"hw4 --case-seed '4 2'" in archive.read("run_autograder")
+
+
+def test_the_same_course_makes_the_same_archive(archives, tmp_path):
+    again = autograder(OWNER, tmp_path / "again.zip", "gradescope", ("--case-seed", "4 2"), ROOT)
+    assert again.read_bytes() == archives["gradescope"].read_bytes()
+
+
+@pytest.mark.parametrize("script", ["setup.sh", "run_autograder"])
+def test_the_scripts_are_bash(archives, script, tmp_path):
+    with zipfile.ZipFile(archives["gradescope"]) as archive:
+        done = subprocess.run(["bash", "-n"], input=archive.read(script), capture_output=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_workflow_gives_the_reporter_its_result(archives):
+    yaml = pytest.importorskip("yaml")
+    with zipfile.ZipFile(archives["github"]) as archive:
+        workflow = yaml.safe_load(archive.read("classroom.yml"))
+    steps = workflow["jobs"]["autograding"]["steps"]
+    reporter = steps[-1]
+    assert reporter["with"]["runners"] == "minicnn"
+    assert reporter["env"]["MINICNN_RESULTS"] == "${{ steps.minicnn.outputs.result }}"
+    assert [step["id"] for step in steps if "id" in step] == ["minicnn"]
+    assert workflow["jobs"]["autograding"]["name"] == "Autograding Tests"  # the reporter looks for it
+
+
+def test_an_unknown_platform_is_named(tmp_path):
+    with pytest.raises(ValueError, match="no autograder for 'moodle'; expected one of gradescope, github"):
+        autograder(OWNER, tmp_path / "x.zip", "moodle", root=ROOT)
+
+
+def test_a_submission_is_graded_and_its_result_is_where_gradescope_reads_it(place):
+    command = grader([result("submission", [hidden(), check("b")])])
+    assert run(place, "hw4", ["--case-seed", "7"], command) == 0
+    data = json.loads((place / "results" / "results.json").read_text())
+    jsonschema.validate(data, GRADESCOPE)
+    assert data["score"] == 96 and SECRET not in json.dumps(data)
+    ((argv, more, files),) = command.calls
+    assert argv[1:5] == ["-P", "-m", "minicnn", "grade"] and argv[-2:] == ["--case-seed", "7"]
+    assert files == ["submission/resnet.py"] and more["timeout"] < 600
+
+
+@pytest.mark.parametrize(
+    ("command", "why"),
+    [
+        (grader(None, status=3), "ended with status 3 and wrote no grades"),
+        (grader([], void="the stub has 3 points"), "at fault: the stub has 3 points"),
+        (grader([], infrastructure=[{"student": "submission", "why": "no space left"}]), "no space left"),
+        (grader([]), "no submission of this homework"),
+        (grader([{**result("submission"), "points": 900}]), "FileFormatError, see the log"),
+    ],
+)
+def test_without_a_grade_there_is_no_score(place, command, why):
+    assert run(place, "hw4", command=command) == 1
+    data = json.loads((place / "results" / "results.json").read_text())
+    assert why in data["output"] and "nothing was graded" in data["output"]
+    assert not data.keys() & {"score", "tests"}
+
+
+def test_a_failure_does_not_tell_the_secret_seed(place):
+    def slow(argv, **more):
+        raise subprocess.TimeoutExpired(argv, 540)
+
+    for command in (slow, grader(None, status=1)):
+        run(place, "hw4", ["--case-seed", SECRET], command)
+        assert SECRET not in (place / "results" / "results.json").read_text()
+
+
+def test_a_submission_that_is_not_there_is_said(tmp_path):
+    assert run(tmp_path, "hw4", command=grader([])) == 1
+    assert "FileNotFoundError" in (tmp_path / "results" / "results.json").read_text()
+
+
+def test_a_link_in_a_submission_is_not_followed(place):
+    (place / "secret.txt").write_text(SECRET)
+    (place / "submission" / "link.py").symlink_to(place / "secret.txt")
+    links = []
+
+    def command(argv, **more):
+        handed_in = Path(argv[argv.index("grade") + 1])
+        links.append((handed_in / "submission" / "link.py").is_symlink())
+        return grader([result("submission")])(argv, **more)
+
+    run(place, "hw4", command=command)
+    assert links == [True]
+
+
+def test_in_a_workflow_the_result_is_put_out_and_the_log_commands_nothing(place, monkeypatch, capsys):
+    monkeypatch.setenv("GITHUB_OUTPUT", str(place / "output"))
+    monkeypatch.setenv("GITHUB_TOKEN", SECRET)
+    command = grader([result("submission")])
+    assert run(place, "hw4", command=command) == 0
+    name, _, encoded = (place / "output").read_text().strip().partition("=")
+    assert name == "result" and json.loads(base64.b64decode(encoded))["max_score"] == 100
+    log = capsys.readouterr().out.splitlines()
+    assert log[0].startswith("::stop-commands::") and log[-1] == f"::{log[0].removeprefix('::stop-commands::')}::"
+    assert not [name for name in command.calls[0][1]["env"] if name.startswith("GITHUB")]
+
+
+@pytest.mark.slow(seconds=60)
+def test_it_installs_and_runs_as_on_the_platform(archives, tmp_path):
+    """A fresh environment, by the scripts alone. What it needs from outside is taken from this one."""
+    root = tmp_path / "autograder"
+    with zipfile.ZipFile(archives["gradescope"]) as archive:
+        archive.extractall(root / "source")
+    (root / "submission").mkdir()
+    (root / "submission" / "resnet.py").write_bytes((ROOT / "assignments/hw4_resnet/resnet.py").read_bytes())
+    more = {"MINICNN_AUTOGRADER_ROOT": str(root), "MINICNN_AUTOGRADER_PYTHON": sys.executable}
+    environment = {**os.environ, **more, "MINICNN_AUTOGRADER_NO_APT": "1"}
+    for script in ("setup.sh", "run_autograder"):
+        done = subprocess.run(
+            ["bash", str(root / "source" / script)], cwd=root, env=environment, capture_output=True, text=True
+        )
+        print(done.stdout, done.stderr)
+        if script == "setup.sh" and done.returncode:
+            pytest.skip(f"the packages cannot be installed here: {done.stderr[-300:]}")
+    assert json.loads((root / "results" / "results.json").read_text())["score"] == 0
