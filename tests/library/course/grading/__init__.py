@@ -1,0 +1,1 @@
+"""Tests of grading a class: what submissions are, what a worker may do, what the results say."""
