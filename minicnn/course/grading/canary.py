@@ -19,6 +19,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,8 @@ START_SECONDS, LIFE_SECONDS = 20.0, 10.0
 
 Attempt = Callable[[dict[str, Any]], Any]
 
+_libc = ctypes.CDLL(None, use_errno=True)
+
 
 # ---- what is tried: anything but an error and what is false counts as done -------------------------------------------
 
@@ -42,7 +45,8 @@ def _read(path: str) -> bool:
 
 def _read_memory(bait: dict[str, Any]) -> bool:
     with open(f"/proc/{bait['process']}/mem", "rb", buffering=0) as memory:
-        return memory.seek(bait["address"]) and SECRET.encode() in memory.read(64)
+        memory.seek(bait["address"])
+        return SECRET.encode() in memory.read(64)
 
 
 def _copy_memory(bait: dict[str, Any]) -> bool:
@@ -63,26 +67,10 @@ def _read_environment(_: dict[str, Any]) -> bool:
     return any(SECRET.encode() in place for place in places)
 
 
-def _trace(bait: dict[str, Any]) -> bool:
-    return _libc.ptrace(SEIZE, bait["process"], None, None) == 0
-
-
 def _write(bait: dict[str, Any]) -> None:
     for folder in bait["folders"]:
         with contextlib.suppress(OSError):
             os.close(os.open(os.path.join(folder, bait["mark"]), os.O_CREAT | os.O_WRONLY))
-
-
-def _change(bait: dict[str, Any]) -> None:
-    path = bait["kept"]
-    for attempt in (
-        lambda: os.chmod(path, 0o755),
-        lambda: os.truncate(path, 1),
-        lambda: os.open(path, os.O_RDONLY | os.O_TRUNC),
-        lambda: os.utime(path, (1, 1)),
-    ):
-        with contextlib.suppress(OSError):
-            attempt()
 
 
 def _fill(folder: str, bait: dict[str, Any]) -> bool:
@@ -100,8 +88,9 @@ def _fill(folder: str, bait: dict[str, Any]) -> bool:
 
 
 def _fill_memory_files(bait: dict[str, Any]) -> bool:
-    for _ in range(FILES):
-        os.write(os.memfd_create("canary"), bytes(bait["file_size"]))
+    with contextlib.ExitStack() as files:
+        for _ in range(FILES):
+            files.enter_context(open(os.memfd_create("canary"), "wb", buffering=0)).write(bytes(bait["file_size"]))
     return True
 
 
@@ -116,19 +105,12 @@ def _large_file(bait: dict[str, Any]) -> bool:
         return file.write(bytes(2 * bait["file_size"])) > bait["file_size"]
 
 
-def _send(family: int, kind: int, address: str) -> Attempt:
-    def attempt(bait: dict[str, Any]) -> None:
-        with socket.socket(family, kind) as line:
-            line.settimeout(1)
-            place = bait[address]
-            line.connect(tuple(place) if isinstance(place, list) else place)
-            line.send(b"from the canary")
-
-    return attempt
-
-
-def _signal(bait: dict[str, Any]) -> None:
-    os.kill(bait["process"], signal.SIGTERM)
+def _send(bait: dict[str, Any], name: str) -> None:
+    kind = next(kind for kind in SOCKETS.values() if kind[0] == name)
+    with socket.socket(*kind[1:]) as line:
+        line.settimeout(1)
+        line.connect(tuple(bait[name]) if isinstance(bait[name], list) else bait[name])
+        line.send(b"from the canary")
 
 
 def _signal_by_file(bait: dict[str, Any]) -> None:
@@ -139,29 +121,6 @@ def _signal_by_file(bait: dict[str, Any]) -> None:
     fcntl.fcntl(reader, fcntl.F_SETFL, os.O_ASYNC | os.O_NONBLOCK)
     os.write(writer, b".")
     time.sleep(0.01)
-
-
-def _limit_other(bait: dict[str, Any]) -> bool:
-    with contextlib.suppress(OSError):
-        os.setpriority(os.PRIO_PROCESS, bait["process"], 19)
-        return True
-    with contextlib.suppress(OSError):
-        os.sched_setaffinity(bait["process"], os.sched_getaffinity(0))
-        return True
-    return bool(resource.prlimit(bait["process"], resource.RLIMIT_CORE, (0, 0)))
-
-
-def _raise_limits(_: dict[str, Any]) -> bool:
-    raised = False
-    for kind in (resource.RLIMIT_AS, resource.RLIMIT_NPROC, resource.RLIMIT_FSIZE, resource.RLIMIT_CPU):
-        with contextlib.suppress(OSError, ValueError):
-            resource.setrlimit(kind, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-            raised = True
-    return raised
-
-
-def _take_memory(_: dict[str, Any]) -> bool:
-    return len(bytearray(1 << 30)) > 0
 
 
 def _multiply(_: dict[str, Any]) -> bool:
@@ -182,6 +141,15 @@ def _multiply(_: dict[str, Any]) -> bool:
             os.waitpid(child, 0)
 
 
+def _done(function: Callable[..., None], *arguments: Any) -> bool:
+    function(*arguments)
+    return True
+
+
+def _raise(name: str, _: dict[str, Any]) -> bool:
+    return _done(resource.setrlimit, getattr(resource, f"RLIMIT_{name}"), (resource.RLIM_INFINITY,) * 2)
+
+
 def _new_namespace(_: dict[str, Any]) -> bool:
     child = os.fork()
     if child == 0:
@@ -190,7 +158,8 @@ def _new_namespace(_: dict[str, Any]) -> bool:
 
 
 def _stay(bait: dict[str, Any]) -> None:
-    if os.fork() == 0:
+    child = os.fork()
+    if child == 0:
         with contextlib.suppress(OSError):
             os.setsid()
         if os.fork() == 0:
@@ -200,6 +169,7 @@ def _stay(bait: dict[str, Any]) -> None:
             while time.monotonic() < until and os.path.exists(bait["own"]):
                 time.sleep(0.02)  # holding the standard output
         os._exit(0)
+    os.waitpid(child, 0)
 
 
 ATTEMPTS: dict[str, tuple[Attempt, ...]] = {
@@ -211,9 +181,14 @@ ATTEMPTS: dict[str, tuple[Attempt, ...]] = {
     ),
     "read the grader's memory": (_read_memory, _copy_memory),
     "read the grader's environment": (_read_environment,),
-    "trace a process of the grader": (_trace,),
+    "trace a process of the grader": (lambda bait: _libc.ptrace(SEIZE, bait["process"], None, None) == 0,),
     "write outside its folder": (_write,),
-    "change a file outside its folder": (_change,),
+    "change a file outside its folder": (
+        lambda bait: os.chmod(bait["kept"], 0o755),
+        lambda bait: os.truncate(bait["kept"], 1),
+        lambda bait: os.open(bait["kept"], os.O_RDONLY | os.O_TRUNC),
+        lambda bait: os.utime(bait["kept"], (1, 1)),
+    ),
     "fill the memory or the disk": (
         lambda bait: _fill("/dev/shm", bait),
         lambda bait: _fill("/tmp", bait),
@@ -222,17 +197,27 @@ ATTEMPTS: dict[str, tuple[Attempt, ...]] = {
         _fill_shared_memory,
     ),
     "write a file larger than allowed": (_large_file,),
-    "reach the network by TCP": (_send(socket.AF_INET, socket.SOCK_STREAM, "tcp"),),
-    "reach the network by UDP": (_send(socket.AF_INET, socket.SOCK_DGRAM, "udp"),),
-    "reach an abstract Unix socket": (_send(socket.AF_UNIX, socket.SOCK_STREAM, "abstract"),),
-    "reach a Unix socket": (_send(socket.AF_UNIX, socket.SOCK_STREAM, "unix"),),
-    "change the limits or the priority of a process of the grader": (_limit_other,),
-    "have more memory than allowed": (_take_memory,),
+    "reach the network by TCP": (lambda bait: _send(bait, "tcp"),),
+    "reach the network by UDP": (lambda bait: _send(bait, "udp"),),
+    "reach an abstract Unix socket": (lambda bait: _send(bait, "abstract"),),
+    "reach a Unix socket": (lambda bait: _send(bait, "unix"),),
+    "change the limits or the priority of a process of the grader": (
+        lambda bait: _done(os.setpriority, os.PRIO_PROCESS, bait["process"], 19),
+        lambda bait: _done(os.sched_setaffinity, bait["process"], os.sched_getaffinity(0)),
+        lambda bait: resource.prlimit(bait["process"], resource.RLIMIT_CORE, (0, 0)),
+    ),
+    "have more memory than allowed": (lambda _: bytearray(1 << 30),),
     "have more processes than allowed": (_multiply,),
-    "raise its own limits": (_raise_limits,),
+    "raise its own limits": tuple(partial(_raise, name) for name in ("AS", "NPROC", "FSIZE", "CPU")),
     "have a namespace of its own": (_new_namespace,),
-    "signal a process of the grader": (_signal, _signal_by_file),
+    "signal a process of the grader": (lambda bait: os.kill(bait["process"], signal.SIGTERM), _signal_by_file),
     "leave a process behind": (_stay,),
+}
+SOCKETS = {  # in the order of the bait's
+    "reach the network by TCP": ("tcp", socket.AF_INET, socket.SOCK_STREAM),
+    "reach the network by UDP": ("udp", socket.AF_INET, socket.SOCK_DGRAM),
+    "reach an abstract Unix socket": ("abstract", socket.AF_UNIX, socket.SOCK_STREAM),
+    "reach a Unix socket": ("unix", socket.AF_UNIX, socket.SOCK_STREAM),
 }
 
 
@@ -269,26 +254,20 @@ class Bait(contextlib.ExitStack):
         )
         (self.scratch / "own").touch()
         self.secret, self.kept = self.folder / "secret", self.folder / "kept"
+        self.folder.chmod(0o755)  # it is not to depend on modes
         for path in (self.secret, self.kept):
             path.write_text(SECRET)
-            path.chmod(0o600)
-        self.lines = {
-            name: self.enter_context(socket.socket(family, kind))
-            for name, family, kind in (
-                ("tcp", socket.AF_INET, socket.SOCK_STREAM),
-                ("udp", socket.AF_INET, socket.SOCK_DGRAM),
-                ("abstract", socket.AF_UNIX, socket.SOCK_STREAM),
-                ("unix", socket.AF_UNIX, socket.SOCK_STREAM),
-            )
-        }
-        for name, line in self.lines.items():
-            line.bind({"unix": str(self.folder / "socket"), "abstract": f"\0{self.folder}"}.get(name, ("127.0.0.1", 0)))
-            line.setblocking(False)
-            if name != "udp":
+        names = {"unix": str(self.folder / "socket"), "abstract": f"\0{self.folder}"}
+        self.lines = {}
+        for attempt, (name, family, kind) in SOCKETS.items():
+            line = self.lines[attempt] = self.enter_context(socket.socket(family, kind))
+            line.bind(names.get(name, ("127.0.0.1", 0)))
+            if kind == socket.SOCK_STREAM:
                 line.listen()
-        environment = {**os.environ, VARIABLE: SECRET}
+        self.addresses = {SOCKETS[attempt][0]: line.getsockname() for attempt, line in self.lines.items()} | names
+        self.environment = {**os.environ, VARIABLE: SECRET}
         self.process = subprocess.Popen(
-            [sys.executable, "-I", "-S", "-c", PROCESS], stdout=subprocess.PIPE, env=environment, cwd=self.folder
+            [sys.executable, "-I", "-S", "-c", PROCESS], stdout=subprocess.PIPE, env=self.environment, cwd=self.folder
         )
         self.enter_context(self.process)
         self.callback(self.process.kill)
@@ -297,41 +276,43 @@ class Bait(contextlib.ExitStack):
         return self
 
     def caught_by(
-        self, command: Callable[[list[str]], list[str]], file_size: int, attempts: Sequence[str] = tuple(ATTEMPTS)
+        self,
+        command: Callable[[list[str]], list[str]],
+        end: Callable[[subprocess.Popen[bytes]], int],
+        file_size: int,
+        attempts: Sequence[str] = tuple(ATTEMPTS),
     ) -> list[str]:
         """Start a canary with what ``command`` makes of it, and say what it could do, or why it did not run.
 
         Args:
+            end: ends it and what it started.
             file_size: bytes that a file may have there.
         """
-        from .sandbox import end_leftovers
-
         folders = [str(self.folder), "/tmp", "/var/tmp", "/dev/shm", "/", os.path.expanduser("~")]
         mark = self.folder.name + "-was-here"
         bait = {
             "attempts": attempts, "secret": str(self.secret), "kept": str(self.kept), "own": str(self.scratch / "own"),
             "process": self.process.pid, "address": self.address, "folders": folders, "mark": mark,
-            "file_size": file_size, **{name: line.getsockname() for name, line in self.lines.items()},
+            "file_size": file_size, **self.addresses,
         }  # fmt: skip
-        bait["abstract"] = f"\0{self.folder}"
         argv = [sys.executable, "-I", "-S", str(Path(__file__).resolve()), json.dumps(bait)]
         before = self._state()
         with tempfile.TemporaryFile() as errors:
             canary = subprocess.Popen(
                 command(argv), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors,
-                env={**os.environ, VARIABLE: SECRET}, cwd=self.scratch, start_new_session=True,
+                env=self.environment, cwd=self.scratch, start_new_session=True,
             )  # fmt: skip
             assert canary.stdout is not None
             ready, _, _ = select.select([canary.stdout], [], [], START_SECONDS)
             said = canary.stdout.readline() if ready else b""
-            status = end_leftovers(canary)
+            status = end(canary)
             errors.seek(0)
             why = errors.read().decode(errors="replace").strip().splitlines()
         stayed = bool(said) and not (select.select([canary.stdout], [], [], 1)[0] and canary.stdout.read(1) == b"")
         canary.stdout.close()
         if not said:
             return [f"it does not work here ({why[-1] if why else f'exit status {status}'})"]
-        done = {*json.loads(said), *(name for name, line in self._reached() if line)}
+        done = {*json.loads(said), *(name for name, line in self.lines.items() if select.select([line], [], [], 0)[0])}
         for folder in folders:
             with contextlib.suppress(OSError):
                 os.unlink(os.path.join(folder, mark))
@@ -348,15 +329,6 @@ class Bait(contextlib.ExitStack):
         status = self.kept.stat()
         return status.st_mode, status.st_size, status.st_mtime_ns
 
-    def _reached(self) -> list[tuple[str, bool]]:
-        """Which sockets something came to."""
-        names = ("reach the network by TCP", "reach the network by UDP", "reach an abstract Unix socket", "reach a Unix socket")
-        return [
-            (name, bool(select.select([line], [], [], 0)[0])) for name, line in zip(names, self.lines.values(), strict=True)
-        ]
-
-
-_libc = ctypes.CDLL(None, use_errno=True)
 
 if __name__ == "__main__":
     main()

@@ -19,7 +19,15 @@ import struct
 import sys
 from typing import Any, NoReturn
 
-PARENT_DEATH_SIGNAL, DUMPABLE, KEEP_CAPABILITIES, SECCOMP, SUBREAPER, NO_NEW_PRIVILEGES, AMBIENT = 1, 4, 8, 22, 36, 38, 47
+PARENT_DEATH_SIGNAL, DUMPABLE, KEEP_CAPABILITIES, SECCOMP, SUBREAPER, NO_NEW_PRIVILEGES, AMBIENT = (
+    1,
+    4,
+    8,
+    22,
+    36,
+    38,
+    47,
+)
 NEW_USER, NEW_REST = 0x10000000, 0x08000000 | 0x20000000 | 0x40000000 | 0x04000000  # IPC, processes, network, host name
 READ_ALL = 2  # the capability to read files that are closed to everybody else
 
@@ -100,21 +108,21 @@ def main() -> NoReturn:
     if settings["namespaces"]:
         leave_namespaces(os.geteuid(), os.getegid())
     if settings["keeper"]:
-        keep(stays_in_group=bool(settings["seccomp"]))
-    _control(PARENT_DEATH_SIGNAL, signal.SIGKILL)
+        keep(stays_in_group=settings["filter"])
     limit(settings)
     if settings["writable"]:
         os.chdir(settings["writable"])
     if uid is not None:
         become(uid, settings["readable"])
+    _control(PARENT_DEATH_SIGNAL, signal.SIGKILL)  # becoming another user would have undone it
     _control(NO_NEW_PRIVILEGES, 1)
     if settings["landlock"]:
         sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
         import landlock  # type: ignore[import-not-found]
 
         landlock.restrict(settings["rules"], settings["landlock"])
-    if settings["seccomp"]:
-        refuse_calls(settings["seccomp"] == "signals too")
+    if settings["filter"]:
+        refuse_calls(settings["refuses_signals"])
     os.execve(worker[0], worker, settings["environment"])
 
 

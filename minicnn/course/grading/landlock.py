@@ -1,12 +1,13 @@
 """Landlock: a process gives up, for itself and all that it starts, whatever files and sockets are not named here.
 
-https://docs.kernel.org/userspace-api/landlock.html. It imports nothing of minicnn, as ``confined`` loads it by its path.
+https://docs.kernel.org/userspace-api/landlock.html. It imports nothing of minicnn: ``confined`` loads it by its path.
 """
 
 from __future__ import annotations
 
 import ctypes
 import os
+import sys
 from collections.abc import Iterable
 
 CREATE_RULESET, ADD_RULE, RESTRICT_SELF = 444, 445, 446  # the same numbers on every architecture
@@ -20,7 +21,7 @@ FILES = {1: 13, 2: 14, 3: 15, 4: 15, 5: 16}
 PORTS = {4: 2}  # binding and connecting, by TCP only
 SCOPES = {6: 2}  # abstract Unix sockets, signals
 
-_libc = ctypes.CDLL(None, use_errno=True)
+_libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
 
 class _Ruleset(ctypes.Structure):
@@ -35,7 +36,7 @@ class _Beneath(ctypes.Structure):
 
 def version() -> int:
     """The version of Landlock's interface that this kernel has, 0 for none."""
-    return max(0, _libc.syscall(CREATE_RULESET, None, ctypes.c_size_t(0), 1))
+    return 0 if _libc is None else max(0, _libc.syscall(CREATE_RULESET, None, ctypes.c_size_t(0), 1))
 
 
 def restrict(rules: Iterable[tuple[str, int]], interface: int) -> None:
@@ -74,6 +75,7 @@ def _all(kinds: dict[int, int], interface: int) -> int:
 
 
 def _call(number: int, *arguments: object) -> int:
+    assert _libc is not None
     result = _libc.syscall(number, *arguments)
     if result < 0:
         error = ctypes.get_errno()

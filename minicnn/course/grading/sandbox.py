@@ -5,15 +5,17 @@
 | ``bubblewrap`` | nothing but the room is there | namespaces | ends with its namespace |
 | ``namespaces`` | Landlock | namespaces | ends with its namespace |
 | ``landlock`` | Landlock | a filter of system calls, Landlock's scopes | cannot leave its group of processes |
-| ``none`` | all | all | stays |
+| ``none`` | all | all | may stay |
 
-All set limits and all but ``none`` have the filter (``confined``). As root, each worker becomes a user that nobody is.
-What a mode is worth is found out by a canary (``canary``): a worker that tries what it must not. Under Landlock, that
-a file exists, and its size, can still be learned by who knows its path, and a worker creates no files, as nothing would
-bound their number: it writes those that lie in its folder.
+Elsewhere than on Linux there is only ``none``, and no limits. All others set limits, and all but ``none`` have the
+filter (``confined``). As root, each worker becomes a user that nobody is. What a mode is worth is found out by a canary
+(``canary``): a worker that tries what it must not.
 
-A worker is started with ``subprocess.Popen(sandbox.command(...))`` from a thread that lives as long as it, and ended
-by ``end_leftovers``.
+Under Landlock, that a file exists, and its size, can still be learned by who knows its path; and a worker creates no
+files, as nothing would bound their number: it writes those that lie in its folder.
+
+A worker is started with ``subprocess.Popen(sandbox.command(...))`` from a thread that lives as long as the worker, and
+ended by ``Sandbox.end_leftovers``.
 """
 
 from __future__ import annotations
@@ -22,14 +24,13 @@ import contextlib
 import itertools
 import json
 import os
-import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import psutil
 
@@ -44,7 +45,7 @@ PACKAGES = "*-packages"  # site-packages and, on Debian, dist-packages: what of 
 SCRATCH_FILES = 4  # how many files of the largest size bubblewrap has space for in the folder
 SHARED_USER_TASKS = 256  # how many threads a worker's user may start elsewhere, where it is the grader's
 USERS = 16384  # how many users are taken in turn, the last that there are
-END_SECONDS = 5.0
+END_SECONDS = 2.0  # for what ends within milliseconds
 
 
 @dataclass(frozen=True)
@@ -52,8 +53,8 @@ class Room:
     """What a worker may see and use.
 
     Args:
-        readable: files and folders, seen under their own paths. What the interpreter needs is there without that, but no
-            installed package.
+        readable: files and folders, seen under their own paths. What the interpreter needs is there without that, but
+            no installed package. What is imported has to lie in a folder that is readable itself (``lay_out``).
         writable: a folder, seen as the current one and as ``TMPDIR``. Of what is written only what went into files that
             lie there at the start comes back.
         environment: all of it, but for ``TMPDIR``.
@@ -61,9 +62,6 @@ class Room:
         processes: how many processes and threads there may be at once.
         file_size: bytes of a file.
         cpu_seconds: of a process.
-        listable: folders from which something readable is imported, such as the one that holds a package. An import
-            lists them; under Landlock that uncovers the names, not the contents, of all that is beneath.
-            Folders named ``*-packages`` that hold something readable need not be named.
     """
 
     readable: tuple[Path, ...]
@@ -73,7 +71,6 @@ class Room:
     processes: int
     file_size: int
     cpu_seconds: int
-    listable: tuple[Path, ...] = ()
 
 
 class NoSandbox(Exception):
@@ -97,8 +94,10 @@ class Sandbox:
 
         This interpreter is replaced by the one that its virtual environment was made from.
         """
+        if sys.platform != "linux":
+            return list(argv)
         argv = [str(_interpreter()) if argv[0] == sys.executable else argv[0], *argv[1:]]
-        return self._confined(argv, room)
+        return [*self._around(room), str(_interpreter()), "-I", "-S", str(LAUNCHER[0]), self._settings(room), *argv]
 
     def processes(self, pid: int) -> list[psutil.Process]:
         """The worker and all that it started, without the launchers before it; empty once it is over.
@@ -108,43 +107,80 @@ class Sandbox:
         """
         with contextlib.suppress(psutil.Error, IndexError):
             process = psutil.Process(pid)
-            for _ in range(self.launchers):
+            for _ in range(self.launchers if sys.platform == "linux" else 0):
                 process = process.children()[0]
             return [process, *process.children(recursive=True)]
         return []
 
-    def _confined(self, argv: Sequence[str], room: Room) -> list[str]:
+    def end_leftovers(self, process: subprocess.Popen[bytes]) -> int:
+        """End a worker and whatever it started; returns its exit status, as ``Popen`` does.
+
+        Args:
+            process: started with the ``command``. To kill it would leave nobody to end what it keeps.
+        """
+        below: list[psutil.Process] = []
+        with contextlib.suppress(psutil.Error):
+            below = psutil.Process(process.pid).children(recursive=True)
+        self._end(process, below)
+        deadline = time.monotonic() + END_SECONDS
+        while (alive := [*filter(_is_alive, below)]) and time.monotonic() < deadline:
+            time.sleep(0.002)
+        for left in alive:
+            with contextlib.suppress(psutil.Error):
+                left.kill()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(END_SECONDS)
+        process.kill()
+        return process.wait()
+
+    def _end(self, process: subprocess.Popen[bytes], below: Sequence[psutil.Process]) -> None:
+        process.terminate()
+
+    def _around(self, room: Room) -> list[str]:
+        return []
+
+    def _settings(self, room: Room) -> str:
         root = os.geteuid() == 0
-        scopes = self.interface and min(self.interface, landlock.version()) >= min(landlock.SCOPES)
-        shares_user = self.changes_user and not (root or self.has_namespaces or not self.has_keeper)
+        folder = room.writable and str(room.writable.absolute())
+        has_scopes = self.has_namespaces or min(self.interface, landlock.version()) >= min(landlock.SCOPES)
+        shares_user = self.interface > 0 and not (root or self.has_namespaces)
         settings = {
-            "uid": next(_users()) if root and self.changes_user else None,
+            "uid": _user() if root and self.changes_user else None,
             "namespaces": self.has_namespaces,
             "keeper": self.has_keeper,
             "landlock": self.interface,
             "rules": list(_rules(room)) if self.interface else [],
-            "seccomp": self.has_filter
-            and ("signals too" if self.interface and not (scopes or self.has_namespaces) else "calls"),
+            "filter": self.has_filter,
+            "refuses_signals": self.interface > 0 and not has_scopes,
             "readable": [str(_interpreter()), *map(str, room.readable)],
-            "writable": room.writable and str(room.writable.absolute()),
-            "environment": {**room.environment, **({"TMPDIR": str(room.writable.absolute())} if room.writable else {})},
+            "writable": folder,
+            "environment": {**room.environment, **({"TMPDIR": folder} if folder else {})},
             "shares_user": shares_user,
             "processes": room.processes + SHARED_USER_TASKS * shares_user,
-            **{name: getattr(room, name) for name in ("memory", "file_size", "cpu_seconds")},
+            "memory": room.memory,
+            "file_size": room.file_size,
+            "cpu_seconds": room.cpu_seconds,
         }
-        return [str(_interpreter()), "-I", "-S", str(LAUNCHER[0]), json.dumps(settings), *argv]
+        return json.dumps(settings)
 
 
 @dataclass(frozen=True)
 class Bubblewrap(Sandbox):
-    """Nothing is there but what the room names: https://github.com/containers/bubblewrap."""
+    """Nothing is there but what the room names: https://github.com/containers/bubblewrap.
+
+    The exit status of a worker that a signal ended is 128 and the signal's number.
+    """
 
     name: str = "bubblewrap"
     launchers: int = 2
     has_keeper: bool = False
 
-    def command(self, argv: Sequence[str], room: Room) -> list[str]:
-        """As in ``Sandbox``. The exit status of a worker that a signal ended is 128 and the signal's number."""
+    def _end(self, process: subprocess.Popen[bytes], below: Sequence[psutil.Process]) -> None:
+        for first in below[:1]:  # ends all that is in its namespace
+            with contextlib.suppress(psutil.Error):
+                first.kill()
+
+    def _around(self, room: Room) -> list[str]:
         options = ["--die-with-parent", "--new-session", "--unshare-ipc", "--unshare-pid", "--unshare-net"]
         options += ["--unshare-uts", "--unshare-cgroup-try"]
         if os.geteuid() == 0:  # the launcher becomes another user
@@ -152,18 +188,19 @@ class Bubblewrap(Sandbox):
             for capability in ("SETUID", "SETGID", "CHOWN", "DAC_READ_SEARCH"):
                 options += ["--cap-add", f"CAP_{capability}"]
         else:
-            options += ["--unshare-user", "--disable-userns"]
-        hidden = []
-        for path in _views():
-            if path.is_symlink() and path.is_dir():
-                options += ["--symlink", os.readlink(path), str(path)]
+            options += ["--unshare-user"]
+        hidden: list[str] = []
+        for view in _views():
+            if view.is_symlink() and view.is_dir():
+                options += ["--symlink", os.readlink(view), str(view)]
                 continue
-            options += ["--ro-bind", str(path), str(path)]
-            hidden += map(str, _packages(path))
-        for folder in hidden:
-            options += ["--tmpfs", folder]
-        for device in DEVICES:
-            options += ["--dev-bind", device, device]
+            options += ["--ro-bind", str(view), str(view)]
+            hidden += map(str, _packages(view))
+        for path in hidden:
+            options += ["--tmpfs", path]
+        for path in DEVICES:
+            options += ["--dev-bind", path, path]
+        options += ["--size", str(room.file_size), "--perms", "1777", "--tmpfs", "/dev/shm"]  # Numba's semaphores
         for path in map(str, (*LAUNCHER, *(path.absolute() for path in room.readable))):
             options += ["--ro-bind", path, path]
         if room.writable:
@@ -171,10 +208,10 @@ class Bubblewrap(Sandbox):
             options += ["--size", str(SCRATCH_FILES * room.file_size), "--tmpfs", str(folder)]
             for path in map(str, _files(folder)):
                 options += ["--bind", path, path]
-        for folder in (*hidden, "/"):
-            options += ["--remount-ro", folder]
+        for path in (*hidden, "/"):
+            options += ["--remount-ro", path]
         # The environment is bubblewrap's, too, and SIGUSR1 asks the worker something.
-        return ["env", "-i", "--ignore-signal=USR1", f"PATH={os.defpath}", "bwrap", *options, *super().command(argv, room)]
+        return ["env", "-i", "--ignore-signal=USR1", f"PATH={os.defpath}", "bwrap", *options, "--"]
 
 
 def find_sandbox(trust: bool = False) -> Sandbox:
@@ -202,7 +239,7 @@ def probe(sandbox: Sandbox) -> list[str]:
     try:
         with canary.Bait() as bait:
             room = Room((HERE / "canary.py",), bait.scratch, {}, 1 << 29, 16, 1 << 18, 10)
-            failures = bait.caught_by(lambda argv: sandbox.command(argv, room), room.file_size)
+            failures = bait.caught_by(lambda argv: sandbox.command(argv, room), sandbox.end_leftovers, room.file_size)
     except (OSError, ValueError) as error:
         return [f"it does not work here ({error})"]
     return failures
@@ -211,18 +248,16 @@ def probe(sandbox: Sandbox) -> list[str]:
 _probed = cache(probe)
 
 
-def end_leftovers(process: subprocess.Popen[bytes]) -> int:
-    """End a worker and whatever it started, also what left its session; returns its exit status, as ``Popen`` does.
+def lay_out(folder: Path, packages: Sequence[Path]) -> tuple[Path, ...]:
+    """Fill a folder with links to packages, for a worker's ``sys.path``; returns what has to be readable for it.
 
-    Args:
-        process: started with a sandbox's command. To kill only that one would leave the worker's children.
-
-    Raises:
-        subprocess.TimeoutExpired: if it does not end.
+    An import lists its folders, and what is listed but cannot be read is not taken for missing: so the folders of
+    installed packages are no use in a room.
     """
-    with contextlib.suppress(ProcessLookupError):
-        process.send_signal(signal.SIGTERM)  # bubblewrap ends by it, and with it all that is in it
-    return process.wait(END_SECONDS)
+    packages = [package.resolve() for package in packages]
+    for package in packages:
+        (folder / package.name).symlink_to(package)
+    return (folder, *packages)
 
 
 # ---- the interpreter and what it needs -------------------------------------------------------------------------------
@@ -271,9 +306,6 @@ def _beneath(path: Path, hidden: Sequence[Path]) -> Iterator[tuple[str, int]]:
 
 def _rules(room: Room) -> Iterator[tuple[str, int]]:
     yield from _rules_of_machine()
-    packages = {parent for path in room.readable for parent in path.absolute().parents if parent.match(PACKAGES)}
-    for folder in (*packages, *room.listable):
-        yield str(folder), landlock.READ_DIR
     for path in room.readable:
         yield str(path.absolute()), landlock.READ
     if room.writable:
@@ -281,20 +313,25 @@ def _rules(room: Room) -> Iterator[tuple[str, int]]:
         yield from ((str(file), landlock.WRITE) for file in _files(room.writable.absolute()))
 
 
+def _is_alive(process: psutil.Process) -> bool:
+    with contextlib.suppress(psutil.Error):
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    return False
+
+
 def _files(folder: Path) -> list[Path]:
     return [path for path in sorted(folder.iterdir()) if path.is_file() and not path.is_symlink()]
 
 
-def _users() -> Iterator[int]:
-    """Users that nobody is, each another one than a short while ago."""
+def _user() -> int:
+    """A user that nobody is, and no other worker, as processes are counted by user."""
     with open("/proc/self/uid_map") as file:
         last = max(int(first) + int(count) for first, _, count in map(str.split, file))
     first = min(last, 1 << 31) - USERS - 4  # the last ones are nobody's in another sense
-    while True:
-        yield first + (os.getpid() * 64 + next(_started)) % USERS
+    return first + (os.getpid() * 64 + next(_started)) % USERS
 
 
-_started: Any = itertools.count()
+_started = itertools.count()
 
 BUBBLEWRAP = Bubblewrap()
 NAMESPACES = Sandbox("namespaces", has_namespaces=True, interface=max(landlock.SCOPES))
