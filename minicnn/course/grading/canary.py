@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import json
+import mmap
 import os
 import resource
 import select
@@ -28,7 +29,7 @@ VARIABLE = "MINICNN_CANARY"
 SEIZE = 0x4206
 FILES = 32  # of the largest size: more than any limited place has space for
 TASKS = 400  # more than any limit allows
-START_SECONDS, LIFE_SECONDS = 20.0, 10.0
+START_SECONDS, END_SECONDS, LIFE_SECONDS = 20.0, 0.5, 10.0
 
 Attempt = Callable[[dict[str, Any]], Any]
 
@@ -206,7 +207,7 @@ ATTEMPTS: dict[str, tuple[Attempt, ...]] = {
         lambda bait: _done(os.sched_setaffinity, bait["process"], os.sched_getaffinity(0)),
         lambda bait: resource.prlimit(bait["process"], resource.RLIMIT_CORE, (0, 0)),
     ),
-    "have more memory than allowed": (lambda _: bytearray(1 << 30),),
+    "have more memory than allowed": (lambda _: mmap.mmap(-1, 1 << 30),),
     "have more processes than allowed": (_multiply,),
     "raise its own limits": tuple(partial(_raise, name) for name in ("AS", "NPROC", "FSIZE", "CPU")),
     "have a namespace of its own": (_new_namespace,),
@@ -308,7 +309,9 @@ class Bait(contextlib.ExitStack):
             status = end(canary)
             errors.seek(0)
             why = errors.read().decode(errors="replace").strip().splitlines()
-        stayed = bool(said) and not (select.select([canary.stdout], [], [], 1)[0] and canary.stdout.read(1) == b"")
+        stayed = bool(said) and not (
+            select.select([canary.stdout], [], [], END_SECONDS)[0] and canary.stdout.read(1) == b""
+        )
         canary.stdout.close()
         if not said:
             return [f"it does not work here ({why[-1] if why else f'exit status {status}'})"]

@@ -45,7 +45,7 @@ PACKAGES = "*-packages"  # site-packages and, on Debian, dist-packages: what of 
 SCRATCH_FILES = 4  # how many files of the largest size bubblewrap has space for in the folder
 SHARED_USER_TASKS = 256  # how many threads a worker's user may start elsewhere, where it is the grader's
 USERS = 16384  # how many users are taken in turn, the last that there are
-END_SECONDS = 2.0  # for what ends within milliseconds
+END_SECONDS, LEFT_SECONDS = 5.0, 0.3  # for a launcher, and for what is not its own: both end within milliseconds
 
 
 @dataclass(frozen=True)
@@ -122,14 +122,14 @@ class Sandbox:
         with contextlib.suppress(psutil.Error):
             below = psutil.Process(process.pid).children(recursive=True)
         self._end(process, below)
-        deadline = time.monotonic() + END_SECONDS
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(END_SECONDS)
+        deadline = time.monotonic() + LEFT_SECONDS
         while (alive := [*filter(_is_alive, below)]) and time.monotonic() < deadline:
             time.sleep(0.002)
         for left in alive:
             with contextlib.suppress(psutil.Error):
                 left.kill()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(END_SECONDS)
         process.kill()
         return process.wait()
 
@@ -176,9 +176,8 @@ class Bubblewrap(Sandbox):
     has_keeper: bool = False
 
     def _end(self, process: subprocess.Popen[bytes], below: Sequence[psutil.Process]) -> None:
-        for first in below[:1]:  # ends all that is in its namespace
-            with contextlib.suppress(psutil.Error):
-                first.kill()
+        with contextlib.suppress(psutil.Error):
+            (below[0] if below else process).kill()  # the first one ends all that is in its namespace
 
     def _around(self, room: Room) -> list[str]:
         options = ["--die-with-parent", "--new-session", "--unshare-ipc", "--unshare-pid", "--unshare-net"]
