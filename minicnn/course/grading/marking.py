@@ -33,7 +33,9 @@ class Seeds:
 Outcomes = Mapping[Check, Sequence[Outcome]]
 
 
-def mark(owner: Homework, folder: Path, seeds: Seeds, workplace: Workplace, earlier: Sequence[Path] = ()) -> list[CheckResult]:
+def mark(
+    owner: Homework, folder: Path, seeds: Seeds, workplace: Workplace, earlier: Sequence[Path] = ()
+) -> list[CheckResult]:
     """Grade the files in ``folder``, which holds the homework's folder.
 
     Args:
@@ -78,7 +80,9 @@ def _run(
 ) -> Mapping[int, Outcome]:
     cases = dict(enumerate(check.draw(seed)))
     if time.monotonic() > ends:
-        late = Failure(State.TIMEOUT, f"the homework had taken {SECONDS:g} s before it was this check's turn", "Timeout")
+        late = Failure(
+            State.TIMEOUT, f"the homework had taken {SECONDS:g} s before it was this check's turn", "Timeout"
+        )
         return {0: late}
     begun = not untouched_holes(check, folder)
     return supervisor.run(check, cases, lambda: reference_seconds(check, seed), begun).outcomes
@@ -91,9 +95,7 @@ def _without_values(check: Check, verdict: Verdict) -> Verdict:
     return Verdict(verdict.state, 0, text, blocked_by=verdict.blocked_by)
 
 
-def _name(
-    check: Check, verdict: Verdict, outcomes: Mapping[Check, Mapping[int, Outcome]], seed: int
-) -> Name | None:
+def _name(check: Check, verdict: Verdict, outcomes: Mapping[Check, Mapping[int, Outcome]], seed: int) -> Name | None:
     """The planted mistake behind a failed check, by all cases of all checks of the task that ran through."""
     if verdict.state not in (State.WRONG, State.ERROR):
         return None
@@ -106,4 +108,6 @@ def _name(
 def _told(verdict: Verdict, name: Name | None) -> str:
     if name is None:
         return verdict.message
-    return "\n".join([verdict.message, f"  This is a known mistake, {name.name}: {name.diagnosis}", f"  Hint: {name.hint}"])
+    return "\n".join(
+        [verdict.message, f"  This is a known mistake, {name.name}: {name.diagnosis}", f"  Hint: {name.hint}"]
+    )
