@@ -7,13 +7,10 @@ process: the cut library, the packages, the sandbox.
 from __future__ import annotations
 
 import multiprocessing
-import os
-import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -135,7 +132,7 @@ def grade(
         seeds = Seeds(public_seed(), terms.hidden_seed)
         keys = {each.student: records.key(each, owner, seeds, [find_sandbox(terms.trust).name]) for each in submissions}
         guards = {guard.submission.student: guard for guard in sentinels(owner)}
-    jobs: list[tuple[Submission, str]] = [(guard.submission, "") for guard in guards.values()]
+    jobs: list[Job] = [(guard.submission, "") for guard in guards.values()]
     for student, result, why in _run(jobs, terms, executor):
         fault = guards[student].fault(result) if result else why
         if fault and not batch.void:
@@ -160,34 +157,42 @@ def grade(
     return batch
 
 
+Job = tuple[Submission, str]  # and the key of its result
 Outcome = tuple[str, dict[str, Any] | None, str]  # student; result, or why there is none
 
 
 def _run(jobs: Sequence[tuple[Submission, str]], terms: Terms, executor: Callable[[], Executor]) -> Iterator[Outcome]:
-    """Run jobs, each up to ``ATTEMPTS`` times: what the machine is to blame for may be over."""
-    waiting, attempts = list(jobs), dict.fromkeys((job[0].student for job in jobs), 0)
-    while waiting:
-        with executor() as pool:
-            futures: dict[Future[dict[str, Any]], tuple[Submission, str]] = {}
-            for job in waiting:
-                futures[pool.submit(grade_one, job[0], terms, job[1])] = job
-            waiting = []
-            try:
-                for future in as_completed(futures):
-                    job = futures[future]
-                    student = job[0].student
-                    try:
-                        yield student, future.result(), ""
-                    except Exception as error:  # noqa: BLE001 - a submission that breaks the grader costs nobody else
-                        attempts[student] += not isinstance(error, BrokenProcessPool) or len(futures) == 1
-                        attempts[student] += isinstance(error, BrokenProcessPool) * 0.5
-                        if attempts[student] < ATTEMPTS:
-                            waiting.append(job)
-                        else:
-                            yield student, None, f"{type(error).__name__}: {error}"
-            except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise
+    """Run jobs, each up to ``ATTEMPTS`` times, the last time alone: what this machine is to blame for may be over."""
+    for attempt in range(1, ATTEMPTS + 1):
+        failed = []
+        for group in [[job] for job in jobs] if attempt == ATTEMPTS else [jobs]:
+            for job, result, why in _run_once(group, terms, executor):
+                if result is None and attempt < ATTEMPTS:
+                    failed.append(job)
+                else:
+                    yield job[0].student, result, why
+        jobs = failed
+
+
+def _run_once(
+    jobs: Sequence[Job], terms: Terms, executor: Callable[[], Executor]
+) -> Iterator[tuple[Job, dict[str, Any] | None, str]]:
+    if not jobs:
+        return
+    with executor() as pool:
+        try:
+            futures: dict[Future[dict[str, Any]], Job] = {
+                pool.submit(grade_one, job[0], terms, job[1]): job for job in jobs
+            }
+            for future in as_completed(futures):
+                error = future.exception()
+                if error is None:
+                    yield futures[future], future.result(), ""
+                else:  # a submission that breaks a grader costs nobody else a grade
+                    yield futures[future], None, f"{type(error).__name__}: {error}"
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
 
 
 def local(processes: int) -> Callable[[], Executor]:
@@ -204,8 +209,7 @@ def dask(address: str) -> Callable[[], Executor]:
     """
     from distributed import Client
 
-    client = Client(address)
-    return client.get_executor
+    return Client(address).get_executor
 
 
 __all__ = ["Batch", "Terms", "dask", "grade", "grade_one", "local"]

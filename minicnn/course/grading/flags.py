@@ -10,7 +10,7 @@ UNUSUAL = {
     "atexit", "builtins", "ctypes", "faulthandler", "gc", "http", "importlib", "inspect", "marshal", "mmap",
     "multiprocessing", "pickle", "ptrace", "requests", "resource", "runpy", "signal", "socket", "ssl", "subprocess",
     "threading", "urllib",
-    "__import__", "_getframe", "compile", "eval", "exec", "fork", "kill", "_exit", "modules", "settrace", "system",
+    "__import__", "_exit", "_getframe", "eval", "exec", "fork", "kill", "settrace", "sys", "system",
 }  # fmt: skip
 MOST = 10  # flags of a submission
 

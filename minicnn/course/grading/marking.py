@@ -38,9 +38,6 @@ def mark(
 ) -> list[CheckResult]:
     """Grade the files in ``folder``, which holds the homework's folder.
 
-    Args:
-        earlier: files of the student's own earlier homework, which the library then calls.
-
     Raises:
         WorkerFailed: if no worker starts here.
     """

@@ -104,3 +104,13 @@ def read(file: Path, name: str) -> dict[str, Any] | None:
     except (OSError, ValueError):
         return None
     return content if isinstance(content, dict) and content.get("key") == name else None
+
+
+def keep(out: Path, submission: Submission) -> Path:
+    """Write what was handed in, as it is graded: ``report`` compares it. Returns its folder."""
+    folder = out / "submissions" / submission.student
+    for name, content in submission.files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        with replacing(folder / name) as temporary:
+            Path(temporary).write_bytes(content)
+    return folder
