@@ -14,7 +14,7 @@ from ._arguments import whole
 from ._errors import UsageError, misuse
 
 if TYPE_CHECKING:
-    from ..course.grading.batch import Batch
+    from ..course.grading.batch import Batch, Earlier
     from ..course.grading.roster import Roster
     from ..course.grading.submissions import Submission
     from ..course.returning.grades import Grades
@@ -40,6 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--case-seed", metavar="SECRET", help="draw hidden cases besides; @FILE reads the secret")
     parser.add_argument("--variant", metavar="NAME", help="this term's name, as in `minicnn course release`")
     parser.add_argument("-j", "--jobs", type=whole(1), metavar="N", help="processes (default: as many as cores)")
+    parser.add_argument("--own", action="append", metavar="GRADES", help="report a run with this earlier homework, too")
     parser.add_argument("--dask", metavar="ADDRESS", help="grade on the workers of this Dask scheduler")
     parser.add_argument("--trust-submissions", action="store_true", help="grade without a sandbox where there is none")
     parser.add_argument("--for", dest="format", choices=sorted(FORMATS), metavar="FORMAT", help=", ".join(FORMATS))
@@ -80,6 +81,7 @@ def _grade(path: Path, args: argparse.Namespace) -> int:
         with variant(variant_name):
             owner = homework(args.homework)
             found = collect(path, owner, roster)
+        earlier = _earlier([Path(each) for each in args.own or ()], args.homework)
         sandbox = _sandbox(args.trust_submissions)
         executor = batch.dask(args.dask) if args.dask else batch.local(args.jobs or os.cpu_count() or 1)
     out = Path(args.out)
@@ -87,10 +89,33 @@ def _grade(path: Path, args: argparse.Namespace) -> int:
     for submission in graded:
         records.keep(out, submission)
     print(f"{owner.id}: {len(graded)} submissions to grade, {len(found) - len(graded)} refused; sandbox: {sandbox}")
-    made = batch.grade(graded, terms, out, executor, lambda line: print(line, flush=True))
+    made = batch.grade(graded, terms, out, executor, lambda line: print(line, flush=True), earlier)
     content = _content(made, found, owner, terms.hidden_seed is not None, sandbox, roster)
     records.write(out / "batch.json", content)
     return _tell(content, out)
+
+
+def _earlier(folders: Sequence[Path], homework: str) -> dict[str, Earlier]:
+    """What students have handed in before, by the grades of those homework."""
+    from ..course.grading.batch import Earlier
+    from ..course.manifest import homework as find
+    from ..course.returning.grades import PASS, read
+
+    files: dict[str, dict[str, bytes]] = {}
+    wrong: dict[str, str] = {}
+    for folder in sorted(folders, key=lambda each: read(each).homework):
+        grades = read(folder)
+        if grades.homework >= homework:
+            raise UsageError(f"--own: expected grades of a homework before {homework}, got {grades.homework}: {folder}")
+        for result in grades.results:
+            for stem in find(grades.homework).modules:
+                path = folder / "submissions" / result.student / f"{stem}.py"
+                if path.is_file():
+                    files.setdefault(result.student, {})[f"{grades.homework}/{stem}"] = path.read_bytes()
+            for task in result.tasks:
+                if task.state != PASS:
+                    wrong.setdefault(result.student, task.id)
+    return {student: Earlier(found, wrong.get(student)) for student, found in files.items()}
 
 
 def _content(
