@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,7 +30,7 @@ class Seeds:
     hidden: int | None = None
 
 
-Outcomes = Mapping[Check, Sequence[Outcome]]
+Ran = Mapping[int, Outcome]  # by the number of the case
 
 
 def mark(
@@ -53,19 +53,17 @@ def mark(
 
 
 def _task(task: str, folder: Path, seeds: Seeds, supervisor: Supervisor, ends: float) -> Iterator[CheckResult]:
-    """Public cases first; hidden ones of those checks that pass."""
+    """A check has its points if it passes in all cases, the public and the hidden ones."""
     checks = checks_of(task)
-    public = {check: _run(check, checks, seeds.public, folder, supervisor, ends) for check in checks}
-    verdicts = {check: conclude(check, run, folder, seeds.public) for check, run in public.items()}
-    passed = [check for check in checks if verdicts[check].state is State.PASS]
-    hidden: dict[Check, Mapping[int, Outcome]] = {}
-    if seeds.hidden is not None:
-        hidden = {check: _run(check, checks, seeds.hidden, folder, supervisor, ends) for check in passed}
+    ran = {check: _run(check, seeds, folder, supervisor, ends) for check in checks}
+    public = {check: outcomes for check, (outcomes, _) in ran.items()}
+    hidden = {check: outcomes for check, (_, outcomes) in ran.items()}
     for check in checks:
-        verdict, is_hidden, outcomes, seed = verdicts[check], False, public, seeds.public
-        if check in hidden and seeds.hidden is not None:
+        verdict = conclude(check, public[check], folder, seeds.public)
+        is_hidden, outcomes, seed = False, public, seeds.public
+        if verdict.state is State.PASS and seeds.hidden is not None:
             again = conclude(check, hidden[check], folder, seeds.hidden)
-            if again.state is not State.PASS:
+            if again.state is not State.PASS or len(hidden[check]) < check.size:
                 verdict, is_hidden, outcomes, seed = _without_values(check, again), True, hidden, seeds.hidden
         name = _name(check, verdict, outcomes, seed)
         yield CheckResult(
@@ -75,17 +73,19 @@ def _task(task: str, folder: Path, seeds: Seeds, supervisor: Supervisor, ends: f
         )  # fmt: skip
 
 
-def _run(
-    check: Check, others: Sequence[Check], seed: int, folder: Path, supervisor: Supervisor, ends: float
-) -> Mapping[int, Outcome]:
-    cases = dict(enumerate(check.draw(seed)))
+def _run(check: Check, seeds: Seeds, folder: Path, supervisor: Supervisor, ends: float) -> tuple[Ran, Ran]:
+    """What was done in the public cases, and in the hidden ones; these are numbered on."""
+    cases = check.draw(seeds.public) + (check.draw(seeds.hidden) if seeds.hidden is not None else [])
     if time.monotonic() > ends:
-        late = Failure(
-            State.TIMEOUT, f"the homework had taken {SECONDS:g} s before it was this check's turn", "Timeout"
-        )
-        return {0: late}
+        return {0: Failure(State.TIMEOUT, f"the homework had taken {SECONDS:g} s before this check's turn")}, {}
+
+    def reference() -> float:
+        return sum(reference_seconds(check, seed) for seed in (seeds.public, seeds.hidden) if seed is not None)
+
     begun = not untouched_holes(check, folder)
-    return supervisor.run(check, cases, lambda: reference_seconds(check, seed), begun).outcomes
+    outcomes = supervisor.run(check, dict(enumerate(cases)), reference, begun).outcomes
+    public = {number: outcome for number, outcome in outcomes.items() if number < check.size}
+    return public, {number - check.size: each for number, each in outcomes.items() if number >= check.size}
 
 
 def _without_values(check: Check, verdict: Verdict) -> Verdict:
