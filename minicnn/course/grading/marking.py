@@ -18,6 +18,7 @@ from ..supervision import Supervisor, Workplace
 
 SECONDS = 600.0  # by the clock, for one submission
 NAMING_SECONDS = 2.0  # for one check
+TOLD = 4000  # characters of a message
 #: What a hidden case may tell: no value of the case, and no text of the student's that could hold one.
 HIDDEN = "{state}  {task} {title}: {what}  (0/{points} points)\n  in a case that is not shown"
 
@@ -30,7 +31,7 @@ class Seeds:
     hidden: int | None = None
 
 
-Outcomes = Mapping[Check, Sequence[Outcome]]
+Runs = Mapping[Check, Mapping[int, Outcome]]
 
 
 def mark(
@@ -41,23 +42,33 @@ def mark(
     Raises:
         WorkerFailed: if no worker starts here.
     """
-    supervisor = Supervisor(folder / owner.folder, workplace)
+    checks = [check for task in owner.tasks for check in checks_of(task.id)]
     ends = time.monotonic() + SECONDS
-    try:
-        return [result for task in owner.tasks for result in _task(task.id, folder, seeds, supervisor, ends)]
-    finally:
-        supervisor.close()
+
+    def run(chosen: Sequence[Check], seed: int) -> Runs:
+        supervisor = Supervisor(folder / owner.folder, workplace)
+        try:
+            return {check: _run(check, seed, folder, supervisor, ends) for check in chosen}
+        finally:
+            supervisor.close()
+
+    public = run(checks, seeds.public)
+    verdicts = {check: conclude(check, outcomes, folder, seeds.public) for check, outcomes in public.items()}
+    hidden: Runs = {}
+    if seeds.hidden is not None:  # in a worker of their own, which no public check comes after, to tell what they were
+        hidden = run([check for check in checks if verdicts[check].state is State.PASS], seeds.hidden)
+    return [
+        result
+        for task in owner.tasks
+        for result in _results(checks_of(task.id), verdicts, public, hidden, folder, seeds)
+    ]
 
 
-def _task(task: str, folder: Path, seeds: Seeds, supervisor: Supervisor, ends: float) -> Iterator[CheckResult]:
-    """Public cases first; hidden ones of those checks that pass."""
-    checks = checks_of(task)
-    public = {check: _run(check, checks, seeds.public, folder, supervisor, ends) for check in checks}
-    verdicts = {check: conclude(check, run, folder, seeds.public) for check, run in public.items()}
-    passed = [check for check in checks if verdicts[check].state is State.PASS]
-    hidden: dict[Check, Mapping[int, Outcome]] = {}
-    if seeds.hidden is not None:
-        hidden = {check: _run(check, checks, seeds.hidden, folder, supervisor, ends) for check in passed}
+def _results(
+    checks: Sequence[Check], verdicts: Mapping[Check, Verdict], public: Runs, hidden: Runs, folder: Path, seeds: Seeds
+) -> Iterator[CheckResult]:
+    """The checks of one task: hidden cases count where the public ones pass."""
+    public, hidden = ({check: runs[check] for check in checks if check in runs} for runs in (public, hidden))
     for check in checks:
         verdict, is_hidden, outcomes, seed = verdicts[check], False, public, seeds.public
         if check in hidden and seeds.hidden is not None:
@@ -72,9 +83,7 @@ def _task(task: str, folder: Path, seeds: Seeds, supervisor: Supervisor, ends: f
         )  # fmt: skip
 
 
-def _run(
-    check: Check, others: Sequence[Check], seed: int, folder: Path, supervisor: Supervisor, ends: float
-) -> Mapping[int, Outcome]:
+def _run(check: Check, seed: int, folder: Path, supervisor: Supervisor, ends: float) -> Mapping[int, Outcome]:
     cases = dict(enumerate(check.draw(seed)))
     if time.monotonic() > ends:
         late = Failure(
@@ -103,8 +112,7 @@ def _name(check: Check, verdict: Verdict, outcomes: Mapping[Check, Mapping[int, 
 
 
 def _told(verdict: Verdict, name: Name | None) -> str:
+    message = verdict.message if len(verdict.message) <= TOLD else f"{verdict.message[:TOLD]} ..."
     if name is None:
-        return verdict.message
-    return "\n".join(
-        [verdict.message, f"  This is a known mistake, {name.name}: {name.diagnosis}", f"  Hint: {name.hint}"]
-    )
+        return message
+    return "\n".join([message, f"  This is a known mistake, {name.name}: {name.diagnosis}", f"  Hint: {name.hint}"])

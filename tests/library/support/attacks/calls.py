@@ -173,7 +173,7 @@ for value in caller.values():
     array = getattr(value, "array", value)
     if hasattr(array, "fill"):
         array.fill(0)
-return next(value for value in caller.values() if hasattr(value, "shape"))
+return next((value for value in caller.values() if hasattr(value, "shape")), None)
 """)  # fmt: skip
 
 #: All of them, in any sandbox.
@@ -202,7 +202,7 @@ CONFINED = [
     Attack("stubborn", (16,), (TIMEOUT,), STUBBORN, "stopped after"),
     Attack("sleeps", (16,), (TIMEOUT,), "import time; time.sleep(1e6)", "waiting"),
     Attack("stops", (16,), (TIMEOUT,), "import os, signal; os.kill(os.getpid(), signal.SIGSTOP)", "waiting"),
-    Attack("forks", (17,), (TIMEOUT, ERROR, CRASH), FORKS),
+    Attack("forks", (17,), (TIMEOUT, ERROR, CRASH, MEMORY), FORKS),
     Attack("memory", (18,), (MEMORY,), "return [bytearray(b'x') * (64 << 20) for _ in range(1000)]"),
     Attack("output", (19,), (ERROR, CRASH), "while True: print('x' * 65536)"),
     Attack("fills", (20,), (ERROR, CRASH), FILLS),
