@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import csv
 import ctypes
 import json
 import os
+import re
 import socket
 import sys
 import time
@@ -14,18 +17,21 @@ import jsonschema
 import psutil
 import pytest
 
+from minicnn.cli.course import load_checks
 from minicnn.course import execution, supervision
-from minicnn.course.build import answer
+from minicnn.course.answers import expected_outcomes
+from minicnn.course.build import answer, stub
 from minicnn.course.checks import checks_of
-from minicnn.course.grading import batch, marking, records
+from minicnn.course.grading import batch, marking, records, submissions
 from minicnn.course.grading import sandbox as sandboxes
 from minicnn.course.grading.batch import Terms, grade_one
-from minicnn.course.grading.sandbox import BUBBLEWRAP, NONE, SANDBOXES
+from minicnn.course.grading.sandbox import NONE, SANDBOXES
 from minicnn.course.grading.submissions import Submission
+from minicnn.course.holes import fill
 from minicnn.course.manifest import homework, reference_path
 from minicnn.course.returning import feedback, grades, report
-from minicnn.course.returning.formats import FORMATS, export
-from tests.library.support.attacks import KINDS, Attack, at_import, calls, forgeries, imports, in_functions
+from minicnn.course.returning.formats import FORMATS, Options, export
+from tests.library.support.attacks import KINDS, Attack, archives, at_import, calls, forgeries, imports, in_functions
 
 if sys.platform != "linux":
     pytest.skip("workers are confined on Linux only", allow_module_level=True)
@@ -37,7 +43,6 @@ SEED = 0x5EED_0DD5_EED5_0DD5  # of the hidden cases
 MARK, NAME = "minicnn-was-here", "minicnn-stays"
 SECRET = "minicnn-secret-{}"
 MEMORY = 512 << 20
-HONEST = Submission("honest", {})
 SCHEMA = json.loads((ROOT / "docs" / "result.schema.json").read_text())
 
 
@@ -263,6 +268,141 @@ def test_the_thief_is_in_earnest(stage, sandbox, first_checks):
     """Without a sandbox it gets hold of what lies on the disk: the others' tests say something."""
     files = stage.filled_in(at_import("hw4", imports.CONFINED[0]), "hw4")
     result = grade_one(Submission("mallory", files), Terms(ROOT, "hw4"), "")
-    (said,) = {message.partition("stolen: ")[2] for message in messages(result) if "stolen: " in message}
+    said = next(message.partition("stolen: ")[2] for message in messages(result) if "stolen: " in message)
     for what in ("a file", "the results", "another submission", "the reference", "the solutions"):
         assert what in said.split(", "), said
+
+
+# ---- what only the grader knows --------------------------------------------------------------------------------------
+
+
+def test_remembered_answers_to_the_public_cases_have_no_points_where_cases_are_hidden(stage, sandbox, first_checks):
+    """hw1.1 by a table: all public cases are in it."""
+    load_checks(ROOT, homework("hw1"))
+    (check,) = checks_of("hw1.1")[:1]
+    answers = zip(check.draw(0), expected_outcomes(check, 0), strict=True)
+    table = {case["gradient"].tobytes(): next(iter(outcome.values())).tolist() for case, outcome in answers}
+    body = f"return np.array({table!r}[gradient.tobytes()], gradient.dtype)"
+    owner = homework("hw1")
+    files = {f"{stem}.py": stub(owner, stem).encode() for stem in owner.modules}
+    files["broadcast.py"] = fill(
+        files["broadcast.py"].decode(), {"unbroadcast": f"import numpy as np\n{body}"}
+    ).encode()
+    public, hidden = stage.grade("hw1", files), stage.grade("hw1", files, SEED)
+    assert public["points"] == check.points
+    assert hidden["points"] == 0
+    (result,) = hidden["tasks"][0]["checks"]
+    assert result["hidden"] and "not shown" in result["message"] and "KeyError" not in result["message"]
+
+
+def test_hidden_inputs_do_not_come_back_in_a_later_message(stage, sandbox, first_checks):
+    """The right answer to hw1.1 prints its inputs, and hw1.2 reads what was printed and puts it in its error."""
+    load_checks(ROOT, homework("hw1"))
+    owner = homework("hw1")
+    files = {f"{stem}.py": stub(owner, stem) for stem in owner.modules}
+    right = answer(owner, "broadcast").replace("def unbroadcast", "def _right", 1)
+    files["broadcast.py"] = right + (
+        "\n\ndef unbroadcast(gradient, shape):\n"
+        "    print('input', gradient.astype('f8').tobytes()[:8].hex(), flush=True)\n"
+        "    return _right(gradient, shape)\n"
+    )
+    tells = "lines = open('output').read().split()\nraise RuntimeError(' '.join(lines[1::2]))"
+    files["arithmetic.py"] = fill(files["arithmetic.py"], {"Mul.forward": tells})
+    result = stage.grade("hw1", {name: text.encode() for name, text in files.items()}, SEED)
+    told = " ".join(messages(result))
+    (check,) = checks_of("hw1.1")[:1]
+    public, hidden = (
+        [case["gradient"].astype("f8").tobytes()[:8].hex() for case in check.draw(seed)] for seed in (0, SEED)
+    )
+    assert result["tasks"][0]["points"] == check.points
+    assert any(each in told for each in public)
+    assert not [each for each in hidden if each in told]
+
+
+# ---- what is given back ----------------------------------------------------------------------------------------------
+
+
+def test_what_an_attack_says_does_no_harm_where_it_is_shown(stage, sandbox, first_checks, tmp_path):
+    markup = next(each for each in calls.CALLS if each.name == "markup")
+    forged = [each for each in forgeries.FORGERIES if 34 in each.kinds]
+    attacks = dict(zip((f"hw4.{number}" for number in range(1, 9)), [markup, *forged], strict=False))
+    out = tmp_path / "grades"
+    files = stage.filled_in(in_functions("hw4", attacks), "hw4")
+    names = {"email": "=1+1@example.edu", "canvas": "1", "github": "mallory"}
+    submission = Submission(
+        "mallory", files, "=1+1 <script>", names, source="\x1b[31m.zip", notes=("<img src=x onerror=y>",)
+    )
+    result = grade_one(submission, Terms(ROOT, "hw4"), "0" * 64)
+    stage.check(result)
+    records.write(out / "results" / "mallory.json", result)
+    listed = {
+        "schema": records.BATCH, "homework": "hw4", "title": "t", "max_points": 100, "sandbox": sandbox.name,
+        "case_seeds": {"public": 0, "hidden": False}, "void": "", "graded": {"mallory": "results/mallory.json"},
+        "refused": [{"student": "eve", "name": "=1", "ids": {}, "source": "<script>", "why": "\x1b[2J"}],
+        "infrastructure": [], "missing": [],
+    }  # fmt: skip
+    records.write(out / "batch.json", listed)
+    read = grades.read(out)
+    written = feedback.write(read, homework("hw4"), tmp_path / "pages")
+    written.append(report.write(read, homework("hw4"), tmp_path / "report.html"))
+    for name in FORMATS:
+        with contextlib.suppress(ValueError):  # those that need to be told an assignment
+            written += export(read, name, tmp_path / name, Options(None, "hw4", True)).files
+    assert len(written) > 6
+    for path in map(Path, written):
+        text = path.read_text(encoding="utf-8")
+        assert not set(text) & {"\x1b", "\x9b", "\u202e"}, path
+        if path.suffix == ".html":
+            assert "<script>" not in text and "<img" not in text, path
+        if path.suffix == ".md":
+            assert "<script>" not in re.sub(r"(?s)(`{3,})text\n.*?\n\1\n", "", text).replace("\\<script", ""), path
+        if path.suffix == ".csv":
+            cells = [cell for row in csv.reader(text.splitlines()) for cell in row]
+            assert not [cell for cell in cells if cell.startswith(("=", "+", "@", "\t"))], path
+
+
+# ---- archives --------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def handed_in(tmp_path_factory):
+    """What is made of a class that hands in all of them, and one honest submission among them."""
+    folder = tmp_path_factory.mktemp("class") / "deep" / "deeper"
+    folder.mkdir(parents=True)
+    for name, (make, _) in {**archives.REFUSED, **archives.KEPT}.items():
+        (folder / name).write_bytes(make().replace(b"@MARK@", MARK.encode()[:6]))
+    (folder / "ada.zip").write_bytes(archives.zipped(("resnet.py", b"honest = True\n")))
+    (folder / "device").mkdir()
+    os.mkfifo(folder / "device" / "resnet.py")
+    before = sorted(folder.parent.parent.rglob("*"))
+    found = {each.source: each for each in submissions.collect(folder, homework("hw4"))}
+    assert sorted(folder.parent.parent.rglob("*")) == before
+    return found
+
+
+@pytest.mark.parametrize("name", archives.REFUSED)
+def test_an_archive_that_does_harm_is_refused_and_says_why(handed_in, name):
+    submission = handed_in[name]
+    assert archives.REFUSED[name][1] in submission.refused
+    assert not submission.files
+
+
+@pytest.mark.parametrize("name", archives.KEPT)
+def test_of_an_odd_archive_only_what_is_meant_is_read(handed_in, name):
+    submission = handed_in[name]
+    assert not submission.refused
+    assert list(submission.files) == ["resnet.py"]
+    assert archives.EVIL not in submission.files.values()
+    assert any(archives.KEPT[name][1] in note for note in submission.notes), submission.notes
+
+
+def test_others_are_read_beside_them(handed_in):
+    assert handed_in["ada.zip"].files == {"resnet.py": b"honest = True\n"}
+    assert "neither a file" in handed_in["device"].refused
+
+
+def test_each_kind_of_attack_is_tried():
+    tried = {kind for each in (*calls.CALLS, *calls.CONFINED, *forgeries.FORGERIES, *imports.IMPORTS, *imports.CONFINED)
+             for kind in each.kinds}  # fmt: skip
+    elsewhere = {8, 9, 25, 26, 27} | {13} | {33}  # archives, remembered answers, hidden inputs
+    assert tried | elsewhere == set(KINDS)

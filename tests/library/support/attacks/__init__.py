@@ -64,11 +64,11 @@ def in_functions(owner: str, attacks: Mapping[str, Attack], honest: bool = False
 
 
 def at_import(owner: str, attack: Attack, honest: bool = False) -> dict[str, bytes]:
-    """A submission whose first file ends with an attack."""
+    """A submission whose files end with an attack."""
     this = homework(owner)
-    files = {f"{stem}.py": (answer if honest else stub)(this, stem).encode() for stem in this.modules}
-    first = next(iter(files))
-    return {**files, first: files[first] + b"\n\n" + attack.code.encode("utf-8", "surrogatepass")}
+    code = "\n\n" + attack.code
+    texts = {f"{stem}.py": (answer if honest else stub)(this, stem) + code for stem in this.modules}
+    return {name: text.encode("utf-8", "surrogatepass") for name, text in texts.items()}
 
 
 def _function(task: str) -> str:

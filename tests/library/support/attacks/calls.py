@@ -35,8 +35,8 @@ RESULTS = """
 import json, os
 
 text = json.dumps({"points": 100, "score": 100, "tests": [], "state": "PASS"})
-for place in ("results.json", "@MARK@", "/tmp/@MARK@", "/dev/shm/@MARK@", "/var/tmp/@MARK@", "@ROOT@/@MARK@", "@GRADES@",
-              "/autograder/results/results.json"):
+for place in ("results.json", "@MARK@", "/tmp/@MARK@", "/dev/shm/@MARK@", "/var/tmp/@MARK@", "@ROOT@/@MARK@",
+              "@GRADES@", "/autograder/results/results.json"):
     try:
         with open(place, "w") as file:
             file.write(text)
@@ -126,13 +126,15 @@ return None
 """
 AWARE = """
 import os, sys
-signs = [name for name in ("pytest", "_pytest", "minicnn.course.grading", "minicnn.course.naming") if name in sys.modules]
+modules = ("pytest", "_pytest", "minicnn.course.grading", "minicnn.course.naming")
+signs = [name for name in modules if name in sys.modules]
 signs += [name for name in os.environ if "PYTEST" in name or "MINICNN" in name or name.startswith("GITHUB")]
 signs += [word for word in sys.argv if "pytest" in word]
 raise RuntimeError(f"signs of a grader: {signs or 'none'}")
 """
 MARKUP = """
-raise RuntimeError("=cmd|' /C calc'!A0 <script>alert(1)</script> [x](javascript:alert(1)) \\x1b[31m\\x9b2J \\u202e ``` ]]>")
+formula, link = "=cmd|' /C calc'!A0", "[x](javascript:alert(1))"
+raise RuntimeError(f"{formula} <script>alert(1)</script> {link} \\x1b[31m\\x9b2J \\u202e ``` ]]>")
 """
 UNREADABLE = """
 class Odd(Exception):

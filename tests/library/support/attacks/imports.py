@@ -65,8 +65,8 @@ raise RuntimeError("it is still there")
 THIEF = r"""
 import ctypes, gc, glob, inspect, linecache, os, sys
 
-MARK = ("minicnn" + "-secret-").encode()
-SEED = @SEED@ ^ 1
+MARK = "".join(["minicnn", "-secret-"]).encode()
+SEED = int("@SEED@") ^ 1
 found = []
 
 
@@ -106,6 +106,8 @@ def copied():
 
 def own_memory():
     for each in gc.get_objects():
+        if each is globals():
+            continue
         parts = each.values() if type(each) is dict else each if type(each) in (list, tuple, set) else ()
         for part in list(parts):
             if part is not MARK and (type(part) in (str, bytes) and holds(part) or type(part) is int and part == SEED):
@@ -115,8 +117,8 @@ def own_memory():
 def frames():
     frame = sys._getframe()
     while frame:
-        if any("expected" in name or "reference" in name or "right" in name for name in frame.f_locals):
-            return frame.f_code.co_name not in ("lay_over", "load", "frames")
+        if any("expected" in name or "outcome" in name for name in frame.f_locals):
+            return True
         frame = frame.f_back
 
 
@@ -210,7 +212,8 @@ time.sleep(60)
 """
 REWRITES = """
 import glob, os
-for path in (__file__, *glob.glob(os.path.dirname(__file__) + "/*"), "@OTHER@", "@GRADES@", *glob.glob("/tmp/minicnn-*/*")):
+own = glob.glob(os.path.dirname(__file__) + "/*")
+for path in (__file__, *own, "@OTHER@", "@GRADES@", *glob.glob("/tmp/minicnn-*/*")):
     for change in (lambda: open(path, "w").write("x = 1"), lambda: os.unlink(path), lambda: os.chmod(path, 0o777)):
         try:
             change()
@@ -219,7 +222,13 @@ for path in (__file__, *glob.glob(os.path.dirname(__file__) + "/*"), "@OTHER@", 
             pass
 raise RuntimeError("nothing could be changed")
 """
-FOREVER = "\nimport threading, time\n\ndef go():\n    while True:\n        say(named(imported='x'))\n        time.sleep(0.02)\n\n"
+FOREVER = """
+import time
+
+while True:
+    say(named(imported='x'))
+    time.sleep(0.02)
+"""
 
 #: In any sandbox.
 IMPORTS = [
@@ -232,7 +241,7 @@ IMPORTS = [
     Attack("unreadable", (35,), IMPORT, "class E(Exception):\n    def __str__(self): raise SystemExit(0)\nraise E"),
     Attack("importing others", (23, 35), IMPORT, FIND + "say(named(importing='another'))\nos._exit(0)"),
     Attack("importing lists", (23, 35), IMPORT, FIND + "say(named(importing=[]))\nos._exit(0)"),
-    Attack("imported for ever", (16, 23), IMPORT, FIND + FOREVER + "go()"),
+    Attack("imported for ever", (16, 23), ("CRASH",), FIND + FOREVER),
     Attack("compiling for ever", (16, 23), IMPORT, FIND + "say(named(compiling=True))\nwhile True: pass"),
     Attack("done before", (23,), BROKEN, FIND + "answers({'dict': []})\nsay(named(done=0, left=False))"),
     Attack("looks like a stub", (10,), (*BLOCKED, *IMPORT), "from @MODULE@ import *"),
