@@ -156,7 +156,7 @@ class Supervisor:
         importing, cases = None, request["cases"]
         since = worker.traces.stat().st_size
         worker.watch = Watch(worker, lambda: START_SECONDS)  # what minicnn imports for itself is not the student's time
-        started = False
+        started, alone = False, True
         try:
             worker.ask(request)
             if at_once:
@@ -178,8 +178,7 @@ class Supervisor:
                 elif "done" in message:
                     if len(run.outcomes) < len(cases):
                         run.ended = _end_of(message["done"])
-                    if message["left"]:
-                        worker.end_children()
+                    alone = not message["left"]
                 else:
                     raise WireError(f"expected news of a check, got {sorted(message)[:4]}")
         except Stopped as stopped:
@@ -187,7 +186,7 @@ class Supervisor:
             run.ended = Failure(stopped.state, str(stopped), stopped.state.title())
         except (EOFError, OSError, WireError, KeyError, TypeError, ValueError, AttributeError) as error:
             run.ended = _end_of(worker.end(), error)
-        if run.ended is None and worker.is_reusable:
+        if run.ended is None and worker.is_reusable and alone:  # what goes on forking is ended with the worker only
             return None
         worker.end()
         self._worker = None
@@ -416,12 +415,6 @@ class _Worker:
         while time.monotonic() < deadline and self.traces.stat().st_size <= before:
             time.sleep(POLL_SECONDS)
         time.sleep(POLL_SECONDS)
-
-    def end_children(self) -> None:
-        """End what a check has left behind."""
-        for process in self._processes()[1:]:
-            with contextlib.suppress(psutil.Error):
-                process.kill()
 
     def end(self) -> int | None:
         """End it and all that it started. Returns its exit status if it had ended by itself."""

@@ -42,7 +42,7 @@ ROOT = Path(__file__).resolve().parents[4]
 SEED = 0x5EED_0DD5_EED5_0DD5  # of the hidden cases
 MARK, NAME = "minicnn-was-here", "minicnn-stays"
 SECRET = "minicnn-secret-{}"
-MEMORY = 512 << 20
+MEMORY = 1 << 30
 SCHEMA = json.loads((ROOT / "docs" / "result.schema.json").read_text())
 
 
@@ -51,10 +51,10 @@ def little_of_everything(monkeypatch):
     for module, name, value in (
         (execution, "CPU_SECONDS", 0.5),
         (execution, "MEMORY", MEMORY),
-        (execution, "WALL_FACTOR", 8),
+        (execution, "WALL_FACTOR", 5),
         (execution, "OUTPUT", 1 << 20),
-        (supervision, "IMPORT_SECONDS", 1.0),
-        (supervision, "COMPILE_SECONDS", 1.5),
+        (supervision, "IMPORT_SECONDS", 0.6),
+        (supervision, "COMPILE_SECONDS", 1.0),
         (supervision, "ANSWER_SECONDS", 0.1),
         (supervision, "START_SECONDS", 20.0),
         (marking, "SECONDS", 60.0),
@@ -228,11 +228,11 @@ def test_a_forged_reply_is_what_it_says_and_no_more(stage, sandbox, first_checks
         became(result, attack, task)
 
 
-def test_what_is_right_beside_an_attack_keeps_its_points(stage, sandbox):
+def test_what_is_right_beside_an_attack_keeps_its_points(stage, sandbox, first_checks):
     state, leaves = (next(each for each in calls.CALLS if each.name == name) for name in ("state", "exit"))
     result = stage.grade("hw4", in_functions("hw4", {"hw4.1": state, "hw4.4": leaves}, honest=True))
-    earned = {task["id"]: task["points"] == task["max_points"] for task in result["tasks"]}
-    assert earned["hw4.5"] and earned["hw4.6"] and not earned["hw4.1"] and not earned["hw4.4"]
+    passed = {task["id"] for task in result["tasks"] if task["points"]}
+    assert passed == {f"hw4.{number}" for number in (2, 3, 5, 6, 7, 8)}, passed
 
 
 # ---- at import -------------------------------------------------------------------------------------------------------

@@ -192,11 +192,11 @@ CALLS = [
     Attack("markup", (34,), (ERROR,), MARKUP, "script"),
     Attack("unreadable", (35,), (CRASH, ERROR), UNREADABLE),
     Attack("long", (35,), (ERROR,), LONG),
-    Attack("deep", (35,), (CRASH, ERROR, MEMORY), DEEP),
+    Attack("deep", (35,), (CRASH, ERROR, MEMORY, TIMEOUT), DEEP),
     Attack("generator", (35,), (ERROR,), "raise GeneratorExit", "GeneratorExit"),
     Attack("interrupt", (35,), (ERROR,), "raise KeyboardInterrupt", "KeyboardInterrupt"),
     Attack("descriptors", (23, 35), (CRASH, ERROR), "import os; os.closerange(0, 1024)"),
-    Attack("exec", (35,), (CRASH,), "import os; os.execv('/usr/bin/true', ['true'])"),
+    Attack("exec", (35,), (CRASH,), "import os, sys; os.execv(sys.executable, ['python', '-V'])"),
     Attack("state", (28,), (WRONG, ERROR), STATE),
 ]
 #: What the sandbox and the limits are for: in each sandbox.
@@ -205,7 +205,7 @@ CONFINED = [
     Attack("sleeps", (16,), (TIMEOUT,), "import time; time.sleep(1e6)", "waiting"),
     Attack("stops", (16,), (TIMEOUT,), "import os, signal; os.kill(os.getpid(), signal.SIGSTOP)", "waiting"),
     Attack("forks", (17,), (TIMEOUT, ERROR, CRASH, MEMORY), FORKS),
-    Attack("memory", (18,), (MEMORY,), "return [bytearray(b'x') * (64 << 20) for _ in range(1000)]"),
+    Attack("memory", (18,), (MEMORY,), "import numpy\nreturn [numpy.zeros(64 << 20, 'u1') for _ in range(1000)]"),
     Attack("output", (19,), (ERROR, CRASH), "while True: print('x' * 65536)"),
     Attack("fills", (20,), (ERROR, CRASH), FILLS),
     Attack("network", (21,), (ERROR,), NETWORK, "reached: nobody"),

@@ -213,7 +213,7 @@ time.sleep(60)
 REWRITES = """
 import glob, os
 own = glob.glob(os.path.dirname(__file__) + "/*")
-for path in (__file__, *own, "@OTHER@", "@GRADES@", *glob.glob("/tmp/minicnn-*/*")):
+for path in (__file__, *own, "@OTHER@", "@GRADES@", *glob.glob("/tmp/minicnn-[!w]*/*")):
     for change in (lambda: open(path, "w").write("x = 1"), lambda: os.unlink(path), lambda: os.chmod(path, 0o777)):
         try:
             change()
