@@ -23,7 +23,7 @@ def adopt(library: ModuleType, student: ModuleType, holes: Sequence[Hole]) -> No
         own, theirs = getattr(library, name, None), getattr(student, name, None)
         if isinstance(own, type) and isinstance(theirs, type):
             _adopt_class(own, theirs)
-        elif isinstance(own, FunctionType) and callable(theirs):
+        elif isinstance(own, FunctionType) and callable(theirs) and theirs is not own:
             if own.__closure__:  # a decorator's: what it decorates cannot be exchanged
                 setattr(library, name, theirs)
             else:

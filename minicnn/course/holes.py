@@ -20,6 +20,7 @@ Function = ast.FunctionDef | ast.AsyncFunctionDef
 Definition = Function | ast.ClassDef
 Import = ast.Import | ast.ImportFrom
 LINE = 120  # characters
+UNREADABLE = (SyntaxError, ValueError, RecursionError, MemoryError)  # raised for a text that is not Python
 
 
 class HoleError(ValueError):
@@ -245,7 +246,7 @@ def _text(tree: ast.Module, qualname: str) -> str:
 def _body(source: str | bytes, hole: Hole) -> list[ast.stmt]:
     try:
         return find(_parsed(source), hole.qualname).body
-    except (SyntaxError, HoleError, ValueError):
+    except UNREADABLE:
         return []
 
 

@@ -117,7 +117,7 @@ def changed_outside(check: Check, impl: Path) -> list[str]:
     for stem in check.stems:
         holes = check.homework.holes(stem)
         for source, path, _ in _sources(holes[:1], check, impl):
-            with contextlib.suppress(SyntaxError, ValueError):  # reported as an import error
+            with contextlib.suppress(*holes_module.UNREADABLE):  # reported as an import error
                 names = holes_module.changed_outside(source, reference_source(check.homework.modules[stem]), holes)
                 if names and len(names) <= FEW:
                     said.append(f"{path.name} is changed outside its holes: {', '.join(names)}")

@@ -7,6 +7,7 @@ in this process, where the worker cannot reach.
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import queue
 import re
@@ -21,11 +22,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import psutil
 
 from . import execution
 from .checks import Case, Check
-from .comparison import as_answers
+from .comparison import Answers, as_answers
 from .edition import EDITION
 from .execution import Failure, Outcome, State, student_frames
 from .wire import WireError, receive, send
@@ -158,7 +160,7 @@ class Supervisor:
         importing, cases = None, request["cases"]
         since = worker.traces.stat().st_size
         worker.watch = Watch(worker, lambda: START_SECONDS)  # what minicnn imports for itself is not the student's time
-        started = False
+        started, alone = False, True
         try:
             worker.ask(request)
             if at_once:
@@ -166,10 +168,9 @@ class Supervisor:
             to_import = {*request["earlier"], *request["files"]}
             for message in worker.messages():
                 if "importing" in message:
-                    importing = message["importing"]
-                    to_import.remove(importing)  # each once: a new watch begins
-                    worker.watch = Watch(worker, lambda: IMPORT_SECONDS)
-                elif "imported" in message:
+                    to_import.remove(message["importing"])  # each once: a new watch begins
+                    importing, worker.watch = message["importing"], Watch(worker, lambda: IMPORT_SECONDS)
+                elif "imported" in message and importing is not None:
                     importing, worker.watch = None, Watch(worker, lambda: START_SECONDS)
                 elif "case" in message:
                     worker.watch, started = (worker.watch, True) if started else (Watch(worker, limit), True)
@@ -181,8 +182,7 @@ class Supervisor:
                 elif "done" in message:
                     if len(run.outcomes) < len(cases):
                         run.ended = _end_of(message["done"])
-                    if message["left"]:
-                        worker.end_children()
+                    alone = not message["left"]
                 else:
                     raise WireError(f"expected news of a check, got {sorted(message)[:4]}")
         except Stopped as stopped:
@@ -190,7 +190,7 @@ class Supervisor:
             run.ended = Failure(stopped.state, str(stopped), stopped.state.title())
         except (EOFError, OSError, WireError, KeyError, TypeError, ValueError, AttributeError) as error:
             run.ended = _end_of(worker.end(), error)
-        if run.ended is None and worker.is_reusable:
+        if run.ended is None and worker.is_reusable and alone:  # what goes on forking is ended with the worker only
             return None
         worker.end()
         self._worker = None
@@ -252,28 +252,31 @@ class Watch:
         now = time.monotonic()
         cpu, memory = self._worker.cost()
         compiling = 0.0 if self._compiling_since is None else now - self._compiling_since
+        if not self._started:
+            self._started, self._memory = now, memory
+            self._memory_limit = min(execution.MEMORY, psutil.virtual_memory().available // 2)
+        self._check_size(memory)
         if self._compiled + compiling > COMPILE_SECONDS:
             raise Stopped(State.TIMEOUT, f"it was stopped after compiling for {COMPILE_SECONDS:g} s")
         if compiling:
             return
-        if not self._started:
-            self._started, self._memory = now, memory
-            self._memory_limit = min(execution.MEMORY, psutil.virtual_memory().available // 2)
         if self._looked is not None:
             passed, computed = now - self._looked[0], cpu - self._looked[1]
             self._computed += computed
             self._waited += max(0.0, passed - computed) if self._worker.is_asleep() else 0.0
         self._looked = now, cpu
-        if memory - self._memory > self._memory_limit:
-            raise Stopped(State.MEMORY, f"it was stopped when it held {(memory - self._memory) / 1e9:.2g} GB of memory")
-        if (printed := self._worker.output.stat().st_size) > execution.OUTPUT:
-            raise Stopped(State.ERROR, f"it was stopped when it had printed {printed / 1e6:.3g} MB")
         if self._computed > limit or now - self._started > execution.WALL_FACTOR * limit:
             raise Stopped(
                 State.TIMEOUT, f"it was stopped after {self._computed:.3g} s of computing; {limit:.3g} s are allowed"
             )
         if self._waited > limit:
             raise Stopped(State.TIMEOUT, f"it was stopped after waiting for {self._waited:.3g} s without computing")
+
+    def _check_size(self, memory: int) -> None:
+        if memory - self._memory > self._memory_limit:
+            raise Stopped(State.MEMORY, f"it was stopped when it held {(memory - self._memory) / 1e9:.2g} GB of memory")
+        if (printed := self._worker.output.stat().st_size) > execution.OUTPUT:
+            raise Stopped(State.ERROR, f"it was stopped when it had printed {printed / 1e6:.3g} MB")
 
 
 class _Worker:
@@ -311,15 +314,22 @@ class _Worker:
             self._replies.put(error)
 
     def ask(self, request: Mapping[str, Any]) -> None:
-        """Send a request.
+        """Send a request, without waiting until it is read: what a student's file left of the worker may never read.
 
         Raises:
             WorkerFailed: if the worker is not there to take it.
         """
         if not self._is_ready:
             self._wait_until_ready()
+        whole = io.BytesIO()
+        send(whole, dict(request))
+        threading.Thread(target=self._write, args=(whole.getbuffer(),), daemon=True).start()
+
+    def _write(self, data: memoryview) -> None:
         assert self._process.stdin is not None
-        send(self._process.stdin, dict(request))
+        with contextlib.suppress(OSError, ValueError):  # it has ended: no reply will come either
+            self._process.stdin.write(data)
+            self._process.stdin.flush()
 
     def _wait_until_ready(self) -> None:
         try:
@@ -380,7 +390,9 @@ class _Worker:
         """What was printed since this was last asked, up to a place in the output; a flood without its middle."""
         with open(self.output, "rb") as output:
             output.seek(self._shown)
-            text = output.read(execution.OUTPUT if until is None else max(0, until - self._shown))
+            text = output.read(
+                execution.OUTPUT if until is None else min(max(0, until - self._shown), execution.OUTPUT)
+            )
         self._shown += len(text)
         return _shortened(text.decode("utf-8", errors="replace"))
 
@@ -391,9 +403,11 @@ class _Worker:
             text = traces.read().decode("utf-8", errors="replace")
         found: tuple[str, ...] = ()
         for thread in text.split("(most recent call first):\n"):
-            frames = [(m[1], int(m[2]), m[3]) for m in re.finditer(r'  File "(.*)", line (\d+) in (.*)', thread)]
+            frames = [
+                (m[1], int(m[2]), m[3]) for m in re.finditer(r'  File "([^"\n]*)", line (\d{1,9}) in (.*)', thread)
+            ]
             found = student_frames(frames[::-1], [folder]) or found
-        return found
+        return tuple(map(_line, found))  # the student's code can write there, too
 
     def ask_where(self) -> None:
         """Let the processes write down where they are, if they still can."""
@@ -406,12 +420,6 @@ class _Worker:
         while time.monotonic() < deadline and self.traces.stat().st_size <= before:
             time.sleep(POLL_SECONDS)
         time.sleep(POLL_SECONDS)
-
-    def end_children(self) -> None:
-        """End what a check has left behind."""
-        for process in self._processes()[1:]:
-            with contextlib.suppress(psutil.Error):
-                process.kill()
 
     def end(self) -> int | None:
         """End it and all that it started. Returns its exit status if it had ended by itself."""
@@ -436,13 +444,26 @@ def _kernels() -> list[str]:
 def _outcome(message: Mapping[str, Any]) -> Outcome:
     """An outcome as the worker sent it. Raises ValueError or TypeError for anything else."""
     if "answers" in message:
-        return as_answers(message["answers"])
+        return _answers(message["answers"])
     state = State(message["state"])
     if state in (State.PASS, State.NOT_RUN):
         raise ValueError(f"{state} is not for a worker to say")
     frames = tuple(map(_line, message.get("frames", ())[: execution.FRAMES + 1]))
     text, kind, unwritten = (_line(message[part]) for part in ("text", "kind", "unwritten"))
     return Failure(state, text, kind, frames, unwritten)
+
+
+def _answers(flat: Any) -> Answers:
+    """Answers that are flat, as ``as_answers`` left them in the worker: flattened here, names would grow."""
+    if type(flat) is not dict or not all(map(_is_flat, flat.values())):
+        raise ValueError("expected numbers, strings and arrays by their names")
+    return as_answers({_line(name): value for name, value in flat.items()})
+
+
+def _is_flat(value: Any) -> bool:
+    if isinstance(value, tuple):
+        return all(isinstance(part, (int, float)) for part in value)
+    return value is None or isinstance(value, (str, int, float, np.ndarray, np.generic))
 
 
 def _line(text: Any) -> str:
@@ -453,7 +474,8 @@ def _line(text: Any) -> str:
 def _end_of(status: int | None, error: Exception | None = None) -> Failure:
     """What is said of a process that ended by itself before its answers were there."""
     if status is not None and status < 0:
-        name = signal.Signals(-status).name
+        names = {each.value: each.name for each in signal.Signals}  # of real-time signals only two have names
+        name = names.get(-status, f"signal {-status}")
         return Failure(State.CRASH, f"it crashed the process ({name}: {signal.strsignal(-status)})", "Crash")
     if status is not None:
         return Failure(

@@ -27,6 +27,7 @@ from .sandbox import Room, Sandbox, lay_out
 START = "import json, sys; sys.path[:0] = json.loads(sys.argv.pop(1)); from minicnn.course.worker import main; main()"
 THREADS = ("NUMBA_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "MPLBACKEND": "Agg", **dict.fromkeys(THREADS, "1")}
+UNSEEN = {"scikit-learn", "scipy"}  # minicnn's checks do without, and scipy.stats.kendalltau is the answer to hw7.6
 PROCESSES = 64  # and threads
 CPU_SECONDS = 300  # of one process, where nobody ends it sooner
 
@@ -39,19 +40,21 @@ class Cell(Workplace):
         library: holds the cut ``minicnn`` and the homework's tests.
         packages: the folders for ``sys.path``, and what has to be readable for them.
         student: the student's files.
+        compiles: whether Numba compiles, or Python runs what it would.
     """
 
     sandbox: Sandbox
     library: Path
     packages: tuple[Path, ...]
     student: Path
+    compiles: bool = True
 
     def start(self, output: Path, traces: Path) -> tuple[Sequence[str], Mapping[str, str]]:
         """The command that starts a worker in the sandbox; its environment is the sandbox's to set."""
         room = Room(
             readable=(self.library, *self.packages, self.student),
             writable=output.parent,
-            environment=ENVIRONMENT,
+            environment={**ENVIRONMENT, "NUMBA_DISABLE_JIT": str(int(not self.compiles))},
             memory=execution.MEMORY,
             processes=PROCESSES,
             file_size=2 * execution.OUTPUT,
@@ -86,9 +89,9 @@ class Cell(Workplace):
 
 
 def lay_out_packages(folder: Path) -> tuple[Path, ...]:
-    """Links in ``folder`` to what minicnn needs, but for minicnn; returns ``folder`` and what it links to."""
+    """Links in ``folder`` to what minicnn's checks need; returns ``folder`` and what it links to."""
     found: dict[str, Path] = {}
-    for distribution in _needed("minicnn", set()):
+    for distribution in _needed("minicnn", set(UNSEEN)):
         for file in distribution.files or ():
             top = file.parts[0]
             if top not in ("..", "__pycache__") and not top.endswith((".dist-info", ".pth", ".egg-link")):

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..answers import expected_outcomes, reference_seconds
@@ -14,10 +14,12 @@ from ..judging import Verdict, conclude, untouched_holes
 from ..manifest import Homework
 from ..naming import identify
 from ..results import CheckResult
-from ..supervision import Supervisor, Workplace
+from ..supervision import Supervisor
+from .cell import Cell
 
 SECONDS = 600.0  # by the clock, for one submission
 NAMING_SECONDS = 2.0  # for one check
+TOLD = 4000  # characters of a message
 #: What a hidden case may tell: no value of the case, and no text of the student's that could hold one.
 HIDDEN = "{state}  {task} {title}: {what}  (0/{points} points)\n  in a case that is not shown"
 
@@ -30,12 +32,10 @@ class Seeds:
     hidden: int | None = None
 
 
-Ran = Mapping[int, Outcome]  # by the number of the case
+Runs = Mapping[Check, Mapping[int, Outcome]]
 
 
-def mark(
-    owner: Homework, folder: Path, seeds: Seeds, workplace: Workplace, earlier: Mapping[str, Path]
-) -> list[CheckResult]:
+def mark(owner: Homework, folder: Path, seeds: Seeds, cell: Cell, earlier: Mapping[str, Path]) -> list[CheckResult]:
     """Grade the files in ``folder``, which holds the homework's folder.
 
     Args:
@@ -44,26 +44,52 @@ def mark(
     Raises:
         WorkerFailed: if no worker starts here.
     """
-    supervisor = Supervisor(folder / owner.folder, workplace, earlier)
+    checks = [check for task in owner.tasks for check in checks_of(task.id)]
     ends = time.monotonic() + SECONDS
-    try:
-        return [result for task in owner.tasks for result in _task(task.id, folder, seeds, supervisor, ends)]
-    finally:
-        supervisor.close()
+
+    def run(chosen: Sequence[Check], seed: int, cell: Cell) -> Runs:
+        supervisor = Supervisor(folder / owner.folder, cell, earlier)
+        try:
+            return {check: _run(check, seed, folder, supervisor, ends) for check in chosen}
+        finally:
+            supervisor.close()
+
+    public = run(checks, seeds.public, cell)
+    verdicts = {check: _verdict(check, outcomes, folder, seeds.public) for check, outcomes in public.items()}
+    hidden: Runs = {}
+    if seeds.hidden is not None:  # in workers of their own, which no public check comes after, to tell what they were
+        passed = [check for check in checks if verdicts[check].state is State.PASS]
+        # That all compiles, the public cases have shown; what goes wrong without, gets the benefit of the doubt.
+        hidden = run(passed, seeds.hidden, replace(cell, compiles=False))
+        doubted = [
+            check for check in passed if _verdict(check, hidden[check], folder, seeds.hidden).state is not State.PASS
+        ]
+        if doubted:
+            hidden = {**hidden, **run(doubted, seeds.hidden, cell)}
+    return [
+        result
+        for task in owner.tasks
+        for result in _results(checks_of(task.id), verdicts, public, hidden, folder, seeds)
+    ]
 
 
-def _task(task: str, folder: Path, seeds: Seeds, supervisor: Supervisor, ends: float) -> Iterator[CheckResult]:
-    """A check has its points if it passes in all cases, the public and the hidden ones."""
-    checks = checks_of(task)
-    ran = {check: _run(check, seeds, folder, supervisor, ends) for check in checks}
-    public = {check: outcomes for check, (outcomes, _) in ran.items()}
-    hidden = {check: outcomes for check, (_, outcomes) in ran.items()}
+def _verdict(check: Check, outcomes: Mapping[int, Outcome], folder: Path, seed: int) -> Verdict:
+    verdict = conclude(check, outcomes, folder, seed)
+    if verdict.state is State.PASS and len(outcomes) < check.size:
+        return Verdict(State.CRASH, 0, "it answered only a part of the cases")
+    return verdict
+
+
+def _results(
+    checks: Sequence[Check], verdicts: Mapping[Check, Verdict], public: Runs, hidden: Runs, folder: Path, seeds: Seeds
+) -> Iterator[CheckResult]:
+    """The checks of one task: hidden cases count where the public ones pass."""
+    public, hidden = ({check: runs[check] for check in checks if check in runs} for runs in (public, hidden))
     for check in checks:
-        verdict = conclude(check, public[check], folder, seeds.public)
-        is_hidden, outcomes, seed = False, public, seeds.public
-        if verdict.state is State.PASS and seeds.hidden is not None:
-            again = conclude(check, hidden[check], folder, seeds.hidden)
-            if again.state is not State.PASS or len(hidden[check]) < check.size:
+        verdict, is_hidden, outcomes, seed = verdicts[check], False, public, seeds.public
+        if check in hidden and seeds.hidden is not None:
+            again = _verdict(check, hidden[check], folder, seeds.hidden)
+            if again.state is not State.PASS:
                 verdict, is_hidden, outcomes, seed = _without_values(check, again), True, hidden, seeds.hidden
         name = _name(check, verdict, outcomes, seed)
         yield CheckResult(
@@ -73,19 +99,15 @@ def _task(task: str, folder: Path, seeds: Seeds, supervisor: Supervisor, ends: f
         )  # fmt: skip
 
 
-def _run(check: Check, seeds: Seeds, folder: Path, supervisor: Supervisor, ends: float) -> tuple[Ran, Ran]:
-    """What was done in the public cases, and in the hidden ones; these are numbered on."""
-    cases = check.draw(seeds.public) + (check.draw(seeds.hidden) if seeds.hidden is not None else [])
+def _run(check: Check, seed: int, folder: Path, supervisor: Supervisor, ends: float) -> Mapping[int, Outcome]:
+    cases = dict(enumerate(check.draw(seed)))
     if time.monotonic() > ends:
-        return {0: Failure(State.TIMEOUT, f"the homework had taken {SECONDS:g} s before this check's turn")}, {}
-
-    def reference() -> float:
-        return sum(reference_seconds(check, seed) for seed in (seeds.public, seeds.hidden) if seed is not None)
-
+        late = Failure(
+            State.TIMEOUT, f"the homework had taken {SECONDS:g} s before it was this check's turn", "Timeout"
+        )
+        return {0: late}
     begun = not untouched_holes(check, folder)
-    outcomes = supervisor.run(check, dict(enumerate(cases)), reference, begun).outcomes
-    public = {number: outcome for number, outcome in outcomes.items() if number < check.size}
-    return public, {number - check.size: each for number, each in outcomes.items() if number >= check.size}
+    return supervisor.run(check, cases, lambda: reference_seconds(check, seed), begun).outcomes
 
 
 def _without_values(check: Check, verdict: Verdict) -> Verdict:
@@ -106,8 +128,7 @@ def _name(check: Check, verdict: Verdict, outcomes: Mapping[Check, Mapping[int, 
 
 
 def _told(verdict: Verdict, name: Name | None) -> str:
+    message = verdict.message if len(verdict.message) <= TOLD else f"{verdict.message[:TOLD]} ..."
     if name is None:
-        return verdict.message
-    return "\n".join(
-        [verdict.message, f"  This is a known mistake, {name.name}: {name.diagnosis}", f"  Hint: {name.hint}"]
-    )
+        return message
+    return "\n".join([message, f"  This is a known mistake, {name.name}: {name.diagnosis}", f"  Hint: {name.hint}"])

@@ -102,14 +102,19 @@ class Sandbox:
     def processes(self, pid: int) -> list[psutil.Process]:
         """The worker and all that it started, without the launchers before it; empty once it is over.
 
+        What the worker's processes left behind is the last launcher's child, and counts, too.
+
         Args:
             pid: of the process that was started.
         """
         with contextlib.suppress(psutil.Error, IndexError):
             process = psutil.Process(pid)
-            for _ in range(self.launchers if sys.platform == "linux" else 0):
+            if sys.platform != "linux":
+                return [process, *process.children(recursive=True)]
+            for _ in range(self.launchers - 1):
                 process = process.children()[0]
-            return [process, *process.children(recursive=True)]
+            worker = process.children()[0]
+            return [worker, *(each for each in process.children(recursive=True) if each != worker)]
         return []
 
     def end_leftovers(self, process: subprocess.Popen[bytes]) -> int:
