@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ._arguments import secret, whole
-from ._errors import UsageError, misuse
+from ._errors import Stopped, UsageError, misuse
 
 if TYPE_CHECKING:
     from ..course.grading.batch import Batch, Terms
@@ -125,11 +125,15 @@ def _grade(path: Path, args: argparse.Namespace) -> int:
         _same_terms(out, owner.id, args.variant or "", hidden is not None)
         terms = batch.Terms(course_root(), owner.id, args.variant or "", hidden, args.trust_submissions)
         sandbox = _sandbox(args.trust_submissions)
-        executor = batch.dask(args.dask) if args.dask else batch.local(args.jobs or os.cpu_count() or 1)
+        with misuse(errors=(ImportError,)):
+            executor = batch.dask(args.dask) if args.dask else batch.local(args.jobs or os.cpu_count() or 1)
     for submission in graded:
         records.keep(out, submission)
     print(f"{owner.id}: {len(graded)} submissions to grade, {len(found) - len(graded)} refused; sandbox: {sandbox}")
-    made = batch.grade(graded, terms, out, executor, lambda line: print(line, flush=True))
+    try:
+        made = batch.grade(graded, terms, out, executor, lambda line: print(line, flush=True))
+    except KeyboardInterrupt:
+        raise Stopped("stopped; the same command goes on where it was") from None
     content = _content(made, found, owner, terms, sandbox, roster)
     records.write(out / "batch.json", content)
     return _tell(content, out)
@@ -250,6 +254,8 @@ def _export(path: Path, args: argparse.Namespace) -> int:
             course_root()  # the pages name the handouts in it
             with variant(grades.variant):
                 written = feedback.write(grades, homework(grades.homework), args.out)
+            if grades.ungraded:
+                print(f"without a page: {', '.join(f'{each.student} ({each.state})' for each in grades.ungraded)}")
             print(f"{args.out}: {len(written)} pages")
             return 0
         options = Options(Path(args.template) if args.template else None, args.assignment or "", args.create)

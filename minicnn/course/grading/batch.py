@@ -7,7 +7,10 @@ process: the cut library, the packages, the sandbox.
 from __future__ import annotations
 
 import multiprocessing
+import multiprocessing.connection
+import os
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, as_completed
@@ -139,6 +142,7 @@ def grade(
             batch.void = f"{student}: {fault}"
     if batch.void:
         return batch
+    tell(f"{len(guards)} sentinels, all graded as they must be")
     jobs = []
     for submission in submissions:
         file = records.path(out, submission, keys[submission.student])
@@ -146,14 +150,15 @@ def grade(
         if records.read(file, keys[submission.student]) is None:
             jobs.append((submission, keys[submission.student]))
     tell(f"{len(submissions)} submissions, {len(submissions) - len(jobs)} of them graded before")
-    for student, result, why in _run(jobs, terms, executor):
+    for number, (student, result, why) in enumerate(_run(jobs, terms, executor), 1):
         if result is None:
             batch.infrastructure[student] = why
-            tell(f"{student}: not graded: {why}")
+            told = f"not graded: {why}"
             del batch.graded[student]
         else:
             records.write(out / batch.graded[student], result)
-            tell(f"{student}: {result['points']}/{result['max_points']}")
+            told = f"{result['points']}/{result['max_points']}"
+        tell(f"{student}: {told} ({number} of {len(jobs)})")
     return batch
 
 
@@ -198,7 +203,20 @@ def _run_once(
 def local(processes: int) -> Callable[[], Executor]:
     """As many processes on this machine."""
     context = multiprocessing.get_context("spawn")
-    return lambda: ProcessPoolExecutor(processes, mp_context=context)
+    return lambda: ProcessPoolExecutor(processes, mp_context=context, initializer=_end_with_parent)
+
+
+def _end_with_parent() -> None:
+    """A process of the pool would wait for jobs forever if the one that gives them was killed."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    sentinel = parent.sentinel
+
+    def wait() -> None:
+        multiprocessing.connection.wait([sentinel])
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
 
 
 def dask(address: str) -> Callable[[], Executor]:
@@ -207,8 +225,10 @@ def dask(address: str) -> Callable[[], Executor]:
     Raises:
         ImportError: without Dask.
     """
-    from distributed import Client
-
+    try:
+        from distributed import Client
+    except ImportError as error:
+        raise ImportError("--dask needs Dask: pip install 'minicnn[dask]'") from error
     return Client(address).get_executor
 
 

@@ -40,7 +40,8 @@ svg { display: block; width: 100%; max-width: 40rem; } svg.bar { height: .9rem; 
 svg.points { font-size: 11px; text-anchor: middle; } svg text { fill: var(--ink); }
 svg.points rect { fill: var(--pass); }
 table { border-collapse: collapse; width: 100%; }
-td, th { text-align: left; vertical-align: top; padding: .15rem .6rem .15rem 0; }
+td, th { text-align: left; vertical-align: top; padding: .15rem .6rem .15rem 0; overflow-wrap: break-word; }
+td:last-child { overflow-wrap: anywhere; } td:not(:last-child) { max-width: 9rem; }
 tr + tr { border-top: 1px solid var(--soft); } td.number { text-align: right; white-space: nowrap; }
 @media print { body { max-width: none; font-size: 9pt; } tr, svg { break-inside: avoid; } }
 """

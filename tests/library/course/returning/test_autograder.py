@@ -220,6 +220,8 @@ def platform(archives):
         done = _script(root, "setup.sh")
         if done.returncode:
             pytest.skip(f"the packages cannot be installed here: {done.stderr[-300:]}")
+        assert len(list(root.glob("venv/lib/python3*/site-packages/minicnn/models/resnet.py"))) == 1  # what CHEAT reads
+        assert (root / "source/course/minicnn/models/resnet.py").is_file() and (root / "source/case-seed").is_file()
         yield root
 
 
