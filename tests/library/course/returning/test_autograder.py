@@ -17,6 +17,7 @@ from types import SimpleNamespace
 import jsonschema
 import pytest
 
+from minicnn.cli import main
 from minicnn.course.build import answer, stub
 from minicnn.course.returning.autograder import autograder, run
 
@@ -254,3 +255,32 @@ def test_a_submission_has_its_points_on_the_platform(platform, files, points):
     assert result.get("score") == points, f"{result}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
     assert len(result["tests"]) > 20 and done.returncode == 0
     assert SECRET not in json.dumps(result) + done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("command", "complaint"),
+    [
+        ("autograder hw4 --out x.zip", "--for PLATFORM goes with `course autograder`, which needs it"),
+        ("autograder hw4 --for gradescope", "--out PATH goes with `course release` and `autograder`"),
+        ("autograder --for gradescope --out x.zip", "which homework? For example `minicnn course autograder hw4"),
+        ("autograder hw4 --for moodle --out x.zip", "no autograder for 'moodle'; expected one of gradescope, github"),
+        ("autograder hw4 --for github --out x.zip --case-seed @none", "expected a text file with the secret"),
+        ("release hw4 --for github --out x.zip", "--for PLATFORM goes with `course autograder`"),
+        ("release hw4 --case-seed 5 --out x.zip", "--case-seed does, too"),
+    ],
+)
+def test_misuse_of_the_command_is_one_line(command, complaint, capsys, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    assert main(["course", *command.split()]) == 2
+    said = capsys.readouterr().err
+    assert complaint in said and said.count("\n") == 1 and not (ROOT / "x.zip").exists()
+
+
+def test_the_command_reads_the_secret_from_its_file(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    (tmp_path / "secret.txt").write_text(f"{SECRET}\n")
+    out = tmp_path / "autograder.zip"
+    words = ["--for", "gradescope", "--variant", "fall", "--case-seed", f"@{tmp_path}/secret.txt", "--out", str(out)]
+    assert main(["course", "autograder", "hw4", *words]) == 0
+    assert out.read_bytes() == autograder(OWNER, tmp_path / "x.zip", "gradescope", "fall", SECRET, ROOT).read_bytes()
+    assert capsys.readouterr().out.endswith("MB, with hidden cases\n")
