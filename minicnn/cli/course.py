@@ -14,7 +14,7 @@ from ._errors import UsageError, misuse
 if TYPE_CHECKING:
     from ..course.manifest import Homework
 
-HELP = "build the assignments, prove that their tests catch mistakes, make a student's edition"
+HELP = "build the assignments, prove their tests, make a student's edition or an autograder"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -7,7 +7,8 @@ import zipfile
 import pytest
 
 from minicnn.cli import main
-from minicnn.course.grading import sandbox
+from minicnn.course.grading import records, sandbox
+from minicnn.course.grading.submissions import Submission
 
 from ..course.returning.made import folder, result
 
@@ -98,6 +99,12 @@ def test_collect_lists_who_handed_in_what_and_grades_nothing(handed_in, capsys):
     assert (ada, note) == ("ada: resnet.py", "    cifar_resnet.py is not in it")
     assert ben.startswith("ben: REFUSED: none of resnet.py, cifar_resnet.py is in it; it holds 'notes.py'")
     assert (count, missing) == ("hw4: 1 submissions to grade, 1 refused", "handed in nothing: cleo")
+
+
+def test_what_is_kept_of_a_submission_is_what_is_graded(tmp_path):
+    records.keep(tmp_path, Submission("ada", {"resnet.py": b"x = 1\n", "helper.py": b""}))
+    kept = records.keep(tmp_path, Submission("ada", {"resnet.py": b"x = 2\n"}))
+    assert {file.name: file.read_text() for file in kept.iterdir()} == {"resnet.py": "x = 2\n"}
 
 
 def test_a_void_batch_is_reported_and_not_given_back(handed_in, capsys):
