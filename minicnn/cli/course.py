@@ -43,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
     """Do what the verb says."""
     from ..course.build import course_root
     from ..course.edition import EDITION
-    from ..course.manifest import homework, homework_ids
+    from ..course.manifest import check_variant, homework, homework_ids
 
     with misuse():
         if (args.check and args.verb != "build") or ((args.write or args.mutants) and args.verb != "proof"):
@@ -59,6 +59,7 @@ def run(args: argparse.Namespace) -> int:
             raise UsageError("--for PLATFORM goes with `course autograder`, which needs it; --case-seed does, too")
         if gives_out and len(args.homework) != 1:
             raise UsageError(f"which homework? For example `minicnn course {args.verb} hw4 --out hw4.zip`")
+        check_variant(args.variant or "")
         root = course_root()
         chosen = [homework(name) for name in args.homework or homework_ids()]
     if args.verb == "release":

@@ -95,8 +95,9 @@ def _collect(path: Path, args: argparse.Namespace) -> int:
 def _found(path: Path, args: argparse.Namespace, roster: Roster | None) -> tuple[Homework, list[Submission]]:
     from ..course.edition import EDITION
     from ..course.grading.submissions import collect
-    from ..course.manifest import homework, variant
+    from ..course.manifest import check_variant, homework, variant
 
+    check_variant(args.variant or "")
     if EDITION:
         raise UsageError("grading needs the reference, which a student's edition does not have")
     with variant(args.variant or ""):

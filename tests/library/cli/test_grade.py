@@ -38,6 +38,7 @@ def grade(command: str) -> int:
         ("class --out g", "--homework is missing"),
         ("class --homework hw4", "--out is missing, where to write"),
         ("class --homework hw44 --out g", "no homework 'hw44'; did you mean 'hw4'?"),
+        ("class --homework hw4 --variant a/b --out g", "digits, dots and hyphens for a variant, got 'a/b'"),
         ("class --homework hw1 --out g", "none of 1 submissions can be graded as hw1; the first is ada"),
         ("empty --homework hw4 --out g", "empty: there is no submission in it"),
         ("nothing.zip --homework hw4 --out g", "No such file or directory: nothing.zip"),
