@@ -14,7 +14,7 @@ from ._arguments import secret, whole
 from ._errors import Stopped, UsageError, misuse
 
 if TYPE_CHECKING:
-    from ..course.grading.batch import Batch, Terms
+    from ..course.grading.batch import Batch, Earlier, Terms
     from ..course.grading.roster import Roster
     from ..course.grading.submissions import Submission
     from ..course.manifest import Homework
@@ -44,6 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--variant", metavar="NAME", help="this term's name, as in `minicnn course release`")
     parser.add_argument("-j", "--jobs", type=whole(1), metavar="N", help="processes (default: as many as cores)")
+    parser.add_argument("--own", action="append", metavar="GRADES", help="report a run with this earlier homework, too")
     parser.add_argument("--dask", metavar="ADDRESS", help="grade on the workers of this Dask scheduler")
     parser.add_argument("--trust-submissions", action="store_true", help="grade without a sandbox where there is none")
     parser.add_argument("--for", dest="format", choices=sorted(FORMATS), metavar="FORMAT", help=", ".join(FORMATS))
@@ -125,6 +126,7 @@ def _grade(path: Path, args: argparse.Namespace) -> int:
         hidden = _seed(args.case_seed) if args.case_seed else None
         _same_terms(out, owner.id, args.variant or "", hidden is not None)
         terms = batch.Terms(course_root(), owner.id, args.variant or "", hidden, args.trust_submissions)
+        earlier = _earlier([Path(each) for each in args.own or ()], owner.id)
         sandbox = _sandbox(args.trust_submissions)
         with misuse(errors=(ImportError,)):
             executor = batch.dask(args.dask) if args.dask else batch.local(args.jobs or os.cpu_count() or 1)
@@ -132,12 +134,35 @@ def _grade(path: Path, args: argparse.Namespace) -> int:
         records.keep(out, submission)
     print(f"{owner.id}: {len(graded)} submissions to grade, {len(found) - len(graded)} refused; sandbox: {sandbox}")
     try:
-        made = batch.grade(graded, terms, out, executor, lambda line: print(line, flush=True))
+        made = batch.grade(graded, terms, out, executor, lambda line: print(line, flush=True), earlier)
     except KeyboardInterrupt:
         raise Stopped("stopped; the same command goes on where it was") from None
     content = _content(made, found, owner, terms, sandbox, roster)
     records.write(out / "batch.json", content)
     return _tell(content, out)
+
+
+def _earlier(folders: Sequence[Path], homework: str) -> dict[str, Earlier]:
+    """What students have handed in before, by the grades of those homework."""
+    from ..course.grading.batch import Earlier
+    from ..course.manifest import homework as find
+    from ..course.returning.grades import PASS, read
+
+    files: dict[str, dict[str, bytes]] = {}
+    wrong: dict[str, str] = {}
+    for folder in sorted(folders, key=lambda each: read(each).homework):
+        grades = read(folder)
+        if grades.homework >= homework:
+            raise UsageError(f"--own: expected grades of a homework before {homework}, got {grades.homework}: {folder}")
+        for result in grades.results:
+            for stem in find(grades.homework).modules:
+                path = folder / "submissions" / result.student / f"{stem}.py"
+                if path.is_file():
+                    files.setdefault(result.student, {})[f"{grades.homework}/{stem}"] = path.read_bytes()
+            for task in result.tasks:
+                if task.state != PASS:
+                    wrong.setdefault(result.student, task.id)
+    return {student: Earlier(found, wrong.get(student)) for student, found in files.items()}
 
 
 def _content(
@@ -317,14 +342,25 @@ OPTIONS = {  # and what each is, for those that a verb cannot do without
     "homework": "e.g. --homework hw4",
     "out": "where to write",
     **dict.fromkeys(
-        ("roster", "extensions", "case_seed", "variant", "jobs", "dask", "trust_submissions", "format", "feedback")
+        (
+            "roster",
+            "extensions",
+            "case_seed",
+            "variant",
+            "jobs",
+            "own",
+            "dask",
+            "trust_submissions",
+            "format",
+            "feedback",
+        )
         + ("late", "rubric", "template", "assignment", "create", "earlier"),
         "",
     ),
 }
 # What each verb takes, and whether it needs it.
 _COLLECT = {"homework": True, "roster": False, "variant": False}
-_GRADE = {"out": True, **dict.fromkeys(("case_seed", "jobs", "dask", "trust_submissions"), False)}
+_GRADE = {"out": True, **dict.fromkeys(("case_seed", "jobs", "own", "dask", "trust_submissions"), False)}
 _EXPORT = ("format", "feedback", "late", "rubric", "template", "assignment", "create", "roster", "extensions")
 VERBS: dict[str, tuple[Callable[[Path, argparse.Namespace], int], dict[str, bool]]] = {
     "collect": (_collect, _COLLECT),

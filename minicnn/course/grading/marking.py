@@ -34,14 +34,17 @@ Outcomes = Mapping[Check, Sequence[Outcome]]
 
 
 def mark(
-    owner: Homework, folder: Path, seeds: Seeds, workplace: Workplace, earlier: Sequence[Path] = ()
+    owner: Homework, folder: Path, seeds: Seeds, workplace: Workplace, earlier: Mapping[str, Path]
 ) -> list[CheckResult]:
     """Grade the files in ``folder``, which holds the homework's folder.
+
+    Args:
+        earlier: files of the student's earlier homework (``hw2/conv``), which minicnn calls in the place of its own.
 
     Raises:
         WorkerFailed: if no worker starts here.
     """
-    supervisor = Supervisor(folder / owner.folder, workplace)
+    supervisor = Supervisor(folder / owner.folder, workplace, earlier)
     ends = time.monotonic() + SECONDS
     try:
         return [result for task in owner.tasks for result in _task(task.id, folder, seeds, supervisor, ends)]

@@ -47,6 +47,7 @@ def grade(command: str) -> int:
         ("class --homework hw4 --out g --case-seed @secret.txt", "expected a secret in secret.txt, which is empty"),
         ("class --homework hw4 --out g --case-seed @none.txt", "expected a text file with the secret"),
         ("class --homework hw4 --out g --roster none.csv", "No such file or directory: none.csv"),
+        ("class --homework hw4 --out g --own grades", "--own: expected grades of a homework before hw4, got hw4"),
         ("collect class --homework hw4 --out g", "--out does not go with `minicnn grade collect`"),
         ("collect", "`minicnn grade collect` of what?"),
         ("export grades --out x", "export what?"),
