@@ -152,6 +152,12 @@ def all_homework() -> Iterator[Homework]:
 _variant = EDITION.variant if EDITION else ""
 
 
+def check_variant(name: str) -> None:
+    """Raises ValueError for what cannot be a variant's name: it stands in a version and in names of folders."""
+    if re.search(r"[^A-Za-z0-9.-]", name):
+        raise ValueError(f"expected letters, digits, dots and hyphens for a variant, got {name!r}")
+
+
 @contextmanager
 def variant(name: str) -> Iterator[None]:
     """Inside, the course is as in the variant ``name``: its cases and its holes. ``""``: as it stands."""

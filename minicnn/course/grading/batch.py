@@ -7,7 +7,10 @@ process: the cut library, the packages, the sandbox.
 from __future__ import annotations
 
 import multiprocessing
+import multiprocessing.connection
+import os
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, as_completed
@@ -173,18 +176,20 @@ def grade(
             batch.void = f"{student}: {fault}"
     if batch.void:
         return batch
+    tell(f"{len(guards)} sentinels, all graded as they must be")
     files = {job.submission.student: records.path(out, job.submission, job.key) for job in jobs}
     batch.graded = {student: file.relative_to(out).as_posix() for student, file in files.items()}
     left = [job for job in jobs if records.read(files[job.submission.student], job.key) is None]
     tell(f"{len(jobs)} submissions, {len(jobs) - len(left)} of them graded before")
-    for student, result, why in _run(left, terms, executor):
+    for number, (student, result, why) in enumerate(_run(left, terms, executor), 1):
         if result is None:
             batch.infrastructure[student] = why
-            tell(f"{student}: not graded: {why}")
+            told = f"not graded: {why}"
             del batch.graded[student]
         else:
             records.write(files[student], result)
-            tell(f"{student}: {result['points']}/{result['max_points']}")
+            told = f"{result['points']}/{result['max_points']}"
+        tell(f"{student}: {told} ({number} of {len(left)})")
     return batch
 
 
@@ -226,7 +231,20 @@ def _run_once(
 def local(processes: int) -> Callable[[], Executor]:
     """As many processes on this machine."""
     context = multiprocessing.get_context("spawn")
-    return lambda: ProcessPoolExecutor(processes, mp_context=context)
+    return lambda: ProcessPoolExecutor(processes, mp_context=context, initializer=_end_with_parent)
+
+
+def _end_with_parent() -> None:
+    """A process of the pool would wait for jobs forever if the one that gives them was killed."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    sentinel = parent.sentinel
+
+    def wait() -> None:
+        multiprocessing.connection.wait([sentinel])
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
 
 
 def dask(address: str) -> Callable[[], Executor]:
@@ -235,8 +253,10 @@ def dask(address: str) -> Callable[[], Executor]:
     Raises:
         ImportError: without Dask.
     """
-    from distributed import Client
-
+    try:
+        from distributed import Client
+    except ImportError as error:
+        raise ImportError("--dask needs Dask: pip install 'minicnn[dask]'") from error
     return Client(address).get_executor
 
 
