@@ -296,6 +296,8 @@ def _rubric(path: Path, args: argparse.Namespace) -> int:
     from ..course.manifest import homework
     from ..course.returning import rubric
 
+    if Path(args.out).exists():
+        raise UsageError(f"{args.out} is there already, and may hold marks: choose another name, or remove it")
     with misuse():
         grades = _read(path)
         students = {result.student: result.name for result in grades.results}

@@ -54,6 +54,7 @@ def grade(command: str) -> int:
         ("export grades --for csv --feedback --out x", "export what?"),
         ("export grades --for csv --out x --roster r.csv", "go with --late"),
         ("export class --for csv --out x", "with a batch.json in it"),
+        ("rubric grades --out secret.txt", "secret.txt is there already, and may hold marks"),
         ("report grades --for csv --out x", "--for does not go with `minicnn grade report`"),
     ],
 )
