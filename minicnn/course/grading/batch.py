@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, as_completed
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
@@ -31,6 +31,9 @@ from .sentinels import sentinels
 from .submissions import Submission
 
 ATTEMPTS = 3  # at a submission, where this machine is at fault
+
+
+Pools = Callable[[], AbstractContextManager[Executor]]  # makes what runs jobs
 
 
 @dataclass(frozen=True)
@@ -147,7 +150,7 @@ def grade(
     submissions: Sequence[Submission],
     terms: Terms,
     out: Path,
-    executor: Callable[[], Executor],
+    executor: Pools,
     tell: Callable[[str], None] = lambda line: None,
     earlier: Mapping[str, Earlier] | None = None,
 ) -> Batch:
@@ -196,7 +199,7 @@ def grade(
 Outcome = tuple[str, dict[str, Any] | None, str]  # student; result, or why there is none
 
 
-def _run(jobs: Sequence[Job], terms: Terms, executor: Callable[[], Executor]) -> Iterator[Outcome]:
+def _run(jobs: Sequence[Job], terms: Terms, executor: Pools) -> Iterator[Outcome]:
     """Run jobs, each up to ``ATTEMPTS`` times, the last time alone: what this machine is to blame for may be over."""
     for attempt in range(1, ATTEMPTS + 1):
         failed = []
@@ -209,9 +212,7 @@ def _run(jobs: Sequence[Job], terms: Terms, executor: Callable[[], Executor]) ->
         jobs = failed
 
 
-def _run_once(
-    jobs: Sequence[Job], terms: Terms, executor: Callable[[], Executor]
-) -> Iterator[tuple[Job, dict[str, Any] | None, str]]:
+def _run_once(jobs: Sequence[Job], terms: Terms, executor: Pools) -> Iterator[tuple[Job, dict[str, Any] | None, str]]:
     if not jobs:
         return
     with executor() as pool:
@@ -228,7 +229,7 @@ def _run_once(
             raise
 
 
-def local(processes: int) -> Callable[[], Executor]:
+def local(processes: int) -> Pools:
     """As many processes on this machine."""
     context = multiprocessing.get_context("spawn")
     return lambda: ProcessPoolExecutor(processes, mp_context=context, initializer=_end_with_parent)
@@ -247,17 +248,20 @@ def _end_with_parent() -> None:
     threading.Thread(target=wait, daemon=True).start()
 
 
-def dask(address: str) -> Callable[[], Executor]:
+def dask(address: str) -> Pools:
     """The workers of a cluster of Dask's. They find the course under the same path, and a sandbox of their own.
 
     Raises:
         ImportError: without Dask.
     """
-    try:
-        from distributed import Client
-    except ImportError as error:
-        raise ImportError("--dask needs Dask: pip install 'minicnn[dask]'") from error
-    return Client(address).get_executor
+    from distributed import Client
+
+    @contextmanager
+    def pool() -> Iterator[Executor]:
+        with Client(address) as client:
+            yield client.get_executor()
+
+    return pool
 
 
 __all__ = ["Batch", "Earlier", "Job", "Terms", "dask", "grade", "grade_one", "local"]
