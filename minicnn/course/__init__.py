@@ -9,6 +9,8 @@
 ``worker``          the process in which a student's code does so, and
 ``supervision``     the grader's side of it: start it, watch what it costs, end it
 ``wire``            what crosses between the two
+``answers``         the right answers: by the reference, or in a student's edition (``edition``) as ``recorded``
+``adoption``        the library of an edition calls the student's functions where its own are cut
 ``comparison``      two answers, and what differs between them
 ``judging``         all cases of a check: state, points, and the message that a student reads
 ``misconceptions``  planted mistakes (``misconceptions/*.toml``), to prove the checks and to name what a student did
@@ -21,4 +23,10 @@
 ``grader``          one run of it all: workers, verdicts, and what a student reads of them
 ``plugin``          that as a pytest plugin: ``pytest tests/test_resnet.py``
 ``mine``            the library with a student's modules in place of its own: ``minicnn train --mine hw2``
+
+Around a class, each in a folder of its own:
+
+``release``         a student's edition: what is cut, what is recorded, and whether an answer leaks
+``grading``         what was handed in, graded in a sandbox: ``minicnn grade``
+``returning``       grades for each platform, pages for students, a report for the teacher
 """

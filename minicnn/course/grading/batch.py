@@ -254,7 +254,10 @@ def dask(address: str) -> Pools:
     Raises:
         ImportError: without Dask.
     """
-    from distributed import Client
+    try:
+        from distributed import Client
+    except ImportError as error:
+        raise ImportError("--dask needs Dask: pip install distributed") from error
 
     @contextmanager
     def pool() -> Iterator[Executor]:
