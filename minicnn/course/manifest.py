@@ -13,8 +13,8 @@ each stub file to the reference module that it is cut from::
     holes = ["resnet:BasicBlock.forward"]
 
 ``closed`` names what else would answer the homework: while it is due, a student's edition has it without its bodies
-(``"module:*"``, ``"module:qualname"``) or not at all (``"module"``). In the variant of a
-term that is called NAME, ``[variants.NAME] holes`` puts other functions into a task.
+(``"module:*"``, ``"module:qualname"``) or not at all (``"module"``, or the path of a file or folder). In the variant of
+a term that is called NAME, ``[variants.NAME] holes`` puts other functions into a task.
 """
 
 from __future__ import annotations

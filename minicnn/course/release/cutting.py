@@ -77,7 +77,9 @@ def _closed(due: Iterable[Homework]) -> tuple[dict[Path, list[tuple[str, str]]],
     for owner in due:
         for name in owner.closed:
             module, _, qualname = name.partition(":")
-            path = reference_path(module)
+            path = PACKAGE.parent / name if "/" in name else reference_path(module)
+            if not path.exists():
+                raise ManifestError(f"{owner.id}.toml: closed: there is no {name}")
             if qualname:
                 functions.setdefault(path, []).append((qualname, owner.id))
             else:

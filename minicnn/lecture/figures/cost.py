@@ -20,7 +20,6 @@ import numpy as np
 
 from ... import nn
 from ...autograd import no_grad
-from ...backend.cpu import memory
 from ...creation import randn
 from ...models import create_model
 from ...nn.summary import FLOAT32_BYTES
@@ -93,6 +92,8 @@ def forward_memory(model: nn.Module, image: Tensor) -> float:
 
     Python's tracemalloc counts NumPy's arrays; the CPU backend counts its own, which are the large ones.
     """
+    from ...backend.cpu import memory
+
     tracemalloc.start()
     try:
         with memory.counted() as large:
