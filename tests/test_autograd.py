@@ -423,7 +423,7 @@ def runner(visited: list) -> object:
     """What happens at a node: it is noted down, leaves keep what arrives, operations run their backward."""
 
     def run(node, cotangents) -> Iterator:
-        visited.append((node.name(), [None if c is None else c.copy() for c in cotangents]))
+        visited.append((node, [None if c is None else c.copy() for c in cotangents]))
         if isinstance(node, AccumulateGrad):
             node.accumulate(cotangents[0], fresh=False)
             return
@@ -643,14 +643,17 @@ def test_arriving_elsewhere(backprop, first, second, third):
 
 
 def walked(backprop, roots: list[Tensor], seeded: list[Tensor], leaves: list[Tensor]) -> dict:
-    """The gradients after a walk, and what each node was run with."""
+    """The gradients after a walk, and what each node was run with. There are several right orders, so none is shown."""
     order = topological_order([root.grad_fn for root in roots])
     visited: list = []
     backprop.walk(order, started(order, *seeded), runner(visited))
+    ran = [node for node, _ in visited]
+    listed = sorted(visited, key=lambda visit: visit[0].created)
     return {
         **{f"gradient at leaf {i}": x.grad for i, x in enumerate(leaves)},
-        "nodes run": " ".join(name for name, _ in visited),
-        "they were run with": [{name: cotangents} for name, cotangents in visited],
+        "nodes run, the oldest first": " ".join(node.name() for node, _ in listed),
+        "each ran in its turn": ran == [node for node in order if node in ran],
+        "they were run with": [{node.name(): cotangents} for node, cotangents in listed],
     }
 
 

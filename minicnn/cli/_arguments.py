@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from argparse import ArgumentTypeError
 from collections.abc import Callable
+from pathlib import Path
 
 MOST = 10**9  # of anything that is counted
 LARGEST = 3e38  # in float32, in which the networks compute
@@ -50,6 +51,19 @@ def number(most: float, zero: bool = False) -> Callable[[str], float]:
         return found
 
     return parse
+
+
+def secret(value: str) -> str:
+    """A secret, or ``@FILE`` with the file that holds it, which other users of the machine do not read in ``ps``."""
+    if not value.startswith("@"):
+        return text(value)
+    try:
+        found = Path(value[1:]).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ArgumentTypeError(f"expected a text file with the secret, {error}") from None
+    if not found:
+        raise ArgumentTypeError(f"expected a secret in {value[1:]}, which is empty")
+    return found
 
 
 def device(value: str) -> str:

@@ -1,4 +1,4 @@
-"""``minicnn course``, for instructors: the stubs, the proof that the checks catch mistakes, a student's edition."""
+"""``minicnn course``, for instructors: stubs, the proof of the checks, a student's edition, an autograder."""
 
 from __future__ import annotations
 
@@ -8,48 +8,64 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ._arguments import secret
 from ._errors import UsageError, misuse
 
 if TYPE_CHECKING:
     from ..course.manifest import Homework
 
-HELP = "build the assignments, prove that their tests catch mistakes, make a student's edition"
+HELP = "build the assignments, prove their tests, make a student's edition or an autograder"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The verbs and their arguments."""
     parser.usage = (
         "minicnn course build [HW ...] [--check]  |  minicnn course proof [HW ...] [--write | --mutants]\n"
-        "       minicnn course release HW --out DIR|ZIP [--variant NAME]"
+        "       minicnn course release HW --out DIR|ZIP [--variant NAME]\n"
+        "       minicnn course autograder HW --for PLATFORM --out ZIP [--case-seed @FILE] [--variant NAME]"
     )
-    parser.add_argument("verb", choices=("build", "proof", "release"), help="what to do")
+    parser.add_argument("verb", choices=("build", "proof", "release", "autograder"), help="what to do")
     parser.add_argument("homework", nargs="*", metavar="HW", help="e.g. hw4 (default: all)")
     parser.add_argument("--check", action="store_true", help="build: write nothing; fail if something is out of date")
     parser.add_argument("--write", action="store_true", help="proof: write the tables of mistakes into solutions/")
     parser.add_argument("--mutants", action="store_true", help="proof: change the reference systematically instead")
-    parser.add_argument("--out", metavar="PATH", help="release: a folder, or a zip, that is not there yet")
-    parser.add_argument("--variant", metavar="NAME", help="release: this term's name; it draws other cases")
+    parser.add_argument(
+        "--out", metavar="PATH", help="release: a folder, or a zip, that is not there yet; autograder: a zip"
+    )
+    parser.add_argument("--variant", metavar="NAME", help="release, autograder: this term's name; it draws other cases")
+    parser.add_argument("--for", dest="platform", metavar="PLATFORM", help="autograder: gradescope or github")
+    parser.add_argument(
+        "--case-seed", type=secret, metavar="SECRET", help="autograder: hidden cases, too; @FILE has the secret"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     """Do what the verb says."""
     from ..course.build import course_root
     from ..course.edition import EDITION
-    from ..course.manifest import homework, homework_ids
+    from ..course.manifest import check_variant, homework, homework_ids
 
     with misuse():
         if (args.check and args.verb != "build") or ((args.write or args.mutants) and args.verb != "proof"):
             raise UsageError("--check goes with `course build`, --write and --mutants with `course proof`")
         if EDITION and args.verb != "build":
             raise UsageError(f"`course {args.verb}` needs the reference, which a student's edition does not have")
-        if (args.verb == "release") != (args.out is not None) or (args.variant and args.verb != "release"):
-            raise UsageError("--out PATH goes with `course release`, which needs it; --variant goes with it, too")
-        if args.verb == "release" and len(args.homework) != 1:
-            raise UsageError("which homework? For example `minicnn course release hw4 --out hw4.zip`")
+        gives_out = args.verb in ("release", "autograder")
+        if gives_out != (args.out is not None) or (args.variant and not gives_out):
+            raise UsageError(
+                "--out PATH goes with `course release` and `autograder`, which need it; --variant does, too"
+            )
+        if (args.verb == "autograder") != (args.platform is not None) or (args.case_seed and args.platform is None):
+            raise UsageError("--for PLATFORM goes with `course autograder`, which needs it; --case-seed does, too")
+        if gives_out and len(args.homework) != 1:
+            raise UsageError(f"which homework? For example `minicnn course {args.verb} hw4 --out hw4.zip`")
+        check_variant(args.variant or "")
         root = course_root()
         chosen = [homework(name) for name in args.homework or homework_ids()]
     if args.verb == "release":
         return _release(root, args)
+    if args.verb == "autograder":
+        return _autograder(root, chosen[0], args)
     if args.mutants:
         return _mutants(root, chosen)
     return _build(root, chosen, args.check) if args.verb == "build" else _proof(root, chosen, args.write)
@@ -59,6 +75,9 @@ def _release(root: Path, args: argparse.Namespace) -> int:
     from ..course.release.edition import AnswersLeak, make, save
 
     out = Path(args.out)
+    if out.exists():
+        raise UsageError(f"{out} is there already: choose another name, or remove it")
+    print(f"{args.homework[0]}: recording the reference's answers, which takes a minute", flush=True)
     try:
         edition = make(root, args.homework[0], lambda owner: load_checks(root, owner), args.variant or "")
     except AnswersLeak as error:
@@ -72,6 +91,16 @@ def _release(root: Path, args: argparse.Namespace) -> int:
     )
     for page in edition.left_out:
         print(f"left out: {page} prints an answer")
+    return 0
+
+
+def _autograder(root: Path, owner: Homework, args: argparse.Namespace) -> int:
+    from ..course.returning.autograder import autograder
+
+    with misuse():
+        made = autograder(owner, args.out, args.platform, args.variant or "", args.case_seed or "", root)
+    hidden = "with hidden cases" if args.case_seed else "without hidden cases"
+    print(f"{made}: the grader of {owner.id} for {args.platform}, {made.stat().st_size / 1e6:.2f} MB, {hidden}")
     return 0
 
 

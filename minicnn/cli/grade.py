@@ -10,21 +10,23 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ._arguments import whole
-from ._errors import UsageError, misuse
+from ._arguments import secret, whole
+from ._errors import Stopped, UsageError, misuse
 
 if TYPE_CHECKING:
-    from ..course.grading.batch import Batch
+    from ..course.grading.batch import Batch, Earlier, Terms
     from ..course.grading.roster import Roster
     from ..course.grading.submissions import Submission
+    from ..course.manifest import Homework
     from ..course.returning.grades import Grades
 
 HELP = "grade a class's submissions in a sandbox; export the grades, report on them"
-USAGE = """minicnn grade SUBMISSIONS --homework HW --out GRADES [--roster CSV] [--case-seed SECRET] [-j N]
-       minicnn grade export GRADES --for FORMAT --out PATH [--late TOML] [--rubric CSV] [--template CSV]
-       minicnn grade export GRADES --feedback --out DIR
+USAGE = """minicnn grade collect SUBMISSIONS --homework HW [--roster CSV]
+       minicnn grade SUBMISSIONS --homework HW --out GRADES [--roster CSV] [--case-seed @FILE] [-j N]
        minicnn grade rubric GRADES --out CSV
-       minicnn grade report GRADES --out HTML [--earlier GRADES]"""
+       minicnn grade report GRADES --out HTML [--earlier GRADES]
+       minicnn grade export GRADES --for FORMAT --out PATH [--late TOML] [--rubric CSV] [--template CSV]
+       minicnn grade export GRADES --feedback --out DIR [--late TOML] [--rubric CSV]"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,12 +36,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.usage = USAGE
     parser.add_argument("words", nargs="+", metavar="PATH", help="what was handed in: a folder, a zip, a file")
     parser.add_argument("--homework", metavar="HW", help="which homework, e.g. hw4")
-    parser.add_argument("--out", required=True, metavar="PATH", help="where to write")
+    parser.add_argument("--out", metavar="PATH", help="where to write")
     parser.add_argument("--roster", metavar="CSV", help="the class: who is who, and who is missing")
-    parser.add_argument("--extensions", metavar="FILE", help="who has how much more time, CSV or TOML")
-    parser.add_argument("--case-seed", metavar="SECRET", help="draw hidden cases besides; @FILE reads the secret")
+    parser.add_argument("--extensions", metavar="FILE", help="export: who has how much more time, CSV or TOML")
+    parser.add_argument(
+        "--case-seed", type=secret, metavar="SECRET", help="draw hidden cases, too; @FILE has the secret"
+    )
     parser.add_argument("--variant", metavar="NAME", help="this term's name, as in `minicnn course release`")
     parser.add_argument("-j", "--jobs", type=whole(1), metavar="N", help="processes (default: as many as cores)")
+    parser.add_argument("--own", action="append", metavar="GRADES", help="report a run with this earlier homework, too")
     parser.add_argument("--dask", metavar="ADDRESS", help="grade on the workers of this Dask scheduler")
     parser.add_argument("--trust-submissions", action="store_true", help="grade without a sandbox where there is none")
     parser.add_argument("--for", dest="format", choices=sorted(FORMATS), metavar="FORMAT", help=", ".join(FORMATS))
@@ -55,50 +60,119 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Do what the first word says: the name of a verb, or what was handed in."""
     verb, *rest = args.words
+    if verb in VERBS and not rest and not Path(verb).exists():
+        raise UsageError(f"`minicnn grade {verb}` of what? It needs a path")
     if verb not in VERBS or not rest:
         rest, verb = args.words, "grade"
     if len(rest) != 1:
         raise UsageError(f"expected one path, got {', '.join(rest)}")
-    return VERBS[verb](Path(rest[0]), args)
+    what, options = VERBS[verb]
+    given = {name for name, value in vars(args).items() if name in OPTIONS and value not in (None, False)}
+    if strange := sorted(given - options.keys()):
+        raise UsageError(
+            f"{_option(strange[0])} does not go with `minicnn grade{'' if verb == 'grade' else f' {verb}'}`"
+        )
+    if missing := [name for name, needed in options.items() if needed and name not in given]:
+        raise UsageError(f"{_option(missing[0])} is missing, {OPTIONS[missing[0]]}")
+    return what(Path(rest[0]), args)
+
+
+def _collect(path: Path, args: argparse.Namespace) -> int:
+    """What would be graded, and what a person has to look at; grades nothing."""
+    with misuse():
+        roster = _roster(args)
+        owner, found = _found(path, args, roster)
+    for each in found:
+        print(f"{each.student}: {each.refused and 'REFUSED: '}{each.refused or ', '.join(sorted(each.files))}")
+        for note in () if each.refused else each.notes:
+            print(f"    {note}")
+    refused = sum(bool(each.refused) for each in found)
+    print(f"{owner.id}: {len(found) - refused} submissions to grade, {refused} refused")
+    if roster and (missing := roster.missing(each.student for each in found)):
+        print(f"handed in nothing: {', '.join(missing)}")
+    return 0
+
+
+def _found(path: Path, args: argparse.Namespace, roster: Roster | None) -> tuple[Homework, list[Submission]]:
+    from ..course.edition import EDITION
+    from ..course.grading.submissions import collect
+    from ..course.manifest import check_variant, homework, variant
+
+    check_variant(args.variant or "")
+    if EDITION:
+        raise UsageError("grading needs the reference, which a student's edition does not have")
+    with variant(args.variant or ""):
+        owner = homework(args.homework)
+        found = collect(path, owner, roster)
+    if not found:
+        raise UsageError(f"{path}: there is no submission in it")
+    return owner, found
 
 
 def _grade(path: Path, args: argparse.Namespace) -> int:
     from ..course.build import course_root
-    from ..course.edition import EDITION
     from ..course.grading import batch, records
-    from ..course.grading.submissions import collect
-    from ..course.manifest import homework, variant
 
-    with misuse():
-        if EDITION:
-            raise UsageError("grading needs the reference, which a student's edition does not have")
-        if not args.homework:
-            raise UsageError("which homework? For example --homework hw4")
-        variant_name = args.variant or ""
-        terms = batch.Terms(course_root(), args.homework, variant_name, _secret(args.case_seed), args.trust_submissions)
-        roster = _roster(args)
-        with variant(variant_name):
-            owner = homework(args.homework)
-            found = collect(path, owner, roster)
-        sandbox = _sandbox(args.trust_submissions)
-        executor = batch.dask(args.dask) if args.dask else batch.local(args.jobs or os.cpu_count() or 1)
     out = Path(args.out)
-    graded = [each for each in found if not each.refused]
+    with misuse():
+        roster = _roster(args)
+        owner, found = _found(path, args, roster)
+        if path.resolve() in (out.resolve(), *out.resolve().parents):
+            raise UsageError(f"--out {out} lies in {path}: the grades would be taken for submissions")
+        graded = [each for each in found if not each.refused]
+        if not graded:
+            first = f"{found[0].source}: {found[0].refused}"
+            raise UsageError(f"none of {len(found)} submissions can be graded as {owner.id}; the first is {first}")
+        hidden = _seed(args.case_seed) if args.case_seed else None
+        _same_terms(out, owner.id, args.variant or "", hidden is not None)
+        terms = batch.Terms(course_root(), owner.id, args.variant or "", hidden, args.trust_submissions)
+        earlier = _earlier([Path(each) for each in args.own or ()], owner.id)
+        sandbox = _sandbox(args.trust_submissions)
+        with misuse(errors=(ImportError,)):
+            executor = batch.dask(args.dask) if args.dask else batch.local(args.jobs or os.cpu_count() or 1)
     for submission in graded:
         records.keep(out, submission)
     print(f"{owner.id}: {len(graded)} submissions to grade, {len(found) - len(graded)} refused; sandbox: {sandbox}")
-    made = batch.grade(graded, terms, out, executor, lambda line: print(line, flush=True))
-    content = _content(made, found, owner, terms.hidden_seed is not None, sandbox, roster)
+    try:
+        made = batch.grade(graded, terms, out, executor, lambda line: print(line, flush=True), earlier)
+    except KeyboardInterrupt:
+        raise Stopped("stopped; the same command goes on where it was") from None
+    content = _content(made, found, owner, terms, sandbox, roster)
     records.write(out / "batch.json", content)
     return _tell(content, out)
 
 
+def _earlier(folders: Sequence[Path], homework: str) -> dict[str, Earlier]:
+    """What students have handed in before, by the grades of those homework."""
+    from ..course.grading.batch import Earlier
+    from ..course.manifest import homework as find
+    from ..course.returning.grades import PASS, read
+
+    files: dict[str, dict[str, bytes]] = {}
+    wrong: dict[str, str] = {}
+    for folder in sorted(folders, key=lambda each: read(each).homework):
+        grades = read(folder)
+        if grades.homework >= homework:
+            raise UsageError(f"--own: expected grades of a homework before {homework}, got {grades.homework}: {folder}")
+        for result in grades.results:
+            for stem in find(grades.homework).modules:
+                path = folder / "submissions" / result.student / f"{stem}.py"
+                if path.is_file():
+                    files.setdefault(result.student, {})[f"{grades.homework}/{stem}"] = path.read_bytes()
+            for task in result.tasks:
+                if task.state != PASS:
+                    wrong.setdefault(result.student, task.id)
+    return {student: Earlier(found, wrong.get(student)) for student, found in files.items()}
+
+
 def _content(
-    made: Batch, found: Sequence[Submission], owner: Any, hidden: bool, sandbox: str, roster: Roster | None
+    made: Batch, found: Sequence[Submission], owner: Homework, terms: Terms, sandbox: str, roster: Roster | None
 ) -> dict[str, Any]:
     from ..course.grading.records import BATCH
-    from ..course.manifest import POINTS, public_seed
+    from ..course.manifest import POINTS, public_seed, variant
 
+    with variant(terms.variant):
+        seeds = {"public": public_seed(), "hidden": terms.hidden_seed is not None}
     refused = [
         {"student": each.student, "name": each.name, "ids": dict(each.ids), "source": each.source, "why": each.refused}
         for each in found
@@ -110,7 +184,8 @@ def _content(
         "title": owner.title,
         "max_points": POINTS,
         "sandbox": sandbox,
-        "case_seeds": {"public": public_seed(), "hidden": hidden},
+        "variant": terms.variant,
+        "case_seeds": seeds,
         "void": made.void,
         "graded": made.graded,
         "refused": refused,
@@ -134,23 +209,34 @@ def _tell(content: Mapping[str, Any], out: Path) -> int:
     return 1 if content["infrastructure"] else 0
 
 
+def _same_terms(out: Path, name: str, variant: str, hidden: bool) -> None:
+    """Refuse a folder with grades of another homework, and say where a regrade is on other terms."""
+    from ..course.returning.grades import read
+
+    if not (out / "batch.json").exists():
+        return
+    before = read(out)
+    if before.homework != name:
+        raise UsageError(f"--out {out} holds the grades of {before.homework}: choose another folder for {name}")
+    if before.variant != variant:
+        print(f"{out} was graded as variant {before.variant!r} before, and is now as {variant!r}", file=sys.stderr)
+    if before.hidden != hidden:
+        how = ("without", "with")[before.hidden], ("without", "with")[hidden]
+        print(f"{out} was graded {how[0]} hidden cases before, and is now {how[1]} them", file=sys.stderr)
+
+
 def _sandbox(trust: bool) -> str:
     from ..course.grading.sandbox import NoSandbox, find_sandbox
 
     try:
         return find_sandbox(trust).name
     except NoSandbox as error:
-        raise UsageError(f"{error}\nInstall bubblewrap, or say --trust-submissions if you know what you run") from error
+        print(error, file=sys.stderr)
+        raise UsageError("install bubblewrap, or say --trust-submissions if you know what you run") from error
 
 
-def _secret(text: str | None) -> int | None:
+def _seed(text: str) -> int:
     """The seed of the hidden cases: 62 bits that the secret gives."""
-    if text is None:
-        return None
-    if text.startswith("@"):
-        text = Path(text[1:]).read_text(encoding="utf-8").strip()
-        if not text:
-            raise UsageError("--case-seed: the file with the secret is empty")
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little") >> 2
 
 
@@ -158,6 +244,8 @@ def _roster(args: argparse.Namespace) -> Roster | None:
     from ..course.grading.roster import Roster
 
     if not args.roster:
+        if args.extensions:
+            raise UsageError("--extensions needs --roster, which says who is who")
         return None
     roster = Roster.read(Path(args.roster))
     for problem in roster.problems:
@@ -168,7 +256,7 @@ def _roster(args: argparse.Namespace) -> Roster | None:
 def _export(path: Path, args: argparse.Namespace) -> int:
     from ..course.build import course_root
     from ..course.grading.roster import LatePolicy
-    from ..course.manifest import homework
+    from ..course.manifest import homework, variant
     from ..course.returning import feedback, rubric
     from ..course.returning.formats import Options, export
     from ..course.returning.grades import read, with_lateness
@@ -176,22 +264,30 @@ def _export(path: Path, args: argparse.Namespace) -> int:
     with misuse():
         if bool(args.format) == args.feedback:
             raise UsageError("export what? --for FORMAT, or --feedback")
+        if args.roster and not args.late:
+            raise UsageError("--roster and --extensions go with --late")
         grades = read(path)
         if args.late:
             roster = _roster(args)
             extensions = {each.id: each.extension for each in roster.students} if roster else {}
             policy = LatePolicy.read(Path(args.late), grades.homework)
             grades = with_lateness(grades, policy, extensions)
+            if unknown := [each.student for each in grades.results if not each.submitted_at]:
+                print(f"handed in at an unknown time, which costs nothing: {', '.join(unknown)}")
         if args.rubric:
             grades = rubric.merge(grades, rubric.read(args.rubric))
         if args.feedback:
             course_root()  # the pages name the handouts in it
-            written = feedback.write(grades, homework(grades.homework), args.out)
+            with variant(grades.variant):
+                written = feedback.write(grades, homework(grades.homework), args.out)
+            if grades.ungraded:
+                print(f"without a page: {', '.join(f'{each.student} ({each.state})' for each in grades.ungraded)}")
             print(f"{args.out}: {len(written)} pages")
             return 0
         options = Options(Path(args.template) if args.template else None, args.assignment or "", args.create)
         done = export(grades, args.format, args.out, options)
-    print(*done.notes, f"{args.out}: {len(done.files)} files written", sep="\n")
+    number = len(done.files)
+    print(*done.notes, f"{args.out}: {number} file{'s' * (number != 1)} written", sep="\n")
     return 0
 
 
@@ -209,15 +305,16 @@ def _rubric(path: Path, args: argparse.Namespace) -> int:
 
 
 def _report(path: Path, args: argparse.Namespace) -> int:
-    from ..course.manifest import homework
+    from ..course.manifest import homework, variant
     from ..course.returning import report, similarity
 
     with misuse():
         grades = _read(path)
-        owner = homework(grades.homework)
         earlier = _texts(Path(args.earlier)) if args.earlier else {}
-        pairs = similarity.pairs(owner, _texts(path), earlier)
-        made = report.write(grades, owner, args.out, pairs)
+        with variant(grades.variant):
+            owner = homework(grades.homework)
+            pairs = similarity.pairs(owner, _texts(path), earlier)
+            made = report.write(grades, owner, args.out, pairs)
     print(f"{made}: {len(grades.results)} grades, {len(pairs)} near-identical pairs")
     return 0
 
@@ -229,20 +326,46 @@ def _read(path: Path) -> Grades:
 
 
 def _texts(grades: Path) -> dict[str, dict[str, str]]:
-    """What was handed in, by student and file."""
-    folder = grades / "submissions"
-    if not folder.is_dir():
-        raise FileNotFoundError(f"{folder}: expected what `minicnn grade` keeps of the submissions")
+    """What was graded, by student and file."""
+    folders = {result.student: grades / "submissions" / result.student for result in _read(grades).results}
     return {
-        student.name: {file.name: file.read_text(encoding="utf-8", errors="replace") for file in student.glob("*.py")}
-        for student in sorted(folder.iterdir())
-        if student.is_dir()
+        student: {file.name: file.read_text(encoding="utf-8", errors="replace") for file in folder.glob("*.py")}
+        for student, folder in folders.items()
     }
 
 
-VERBS: dict[str, Callable[[Path, argparse.Namespace], int]] = {
-    "grade": _grade,
-    "export": _export,
-    "rubric": _rubric,
-    "report": _report,
+def _option(name: str) -> str:
+    return "--for" if name == "format" else f"--{name.replace('_', '-')}"
+
+
+OPTIONS = {  # and what each is, for those that a verb cannot do without
+    "homework": "e.g. --homework hw4",
+    "out": "where to write",
+    **dict.fromkeys(
+        (
+            "roster",
+            "extensions",
+            "case_seed",
+            "variant",
+            "jobs",
+            "own",
+            "dask",
+            "trust_submissions",
+            "format",
+            "feedback",
+        )
+        + ("late", "rubric", "template", "assignment", "create", "earlier"),
+        "",
+    ),
+}
+# What each verb takes, and whether it needs it.
+_COLLECT = {"homework": True, "roster": False, "variant": False}
+_GRADE = {"out": True, **dict.fromkeys(("case_seed", "jobs", "own", "dask", "trust_submissions"), False)}
+_EXPORT = ("format", "feedback", "late", "rubric", "template", "assignment", "create", "roster", "extensions")
+VERBS: dict[str, tuple[Callable[[Path, argparse.Namespace], int], dict[str, bool]]] = {
+    "collect": (_collect, _COLLECT),
+    "grade": (_grade, {**_COLLECT, **_GRADE}),
+    "rubric": (_rubric, {"out": True}),
+    "report": (_report, {"out": True, "earlier": False}),
+    "export": (_export, {"out": True, **dict.fromkeys(_EXPORT, False)}),
 }

@@ -88,6 +88,7 @@ class Homework:
     modules: Mapping[str, str]
     tasks: tuple[Task, ...]
     closed: tuple[str, ...] = ()
+    changed: frozenset[str] = frozenset()  # the tasks in which a variant has other holes
 
     @property
     def handout(self) -> str:
@@ -151,17 +152,21 @@ def all_homework() -> Iterator[Homework]:
 _variant = EDITION.variant if EDITION else ""
 
 
+def check_variant(name: str) -> None:
+    """Raises ValueError for what cannot be a variant's name: it stands in a version and in names of folders."""
+    if re.search(r"[^A-Za-z0-9.-]", name):
+        raise ValueError(f"expected letters, digits, dots and hyphens for a variant, got {name!r}")
+
+
 @contextmanager
 def variant(name: str) -> Iterator[None]:
     """Inside, the course is as in the variant ``name``: its cases and its holes. ``""``: as it stands."""
     global _variant
     before, _variant = _variant, name
-    homework.cache_clear()
     try:
         yield
     finally:
         _variant = before
-        homework.cache_clear()
 
 
 def public_seed() -> int:
@@ -169,9 +174,8 @@ def public_seed() -> int:
     return crc32(_variant.encode())
 
 
-@lru_cache
 def homework(name: str) -> Homework:
-    """The homework called ``name``.
+    """The homework called ``name``, always the same object.
 
     Raises:
         ValueError: for an unknown name, with the nearest one.
@@ -181,9 +185,14 @@ def homework(name: str) -> Homework:
         near = difflib.get_close_matches(name, homework_ids(), n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"expected one of {', '.join(homework_ids())}"
         raise ValueError(f"there is no homework {name!r}; {hint}")
+    return _read(name, _variant)
+
+
+@lru_cache
+def _read(name: str, variant: str) -> Homework:
     path = FOLDER / f"{name}.toml"
     try:
-        return _homework(tomllib.loads(path.read_text(encoding="utf-8")), name, _variant)
+        return _homework(tomllib.loads(path.read_text(encoding="utf-8")), name, variant)
     except (KeyError, TypeError, ValueError) as error:
         reason = f"{error} is missing" if isinstance(error, KeyError) else error
         raise ManifestError(f"{path.name}: {reason}") from error
@@ -206,7 +215,7 @@ def _homework(data: dict[str, Any], name: str, variant: str) -> Homework:
     tasks = tuple(
         _task({**entry, "holes": others.pop(entry["id"], entry["holes"])}, data["modules"]) for entry in data["task"]
     )
-    if others:
+    if others:  # each has been taken
         raise ValueError(f"variants.{variant}: holes for {sorted(others)}, which are no tasks of {name}")
     names = [task.id for task in tasks]
     if names != [f"{name}.{number}" for number in range(1, len(tasks) + 1)]:
@@ -221,7 +230,7 @@ def _homework(data: dict[str, Any], name: str, variant: str) -> Homework:
         raise ValueError(f"a hole belongs to one task, these are in two: {sorted(twice)}")
     return Homework(
         name, data["folder"], data["title"], tuple(data["lecture"]), data["tests"], dict(data["modules"]), tasks,
-        tuple(data.get("closed", ())),
+        tuple(data.get("closed", ())), frozenset(changed.get("holes", ())),
     )  # fmt: skip
 
 

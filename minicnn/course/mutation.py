@@ -196,9 +196,8 @@ def function_of(wrong: Wrong) -> Function:
 
 
 @cache
-def _compiled(wrong: Wrong) -> CodeType | None:
-    owner, _ = find_task(wrong.hole.task)
-    return _code(function_of(wrong), wrong.hole, str(_host(owner, wrong.hole.stem).__file__))
+def _compiled(wrong: Wrong, host: ModuleType) -> CodeType | None:
+    return _code(function_of(wrong), wrong.hole, str(host.__file__))
 
 
 @contextmanager
@@ -209,8 +208,8 @@ def in_place(*wrongs: Wrong) -> Iterator[dict[str, ModuleType]]:
     before: list[tuple[FunctionType, CodeType]] = []
     try:
         for wrong in wrongs:
-            modules[wrong.hole.stem] = _host(owner, wrong.hole.stem)
-            function, code = _target(modules[wrong.hole.stem], wrong.hole), _compiled(wrong)
+            host = modules[wrong.hole.stem] = _host(owner, wrong.hole.stem)
+            function, code = _target(host, wrong.hole), _compiled(wrong, host)
             assert code is not None, wrong
             before.append((function, function.__code__))
             function.__code__ = code

@@ -113,10 +113,14 @@ class Supervisor:
 
     Args:
         folder: holds the student's files of one homework.
+        earlier: files of the student's earlier homework by ``hw2/conv``, which minicnn calls in the place of its own.
     """
 
-    def __init__(self, folder: Path, workplace: Workplace | None = None) -> None:
+    def __init__(
+        self, folder: Path, workplace: Workplace | None = None, earlier: Mapping[str, Path] | None = None
+    ) -> None:
         self.folder, self.workplace = folder, workplace or Workplace()
+        self.earlier = {name: str(path) for name, path in (earlier or {}).items()}
         self._unloadable: dict[str, str] = {}  # what is said of the files whose import ended a worker
         self._worker: _Worker | None = _Worker(self.workplace)
 
@@ -161,7 +165,7 @@ class Supervisor:
             worker.ask(request)
             if at_once:
                 limit()
-            to_import = set(request["files"])
+            to_import = {*request["earlier"], *request["files"]}
             for message in worker.messages():
                 if "importing" in message:
                     to_import.remove(message["importing"])  # each once: a new watch begins
@@ -205,14 +209,15 @@ class Supervisor:
             "tests": str(self.workplace.tests(check)),
             "task": check.task_id,
             "check": check.name,
+            "earlier": {name: file for name, file in self.earlier.items() if file not in self._unloadable},
             "files": {stem: file for stem, file in files.items() if file not in self._unloadable},
             "unloadable": {stem: self._unloadable[file] for stem, file in files.items() if file in self._unloadable},
             "imports": kernels,
             "cases": dict(cases),
         }
 
-    def _file(self, stem: str) -> str:
-        return str(self.folder / f"{stem}.py")
+    def _file(self, name: str) -> str:
+        return self.earlier.get(name) or str(self.folder / f"{name}.py")
 
     def close(self) -> None:
         """End the worker."""

@@ -32,7 +32,7 @@ from .checks import CHECKS, define
 from .edition import EDITION
 from .execution import Failure, State, execute, failure
 from .loading import Modules, Unloadable, let_import_helpers, load
-from .manifest import find_task
+from .manifest import Homework, find_task, homework
 from .wire import WireError, receive, send
 
 FORKS = sys.platform == "linux"  # elsewhere a fork may lack what the system's libraries keep in threads
@@ -74,6 +74,7 @@ class Server:
         self.started_in = Path.cwd()
         self.recursion_limit = sys.getrecursionlimit()
         self.streams = (sys.stdout, sys.stderr)
+        self.modes = contextlib.ExitStack()
 
     def serve(self, request: dict[str, Any]) -> None:
         """Import what is not there yet, run the check, and say that it is over."""
@@ -106,20 +107,30 @@ class Server:
             define(Path(request["tests"]))
             self.defined.add(request["tests"])
         owner, _ = find_task(request["task"])
+        for name, file in request["earlier"].items():
+            before, _, stem = name.partition("/")
+            self._load(name, homework(before), stem, file, adopted=True)
         for stem, file in request["files"].items():
-            let_import_helpers(Path(file).parent)
-            if file not in self.modules:
-                self.reply(importing=stem)
-                self.modules[file] = load(owner, stem, Path(file))
-                os.chdir(self.started_in)
-                linecache.getlines(file)
-                if EDITION and isinstance(self.modules[file], ModuleType):
-                    reference = importlib.import_module(owner.modules[stem])
-                    adopt(reference, self.modules[file], owner.holes(stem))
-                self.reply(imported=stem)
+            self._load(stem, owner, stem, file, adopted=EDITION is not None)
         if "numba" in sys.modules and not self.compiles:
             sys.modules["numba"].njit(lambda: 0)()  # Numba's second of preparation, once and not in every fork
             self.compiles = True
+
+    def _load(self, name: str, owner: Homework, stem: str, file: str, adopted: bool) -> None:
+        """Import a file, if that has not been done; where it is ``adopted``, the library calls it from now on."""
+        let_import_helpers(Path(file).parent)
+        if file in self.modules:
+            return
+        self.reply(importing=name)
+        module = self.modules[file] = load(owner, stem, Path(file))
+        os.chdir(self.started_in)
+        linecache.getlines(file)
+        if adopted and isinstance(module, ModuleType):
+            adopt(importlib.import_module(owner.modules[stem]), module, owner.holes(stem))
+            if owner.modules[stem].startswith("minicnn.backend.reference."):  # what is compiled would not call them
+                with contextlib.suppress(ImportError):
+                    self.modes.enter_context(importlib.import_module("minicnn.backend.cpu").plain())
+        self.reply(imported=name)
 
     def _run(self, request: dict[str, Any]) -> None:
         check = CHECKS[request["task"]][request["check"]]

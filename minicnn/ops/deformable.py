@@ -6,6 +6,7 @@ matrix product like that of any convolution.
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any
 
 from ..autograd import Function
@@ -21,6 +22,11 @@ class DeformIm2col(Function):
 
     @staticmethod
     def forward(ctx: Any, x: Any, offset: Any, mask: Any, window: Window, offset_groups: int) -> Any:
+        taps, places = offset_groups * prod(window.kernel_size), window.output_size(x.shape[2:])
+        for what, array, channels in (("offset", offset, 2 * taps), ("mask", mask, taps)):
+            wanted = (len(x), channels, *places)
+            if array is not None and array.shape != wanted:
+                raise ShapeError(f"expected {what} {wanted} for {offset_groups} groups, got shape {array.shape}")
         ctx.save_for_backward(x, offset, mask)
         ctx.window, ctx.offset_groups = window, offset_groups
         return ctx.backend.deform_im2col(x, offset, mask, window, offset_groups)

@@ -7,7 +7,10 @@ process: the cut library, the packages, the sandbox.
 from __future__ import annotations
 
 import multiprocessing
+import multiprocessing.connection
+import os
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, as_completed
@@ -47,6 +50,23 @@ class Terms:
     trust: bool = False
 
 
+@dataclass(frozen=True)
+class Earlier:
+    """A student's earlier homework: files by ``hw2/conv``, and the first task of it that is not right."""
+
+    files: Mapping[str, bytes] = field(default_factory=dict)
+    first_wrong: str | None = None
+
+
+@dataclass(frozen=True)
+class Job:
+    """A submission to be graded; the ``key`` of its result; what is graded beside it, for a look."""
+
+    submission: Submission
+    key: str = ""
+    earlier: Earlier = field(default_factory=Earlier)
+
+
 @dataclass
 class Batch:
     """What became of a class. ``void`` says which sentinel was graded wrongly; then no grade is worth anything."""
@@ -72,27 +92,38 @@ class _Bench:
         self.packages = lay_out_packages(folder / "packages")
 
     @contextmanager
-    def folder_of(self, files: Mapping[str, bytes]) -> Iterator[Path]:
-        """A folder with the homework's folder in it, as ``assignments`` is."""
+    def folder_of(self, files: Mapping[str, bytes], earlier: Mapping[str, bytes]) -> Iterator[Path]:
+        """A folder with the homework's folder in it, as ``assignments`` is; earlier homework as ``hw2/conv.py``."""
         with tempfile.TemporaryDirectory(prefix="minicnn-student-", ignore_cleanup_errors=True) as made:
             folder = Path(made) / self.owner.folder
             folder.mkdir()
-            for each in (Path(made), folder):
-                each.chmod(0o755)
             for name, content in files.items():
                 (folder / name).write_bytes(content)
+            for name, content in earlier.items():
+                (Path(made) / name).parent.mkdir(exist_ok=True)
+                (Path(made) / f"{name}.py").write_bytes(content)
+            for each in (Path(made), *filter(Path.is_dir, Path(made).iterdir())):
+                each.chmod(0o755)
             yield Path(made)
 
-    def grade(self, submission: Submission, key: str) -> dict[str, Any]:
+    def grade(self, job: Job) -> dict[str, Any]:
         """The result of one submission."""
-        started = time.monotonic()
-        with self.folder_of(submission.files) as folder:
+        submission, started = job.submission, time.monotonic()
+        with self.folder_of(submission.files, job.earlier.files) as folder:
             cell = Cell(self.sandbox, self.library, self.packages, folder)
-            checks = mark(self.owner, folder, self.seeds, cell)
+            checks = mark(self.owner, folder, self.seeds, cell, {})
             checks = [replace(check, message=check.message.replace(f"{folder}/", "")) for check in checks]
-        seconds = time.monotonic() - started
-        made = records.result(submission, self.owner, checks, key, self.sandbox.name, seconds)
-        made["submission"]["flags"] = flags(submission.files)
+            seconds = time.monotonic() - started
+            made = records.result(submission, self.owner, checks, job.key, self.sandbox.name, seconds)
+            made["submission"]["flags"] = flags(submission.files)
+            if job.earlier.files:
+                paths = {name: folder / f"{name}.py" for name in job.earlier.files}
+                again = mark(self.owner, folder, self.seeds, cell, paths)
+                made["own_stack"] = {
+                    "points": sum(check.points for check in again),
+                    "with": sorted({name.partition("/")[0] for name in paths}),
+                    "first_divergence": job.earlier.first_wrong,
+                }
         return made
 
 
@@ -101,7 +132,7 @@ def _bench(terms: Terms) -> _Bench:
     return _Bench(terms)
 
 
-def grade_one(submission: Submission, terms: Terms, key: str = "") -> dict[str, Any]:
+def grade_one(job: Job, terms: Terms) -> dict[str, Any]:
     """Grade one submission in this process.
 
     Raises:
@@ -109,7 +140,7 @@ def grade_one(submission: Submission, terms: Terms, key: str = "") -> dict[str, 
         NoSandbox: if there is none, and ``terms`` trust nobody.
     """
     with variant(terms.variant):
-        return _bench(terms).grade(submission, key)
+        return _bench(terms).grade(job)
 
 
 def grade(
@@ -118,10 +149,12 @@ def grade(
     out: Path,
     executor: Callable[[], Executor],
     tell: Callable[[str], None] = lambda line: None,
+    earlier: Mapping[str, Earlier] | None = None,
 ) -> Batch:
     """Grade all submissions that have no result in ``out`` yet.
 
     Args:
+        earlier: what the students have handed in before: a second run with it is reported beside the grade.
         executor: makes what runs the jobs; it is asked for another one where one breaks.
         tell: is given a line for each submission.
     """
@@ -130,38 +163,40 @@ def grade(
         owner = homework(terms.homework)
         define(terms.root / owner.tests)
         seeds = Seeds(public_seed(), terms.hidden_seed)
-        keys = {each.student: records.key(each, owner, seeds, [find_sandbox(terms.trust).name]) for each in submissions}
         guards = {guard.submission.student: guard for guard in sentinels(owner)}
-    jobs: list[Job] = [(guard.submission, "") for guard in guards.values()]
-    for student, result, why in _run(jobs, terms, executor):
+        sandbox, before = find_sandbox(terms.trust).name, earlier or {}
+        jobs: list[Job] = []
+        for submission in submissions:
+            own = before.get(submission.student, Earlier())
+            others = [sandbox, records.digest(own.files), str(own.first_wrong)]
+            jobs.append(Job(submission, records.key(submission, owner, seeds, others), own))
+    for student, result, why in _run([Job(guard.submission) for guard in guards.values()], terms, executor):
         fault = guards[student].fault(result) if result else why
         if fault and not batch.void:
             batch.void = f"{student}: {fault}"
     if batch.void:
         return batch
-    jobs = []
-    for submission in submissions:
-        file = records.path(out, submission, keys[submission.student])
-        batch.graded[submission.student] = file.relative_to(out).as_posix()
-        if records.read(file, keys[submission.student]) is None:
-            jobs.append((submission, keys[submission.student]))
-    tell(f"{len(submissions)} submissions, {len(submissions) - len(jobs)} of them graded before")
-    for student, result, why in _run(jobs, terms, executor):
+    tell(f"{len(guards)} sentinels, all graded as they must be")
+    files = {job.submission.student: records.path(out, job.submission, job.key) for job in jobs}
+    batch.graded = {student: file.relative_to(out).as_posix() for student, file in files.items()}
+    left = [job for job in jobs if records.read(files[job.submission.student], job.key) is None]
+    tell(f"{len(jobs)} submissions, {len(jobs) - len(left)} of them graded before")
+    for number, (student, result, why) in enumerate(_run(left, terms, executor), 1):
         if result is None:
             batch.infrastructure[student] = why
-            tell(f"{student}: not graded: {why}")
+            told = f"not graded: {why}"
             del batch.graded[student]
         else:
-            records.write(out / batch.graded[student], result)
-            tell(f"{student}: {result['points']}/{result['max_points']}")
+            records.write(files[student], result)
+            told = f"{result['points']}/{result['max_points']}"
+        tell(f"{student}: {told} ({number} of {len(left)})")
     return batch
 
 
-Job = tuple[Submission, str]  # and the key of its result
 Outcome = tuple[str, dict[str, Any] | None, str]  # student; result, or why there is none
 
 
-def _run(jobs: Sequence[tuple[Submission, str]], terms: Terms, executor: Callable[[], Executor]) -> Iterator[Outcome]:
+def _run(jobs: Sequence[Job], terms: Terms, executor: Callable[[], Executor]) -> Iterator[Outcome]:
     """Run jobs, each up to ``ATTEMPTS`` times, the last time alone: what this machine is to blame for may be over."""
     for attempt in range(1, ATTEMPTS + 1):
         failed = []
@@ -170,7 +205,7 @@ def _run(jobs: Sequence[tuple[Submission, str]], terms: Terms, executor: Callabl
                 if result is None and attempt < ATTEMPTS:
                     failed.append(job)
                 else:
-                    yield job[0].student, result, why
+                    yield job.submission.student, result, why
         jobs = failed
 
 
@@ -181,9 +216,7 @@ def _run_once(
         return
     with executor() as pool:
         try:
-            futures: dict[Future[dict[str, Any]], Job] = {
-                pool.submit(grade_one, job[0], terms, job[1]): job for job in jobs
-            }
+            futures: dict[Future[dict[str, Any]], Job] = {pool.submit(grade_one, job, terms): job for job in jobs}
             for future in as_completed(futures):
                 error = future.exception()
                 if error is None:
@@ -198,7 +231,20 @@ def _run_once(
 def local(processes: int) -> Callable[[], Executor]:
     """As many processes on this machine."""
     context = multiprocessing.get_context("spawn")
-    return lambda: ProcessPoolExecutor(processes, mp_context=context)
+    return lambda: ProcessPoolExecutor(processes, mp_context=context, initializer=_end_with_parent)
+
+
+def _end_with_parent() -> None:
+    """A process of the pool would wait for jobs forever if the one that gives them was killed."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    sentinel = parent.sentinel
+
+    def wait() -> None:
+        multiprocessing.connection.wait([sentinel])
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
 
 
 def dask(address: str) -> Callable[[], Executor]:
@@ -207,9 +253,11 @@ def dask(address: str) -> Callable[[], Executor]:
     Raises:
         ImportError: without Dask.
     """
-    from distributed import Client
-
+    try:
+        from distributed import Client
+    except ImportError as error:
+        raise ImportError("--dask needs Dask: pip install 'minicnn[dask]'") from error
     return Client(address).get_executor
 
 
-__all__ = ["Batch", "Terms", "dask", "grade", "grade_one", "local"]
+__all__ = ["Batch", "Earlier", "Job", "Terms", "dask", "grade", "grade_one", "local"]

@@ -40,19 +40,21 @@ class Cell(Workplace):
         library: holds the cut ``minicnn`` and the homework's tests.
         packages: the folders for ``sys.path``, and what has to be readable for them.
         student: the student's files.
+        compiles: whether Numba compiles, or Python runs what it would.
     """
 
     sandbox: Sandbox
     library: Path
     packages: tuple[Path, ...]
     student: Path
+    compiles: bool = True
 
     def start(self, output: Path, traces: Path) -> tuple[Sequence[str], Mapping[str, str]]:
         """The command that starts a worker in the sandbox; its environment is the sandbox's to set."""
         room = Room(
             readable=(self.library, *self.packages, self.student),
             writable=output.parent,
-            environment=ENVIRONMENT,
+            environment={**ENVIRONMENT, "NUMBA_DISABLE_JIT": str(int(not self.compiles))},
             memory=execution.MEMORY,
             processes=PROCESSES,
             file_size=2 * execution.OUTPUT,
@@ -126,6 +128,9 @@ def library_for(owner: Homework, root: Path, folder: Path) -> Path:
     files = dict(library(everything[everything.index(owner) :]))
     files[f"minicnn/course/{FILE}"] = json.dumps({"homework": owner.id}).encode()
     files[owner.tests] = (root / owner.tests).read_bytes()
+    if not any(module.startswith("minicnn.backend.cpu.") for module in owner.modules.values()):
+        # NumPy is done with a case before Numba has compiled for it, which no worker could keep.
+        files = {name: content for name, content in files.items() if not name.startswith("minicnn/backend/cpu/")}
     for name, content in files.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..answers import expected_outcomes, reference_seconds
@@ -14,7 +14,8 @@ from ..judging import Verdict, conclude, untouched_holes
 from ..manifest import Homework
 from ..naming import identify
 from ..results import CheckResult
-from ..supervision import Supervisor, Workplace
+from ..supervision import Supervisor
+from .cell import Cell
 
 SECONDS = 600.0  # by the clock, for one submission
 NAMING_SECONDS = 2.0  # for one check
@@ -34,10 +35,11 @@ class Seeds:
 Runs = Mapping[Check, Mapping[int, Outcome]]
 
 
-def mark(
-    owner: Homework, folder: Path, seeds: Seeds, workplace: Workplace, earlier: Sequence[Path] = ()
-) -> list[CheckResult]:
+def mark(owner: Homework, folder: Path, seeds: Seeds, cell: Cell, earlier: Mapping[str, Path]) -> list[CheckResult]:
     """Grade the files in ``folder``, which holds the homework's folder.
+
+    Args:
+        earlier: files of the student's earlier homework (``hw2/conv``), which minicnn calls in the place of its own.
 
     Raises:
         WorkerFailed: if no worker starts here.
@@ -45,23 +47,37 @@ def mark(
     checks = [check for task in owner.tasks for check in checks_of(task.id)]
     ends = time.monotonic() + SECONDS
 
-    def run(chosen: Sequence[Check], seed: int) -> Runs:
-        supervisor = Supervisor(folder / owner.folder, workplace)
+    def run(chosen: Sequence[Check], seed: int, cell: Cell) -> Runs:
+        supervisor = Supervisor(folder / owner.folder, cell, earlier)
         try:
             return {check: _run(check, seed, folder, supervisor, ends) for check in chosen}
         finally:
             supervisor.close()
 
-    public = run(checks, seeds.public)
-    verdicts = {check: conclude(check, outcomes, folder, seeds.public) for check, outcomes in public.items()}
+    public = run(checks, seeds.public, cell)
+    verdicts = {check: _verdict(check, outcomes, folder, seeds.public) for check, outcomes in public.items()}
     hidden: Runs = {}
-    if seeds.hidden is not None:  # in a worker of their own, which no public check comes after, to tell what they were
-        hidden = run([check for check in checks if verdicts[check].state is State.PASS], seeds.hidden)
+    if seeds.hidden is not None:  # in workers of their own, which no public check comes after, to tell what they were
+        passed = [check for check in checks if verdicts[check].state is State.PASS]
+        # That all compiles, the public cases have shown; what goes wrong without, gets the benefit of the doubt.
+        hidden = run(passed, seeds.hidden, replace(cell, compiles=False))
+        doubted = [
+            check for check in passed if _verdict(check, hidden[check], folder, seeds.hidden).state is not State.PASS
+        ]
+        if doubted:
+            hidden = {**hidden, **run(doubted, seeds.hidden, cell)}
     return [
         result
         for task in owner.tasks
         for result in _results(checks_of(task.id), verdicts, public, hidden, folder, seeds)
     ]
+
+
+def _verdict(check: Check, outcomes: Mapping[int, Outcome], folder: Path, seed: int) -> Verdict:
+    verdict = conclude(check, outcomes, folder, seed)
+    if verdict.state is State.PASS and len(outcomes) < check.size:
+        return Verdict(State.CRASH, 0, "it answered only a part of the cases")
+    return verdict
 
 
 def _results(
@@ -72,7 +88,7 @@ def _results(
     for check in checks:
         verdict, is_hidden, outcomes, seed = verdicts[check], False, public, seeds.public
         if check in hidden and seeds.hidden is not None:
-            again = conclude(check, hidden[check], folder, seeds.hidden)
+            again = _verdict(check, hidden[check], folder, seeds.hidden)
             if again.state is not State.PASS:
                 verdict, is_hidden, outcomes, seed = _without_values(check, again), True, hidden, seeds.hidden
         name = _name(check, verdict, outcomes, seed)

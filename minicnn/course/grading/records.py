@@ -113,4 +113,7 @@ def keep(out: Path, submission: Submission) -> Path:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         with replacing(folder / name) as temporary:
             Path(temporary).write_bytes(content)
+    for file in folder.iterdir():
+        if file.is_file() and file.name not in submission.files:
+            file.unlink()  # of an earlier submission
     return folder

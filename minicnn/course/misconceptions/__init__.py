@@ -51,18 +51,26 @@ class Mistake:
         return f"{self.task} {self.name}"
 
 
-@lru_cache
 def mistakes(homework_id: str) -> tuple[Mistake, ...]:
-    """All planted mistakes of a homework.
+    """All planted mistakes of a homework; in a variant, those in functions that are still to be written.
 
     Raises:
         ManifestError: for an entry that does not fit the manifest.
     """
-    path = FOLDER / f"{homework_id}.toml"
+    return _mistakes(homework(homework_id))
+
+
+@lru_cache
+def _mistakes(owner: Homework) -> tuple[Mistake, ...]:
+    path = FOLDER / f"{owner.id}.toml"
     if not path.exists():
         return ()
     entries = tomllib.loads(path.read_text(encoding="utf-8"))["mistake"]
-    found = tuple(_mistake(entry, homework(homework_id), path.name) for entry in entries)
+    written = {(hole.task, str(hole)) for hole in owner.holes()}
+    entries = [
+        each for each in entries if each.get("task") not in owner.changed or (each["task"], each.get("hole")) in written
+    ]
+    found = tuple(_mistake(entry, owner, path.name) for entry in entries)
     names = [mistake.name for mistake in found]
     if twice := {name for name in names if names.count(name) > 1}:
         raise ManifestError(f"{path.name}: two mistakes have one name: {sorted(twice)}")

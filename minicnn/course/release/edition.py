@@ -16,7 +16,7 @@ from string import Template
 from ...serialization.atomic import replacing
 from .. import edition as about
 from ..build import RECORD, build
-from ..manifest import Homework, all_homework, homework
+from ..manifest import Homework, all_homework, check_variant, homework
 from ..manifest import variant as course_variant
 from ..recorded import write
 from .cutting import library
@@ -66,8 +66,7 @@ def make(root: Path, name: str, define: Callable[[Homework], None], variant: str
     Raises:
         AnswersLeak: if an answer of this homework or a later one is in it.
     """
-    if re.search(r"[^A-Za-z0-9.-]", variant):
-        raise ValueError(f"expected letters, digits, dots and hyphens for a variant, got {variant!r}")
+    check_variant(variant)
     with course_variant(variant):
         return _make(root, name, define, variant)
 

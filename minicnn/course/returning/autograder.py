@@ -23,7 +23,7 @@ from typing import Any
 
 from ...serialization.atomic import replacing
 from ..build import course_root
-from ..manifest import Homework
+from ..manifest import Homework, check_variant
 from .formats import github, gradescope
 from .formats.form import as_json, write_text
 from .grades import Grades, Result, read
@@ -35,6 +35,7 @@ PLATFORMS = {
     "github": {"setup.sh": "setup.sh", "run_autograder": "run_autograder", "classroom.yml": "classroom.yml"},
 }
 SCRIPTS = {"setup.sh", "run_autograder"}
+SEED = "case-seed"  # the file with the secret of the hidden cases
 SECONDS = 9 * 60  # Gradescope's own limit is 10 minutes, after which nothing could be said any more
 WORKFLOW = ("GITHUB_", "ACTIONS_", "RUNNER_")  # variables that are no business of what is graded
 
@@ -43,25 +44,32 @@ def autograder(
     homework: Homework,
     out: str | Path,
     platform: str = "gradescope",
-    arguments: Sequence[str] = (),
+    variant: str = "",
+    secret: str = "",
     root: Path | None = None,
 ) -> Path:
     """Write the archive that a platform takes: its scripts at the top, the course in ``course/``.
 
     Args:
-        arguments: what ``minicnn grade`` is told besides, e.g. ``("--case-seed", "…")``. It stands in the archive.
+        variant: this term's name.
+        secret: of the hidden cases; none without it. It lies in a file of its own in the archive, which nobody but the
+            grader's user may read, and stands on no command line.
         root: the top of the course.
 
     Raises:
-        ValueError: for an unknown platform.
+        ValueError: for an unknown platform, and a variant that is no name.
     """
     if platform not in PLATFORMS:
         raise ValueError(f"there is no autograder for {platform!r}; expected one of {', '.join(PLATFORMS)}")
+    check_variant(variant)
+    arguments = ("--variant", variant) if variant else ()
     files: dict[str, bytes] = {}
     for name, template in PLATFORMS[platform].items():
         text = (TEMPLATES / template).read_text(encoding="utf-8")
         filled = text.replace("@homework@", homework.id).replace("@arguments@", shlex.join(arguments))
         files[name] = filled.replace(" \n", "\n").encode()
+    if secret:
+        files[SEED] = f"{secret}\n".encode()
     top = root or course_root()
     files |= {f"course/{path.relative_to(top).as_posix()}": path.read_bytes() for path in _course(top, homework)}
     path = Path(out)
@@ -69,10 +77,14 @@ def autograder(
     with replacing(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, data in sorted(files.items()):
             entry = zipfile.ZipInfo(name)  # of 1980, so that the same course makes the same archive
-            entry.external_attr = (0o100755 if name in SCRIPTS else 0o100644) << 16
+            entry.external_attr = (0o100000 | _mode(name)) << 16
             entry.compress_type = zipfile.ZIP_DEFLATED
             archive.writestr(entry, data)
     return path
+
+
+def _mode(name: str) -> int:
+    return 0o755 if name in SCRIPTS else 0o600 if name == SEED else 0o644
 
 
 def _course(top: Path, homework: Homework) -> Iterator[Path]:

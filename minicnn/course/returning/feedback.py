@@ -6,7 +6,9 @@ be neither HTML nor a link.
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable, Iterator
+from itertools import groupby
 from pathlib import Path
 from string import Template
 from typing import Any
@@ -14,7 +16,7 @@ from typing import Any
 from ..manifest import Homework
 from ..misconceptions import mistakes
 from .formats.form import shown, write_text
-from .grades import PASS, Grades, Result
+from .grades import PASS, Check, Grades, Result
 from .guarding import fenced, markdown, markup
 
 Block = tuple[str, Any]  # what it is, and its text, its items or its rows
@@ -27,7 +29,7 @@ PAGE = Template("""<!doctype html>
 body { font: 1rem/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper); margin: 1rem auto;
   max-width: 46rem; padding: 0 1rem; overflow-wrap: anywhere; }
 table { border-collapse: collapse; width: 100%; } td, th { text-align: left; padding: .2rem .6rem .2rem 0;
-  border-bottom: 1px solid var(--edge); vertical-align: top; }
+  border-bottom: 1px solid var(--edge); vertical-align: top; overflow-wrap: break-word; }
 pre { background: var(--soft); padding: .6rem; white-space: pre-wrap; overflow-wrap: anywhere; }
 @media print { body { max-width: none; font-size: 10pt; } pre, tr { break-inside: avoid; } h2 { break-after: avoid; } }
 </style></head><body>
@@ -58,17 +60,24 @@ def blocks(result: Result, homework: Homework) -> Iterator[Block]:
         if failed:
             yield "heading", f"{task.id} {task.title}"
             yield "text", f"Read: {anchors.get(task.id, homework.handout)}"
-        for check in failed:
-            yield "text", f"{check.state}: {check.what} ({shown(check.points)}/{shown(check.max_points)} points)"
-            if check.told:
-                yield "code", check.told
-            if check.mistake in planted:
-                yield "text", f"{planted[check.mistake].diagnosis} {planted[check.mistake].hint}"
+        for (told, mistake), same in groupby(failed, key=lambda check: (_without_title(check), check.mistake)):
+            for check in same:
+                yield "text", f"{check.state}: {check.what} ({shown(check.points)}/{shown(check.max_points)} points)"
+            if told:
+                yield "code", told
+            if mistake in planted and planted[mistake].diagnosis not in told:
+                yield "text", f"{planted[mistake].diagnosis} {planted[mistake].hint}"
     if result.own_stack:
         first, theirs = result.own_stack["first_divergence"], ", ".join(result.own_stack["with"])
         yield "heading", "On your own earlier homework"
         points = f"With your own {theirs} in place of minicnn's: {shown(result.own_stack['points'])} points"
         yield "text", f"{points}{f'; the first to differ is {first}' if first else ''}. No part of the grade."
+
+
+def _without_title(check: Check) -> str:
+    """What is told of a failed check, without a first line that says again which check it is."""
+    first, _, rest = check.told.partition("\n")
+    return textwrap.dedent(rest) if rest and first.startswith(check.state) and check.what in first else check.told
 
 
 def _markdown_table(rows: list[list[str]]) -> str:

@@ -115,6 +115,8 @@ class Grades:
     void: str
     results: tuple[Result, ...]
     ungraded: tuple[Ungraded, ...]
+    variant: str = ""
+    hidden: bool = False  # whether there were hidden cases
 
     @property
     def max_total(self) -> float:
@@ -164,6 +166,8 @@ def read(folder: str | Path) -> Grades:
         batch.get("void", str),
         tuple(sorted(results, key=lambda result: result.student)),
         tuple(ungraded),
+        batch.get("variant", str, ""),
+        batch.entry("case_seeds").get("hidden", bool),
     )
 
 

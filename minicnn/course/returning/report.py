@@ -40,8 +40,10 @@ svg { display: block; width: 100%; max-width: 40rem; } svg.bar { height: .9rem; 
 svg.points { font-size: 11px; text-anchor: middle; } svg text { fill: var(--ink); }
 svg.points rect { fill: var(--pass); }
 table { border-collapse: collapse; width: 100%; }
-td, th { text-align: left; vertical-align: top; padding: .15rem .6rem .15rem 0; }
-tr + tr { border-top: 1px solid var(--soft); } td.number { text-align: right; white-space: nowrap; }
+td, th { text-align: left; vertical-align: top; padding: .15rem .6rem .15rem 0; overflow-wrap: break-word; }
+td:last-child { overflow-wrap: anywhere; } td:not(:last-child) { max-width: 9rem; }
+tr + tr { border-top: 1px solid var(--soft); } td.number { white-space: nowrap; }
+td.number:not(:first-child) { text-align: right; }
 @media print { body { max-width: none; font-size: 9pt; } tr, svg { break-inside: avoid; } }
 """
 PAGE = Template("""<!doctype html>
@@ -101,7 +103,7 @@ def _name(state: str) -> str:
 
 
 def _rows(rows: Iterable[Sequence[object]], head: Sequence[str] = ()) -> str:
-    """A table; numbers are set to the right. Empty without rows."""
+    """A table; numbers are set to the right, but for those in front. Empty without rows."""
     body = [
         "".join(
             f'<td class="number">{shown(value)}</td>'

@@ -33,8 +33,8 @@ def course(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.delitem(sys.modules, "toy_reference", raising=False)
     monkeypatch.setattr(survival, "FOLDER", tmp_path / "equivalent")
     clear = (
-        manifest.homework,
-        misconceptions.mistakes,
+        manifest._read,
+        misconceptions._mistakes,
         answers._reference_run,
         mutation.mutants,
         survival.listed,

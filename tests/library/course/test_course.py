@@ -40,7 +40,7 @@ from . import toy
 def test_a_manifest_that_does_not_fit_together_is_refused(course, old, new, message):
     assert old in toy.MANIFEST
     (course / "homework" / "hw9.toml").write_text(toy.MANIFEST.replace(old, new))
-    homework.cache_clear()
+    manifest._read.cache_clear()
     with pytest.raises(ManifestError, match=f"^hw9.toml: .*{message}"):
         homework("hw9")
 
@@ -68,7 +68,7 @@ def test_unknown_homework_and_tasks_are_refused_with_what_there_is(course):
 def test_a_planted_mistake_that_does_not_fit_is_refused(course, old, new, message):
     assert old in toy.MISTAKES
     (course / "misconceptions" / "hw9.toml").write_text(toy.MISTAKES.replace(old, new))
-    misconceptions.mistakes.cache_clear()
+    misconceptions._mistakes.cache_clear()
     with pytest.raises(ManifestError, match=message):
         for mistake in misconceptions.mistakes("hw9"):
             misconceptions.planted_source(mistake)
@@ -177,7 +177,7 @@ def test_proof_says_what_is_not_caught(course, capsys, monkeypatch):
     (course / "misconceptions" / "hw9.toml").write_text(
         toy.MISTAKES.replace('["2 * x", "x * x"]', '["2 * x", "x + x"]')
     )
-    misconceptions.mistakes.cache_clear()
+    misconceptions._mistakes.cache_clear()
     assert main(["course", "proof", "hw9"]) == 1
     out = capsys.readouterr().out
     assert "hw9.1   squared" in out and "NOT CAUGHT" in out and "1 not caught" in out

@@ -74,7 +74,7 @@ edits = [["= factor", "= 2 * factor"]]
 
 def test_two_mistakes_in_two_holes_are_named_together(course):
     (course / "misconceptions" / "hw9.toml").write_text((course / "misconceptions" / "hw9.toml").read_text() + ANOTHER)
-    misconceptions.mistakes.cache_clear()
+    misconceptions._mistakes.cache_clear()
     both = tuple(mistake for mistake in mistakes("hw9") if mistake.task == "hw9.4")
     check = check_called("test_scale")
     found = identify(check, suspect_outcomes(both, check, 0))

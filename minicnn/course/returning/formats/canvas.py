@@ -34,7 +34,7 @@ def _make(grades: Grades, out: Path, options: Options) -> Exported:
     if not options.create and not WITH_ID.fullmatch(title):
         raise ValueError(
             f"expected an assignment of Canvas with its number, as in 'Homework 4 (123)', got {title!r}: Canvas would "
-            "make a new assignment; give its gradebook export as a template, or say that it shall create one"
+            "make a new assignment; give its gradebook export (--template), or let it make one (--create)"
         )
     rows = [[*INFO, title], [f"    {POSSIBLE}", "", "", "", "", points(grades.max_total)]]
     for result in grades.results:

@@ -24,7 +24,7 @@ def write(grades: Grades, out: Path, options: Options) -> Exported:
         FileFormatError: for a template that is no worksheet in English.
     """
     if options.template is None:
-        raise ValueError("expected Moodle's offline grading worksheet as a template: only it knows the participants")
+        raise ValueError("expected Moodle's offline grading worksheet (--template): only it knows the participants")
     sheet = Sheet.read(options.template, NEEDED)
     people, notes = People(grades.results), []
     for row in filter(None, sheet.rows):

@@ -25,5 +25,5 @@ if [ -z "$python" ]; then
 fi
 
 "$python" -m venv "$root/venv"
-"$root/venv/bin/python" -m pip install --quiet --disable-pip-version-check ${MINICNN_AUTOGRADER_PIP:-} "$source/course[test]"
+"$root/venv/bin/python" -m pip install --quiet --disable-pip-version-check ${MINICNN_AUTOGRADER_PIP:-} "$source/course[student]"
 chmod -R go= "$source"  # the tests, the reference and the secrets of this file tree are not for a student's code

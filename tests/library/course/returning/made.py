@@ -89,6 +89,7 @@ def folder(root: Path, results: Sequence[dict[str, Any]], **more: Any) -> Path:
         "homework": "hw4",
         "title": OWNER.title,
         "max_points": 100,
+        "variant": "",
         "sandbox": "bubblewrap",
         "case_seeds": {"public": 0, "hidden": True},
         "void": "",

@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 from markdown_it import MarkdownIt
 
+from minicnn.course.misconceptions import mistakes
 from minicnn.course.returning.feedback import as_html, as_markdown, write
 
 from .made import OWNER, SECRET, check, grades, hidden, result
@@ -97,3 +98,18 @@ def test_both_pages_are_written_for_each_student(tmp_path):
 def test_a_void_batch_is_not_given_back(tmp_path):
     with pytest.raises(ValueError, match="may be given back: a cheat scored"):
         write(grades(tmp_path / "g", [result("ada")], void="a cheat scored"), OWNER, tmp_path / "out")
+
+
+def test_what_is_said_once_is_not_said_again(tmp_path):
+    known = next(iter(mistakes("hw4")))
+    told = f"WRONG  hw4.1 The sum: what a is about  (0/4 points)\n  case 0:\n    off by one\n  {known.diagnosis}"
+    same = [check(name, "NOT ATTEMPTED", message="not written yet") for name in "bc"]
+    checks = [check("a", "WRONG", message=told, mistake=known.name), *same]
+    (one,) = grades(tmp_path, [result("ada", checks)]).results
+    page = as_markdown(one, OWNER)
+    assert "```text\ncase 0:\n  off by one\n" in page
+    assert [page.count(text) for text in ("what a is about", known.diagnosis, "not written yet")] == [1, 1, 1]
+    assert "what b is about" in page and "what c is about" in page
+    hidden_one = [check("a", "WRONG", hidden=True, message=told, mistake=known.name)]
+    (one,) = grades(tmp_path / "hidden", [result("ada", hidden_one)]).results
+    assert "off by one" not in as_markdown(one, OWNER) and known.diagnosis in as_markdown(one, OWNER)

@@ -1,0 +1,1 @@
+"""Tests of what is handed out: what is cut, what is recorded, what would leak."""
