@@ -36,7 +36,7 @@ from tests.library.support.attacks import KINDS, Attack, archives, at_import, ca
 if sys.platform != "linux":
     pytest.skip("workers are confined on Linux only", allow_module_level=True)
 
-pytestmark = pytest.mark.slow(seconds=90)
+pytestmark = pytest.mark.slow(seconds=8)
 
 ROOT = Path(__file__).resolve().parents[4]
 SEED = 0x5EED_0DD5_EED5_0DD5  # of the hidden cases
