@@ -24,7 +24,7 @@ from minicnn.course.build import answer, stub
 from minicnn.course.checks import checks_of
 from minicnn.course.grading import batch, marking, records, submissions
 from minicnn.course.grading import sandbox as sandboxes
-from minicnn.course.grading.batch import Terms, grade_one
+from minicnn.course.grading.batch import Job, Terms, grade_one
 from minicnn.course.grading.sandbox import NONE, SANDBOXES
 from minicnn.course.grading.submissions import Submission
 from minicnn.course.holes import fill
@@ -36,7 +36,7 @@ from tests.library.support.attacks import KINDS, Attack, archives, at_import, ca
 if sys.platform != "linux":
     pytest.skip("workers are confined on Linux only", allow_module_level=True)
 
-pytestmark = pytest.mark.slow(seconds=90)
+pytestmark = pytest.mark.slow(seconds=8)
 
 ROOT = Path(__file__).resolve().parents[4]
 SEED = 0x5EED_0DD5_EED5_0DD5  # of the hidden cases
@@ -117,7 +117,7 @@ class Stage:
         """The result of a submission, which is whole and has harmed nothing."""
         submission = Submission("mallory", self.filled_in(files, owner), name='=1+1 <script>"Mallory"')
         started = time.monotonic()
-        result = grade_one(submission, Terms(ROOT, owner, hidden_seed=hidden), "0" * 64)
+        result = grade_one(Job(submission, "0" * 64), Terms(ROOT, owner, hidden_seed=hidden))
         assert time.monotonic() - started < 150
         self.check(result)
         return result
@@ -243,6 +243,15 @@ def test_an_attack_at_import_earns_nothing(stage, sandbox, first_checks, attack)
     became(stage.grade("hw4", at_import("hw4", attack)), attack)
 
 
+def test_a_worker_that_reads_no_more_requests_is_not_waited_for(stage, sandbox, monkeypatch):
+    """The first request patches the worker, the second stops it, and the third is more than a pipe holds."""
+    chosen = {"hw3.1": slice(2), "hw3.8": slice(1)}
+    monkeypatch.setattr(marking, "checks_of", lambda task: checks_of(task)[chosen.get(task, slice(0))])
+    monkeypatch.setattr(supervision, "START_SECONDS", 5.0)
+    result = stage.grade("hw3", at_import("hw3", imports.DEAFENS))
+    became(result, imports.DEAFENS)
+
+
 @pytest.mark.parametrize("owner", ["hw1", "hw2", "hw6"])
 def test_a_thief_of_other_homework_gets_nothing(stage, sandbox, first_checks, owner):
     for attack in imports.CONFINED[:1]:
@@ -267,7 +276,7 @@ def test_the_next_honest_submission_has_all_points(stage, sandbox):
 def test_the_thief_is_in_earnest(stage, sandbox, first_checks):
     """Without a sandbox it gets hold of what lies on the disk: the others' tests say something."""
     files = stage.filled_in(at_import("hw4", imports.CONFINED[0]), "hw4")
-    result = grade_one(Submission("mallory", files), Terms(ROOT, "hw4"), "")
+    result = grade_one(Job(Submission("mallory", files)), Terms(ROOT, "hw4"))
     said = next(message.partition("stolen: ")[2] for message in messages(result) if "stolen: " in message)
     for what in ("a file", "the results", "another submission", "the reference", "the solutions"):
         assert what in said.split(", "), said
@@ -332,7 +341,7 @@ def test_what_an_attack_says_does_no_harm_where_it_is_shown(stage, sandbox, firs
     submission = Submission(
         "mallory", files, "=1+1 <script>", names, source="\x1b[31m.zip", notes=("<img src=x onerror=y>",)
     )
-    result = grade_one(submission, Terms(ROOT, "hw4"), "0" * 64)
+    result = grade_one(Job(submission, "0" * 64), Terms(ROOT, "hw4"))
     stage.check(result)
     records.write(out / "results" / "mallory.json", result)
     listed = {

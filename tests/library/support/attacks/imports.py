@@ -185,12 +185,13 @@ os.fork = lambda: 0
 """
 #: The next request is not read: the grader must not wait until it is.
 DEAF = """
-import os, signal, threading, time
+import os, signal
 from minicnn.course import worker
 
+honest = worker.Server.serve
+
 def serve(self, request):
-    self.reply(done=0, left=False)
-    time.sleep(0.2)
+    honest(self, request)
     os.kill(os.getpid(), signal.SIGSTOP)
 
 worker.Server.serve = serve
@@ -230,14 +231,14 @@ while True:
     time.sleep(0.02)
 """
 
+DEAFENS = Attack("deaf", (23, 35), (*BLOCKED, "TIMEOUT"), DEAF, "waiting")
+
 #: In any sandbox.
 IMPORTS = [
     Attack("exit", (1,), IMPORT, "raise SystemExit(0)", "SystemExit"),
     Attack("leave", (1, 2), IMPORT, "import os; os._exit(0)", "exit status 0"),
     Attack("at the exit", (3,), BLOCKED, AT_EXIT),
     Attack("patches", (7, 12), BROKEN, PATCHES),
-    Attack("deaf", (23, 35), BROKEN, DEAF),
-    Attack("a signal without a name", (35,), IMPORT, "import os; os.kill(os.getpid(), 36)"),
     Attack("unreadable", (35,), IMPORT, "class E(Exception):\n    def __str__(self): raise SystemExit(0)\nraise E"),
     Attack("importing others", (23, 35), IMPORT, FIND + "say(named(importing='another'))\nos._exit(0)"),
     Attack("importing lists", (23, 35), IMPORT, FIND + "say(named(importing=[]))\nos._exit(0)"),
@@ -258,5 +259,6 @@ CONFINED = [
     Attack("kills", (15,), IMPORT, KILLS),
     Attack("sleeps", (16,), IMPORT, "import time; time.sleep(1e6)", "waiting"),
     Attack("orphans", (4, 18), IMPORT, ORPHANS, "GB of memory"),
+    Attack("a signal without a name", (35,), (*IMPORT, *BLOCKED), "import os; os.kill(os.getpid(), 36)"),
     Attack("rewrites", (31,), IMPORT, REWRITES, "nothing could be changed"),
 ]
