@@ -36,7 +36,7 @@ from .worker import WHERE
 POLL_SECONDS = 0.05
 ANSWER_SECONDS = 1.0  # by the clock, for the question where a process is
 IMPORT_SECONDS = 10.0  # of computing, for a student's file
-COMPILE_SECONDS = 600.0  # by the clock: Numba's, which is not counted as the student's
+COMPILE_SECONDS = 240.0  # by the clock: Numba's, which is not counted as the student's
 START_SECONDS = 120.0  # by the clock, until a worker is ready
 AHEAD = 8  # messages that are read before they are needed
 SHOWN_LINES, SHOWN_WIDTH = 60, 300  # of what a check prints
