@@ -18,9 +18,22 @@ def add_argument(parser: argparse.ArgumentParser) -> None:
         "--mine",
         metavar="HW,...",
         action="append",
-        default=[EDITION.homework] if EDITION else None,
+        default=_own(),
         help="use your own code from assignments/ for these homework, e.g. hw2,hw4",
     )
+
+
+def _own() -> list[str] | None:
+    """In a student's edition, what is in ``assignments``: the homework of the edition, and earlier ones put there."""
+    if not EDITION:
+        return None
+    from ..course.build import course_root
+    from ..course.manifest import all_homework
+
+    with suppress(FileNotFoundError):
+        assignments = course_root() / "assignments"
+        return [owner.id for owner in all_homework() if (assignments / owner.folder).is_dir()]
+    return [EDITION.homework]
 
 
 def run_with(args: argparse.Namespace, argv: Sequence[str]) -> int:

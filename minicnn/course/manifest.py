@@ -212,9 +212,8 @@ def _homework(data: dict[str, Any], name: str, variant: str) -> Homework:
     changed = data.get("variants", {}).get(variant, {})
     _only(changed, f"variants.{variant}", {"holes"})
     others = dict(changed.get("holes", {}))
-    tasks = tuple(
-        _task({**entry, "holes": others.pop(entry["id"], entry["holes"])}, data["modules"]) for entry in data["task"]
-    )
+    entries = [_changed(entry, others.pop(entry["id"])) if entry["id"] in others else entry for entry in data["task"]]
+    tasks = tuple(_task(entry, data["modules"]) for entry in entries)
     if others:  # each has been taken
         raise ValueError(f"variants.{variant}: holes for {sorted(others)}, which are no tasks of {name}")
     names = [task.id for task in tasks]
@@ -232,6 +231,13 @@ def _homework(data: dict[str, Any], name: str, variant: str) -> Homework:
         name, data["folder"], data["title"], tuple(data["lecture"]), data["tests"], dict(data["modules"]), tasks,
         tuple(data.get("closed", ())), frozenset(changed.get("holes", ())),
     )  # fmt: skip
+
+
+def _changed(entry: dict[str, Any], holes: list[str]) -> dict[str, Any]:
+    """A task with other holes; of its scaffold what is for one of them."""
+    names = {hole.partition(":")[2] for hole in holes}
+    scaffold = {name: text for name, text in entry.get("scaffold", {}).items() if name in names}
+    return {**entry, "holes": holes, "scaffold": scaffold}
 
 
 def _task(data: dict[str, Any], modules: Mapping[str, str]) -> Task:

@@ -45,6 +45,38 @@ def test_a_manifest_that_does_not_fit_together_is_refused(course, old, new, mess
         homework("hw9")
 
 
+VARIANT = """
+[variants.spring.holes]
+"hw9.1" = ["toy:quadruple"]
+"hw9.2" = ["toy:double"]
+"hw9.4" = ["toy:Scale.__call__"]
+"""
+
+
+def test_a_variant_draws_other_cases_and_may_put_other_functions_into_a_task(course):
+    (course / "homework" / "hw9.toml").write_text(toy.MANIFEST + VARIANT)
+    manifest._read.cache_clear()
+    plain, seed = homework("hw9"), manifest.public_seed()
+    with manifest.variant("spring"):
+        other = homework("hw9")
+        assert manifest.public_seed() != seed == 0
+        assert [str(hole) for hole in other.task("hw9.1").holes] == ["toy:quadruple"]
+        assert [str(hole) for hole in other.task("hw9.4").holes] == ["toy:Scale.__call__"]
+        assert "not written yet" not in stub(other, "toy").partition("def __init__")[2].partition("def __call__")[0]
+        assert {each.name for each in misconceptions.mistakes("hw9")} == {"clipped-from-above", "factor-added"}
+        assert manifest.homework("hw9") is other
+    assert homework("hw9") is plain and manifest.public_seed() == 0
+    with manifest.variant("autumn"):
+        assert manifest.public_seed() not in (0, seed) and homework("hw9").holes() == plain.holes()
+
+
+def test_a_variant_that_names_no_task_is_refused(course):
+    (course / "homework" / "hw9.toml").write_text(toy.MANIFEST + '[variants.spring.holes]\n"hw9.9" = ["toy:double"]\n')
+    manifest._read.cache_clear()
+    with manifest.variant("spring"), pytest.raises(ManifestError, match="variants.spring: holes for .*hw9.9"):
+        homework("hw9")
+
+
 def test_unknown_homework_and_tasks_are_refused_with_what_there_is(course):
     with pytest.raises(ValueError, match="no homework 'hw7'; did you mean 'hw9'"):
         homework("hw7")
