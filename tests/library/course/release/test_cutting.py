@@ -58,9 +58,10 @@ def test_all_that_is_left_is_python(fourth):
 
 def test_while_convolution_is_homework_nothing_computes_it(fourth):
     second = library(EVERYTHING[1:])
-    assert not [path for path in second if path.startswith(("minicnn/backend/cpu/", "minicnn/backend/cuda/"))]
-    assert "minicnn/backend/cpu/conv.py" in fourth
-    assert b"not in this edition, it is too near to hw2" in second["minicnn/backend/reference/fused.py"]
+    assert not [path for path in second if path.startswith("minicnn/backend/cpu/") or path.endswith("/conv.cu")]
+    assert "minicnn/backend/cpu/conv.py" in fourth and "minicnn/backend/cuda/kernels/conv.cu" in fourth
+    for path in ("minicnn/backend/reference/fused.py", "minicnn/backend/cuda/conv.py"):
+        assert b"not in this edition, it is too near to hw2" in second[path]
     assert b"too near to hw4" in fourth["minicnn/models/senet.py"]
 
 
