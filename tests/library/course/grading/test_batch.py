@@ -166,9 +166,11 @@ def answers(owner, others=None) -> dict[str, bytes]:
 @pytest.mark.slow(seconds=30)
 @pytest.mark.parametrize("name", ["hw3", "hw5", "hw6", "hw7"])
 def test_the_sentinels_of_a_homework_are_as_they_should_be(name):
+    """The cheats on one homework only: they know nothing of any."""
     terms = Terms(ROOT, name, hidden_seed=99)
     for guard in sentinels(homework(name)):
-        assert guard.fault(grade_one(Job(guard.submission), terms)) == "", guard.submission.student
+        if name == "hw6" or "cheat" not in guard.submission.student:
+            assert guard.fault(grade_one(Job(guard.submission), terms)) == "", guard.submission.student
 
 
 @needs_sandbox
@@ -184,16 +186,27 @@ def test_earlier_homework_of_ones_own_is_reported_and_does_not_count():
     assert broken["own_stack"]["points"] < 100 and broken["own_stack"]["first_divergence"] == "hw2.4"
 
 
+WITHOUT_SENTINELS = """
+from minicnn.cli import main
+from minicnn.course.grading import batch
+
+if __name__ == "__main__":
+    batch.sentinels = lambda owner: []
+    raise SystemExit(main())
+"""
+
+
 @needs_sandbox
-@pytest.mark.slow(seconds=40)
+@pytest.mark.slow(seconds=25)
 def test_a_grader_that_is_killed_goes_on_where_it_was(tmp_path):
     for number in range(6):
         folder = tmp_path / "class" / f"student{number}"
         folder.mkdir(parents=True)
         for name, content in answers(OWNER).items():
             (folder / name).write_bytes(content + b"# %d\n" % number)
-    command = [sys.executable, "-m", "minicnn", "grade", str(tmp_path / "class"), "--homework", "hw2", "-j", "1"]
-    command += ["--out", str(tmp_path / "grades")]
+    (tmp_path / "grade.py").write_text(WITHOUT_SENTINELS)
+    command = [sys.executable, str(tmp_path / "grade.py"), "grade", str(tmp_path / "class"), "--homework", "hw2"]
+    command += ["-j", "1", "--out", str(tmp_path / "grades")]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     for wanted in (2, 4):
         with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL) as grader:
@@ -212,7 +225,8 @@ def test_a_grader_that_is_killed_goes_on_where_it_was(tmp_path):
 
 @needs_sandbox
 @pytest.mark.slow(seconds=25)
-def test_a_cluster_of_processes_grades_as_this_machine_does(tmp_path):
+def test_a_cluster_of_processes_grades_as_this_machine_does(tmp_path, monkeypatch):
+    monkeypatch.setattr(batch, "sentinels", lambda owner: sentinels(owner)[:2])
     distributed = pytest.importorskip("distributed", reason="Dask is an extra")
     people = [Submission(f"s{number}", answers(OWNER)) for number in range(3)]
     alone = grade(people, TERMS, tmp_path / "alone", local(1))
