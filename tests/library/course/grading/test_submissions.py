@@ -13,8 +13,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from minicnn.course.grading.contents import _python
+from minicnn.course.grading.layouts import _metadata
 from minicnn.course.grading.roster import Roster
-from minicnn.course.grading.submissions import Submission, _metadata, _python, collect
+from minicnn.course.grading.submissions import Submission, collect
 from minicnn.course.grading.unpacking import Refused, Tree
 from minicnn.course.manifest import homework
 
