@@ -144,21 +144,24 @@ def _backward_of_one(output: Tensor, cotangents: list[Any], inputs: Mapping[str,
 
 @contextmanager
 def plain_sampling() -> Iterator[None]:
-    """Inside, NumPy samples for a deformable convolution; in a student's edition the student's code, on one thread.
+    """Inside, NumPy samples for a deformable convolution; in a student's edition the student's code, run by Python.
 
-    There it takes Numba five times as long to compile loops for all threads as the small functions in them.
+    That it compiles is asked where it is written: to compile it for each check here would take minutes.
     """
     if not EDITION:
         with backend.use("reference"):
             yield
         return
     module = import_module("minicnn.backend.cpu.deformable")
-    parallel = {name: each for name, each in vars(module).items() if "parallel" in getattr(each, "targetoptions", ())}
-    vars(module).update({name: each.py_func for name, each in parallel.items()})
+    compiled = {name: each for name, each in vars(module).items() if hasattr(each, "py_func")}
+    places = [vars(module), *(each.py_func.__globals__ for each in compiled.values())]
     try:
+        for place in places:
+            place.update({name: each.py_func for name, each in compiled.items()})
         yield
     finally:
-        vars(module).update(parallel)
+        for place in places:
+            place.update(compiled)
 
 
 def raises(function: Callable[..., Any], *args: Any, **kwargs: Any) -> str:
