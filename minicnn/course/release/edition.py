@@ -140,8 +140,10 @@ def save(edition: Edition, out: Path) -> None:
     """Write the edition: a zip if ``out`` ends so, else a folder. Whole or not at all.
 
     Raises:
-        FileExistsError: if ``out`` is there already.
+        FileExistsError: if ``out`` is there already, and no empty folder.
     """
+    if out.suffix != ".zip" and out.is_dir() and not any(out.iterdir()):
+        out.rmdir()
     if out.exists():
         raise FileExistsError(f"{out} is there already: choose another name, or remove it")
     out.parent.mkdir(parents=True, exist_ok=True)

@@ -62,6 +62,24 @@ def test_what_must_not_be_handed_out_at_all(path):
     assert leaks(path, "") == [f"{path}: must not be handed out"]
 
 
+def test_nothing_is_written_over(tmp_path):
+    made = edition.Edition(DUE[0], "", {"a/b.txt": b"x"}, ())
+    for name in ("folder", "edition.zip"):
+        edition.save(made, tmp_path / name)
+        with pytest.raises(FileExistsError, match="is there already"):
+            edition.save(made, tmp_path / name)
+    assert (tmp_path / "folder" / "a" / "b.txt").read_bytes() == b"x"
+    (tmp_path / "empty").mkdir()
+    edition.save(made, tmp_path / "empty")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["edition.zip", "empty", "folder"]
+    assert (tmp_path / "edition.zip").read_bytes() == _zipped_again(made, tmp_path / "again.zip")
+
+
+def _zipped_again(made: edition.Edition, path: Path) -> bytes:
+    edition.save(made, path)
+    return path.read_bytes()
+
+
 def test_a_release_with_a_leak_is_refused_and_says_where(monkeypatch):
     whole = edition.library
 
