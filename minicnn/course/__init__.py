@@ -7,7 +7,7 @@
 ``drivers``         what drivers are written with: fill parameters, take gradients
 ``execution``       one driver on one case: its answers, or what went wrong on the way
 ``worker``          the process in which a student's code does so, and
-``supervision``     the grader's side of it: start it, watch what it costs, end it
+``supervision``     the grader's side of it, which hands it cases; ``workers``: start it, watch what it costs, end it
 ``wire``            what crosses between the two
 ``answers``         the right answers: by the reference, or in a student's edition (``edition``) as ``recorded``
 ``adoption``        the library of an edition calls the student's functions where its own are cut

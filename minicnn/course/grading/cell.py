@@ -21,7 +21,7 @@ import psutil
 from .. import execution
 from ..checks import Check
 from ..manifest import Homework
-from ..supervision import Workplace
+from ..workers import Workplace
 from .sandbox import Room, Sandbox, lay_out
 
 START = "import json, sys; sys.path[:0] = json.loads(sys.argv.pop(1)); from minicnn.course.worker import main; main()"

@@ -18,7 +18,7 @@ import psutil
 import pytest
 
 from minicnn.cli.course import load_checks
-from minicnn.course import execution, supervision
+from minicnn.course import execution, supervision, workers
 from minicnn.course.answers import expected_outcomes
 from minicnn.course.build import answer, stub
 from minicnn.course.checks import checks_of
@@ -54,9 +54,9 @@ def little_of_everything(monkeypatch):
         (execution, "WALL_FACTOR", 5),
         (execution, "OUTPUT", 1 << 20),
         (supervision, "IMPORT_SECONDS", 0.6),
-        (supervision, "COMPILE_SECONDS", 1.0),
-        (supervision, "ANSWER_SECONDS", 0.1),
-        (supervision, "START_SECONDS", 20.0),
+        (workers, "COMPILE_SECONDS", 1.0),
+        (workers, "ANSWER_SECONDS", 0.1),
+        (workers, "START_SECONDS", 20.0),
         (marking, "SECONDS", 60.0),
     ):
         monkeypatch.setattr(module, name, value)
@@ -247,7 +247,7 @@ def test_a_worker_that_reads_no_more_requests_is_not_waited_for(stage, sandbox, 
     """The first request patches the worker, the second stops it, and the third is more than a pipe holds."""
     chosen = {"hw3.1": slice(2), "hw3.8": slice(1)}
     monkeypatch.setattr(marking, "checks_of", lambda task: checks_of(task)[chosen.get(task, slice(0))])
-    monkeypatch.setattr(supervision, "START_SECONDS", 5.0)
+    monkeypatch.setattr(workers, "START_SECONDS", 5.0)
     result = stage.grade("hw3", at_import("hw3", imports.DEAFENS))
     became(result, imports.DEAFENS)
 
