@@ -72,11 +72,11 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _release(root: Path, args: argparse.Namespace) -> int:
-    from ..course.release.edition import AnswersLeak, make, save
+    from ..course.release.edition import AnswersLeak, check_free, make, save
 
     out = Path(args.out)
-    if out.exists():
-        raise UsageError(f"{out} is there already: choose another name, or remove it")
+    with misuse():
+        check_free(out)
     print(f"{args.homework[0]}: recording the reference's answers, which takes a minute", flush=True)
     try:
         edition = make(root, args.homework[0], lambda owner: load_checks(root, owner), args.variant or "")

@@ -8,13 +8,23 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from types import CellType, FunctionType, ModuleType
+from contextlib import suppress
+from types import CellType, FunctionType, GetSetDescriptorType, MemberDescriptorType, ModuleType
 from typing import Any
 
 from .manifest import Hole
 
 ADOPTED = "__adopted__"  # in a module: the student's functions by their names
-OWN = ("__module__", "__dict__", "__weakref__", "__doc__", "__annotations__", "__qualname__", "__firstlineno__")
+OWN = (
+    "__module__",
+    "__dict__",
+    "__weakref__",
+    "__doc__",
+    "__annotations__",
+    "__qualname__",
+    "__firstlineno__",
+    "__slots__",
+)
 
 
 def adopt(library: ModuleType, student: ModuleType, holes: Sequence[Hole]) -> None:
@@ -34,12 +44,17 @@ def adopt(library: ModuleType, student: ModuleType, holes: Sequence[Hole]) -> No
 
 
 def _adopt_class(own: type, theirs: type) -> None:
-    """Every attribute of the student's class, for methods call each other."""
+    """Every attribute of the student's class, for methods call each other; but what cannot be moved to another."""
     for name, value in vars(theirs).items():
-        if isinstance(value, (staticmethod, classmethod)) and isinstance(value.__func__, FunctionType):
-            setattr(own, name, type(value)(_inside(value.__func__, own, theirs)))
-        elif name not in OWN:
-            setattr(own, name, _inside(value, own, theirs) if isinstance(value, FunctionType) else value)
+        with suppress(AttributeError, TypeError):
+            _adopt_attribute(own, theirs, name, value)
+
+
+def _adopt_attribute(own: type, theirs: type, name: str, value: Any) -> None:
+    if isinstance(value, (staticmethod, classmethod)) and isinstance(value.__func__, FunctionType):
+        setattr(own, name, type(value)(_inside(value.__func__, own, theirs)))
+    elif name not in OWN and not isinstance(value, (MemberDescriptorType, GetSetDescriptorType)):  # slots
+        setattr(own, name, _inside(value, own, theirs) if isinstance(value, FunctionType) else value)
 
 
 def _inside(function: FunctionType, own: type, theirs: type) -> FunctionType:

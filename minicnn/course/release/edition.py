@@ -136,16 +136,21 @@ def _json(value: object) -> bytes:
     return (json.dumps(value, indent=2) + "\n").encode()
 
 
+def check_free(out: Path) -> None:
+    """Raises FileExistsError if ``out`` is there already, and no empty folder."""
+    if out.exists() and (not out.is_dir() or out.suffix == ".zip" or any(out.iterdir())):
+        raise FileExistsError(f"{out} is there already: choose another name, or remove it")
+
+
 def save(edition: Edition, out: Path) -> None:
     """Write the edition: a zip if ``out`` ends so, else a folder. Whole or not at all.
 
     Raises:
         FileExistsError: if ``out`` is there already, and no empty folder.
     """
-    if out.suffix != ".zip" and out.is_dir() and not any(out.iterdir()):
+    check_free(out)
+    if out.is_dir():
         out.rmdir()
-    if out.exists():
-        raise FileExistsError(f"{out} is there already: choose another name, or remove it")
     out.parent.mkdir(parents=True, exist_ok=True)
     if out.suffix == ".zip":
         with replacing(out) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:

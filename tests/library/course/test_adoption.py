@@ -117,3 +117,9 @@ def test_a_decorated_function_is_exchanged_in_its_module():
     adopt(library, module("student", text.format(value=2)), [Hole("toy", "mode", "hw9.1")])
     with library.mode() as value:
         assert value == 2
+
+
+def test_what_cannot_be_moved_to_another_class_is_left_out(library):
+    text = STUDENT.replace("    own = 3\n", '    own = 3\n    __slots__ = ("n",)\n    mro = property(lambda self: 1)\n')
+    adopt(library, module("student", text), HOLES)
+    assert library.Block.twice(4) == 8 and library.Block(4).size() == 8
