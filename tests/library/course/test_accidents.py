@@ -37,7 +37,7 @@ def supervisor() -> Supervisor:
 def little_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(execution, "CPU_SECONDS", 0.4)
     monkeypatch.setattr(execution, "REFERENCE_FACTOR", 0)
-    monkeypatch.setattr(execution, "MEMORY", 300 * 2**20)
+    monkeypatch.setattr(execution, "MEMORY", 160 * 2**20)
     monkeypatch.setattr(execution, "OUTPUT", 2**20)
     monkeypatch.setattr(supervision, "IMPORT_SECONDS", 0.8)
 
