@@ -28,6 +28,7 @@ from .worker import WHERE
 
 POLL_SECONDS = 0.05
 ANSWER_SECONDS = 1.0  # by the clock, for the question where a process is
+SETTLED = 3  # looks at the traces between which nothing was written: all is there
 COMPILE_SECONDS = 240.0  # by the clock: Numba's, which is not counted as the student's
 START_SECONDS = 120.0  # by the clock, until a worker is ready
 AHEAD = 8  # messages that are read before they are needed
@@ -275,13 +276,15 @@ class Worker:
         """Let the processes write down where they are, if they still can."""
         if WHERE is None:
             return
+        before = size = self.traces.stat().st_size
         for process in self._processes():
             with contextlib.suppress(psutil.Error):
                 process.send_signal(WHERE)
-        before, deadline = self.traces.stat().st_size, time.monotonic() + ANSWER_SECONDS
-        while time.monotonic() < deadline and self.traces.stat().st_size <= before:
+        quiet, deadline = 0, time.monotonic() + ANSWER_SECONDS
+        while time.monotonic() < deadline and quiet < SETTLED:  # several processes write, one after the other
             time.sleep(POLL_SECONDS)
-        time.sleep(POLL_SECONDS)
+            last, size = size, self.traces.stat().st_size
+            quiet = quiet + 1 if before < size == last else 0
 
     def end(self) -> int | None:
         """End it and all that it started. Returns its exit status if it had ended by itself."""
