@@ -49,11 +49,11 @@ SCHEMA = json.loads((ROOT / "docs" / "result.schema.json").read_text())
 @pytest.fixture(autouse=True)
 def little_of_everything(monkeypatch):
     for module, name, value in (
-        (execution, "CPU_SECONDS", 0.5),
+        (execution, "CPU_SECONDS", 0.8),
         (execution, "MEMORY", MEMORY),
         (execution, "WALL_FACTOR", 5),
         (execution, "OUTPUT", 1 << 20),
-        (supervision, "IMPORT_SECONDS", 0.6),
+        (supervision, "IMPORT_SECONDS", 1.2),
         (workers, "COMPILE_SECONDS", 1.0),
         (workers, "ANSWER_SECONDS", 0.1),
         (workers, "START_SECONDS", 20.0),

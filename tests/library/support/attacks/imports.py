@@ -258,7 +258,7 @@ CONFINED = [
     Attack("daemon", (4, 30), BLOCKED, DAEMON),
     Attack("kills", (15,), IMPORT, KILLS),
     Attack("sleeps", (16,), IMPORT, "import time; time.sleep(1e6)", "waiting"),
-    Attack("orphans", (4, 18), IMPORT, ORPHANS, "GB of memory"),
+    Attack("orphans", (4, 18), IMPORT, ORPHANS, "it was stopped"),
     Attack("a signal without a name", (35,), (*IMPORT, *BLOCKED), "import os; os.kill(os.getpid(), 36)"),
     Attack("rewrites", (31,), IMPORT, REWRITES, "nothing could be changed"),
 ]
