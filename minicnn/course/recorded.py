@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import io
 import lzma
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -161,8 +160,3 @@ def _fits(seen: Sketch | None, digest: int, sums: np.ndarray) -> bool:
         return seen is None and digest == RIGHT
     rounding = np.finfo(np.float32).eps * np.abs(seen.sums)
     return bool(seen.digest == digest and (np.abs(seen.sums - sums) <= seen.reach + rounding).all())
-
-
-def size(folder: Path = FOLDER) -> int:
-    """Bytes of all recorded answers in a folder."""
-    return sum(os.path.getsize(path) for path in folder.glob("*.xz"))

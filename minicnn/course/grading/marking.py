@@ -57,8 +57,8 @@ def mark(owner: Homework, folder: Path, seeds: Seeds, cell: Cell, earlier: Mappi
     public = run(checks, seeds.public, cell)
     verdicts = {check: _verdict(check, outcomes, folder, seeds.public) for check, outcomes in public.items()}
     hidden: Runs = {}
-    if seeds.hidden is not None:  # in workers of their own, which no public check comes after, to tell what they were
-        passed = [check for check in checks if verdicts[check].state is State.PASS]
+    passed = [check for check in checks if verdicts[check].state is State.PASS]
+    if passed and seeds.hidden is not None:  # in workers of their own: no public check comes after, to tell of them
         # That all compiles, the public cases have shown; what goes wrong without, gets the benefit of the doubt.
         hidden = run(passed, seeds.hidden, replace(cell, compiles=False))
         doubted = [

@@ -44,8 +44,10 @@ def library(due: Sequence[Homework]) -> dict[str, bytes]:
         content = path.read_bytes()
         if path in holes or path in closed:
             text = content.decode("utf-8")
-            bodies = {name: _raise(f"{name}: not in this edition, it is too near to {why}") for name, why in
-                      _functions(text, closed.get(path, ()))}  # fmt: skip
+            bodies = {
+                qualname: _raise(f"{qualname}: not in this edition, it is too near to {why}")
+                for qualname, why in _functions(text, closed.get(path, ()))
+            }
             for hole, owner in holes.get(path, ()):
                 bodies[hole.qualname] = _raise(message(hole, owner.handout))
             content = without(text, bodies, [hole for hole, _ in holes.get(path, ())]).encode("utf-8")

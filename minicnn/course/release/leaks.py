@@ -13,6 +13,7 @@ import textwrap
 import tokenize
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -154,12 +155,10 @@ def _function(node: Function, lines: Sequence[str]) -> Tokens:
 
 def _tokens(text: str) -> Tokens:
     found = []
-    try:
+    with suppress(tokenize.TokenError, SyntaxError):  # a line that is not Python, up to where it is not
         for token in tokenize.generate_tokens(io.StringIO(text).readline):
             if token.type not in SKIPPED:
                 found.append(token.string)
-    except (tokenize.TokenError, SyntaxError):  # the end of a line that is not Python
-        pass
     return tuple(found)
 
 
