@@ -102,8 +102,9 @@ def test_what_is_missing_or_damaged_is_graded_again(grader, tmp_path):
     made = grade(CLASS, TERMS, tmp_path, Here)
     (tmp_path / made.graded["ada"]).write_text('{"key": "')
     (tmp_path / made.graded["ben"]).unlink()
+    (tmp_path / made.graded["chen"]).write_text('{"key": "of something else"}')
     grade(CLASS, TERMS, tmp_path, Here)
-    assert [grader.graded[each.student] for each in CLASS] == [2, 2, 1]
+    assert [grader.graded[each.student] for each in CLASS] == [2, 2, 2]
     assert json.loads((tmp_path / made.graded["ada"]).read_text())["student"]["id"] == "ada"
 
 
