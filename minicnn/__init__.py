@@ -39,12 +39,12 @@ from .creation import (
     zeros,
     zeros_like,
 )
-from .device import device
+from .devices import device
 from .dtypes import bool_ as bool
 from .dtypes import float16, float32, float64, get_default_dtype, int8, int16, int32, int64, set_default_dtype, uint8
 from .ops import *  # noqa: F403  (the functional form of every Tensor method; ops/__init__.py lists them)
 from .random import Generator, manual_seed
-from .tensor import Tensor
+from .tensors import Tensor
 
 if TYPE_CHECKING:
     from . import cuda, data, jit, models, optim, utils

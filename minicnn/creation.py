@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 
 from . import backend, random
-from .device import as_device
+from .devices import as_device
 from .dtypes import get_default_dtype, int64
 from .ops.arithmetic import eq
 from .ops.guards import guard
 from .ops.shape import shape_of
-from .tensor import Tensor, as_array
+from .tensors import Tensor, as_array
 
 
 def tensor(data: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:

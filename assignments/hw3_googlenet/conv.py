@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from minicnn.errors import ShapeError
-from minicnn.tensor import Tensor
+from minicnn.tensors import Tensor
 from minicnn.ops.matrix import linear
 from minicnn.ops.shape import permute, reshape
 

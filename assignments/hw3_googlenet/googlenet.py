@@ -38,7 +38,7 @@ from typing import TYPE_CHECKING
 from minicnn import nn
 from minicnn.nn import functional as F
 from minicnn.ops import cat
-from minicnn.tensor import Tensor
+from minicnn.tensors import Tensor
 from minicnn.models.input_size import require_size
 
 if TYPE_CHECKING:  # no import is needed: this file is laid over the module that has them

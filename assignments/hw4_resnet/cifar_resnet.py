@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from minicnn import nn
 from minicnn.nn import functional as F
-from minicnn.tensor import Tensor
+from minicnn.tensors import Tensor
 from minicnn.models.resnet import BasicBlock, PlainBlock, conv3x3
 
 

@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Any
 from minicnn import nn
 from minicnn.errors import ShapeError
 from minicnn.ops import add
-from minicnn.tensor import Tensor
+from minicnn.tensors import Tensor
 
 if TYPE_CHECKING:  # no import is needed: this file is laid over the module that has them
     from minicnn.models.resnet import CONFIGS, VARIANTS, Block, Norm, PlainBlock, conv1x1, conv3x3

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING
 
 from minicnn import nn
 from minicnn.ops import cat
-from minicnn.tensor import Tensor
+from minicnn.tensors import Tensor
 from minicnn.utils.checkpoint import checkpoint
 
 if TYPE_CHECKING:  # no import is needed: this file is laid over the module that has them

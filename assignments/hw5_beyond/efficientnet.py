@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 from minicnn import nn
 from minicnn.ops import stochastic_depth
-from minicnn.tensor import Tensor
+from minicnn.tensors import Tensor
 from minicnn.models.senet import SqueezeExcitation
 
 if TYPE_CHECKING:  # no import is needed: this file is laid over the module that has them

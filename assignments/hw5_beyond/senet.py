@@ -22,7 +22,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from minicnn import nn
-from minicnn.tensor import Tensor
+from minicnn.tensors import Tensor
 from minicnn.models.resnet import BasicBlock, Bottleneck, residual_add
 
 if TYPE_CHECKING:  # no import is needed: this file is laid over the module that has them

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from minicnn.backend.base import Window
-from minicnn.tensor import Tensor
+from minicnn.tensors import Tensor
 
 if TYPE_CHECKING:  # no import is needed: this file is laid over the module that has them
     from minicnn.ops.deformable import DeformIm2col

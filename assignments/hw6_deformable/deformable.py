@@ -23,7 +23,7 @@ from __future__ import annotations
 from typing import Any
 
 from minicnn import nn
-from minicnn.tensor import Tensor
+from minicnn.tensors import Tensor
 
 
 class OffsetConv2d(nn.DeformConv2d):

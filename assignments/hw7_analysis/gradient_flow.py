@@ -20,7 +20,7 @@ import numpy as np
 from minicnn import nn
 from minicnn.autograd import grad
 from minicnn.nn.functional import cross_entropy
-from minicnn.tensor import Tensor
+from minicnn.tensors import Tensor
 
 if TYPE_CHECKING:  # no import is needed: this file is laid over the module that has them
     from minicnn.lecture.analyses.gradient_flow import Loss

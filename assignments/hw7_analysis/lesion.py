@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from minicnn import nn
-from minicnn.tensor import Tensor
+from minicnn.tensors import Tensor
 from minicnn.lecture.analyses.blocks import is_residual, replaced, shortcut
 
 

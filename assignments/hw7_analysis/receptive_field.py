@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from minicnn.autograd import grad
-from minicnn.tensor import Tensor
+from minicnn.tensors import Tensor
 
 
 def receptive_field(layers: Sequence[tuple[int, int, int]]) -> list[tuple[int, int]]:

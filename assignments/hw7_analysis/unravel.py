@@ -22,7 +22,7 @@ from minicnn import nn
 from minicnn.autograd import grad
 from minicnn.models.resnet import residual_add
 from minicnn.nn.functional import cross_entropy
-from minicnn.tensor import Tensor
+from minicnn.tensors import Tensor
 from minicnn.lecture.analyses.blocks import ResidualBlock, branch, replaced, residual_blocks, shortcut
 
 if TYPE_CHECKING:  # no import is needed: this file is laid over the module that has them

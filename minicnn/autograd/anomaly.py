@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..errors import AnomalyError
-from ..tensor import Tensor
+from ..tensors import Tensor
 
 
 def check_outputs(node: Any, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> None:

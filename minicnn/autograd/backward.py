@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import AutogradError
-from ..tensor import Tensor
+from ..tensors import Tensor
 from . import checks
 from .backprop import CotangentSums, topological_order, walk
 from .function import AccumulateGrad, Edge, Function, Node, gradient_edge

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from .. import backend
-from ..device import CPU, device
+from ..devices import CPU, device
 from ..errors import AutogradError, DeviceError, GradientShapeError
-from ..tensor import Tensor
+from ..tensors import Tensor
 from .memory import Memory
 
 # ---- errors ---------------------------------------------------------------------------------------------------------

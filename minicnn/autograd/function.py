@@ -29,8 +29,8 @@ from typing import Any
 import numpy as np
 
 from .. import backend
-from ..device import CPU, device
-from ..tensor import Tensor
+from ..devices import CPU, device
+from ..tensors import Tensor
 from . import anomaly, checks, scope
 from .memory import Memory, memory_of, owner, share_memory
 from .modes import SWITCHES

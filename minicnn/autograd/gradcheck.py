@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import AutogradError, GradientShapeError
-from ..tensor import Tensor
+from ..tensors import Tensor
 from .backward import grad
 from .diagnosis import ArgumentReport, diagnose
 from .function import gradient_edge

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..errors import AutogradError
 from ..hooks import RemovableHandle
-from ..tensor import Tensor
+from ..tensors import Tensor
 from . import checks
 from .backward import backward as run_backward
 from .function import gradient_edge

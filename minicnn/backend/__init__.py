@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from ..device import device
+from ..devices import device
 from ..errors import DeviceError
 from .base import Backend
 

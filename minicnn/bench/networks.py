@@ -22,7 +22,7 @@ from ..nn import Module
 from ..nn.summary import multiply_adds
 from ..optim import SGD
 from ..random import manual_seed
-from ..tensor import Tensor
+from ..tensors import Tensor
 from .measuring import forget_peak, give_memory_back, median_time, peak_bytes, resident_bytes
 
 VARIANT = "torchvision"  # as in comparisons with PyTorch

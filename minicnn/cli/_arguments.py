@@ -68,7 +68,7 @@ def secret(value: str) -> str:
 
 def device(value: str) -> str:
     """The name of a device."""
-    from ..device import device as Device
+    from ..devices import device as Device
 
     try:
         return str(Device(value))

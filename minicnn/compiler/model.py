@@ -12,7 +12,7 @@ import numpy as np
 from .. import backend, random
 from ..autograd.modes import SWITCHES
 from ..nn import Module
-from ..tensor import Tensor
+from ..tensors import Tensor
 from .plan import Plan
 from .record import record
 from .state import State, state_of

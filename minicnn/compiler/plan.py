@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from ..tensor import Tensor
+from ..tensors import Tensor
 from .growing import share_beginnings
 from .record import Call, Graph, Input, Leaf, Returned, Value, mapped, stamp
 from .rules import from_leaves, fuse

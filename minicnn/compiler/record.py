@@ -29,13 +29,15 @@ from .. import random
 from ..autograd import scope
 from ..autograd.memory import memory_of, owner
 from ..autograd.modes import SWITCHES
-from ..device import device
+from ..devices import device
 from ..ops.indexing import IndexOverwrite, IndexWrite
 from ..ops.inplace import Overwrite
-from ..tensor import Tensor
+from ..tensors import Tensor
 
 # What may read a tensor's array without reading its numbers: these modules, and functions of others.
-TAPE = frozenset({"minicnn.tensor", "minicnn.autograd.function", "minicnn.autograd.memory", "minicnn.autograd.methods"})
+TAPE = frozenset(
+    {"minicnn.tensors", "minicnn.autograd.function", "minicnn.autograd.memory", "minicnn.autograd.methods"}
+)
 SHAPES = frozenset({"dim", "size", "numel", "is_contiguous", "stride", "__len__"})  # of minicnn.ops.conversion
 
 

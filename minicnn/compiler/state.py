@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..nn import Module
-from ..tensor import Tensor
+from ..tensors import Tensor
 
 PLAIN = frozenset({bool, int, float, complex, str, bytes, type(None)})
 SIZED = frozenset({list, dict, set})

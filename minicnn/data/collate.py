@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..dtypes import get_default_dtype
-from ..tensor import Tensor
+from ..tensors import Tensor
 
 
 def collate(samples: Sequence[Any]) -> Any:

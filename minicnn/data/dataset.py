@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..tensor import Tensor
+from ..tensors import Tensor
 from .collate import collate
 from .randomness import RandomSource, numpy_generator
 from .transforms import apply_transform

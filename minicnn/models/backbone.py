@@ -18,7 +18,7 @@ from .. import backend, nn
 from ..autograd import enable_grad
 from ..backend.shapes import shape_array
 from ..nn.summary import Row, evaluating, follow_windows
-from ..tensor import Tensor
+from ..tensors import Tensor
 
 STRIDES = (4, 8, 16, 32)  # of C2, C3, C4, C5
 

@@ -19,7 +19,7 @@ from typing import Any
 
 from .. import nn
 from ..nn import functional as F
-from ..tensor import Tensor
+from ..tensors import Tensor
 from .registry import Score, register
 from .resnet import PAPER, BasicBlock, PlainBlock, conv3x3
 

@@ -23,7 +23,7 @@ from __future__ import annotations
 from typing import Any
 
 from .. import nn
-from ..tensor import Tensor
+from ..tensors import Tensor
 from .registry import Paper, register
 from .resnet import CONFIGS, VARIANTS, ResNet
 

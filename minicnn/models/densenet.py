@@ -28,7 +28,7 @@ from typing import Any
 from .. import nn
 from ..nn.state import IncompatibleKeys
 from ..ops import cat
-from ..tensor import Tensor
+from ..tensors import Tensor
 from ..utils.checkpoint import checkpoint
 from .input_size import require_size
 from .registry import Paper, Score, register

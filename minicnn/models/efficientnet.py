@@ -26,7 +26,7 @@ from typing import Any
 
 from .. import nn
 from ..ops import stochastic_depth
-from ..tensor import Tensor
+from ..tensors import Tensor
 from .registry import Paper, Score, register
 from .senet import SqueezeExcitation
 

@@ -38,7 +38,7 @@ from typing import Any, NamedTuple
 from .. import nn
 from ..nn import functional as F
 from ..ops import cat
-from ..tensor import Tensor
+from ..tensors import Tensor
 from .input_size import require_size
 from .registry import Paper, Score, register
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..errors import ShapeError
-from ..tensor import Tensor
+from ..tensors import Tensor
 
 
 class InputSizeError(ShapeError):

@@ -26,7 +26,7 @@ from ..data.collate import collate
 from ..data.transforms import ImageClassification
 from ..nn.summary import evaluating
 from ..serialization import load_state_dict
-from ..tensor import Tensor
+from ..tensors import Tensor
 from .card import Card
 from .hub import create_model
 from .preprocessing import preprocessing

@@ -29,7 +29,7 @@ from typing import Any
 from .. import nn
 from ..errors import ShapeError
 from ..ops import add
-from ..tensor import Tensor
+from ..tensors import Tensor
 from .registry import Paper, Score, register
 
 TITLE = "Deep Residual Learning for Image Recognition"

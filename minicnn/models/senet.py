@@ -22,7 +22,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from .. import nn
-from ..tensor import Tensor
+from ..tensors import Tensor
 from .backbone import features
 from .registry import Paper, Score, register
 from .resnet import VARIANTS, BasicBlock, Bottleneck, ResNet, residual_add

@@ -27,7 +27,7 @@ from __future__ import annotations
 from typing import Any
 
 from .. import nn
-from ..tensor import Tensor
+from ..tensors import Tensor
 from .input_size import require_size
 from .registry import Paper, Score, register
 

@@ -7,7 +7,7 @@ that ignores the result and expects its input to be changed.
 
 from __future__ import annotations
 
-from ..tensor import Tensor
+from ..tensors import Tensor
 from . import functional as F
 from .module import Module
 

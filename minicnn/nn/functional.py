@@ -29,7 +29,7 @@ from ..ops import (
     sigmoid,
     tanh,
 )
-from ..tensor import Tensor
+from ..tensors import Tensor
 
 
 def relu(input: Tensor, inplace: bool = False) -> Tensor:

@@ -25,7 +25,7 @@ import numpy as np
 
 from ..autograd import no_grad
 from ..random import Generator, resolve
-from ..tensor import Tensor
+from ..tensors import Tensor
 from .blocks import Draw, draw_in_blocks
 
 _skipping: ContextVar[bool] = ContextVar("skipping", default=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .. import creation, ops
-from ..tensor import Tensor
+from ..tensors import Tensor
 from . import functional as F
 from . import init
 from .arguments import integer

@@ -5,7 +5,7 @@ Options are keyword-only: among PyTorch's positional ones are two deprecated opt
 
 from __future__ import annotations
 
-from ..tensor import Tensor
+from ..tensors import Tensor
 from . import functional as F
 from .arguments import probability
 from .module import Module

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..autograd import scope
 from ..errors import ShapeError
-from ..tensor import Tensor
+from ..tensors import Tensor
 
 if TYPE_CHECKING:
     from .module import Module

@@ -17,7 +17,7 @@ from ..autograd import scope
 from ..errors import ShapeError
 from ..hooks import RemovableHandle
 from ..ops.shape import destination
-from ..tensor import Tensor
+from ..tensors import Tensor
 from . import state as state_loading
 from .messages import MissingAttributeError, locate, not_initialised, tree_text
 from .parameter import Parameter

@@ -8,7 +8,7 @@ import numpy as np
 
 from .. import creation
 from ..errors import ShapeError
-from ..tensor import Tensor
+from ..tensors import Tensor
 from . import functional as F
 from . import init
 from .arguments import divisible, integer

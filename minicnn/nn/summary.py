@@ -22,7 +22,7 @@ from .. import backend
 from ..autograd import Node, enable_grad, no_grad, topological_order
 from ..backend.base import Pair, Window
 from ..backend.shapes import ShapesBackend, shape_array
-from ..tensor import Tensor
+from ..tensors import Tensor
 from .module import Module
 
 FLOAT32_BYTES = 4

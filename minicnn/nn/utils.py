@@ -9,7 +9,7 @@ from .. import backend
 from ..autograd import no_grad
 from ..dtypes import get_default_dtype
 from ..ops import cat
-from ..tensor import Tensor
+from ..tensors import Tensor
 
 
 def clip_grad_norm_(

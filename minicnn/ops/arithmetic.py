@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..autograd import Function
-from ..tensor import Tensor
+from ..tensors import Tensor
 from .broadcast import operands, result_type, unbroadcast
 from .integers import check_bits
 

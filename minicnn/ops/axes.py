@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ..tensor import Tensor
+from ..tensors import Tensor
 from .sizes import integer, integers
 
 Dims = int | tuple[int, ...] | list[int] | None

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..dtypes import get_default_dtype, int64
 from ..errors import ShapeError
-from ..tensor import Tensor
+from ..tensors import Tensor
 from .integers import CATEGORY, fitted
 
 

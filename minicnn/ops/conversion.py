@@ -10,7 +10,7 @@ import numpy as np
 from .. import backend
 from ..dtypes import bool_, get_default_dtype, int64
 from ..errors import AutogradError
-from ..tensor import Tensor
+from ..tensors import Tensor
 
 
 class Conversions:

@@ -12,7 +12,7 @@ from typing import Any
 from ..autograd import Function
 from ..backend.base import Window
 from ..errors import ShapeError
-from ..tensor import Tensor
+from ..tensors import Tensor
 from .geometry import convolution_window, on_batch, pair
 from .matrix import check_dtypes
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from .. import random
 from ..autograd import Function
-from ..tensor import Tensor
+from ..tensors import Tensor
 from .elementwise import as_float
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from ..autograd import Function
 from ..dtypes import get_default_dtype
-from ..tensor import Tensor
+from ..tensors import Tensor
 from .broadcast import operands, unbroadcast
 
 

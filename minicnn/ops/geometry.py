@@ -7,7 +7,7 @@ from typing import Any
 
 from ..backend.base import Pair, Window
 from ..errors import ShapeError
-from ..tensor import Tensor
+from ..tensors import Tensor
 from .sizes import integer, integers
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..dtypes import float16, float32
-from ..tensor import Tensor
+from ..tensors import Tensor
 
 # The kinds of dtype that the first argument may have (NumPy's letters), where PyTorch refuses the others.
 FLOAT, NUMBER = "f", "iuf"

@@ -9,7 +9,7 @@ import numpy as np
 from ..autograd import Function, is_grad_enabled
 from ..dtypes import int32, int64, uint8
 from ..errors import ShapeError
-from ..tensor import Tensor
+from ..tensors import Tensor
 from .axes import normal_dim
 from .broadcast import unbroadcast
 from .elementwise import where

@@ -9,7 +9,7 @@ from .. import random
 from ..autograd import Function, is_grad_enabled
 from ..autograd.memory import memory_of
 from ..errors import AutogradError, ShapeError
-from ..tensor import Tensor
+from ..tensors import Tensor
 from .guards import check_kind
 from .integers import CATEGORY
 from .shape import clone

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..tensor import Tensor
+from ..tensors import Tensor
 
 NEED_NUMBERS = frozenset({"sub", "pow", "floor_divide", "remainder"})
 DIVIDE = frozenset({"floor_divide", "remainder"})

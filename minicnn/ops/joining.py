@@ -13,7 +13,7 @@ import numpy as np
 
 from ..autograd import Function
 from ..errors import ShapeError
-from ..tensor import Tensor
+from ..tensors import Tensor
 from .axes import normal_dim
 from .shape import squeeze, to, unsqueeze
 from .sizes import integer, integers

@@ -11,7 +11,7 @@ import numpy as np
 from .. import backend
 from ..autograd import Function
 from ..errors import ShapeError
-from ..tensor import Tensor
+from ..tensors import Tensor
 from .elementwise import where
 
 

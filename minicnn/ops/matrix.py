@@ -6,7 +6,7 @@ from typing import Any
 
 from ..autograd import Function
 from ..errors import ShapeError
-from ..tensor import Tensor
+from ..tensors import Tensor
 from .broadcast import result_type, unbroadcast
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..dtypes import float32, float64, int32, int64
-from ..tensor import Tensor
+from ..tensors import Tensor
 from . import (
     activation,
     arithmetic,

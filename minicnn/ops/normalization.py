@@ -12,7 +12,7 @@ from typing import Any
 from .. import backend
 from ..autograd import Function
 from ..errors import ShapeError
-from ..tensor import Tensor
+from ..tensors import Tensor
 
 
 class BatchNorm(Function):

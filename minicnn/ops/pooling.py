@@ -9,7 +9,7 @@ import numpy as np
 from .. import backend
 from ..autograd import Function
 from ..backend.base import Pair, Window
-from ..tensor import Tensor
+from ..tensors import Tensor
 from .geometry import on_batch, pair, pooling_output_size, pooling_window
 
 

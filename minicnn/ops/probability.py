@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..autograd import Function
-from ..tensor import Tensor
+from ..tensors import Tensor
 from .axes import normal_dim
 from .elementwise import as_float
 

@@ -8,7 +8,7 @@ from .. import backend
 from ..autograd import Function
 from ..dtypes import int64, uint8
 from ..errors import ShapeError
-from ..tensor import Tensor
+from ..tensors import Tensor
 from .arithmetic import ne
 from .axes import Dims, axes_of, count, kept, normal_dim, reduced
 from .elementwise import as_float

@@ -11,10 +11,10 @@ import numpy as np
 from .. import backend
 from ..autograd import Function
 from ..autograd.memory import memory_of, share_memory
-from ..device import as_device, device
+from ..devices import as_device, device
 from ..dtypes import as_dtype
 from ..errors import ShapeError
-from ..tensor import Tensor, device_of
+from ..tensors import Tensor, device_of
 from .axes import normal_dim
 from .broadcast import unbroadcast
 from .sizes import integers

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from .. import backend
-from ..tensor import Tensor
+from ..tensors import Tensor
 from .axes import normal_dim
 from .indexing import gather
 from .sizes import integer

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .. import backend
-from ..tensor import Tensor
+from ..tensors import Tensor
 from .optimizer import Optimizer, check_range
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..autograd import enable_grad
-from ..tensor import Tensor
+from ..tensors import Tensor
 
 
 class Optimizer:

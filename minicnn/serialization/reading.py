@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from ..device import CPU, as_device
+from ..devices import CPU, as_device
 from ..errors import FileFormatError
 from ..paths import printable
-from ..tensor import Tensor
+from ..tensors import Tensor
 from . import npz_file, safetensors_file, torch_file
 from .pickle_machine import Foreign
 from .source import Archive, Source, shown

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..paths import expanded
-from ..tensor import Tensor
+from ..tensors import Tensor
 from .atomic import replacing
 from .decoding import STORED_AS
 from .npz_file import write_npz

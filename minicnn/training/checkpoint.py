@@ -15,7 +15,7 @@ import numpy as np
 
 from ..errors import FileFormatError
 from ..serialization import load, save
-from ..tensor import Tensor
+from ..tensors import Tensor
 
 FORMAT = "minicnn checkpoint 1"
 META = "meta"

@@ -8,7 +8,7 @@ from typing import Any, get_args
 
 import numpy as np
 
-from ..tensor import Tensor
+from ..tensors import Tensor
 
 WORDS = {str: "text", int: "an integer", float: "a finite number", bool: "true or false", type(None): "null"}
 

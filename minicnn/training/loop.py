@@ -12,14 +12,14 @@ from .. import backend
 from ..autograd import no_grad
 from ..backend.cuda.transfer import prefetch
 from ..compiler import compile
-from ..device import as_device
+from ..devices import as_device
 from ..models.googlenet import auxiliary_loss
 from ..nn import Module
 from ..nn.functional import cross_entropy
 from ..optim import Optimizer
 from ..optim.lr_scheduler import LRScheduler
 from ..random import default_generator
-from ..tensor import Tensor
+from ..tensors import Tensor
 from .declared import check
 from .metrics import ClassificationMetrics, prefixed
 

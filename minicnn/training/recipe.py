@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, get_type_hints
 
-from ..device import device as Device
+from ..devices import device as Device
 from ..nn import Module
 from ..optim import SGD, Adam, AdamW, Optimizer, lr_scheduler
 from .declared import check

@@ -24,7 +24,7 @@ from ..autograd import (
 )
 from ..errors import AutogradError
 from ..random import default_generator
-from ..tensor import Tensor
+from ..tensors import Tensor
 
 
 def checkpoint(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ...tensor import Tensor
+from ...tensors import Tensor
 from ..randomness import numpy_generator
 from .pixels import is_pil, to_array, to_image
 

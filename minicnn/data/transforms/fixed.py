@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ...tensor import Tensor
+from ...tensors import Tensor
 from .base import Transform
 from .pixels import is_pil, resize_batch, resize_image, to_array, to_unit_range
 from .sizes import InterpolationMode, Size, check_size, square

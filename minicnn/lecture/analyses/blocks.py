@@ -11,7 +11,7 @@ from typing import Any, TypeGuard
 
 from ... import nn
 from ...models.resnet import BasicBlock, Bottleneck, PlainBlock
-from ...tensor import Tensor
+from ...tensors import Tensor
 
 ResidualBlock = BasicBlock | Bottleneck
 

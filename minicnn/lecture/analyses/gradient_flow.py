@@ -20,7 +20,7 @@ import numpy as np
 from ... import nn
 from ...autograd import grad
 from ...nn.functional import cross_entropy
-from ...tensor import Tensor
+from ...tensors import Tensor
 
 Loss = Callable[[Any, Tensor], Tensor]
 

@@ -18,7 +18,7 @@ import numpy as np
 from ... import nn
 from ...autograd import no_grad
 from ...nn.summary import evaluating
-from ...tensor import Tensor
+from ...tensors import Tensor
 from .blocks import is_residual, replaced, shortcut
 
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from ...autograd import grad
-from ...tensor import Tensor
+from ...tensors import Tensor
 
 
 def receptive_field(layers: Sequence[tuple[int, int, int]]) -> list[tuple[int, int]]:

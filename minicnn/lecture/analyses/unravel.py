@@ -21,7 +21,7 @@ from ... import nn
 from ...autograd import grad
 from ...models.resnet import residual_add
 from ...nn.functional import cross_entropy
-from ...tensor import Tensor
+from ...tensors import Tensor
 from .blocks import ResidualBlock, branch, replaced, residual_blocks, shortcut
 
 Path = tuple[bool, ...]  # for each block from the input on: does the path go through the residual branch?

@@ -24,7 +24,7 @@ from ...models.cifar_resnet import CifarResNet
 from ...models.densenet import DenseBlock, Transition
 from ...models.resnet import BasicBlock, conv3x3
 from ...random import manual_seed
-from ...tensor import Tensor
+from ...tensors import Tensor
 from ..analyses.lesion import error_rate
 from ..base import Figure, Settings, Size, Table
 from ..training import digit_images, fit

@@ -22,7 +22,7 @@ from ...models.cifar_resnet import CifarResNet
 from ...models.senet import SEBasicBlock, SqueezeExcitation
 from ...nn.summary import evaluating
 from ...random import manual_seed
-from ...tensor import Tensor
+from ...tensors import Tensor
 from ..analyses.blocks import replaced
 from ..analyses.lesion import error_rate
 from ..base import Figure, Settings, Size, Table

@@ -23,7 +23,7 @@ from ... import nn
 from ...models.googlenet import AUXILIARY_WEIGHT, TABLE_1, GoogLeNet, Inception, NaiveInception, auxiliary_loss
 from ...nn.summary import summary
 from ...random import manual_seed
-from ...tensor import Tensor
+from ...tensors import Tensor
 from ..analyses.gradient_flow import output_gradient_norms
 from ..base import Figure, Settings, Size, Table
 from ..training import digit_images

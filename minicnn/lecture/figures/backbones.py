@@ -21,7 +21,7 @@ from ...autograd import no_grad
 from ...models import create_model
 from ...models.backbone import FeatureExtractor, features
 from ...random import manual_seed
-from ...tensor import Tensor
+from ...tensors import Tensor
 from ..base import Figure, Settings, Size, Table
 
 LEVELS = ("C2", "C3", "C4", "C5")

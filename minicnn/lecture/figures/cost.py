@@ -24,7 +24,7 @@ from ...creation import randn
 from ...models import create_model
 from ...nn.summary import FLOAT32_BYTES
 from ...random import manual_seed
-from ...tensor import Tensor
+from ...tensors import Tensor
 from ..analyses.efficiency import accuracy_density, cost, pareto_front
 from ..base import Figure, Settings, Table
 

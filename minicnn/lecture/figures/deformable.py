@@ -22,7 +22,7 @@ from ...autograd import no_grad
 from ...data import digits
 from ...models.deformable import OffsetConv2d
 from ...random import manual_seed
-from ...tensor import Tensor
+from ...tensors import Tensor
 from ..base import Figure, Settings, Size, Table
 from ..training import fit
 

@@ -22,7 +22,7 @@ from ... import nn, optim
 from ...data import DataSource, open_data
 from ...models import create_model
 from ...random import manual_seed
-from ...tensor import Tensor
+from ...tensors import Tensor
 from ..analyses.lesion import error_rate
 from ..base import Figure, Settings, Size, Table
 from ..training import Images, fit

@@ -25,7 +25,7 @@ from ...models import create_model
 from ...models.backbone import features
 from ...nn.summary import Row, evaluating, summary
 from ...random import manual_seed
-from ...tensor import Tensor
+from ...tensors import Tensor
 from ..analyses.receptive_field import centre_gradient, effective_size
 from ..base import Figure, Settings, Size, Table
 

@@ -20,7 +20,7 @@ from ... import nn
 from ...models.cifar_resnet import CifarResNet
 from ...models.resnet import BasicBlock
 from ...random import manual_seed
-from ...tensor import Tensor
+from ...tensors import Tensor
 from ..analyses import lesion, unravel
 from ..analyses.blocks import residual_blocks
 from ..base import Figure, Settings, Size, Table

@@ -24,7 +24,7 @@ from ...models.efficientnet import ERRORS, SCALING, compound_scaling
 from ...models.resnet import BasicBlock, conv1x1, conv3x3
 from ...nn.summary import evaluating, multiply_adds
 from ...random import manual_seed
-from ...tensor import Tensor
+from ...tensors import Tensor
 from ..base import Figure, Settings, Size, Table
 from ..training import Images, digit_images, fit
 

@@ -24,7 +24,7 @@ import numpy as np
 
 from ... import nn
 from ...random import manual_seed
-from ...tensor import Tensor
+from ...tensors import Tensor
 from ..analyses.gradient_flow import behaviour, expected_gain, gain_per_layer, output_gradient_norms
 from ..base import Figure, Settings, Size, Table
 from ..training import digit_images

@@ -9,7 +9,7 @@ from hypothesis import given
 from minicnn import autograd
 from minicnn.autograd import Function
 from minicnn.autograd.gradcheck import GradcheckError, gradcheck, gradcheck_report, numerical_gradient
-from minicnn.tensor import Tensor
+from minicnn.tensors import Tensor
 from tests.library.support.strategies import SEEDS, normal, shapes
 from tests.library.support.wrong_gradients import broadcast_product, cube, leaf
 

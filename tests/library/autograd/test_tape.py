@@ -16,7 +16,7 @@ from minicnn.nn import functional as F
 from minicnn.ops import indexing, inplace
 
 PACKAGE = Path(minicnn.__file__).parent
-READ = [PACKAGE / "tensor.py", *sorted((PACKAGE / "autograd").glob("*.py")), *sorted((PACKAGE / "ops").glob("*.py"))]
+READ = [PACKAGE / "tensors.py", *sorted((PACKAGE / "autograd").glob("*.py")), *sorted((PACKAGE / "ops").glob("*.py"))]
 SPEED = re.compile(
     r"\b(pending|deferr\w*|chained|chains|accelerat\w*|forward_pending|combine|operations\[|lent|waiting|private)\b"
 )
@@ -34,7 +34,7 @@ def test_no_word_of_speed() -> None:
 
 
 def test_the_tape_is_small() -> None:
-    files = [PACKAGE / "tensor.py", *(PACKAGE / "autograd" / f"{name}.py" for name in PATH)]
+    files = [PACKAGE / "tensors.py", *(PACKAGE / "autograd" / f"{name}.py" for name in PATH)]
     assert sum(len(path.read_text(encoding="utf-8").splitlines()) for path in files) <= 900
     lines = (PACKAGE / "autograd" / "function.py").read_text(encoding="utf-8").splitlines()
     start = next(number for number, line in enumerate(lines) if "def apply(" in line)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from minicnn.autograd import Function
-from minicnn.tensor import Tensor
+from minicnn.tensors import Tensor
 from tests.library.support.strategies import normal
 
 

@@ -10,7 +10,7 @@ import pytest
 import minicnn
 from minicnn import nn
 from minicnn.lecture.figures import add_or_concat
-from minicnn.tensor import Tensor
+from minicnn.tensors import Tensor
 from tests.library.support.figure_checks import run
 
 

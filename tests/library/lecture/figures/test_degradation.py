@@ -17,7 +17,7 @@ from minicnn.lecture.figures import degradation
 from minicnn.models.cifar_resnet import CifarResNet
 from minicnn.models.resnet import BasicBlock, PlainBlock
 from minicnn.models.senet import SEBasicBlock
-from minicnn.tensor import Tensor
+from minicnn.tensors import Tensor
 from tests.library.support.figure_checks import run
 
 

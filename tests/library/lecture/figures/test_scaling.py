@@ -12,7 +12,7 @@ from minicnn import nn
 from minicnn.lecture.figures import scaling
 from minicnn.models.efficientnet import SCALING
 from minicnn.nn.summary import multiply_adds
-from minicnn.tensor import Tensor
+from minicnn.tensors import Tensor
 from tests.library.support.figure_checks import run
 
 

@@ -8,7 +8,7 @@ from minicnn import nn
 from minicnn.models.input_size import require_size
 from minicnn.nn import functional as F
 from minicnn.ops import cat
-from minicnn.tensor import Tensor
+from minicnn.tensors import Tensor
 
 if TYPE_CHECKING:
     from minicnn.models.googlenet import SMALLEST_INPUT, BasicConv2d, GoogLeNetOutputs, renormalise

@@ -8,7 +8,7 @@ import numpy as np
 
 from minicnn import nn
 from minicnn.models.senet import SqueezeExcitation
-from minicnn.tensor import Tensor
+from minicnn.tensors import Tensor
 
 if TYPE_CHECKING:
     from minicnn.models.efficientnet import ALPHA_DEPTH, BETA_WIDTH, GAMMA_RESOLUTION, TABLE_1, ConvNorm

@@ -3,7 +3,7 @@
 import numpy as np
 
 from minicnn.autograd import grad
-from minicnn.tensor import Tensor
+from minicnn.tensors import Tensor
 
 
 def receptive_field(layers):

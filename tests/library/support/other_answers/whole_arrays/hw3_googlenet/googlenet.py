@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from minicnn import nn
 from minicnn.models.input_size import require_size
 from minicnn.ops import cat
-from minicnn.tensor import Tensor
+from minicnn.tensors import Tensor
 
 if TYPE_CHECKING:
     from minicnn.models.googlenet import SMALLEST_INPUT, BasicConv2d, GoogLeNetOutputs, renormalise

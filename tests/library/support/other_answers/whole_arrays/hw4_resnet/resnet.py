@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from minicnn import nn
 from minicnn.errors import ShapeError
 from minicnn.ops.joining import stack
-from minicnn.tensor import Tensor
+from minicnn.tensors import Tensor
 
 if TYPE_CHECKING:
     from minicnn.models.resnet import CONFIGS, PlainBlock, conv3x3

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from minicnn import nn
 from minicnn.ops import cat
-from minicnn.tensor import Tensor
+from minicnn.tensors import Tensor
 
 if TYPE_CHECKING:
     from minicnn.models.densenet import COMPRESSION

@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from minicnn.autograd import grad
-from minicnn.tensor import Tensor
+from minicnn.tensors import Tensor
 
 
 def weight_gradient_norms(model, images, targets, loss):

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from minicnn.tensor import Tensor
+from minicnn.tensors import Tensor
 
 
 def receptive_field(layers):

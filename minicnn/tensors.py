@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import backend
-from .device import CPU, as_device, device
+from .devices import CPU, as_device, device
 from .dtypes import as_dtype, get_default_dtype
 from .errors import AutogradError
 
