@@ -41,7 +41,7 @@ GREY_MEAN, GREY_STD = (0.449,), (0.226,)
 class DataSource:
     """A data set ready for training: three disjoint parts, transforms included, and what a network must know.
 
-    Every part yields ``(image, label)``: float32 (in_channels, *image_size), normalised, and an int.
+    Every part yields ``(image, label)``: float32 ``(in_channels, *image_size)``, normalised, and an int.
     ``train`` is augmented by ``augmentation`` (``None`` if that was switched off); the others never are.
 
     ``resize_size`` is the size to which an image of another size is scaled before its centre of ``image_size`` is cut

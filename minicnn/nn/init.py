@@ -36,7 +36,7 @@ def skip() -> Iterator[None]:
     """Inside this block nothing random is drawn, to build a network whose weights will be loaded.
 
     Layers still allocate their parameters (zeros instead of random numbers), and constants
-    (batch norm's ones) are set. The random stream does not advance.
+    (batch norm's ones) are set. The random stream does not advance::
 
         with nn.init.skip():
             model = resnet152()
@@ -314,7 +314,7 @@ def eye_(tensor: Tensor) -> Tensor:
 
 
 def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:
-    """A convolution weight (out, in / groups, *kernel) that passes its input channels through unchanged.
+    """A convolution weight ``(out, in / groups, *kernel)`` that passes its input channels through unchanged.
 
     With groups, every group passes its own channels. Zagoruyko and Komodakis, "DiracNets", 2017.
 

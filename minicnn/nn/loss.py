@@ -29,7 +29,7 @@ class MSELoss(_Loss):
 
 
 class L1Loss(_Loss):
-    """The mean of |input - target|."""
+    """The mean of ``|input - target|``."""
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         return F.l1_loss(input, target, reduction=self.reduction)

@@ -138,7 +138,7 @@ class BatchNorm2d(_BatchNorm):
 
 
 class GroupNorm(_Affine):
-    """Normalise every image over groups of channels: (N, C, *) with C a multiple of ``num_groups``.
+    """Normalise every image over groups of channels: ``(N, C, *)`` with C a multiple of ``num_groups``.
 
     Wu and He, "Group normalization", ECCV 2018. The same in training and evaluation, whatever the batch.
     """

@@ -143,7 +143,7 @@ def adaptive_avg_pool2d(input: Tensor, output_size: Any) -> Tensor:
         output_size: an int or a pair; 1 is global average pooling, the end of GoogLeNet and all that follow.
 
     Returns:
-        (N, C, *output_size). Cell i of o along a length n spans floor(i n / o) to ceil((i + 1) n / o).
+        ``(N, C, *output_size)``. Cell i of o along a length n spans floor(i n / o) to ceil((i + 1) n / o).
     """
     sizes = output_size if isinstance(output_size, (tuple, list)) else (output_size, output_size)
     given = pair("output_size", tuple(1 if size is None else size for size in sizes), 1)
