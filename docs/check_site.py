@@ -24,6 +24,7 @@ DESK = {"width": 1280, "height": 900}
 AXE = {
     "runOnly": {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]},
     "resultTypes": ["violations"],
+    "preload": False,
 }
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
@@ -46,13 +47,18 @@ class Page(HTMLParser):
         self.addresses |= {values[name] for name in ("href", "src") if name in values}
 
 
+def all_pages(site: Path) -> list[Path]:
+    """The pages in order, without the theme's own files."""
+    return sorted(path for path in site.rglob("*.html") if "_static" not in path.parts)
+
+
 def dead_links(site: Path) -> Iterator[str]:
     """A line for each address that leads nowhere, or out to a host without being a page's own text.
 
     Raises:
         FileNotFoundError: if there is no page in ``site``.
     """
-    pages = {path: Page(path) for path in sorted(site.rglob("*.html"))}
+    pages = {path: Page(path) for path in all_pages(site)}
     if not pages:
         raise FileNotFoundError(f"{site} has no page: build it with sphinx-build -W docs {site}")
     for path, page in pages.items():
@@ -70,7 +76,7 @@ def dead_links(site: Path) -> Iterator[str]:
 
 def count_links(site: Path) -> int:
     """How many links ``dead_links`` follows."""
-    pages = (Page(path) for path in site.rglob("*.html"))
+    pages = map(Page, all_pages(site))
     return sum(1 for page in pages for address in page.addresses if not urlsplit(address).scheme)
 
 
@@ -79,7 +85,7 @@ def count_links(site: Path) -> int:
 
 def written_pages(site: Path) -> list[Path]:
     """All pages, but of those that only show a file or a folder the first of each."""
-    pages = sorted(path for path in site.rglob("*.html") if "_static" not in path.parts)
+    pages = all_pages(site)
     shown = [path for path in pages if path.relative_to(site).parts[0] == "code"]
     folders, files = ([path for path in shown if (path.name == "index.html") is folder][:1] for folder in (True, False))
     return [path for path in pages if path not in shown] + folders + files
@@ -137,7 +143,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("site", type=Path)
     site = parser.parse_args(argv).site
     found = list(dead_links(site))
-    print(f"{len(list(site.rglob('*.html')))} pages, {count_links(site)} links, {len(found)} dead")
+    print(f"{len(all_pages(site))} pages, {count_links(site)} links, {len(found)} dead")
     executable = next(filter(None, map(shutil.which, BROWSERS)), None)
     try:
         import axe_playwright_python  # noqa: F401

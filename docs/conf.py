@@ -7,8 +7,9 @@ from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).parent / "_ext"), str(Path(__file__).parent.parent)]
 
-import minicnn  # noqa: E402
 from code_pages import linkcode_resolve  # noqa: E402, F401  (sphinx.ext.linkcode takes it from here)
+
+import minicnn  # noqa: E402
 
 project = "minicnn"
 author = "the minicnn authors"
@@ -22,8 +23,8 @@ extensions = [
     "sphinx.ext.linkcode",
     "sphinx_copybutton",
     "sphinx_design",
+    "sphinxcontrib.katex",
     "code_pages",
-    "mathml",
     "notebooks",
     "public",
 ]
@@ -44,9 +45,10 @@ nitpicky = False
 
 html_title = "minicnn"
 html_theme = "pydata_sphinx_theme"
-html_math_renderer = "mathml"
+katex_css_path = "katex/katex.min.css"  # with its fonts; the script comes with the extension
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
+html_js_files = ["site.js"]
 html_copy_source = False
 html_show_sourcelink = False
 html_theme_options = {

@@ -128,12 +128,8 @@ def pages(app: Sphinx) -> Iterator[tuple[str, dict[str, Any], str]]:
 
 def _tracked() -> set[str]:
     """All text files of the repository, as git has them, or as they lie there where git does not know them."""
-    found = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-    )
+    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    found = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     if found.returncode == 0:
         names = [name for name in found.stdout.split("\0") if name]
     else:
@@ -155,15 +151,14 @@ def _parents(path: str) -> Iterator[str]:
 
 def _page(path: str, body: str) -> tuple[str, dict[str, Any], str]:
     """The arguments with which Sphinx writes the page of ``path``: its name, its variables, its template."""
-    here = page_of(path)
-    steps = [*reversed([*_parents(path)]), path]
+    here = posixpath.dirname(page_of(path))
     links = [
-        f'<a href="{posixpath.relpath(page_of(step), posixpath.dirname(here))}.html">{escape(posixpath.basename(step))}</a>'
-        for step in steps[:-1]
+        f'<a href="{posixpath.relpath(page_of(step), here)}.html">{escape(posixpath.basename(step))}</a>'
+        for step in reversed([*_parents(path)])
     ]
     title = f'<h1 class="code-path">{" / ".join([*links, escape(posixpath.basename(path))])}</h1>'
     context = {"title": escape(path), "body": title + body, "parents": [], "html_theme.sidebar_secondary.remove": True}
-    return here, context, "page.html"
+    return page_of(path), context, "page.html"
 
 
 def _listing(folder: str, paths: list[str]) -> str:
@@ -183,13 +178,12 @@ def _highlighted(path: str) -> str:
     except ClassNotFound:
         lexer = TextLexer(stripnl=False)
     lines = highlight(text, lexer, HtmlFormatter(nowrap=True)).splitlines()
-    width = len(str(len(lines)))
-    numbered = "".join(
-        f'<span id="L{number}"><a class="code-line" href="#L{number}" aria-label="line {number}">'
-        f"{number:{width}}</a>  {line}\n</span>"
-        for number, line in enumerate(lines, 1)
+    numbers = "".join(f'<a href="#L{number}">{number}</a>\n' for number in range(1, len(lines) + 1))
+    code = "".join(f'<span id="L{number}">{line}\n</span>' for number, line in enumerate(lines, 1))
+    return (
+        f'<div class="highlight code-file"><pre class="code-lines" aria-label="lines">{numbers}</pre>'
+        f'<pre tabindex="0">{code}</pre></div>'
     )
-    return f'<div class="highlight code-file"><pre tabindex="0">{numbered}</pre></div>'
 
 
 # ---- from the reference to a page ------------------------------------------------------------------------------

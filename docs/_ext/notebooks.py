@@ -1,7 +1,7 @@
 """Pages with runnable Python as notebooks: ``python docs/_ext/notebooks.py DIR`` writes them, the site offers them.
 
-Each ``python`` block of a page is a cell, and the ``text`` block after it is that cell's output, which the tests compare
-with what it prints. Pictures come along inside the notebook; links to files become their names.
+Each ``python`` block of a page is a cell, and the ``text`` block after it is that cell's output, which the tests
+compare with what it prints. Pictures come along inside the notebook; links to files become their names.
 """
 
 from __future__ import annotations
