@@ -66,4 +66,4 @@ html_theme_options = {
     "show_toc_level": 2,
 }
 html_sidebars = {"index": [], "code/**": [], "search": []}
-copybutton_exclude = ".linenos, .gp, .go"
+copybutton_selector = "div.highlight:not(.code-file) pre"
