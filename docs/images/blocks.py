@@ -1,8 +1,8 @@
 """Draw the blocks of the lecture's networks: ``python docs/images/blocks.py`` writes ``block-*.svg`` beside itself.
 
 The pictures are plain SVG with text, for the pages of the lecture and for handouts. They have a white ground of their
-own, so they read the same in dark mode. Colour is never alone: every box says what it is. A test compares the files with
-this script.
+own, so they read the same in dark mode. Colour is never alone: every box says what it is. A test compares the files
+with what is drawn here.
 """
 
 from __future__ import annotations
