@@ -43,7 +43,7 @@ def test_a_section_has_code_numbers_homework_and_something_to_try(line: str) -> 
 
 def test_the_homework_table_says_what_the_manifests_say() -> None:
     table = (DOCS / "homework" / "index.md").read_text(encoding="utf-8")
-    rows = re.findall(r"^\| \[(\d) (.+)\]\(hw\d\.md\) \| .+ \| (.+) \| (\d+) \| (\d) h (\d\d) \|$", table, re.MULTILINE)
+    rows = re.findall(r"^\| \[(\d) (.+)\]\(hw\d\.md\) \| .+ \| (.+) \| (\d+) \| (\d):(\d\d) \|$", table, re.MULTILINE)
     said = [
         (f"hw{number}", title, lines, int(tasks), 60 * int(h) + int(m)) for number, title, lines, tasks, h, m in rows
     ]
