@@ -1,6 +1,7 @@
 """Data sets, transforms, and the loader that makes batches of them."""
 
 from . import transforms
+from .bundled import sample_photographs
 from .cifar import CIFAR10, CIFAR100
 from .collate import collate
 from .dataset import (
@@ -40,6 +41,7 @@ __all__ = [
     "open_data",
     "random_split",
     "read_labels",
+    "sample_photographs",
     "stratified_split",
     "transforms",
 ]

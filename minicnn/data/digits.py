@@ -1,4 +1,4 @@
-"""scikit-learn's handwritten digits: 1 797 real 8x8 images that need no download."""
+"""The bundled handwritten digits: 1 797 real 8x8 images that need no download."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from functools import cache
 
 import numpy as np
 
+from .bundled import bundled_digits
 from .dataset import ArrayDataset, stratified_split
 from .errors import DataError
 from .transforms import Compose, Normalize, RandomCrop, Resize
@@ -19,12 +20,8 @@ BRIGHTEST = 16  # the pixels count the dark dots of a 4x4 cell of the scan
 @cache
 def _load() -> tuple[np.ndarray, np.ndarray]:
     """All images (1797, 1, 8, 8), float32 in [0, 1], and their labels (1797,)."""
-    try:
-        from sklearn.datasets import load_digits
-    except ImportError:
-        raise DataError("the digits come with scikit-learn: pip install scikit-learn") from None
-    bunch = load_digits()
-    return (bunch.images[:, None] / BRIGHTEST).astype(np.float32), bunch.target.astype(np.int64)
+    images, labels = bundled_digits()
+    return images[:, None].astype(np.float32) / BRIGHTEST, labels.astype(np.int64)
 
 
 @cache
@@ -51,7 +48,7 @@ def digits(
         in_channels: repeat the grey channel.
 
     Raises:
-        DataError: for another split, or if scikit-learn is missing.
+        DataError: for another split.
     """
     if split not in SHARES:
         near = difflib.get_close_matches(split, SHARES, n=1)

@@ -81,7 +81,7 @@ def open_data(
 ) -> DataSource:
     """Open the data set that ``spec`` names.
 
-    * ``digits``: scikit-learn's 1 797 digits, split 70/10/20, shifted by up to one pixel.
+    * ``digits``: the bundled 1 797 digits, split 70/10/20, shifted by up to one pixel.
     * ``cifar10:DIR``, ``cifar100:DIR``: a tenth of the training images is for validation; padded by 4 and randomly
       cropped, mirrored.
     * ``folder:DIR``: one subfolder per class, or these subfolders in each of ``train/``, ``val/``, ``test/``. Missing

@@ -20,11 +20,11 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 
 # Imported only by the function that uses them, so that `import minicnn` stays quick.
 LAZY = (
-    "numba", "llvmlite", "sklearn", "scipy", "matplotlib", "PIL", "tqdm", "safetensors", "cupy", "numpy.random",
+    "numba", "llvmlite", "matplotlib", "PIL", "tqdm", "safetensors", "cupy", "numpy.random",
 )  # fmt: skip
 
 # Never imported: what minicnn is compared with does none of its work.
-PEERS = ("torch", "torchvision", "timm", "jax", "tensorflow", "onnxruntime")
+PEERS = ("sklearn", "torch", "torchvision", "timm", "jax", "tensorflow", "onnxruntime")
 
 PUBLIC = {
     "minicnn": """

@@ -27,7 +27,7 @@ from .sandbox import Room, Sandbox, lay_out
 START = "import json, sys; sys.path[:0] = json.loads(sys.argv.pop(1)); from minicnn.course.worker import main; main()"
 THREADS = ("NUMBA_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "MPLBACKEND": "Agg", **dict.fromkeys(THREADS, "1")}
-UNSEEN = {"scikit-learn", "scipy"}  # minicnn's checks do without, and scipy.stats.kendalltau is the answer to hw7.6
+UNSEEN = {"scikit-learn", "scipy"}  # another package may bring them, and scipy.stats.kendalltau is the answer to hw7.6
 PROCESSES = 64  # and threads
 CPU_SECONDS = 300  # of one process, where nobody ends it sooner
 

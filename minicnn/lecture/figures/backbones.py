@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from ...autograd import no_grad
+from ...data import sample_photographs
 from ...models import create_model
 from ...models.backbone import FeatureExtractor, features
 from ...random import manual_seed
@@ -57,10 +58,8 @@ class Backbones:
 
 
 def photograph(side: int) -> np.ndarray:
-    """A square of scikit-learn's picture of a temple, (side + 32, side + 32, 3) in [0, 1], for ``side`` up to 352."""
-    from sklearn.datasets import load_sample_images
-
-    china = load_sample_images().images[0]
+    """A square of the bundled picture of a temple, (side + 32, side + 32, 3) in [0, 1], for ``side`` up to 352."""
+    china = sample_photographs()[0]
     return china[40 : 40 + side + SHIFT, 190 : 190 + side + SHIFT].astype(np.float32) / 255
 
 

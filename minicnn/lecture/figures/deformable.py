@@ -19,7 +19,7 @@ import numpy as np
 
 from ... import nn
 from ...autograd import no_grad
-from ...data import digits
+from ...data import digits, sample_photographs
 from ...models.deformable import OffsetConv2d
 from ...random import manual_seed
 from ...tensors import Tensor
@@ -122,13 +122,11 @@ def error_on_warped_digits(name: str, size: Size, seed: int, device: str = "cpu"
 
 def _photographs() -> list[np.ndarray]:
     """China and the flower at a third of their size, (142 or 143, 214, 3) in [-0.5, 0.5]."""
-    from sklearn.datasets import load_sample_images
-
-    return [photo[::3, ::3].astype(np.float32) / 255 - 0.5 for photo in load_sample_images().images]
+    return [photo[::3, ::3].astype(np.float32) / 255 - 0.5 for photo in sample_photographs()]
 
 
 def photograph_crops(count: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Random crops (count, 3, 48, 48) of scikit-learn's two photographs at a third of their size, and their labels."""
+    """Random crops (count, 3, 48, 48) of the two bundled photographs at a third of their size, and their labels."""
     small = _photographs()
     labels = np.arange(count) % 2
     crops = np.empty((count, 3, CROP_SIZE, CROP_SIZE), np.float32)

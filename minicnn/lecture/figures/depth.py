@@ -20,6 +20,7 @@ import numpy as np
 from ... import backend, nn
 from ...autograd import enable_grad, no_grad, topological_order
 from ...backend.shapes import shape_array
+from ...data import sample_photographs
 from ...data.transforms.presets import IMAGENET_MEAN, IMAGENET_STD
 from ...models import create_model
 from ...models.backbone import features
@@ -43,7 +44,7 @@ NETWORKS = ("alexnet", "vgg19", "resnet34")
 STAGES = 4  # strides 4, 8, 16 and 32
 
 
-FULL = Size(images=2, side=224)  # the middles of scikit-learn's two photographs
+FULL = Size(images=2, side=224)  # the middles of the two bundled photographs
 QUICK = Size(images=1, side=112)
 
 
@@ -84,11 +85,9 @@ def _convolutions(rows: list[Row]) -> list[Row]:
 
 
 def photographs(size: Size) -> Tensor:
-    """The middles (photographs, 3, side, side) of scikit-learn's two photographs, normalised as for ImageNet."""
-    from sklearn.datasets import load_sample_images
-
+    """The middles (photographs, 3, side, side) of the two bundled photographs, normalised as for ImageNet."""
     middles = []
-    for photo in load_sample_images().images[: size.images]:
+    for photo in sample_photographs()[: size.images]:
         top, left = ((length - size.side) // 2 for length in photo.shape[:2])
         pixels = photo[top : top + size.side, left : left + size.side].astype(np.float32) / 255
         middles.append((pixels - IMAGENET_MEAN) / IMAGENET_STD)

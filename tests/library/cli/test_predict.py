@@ -17,7 +17,8 @@ from PIL import Image, ImageOps
 
 import minicnn
 from minicnn import cli
-from minicnn.data import load_image
+from minicnn.data import load_image, sample_photographs
+from minicnn.data.bundled import bundled_digits
 from minicnn.models import Card, create_model, load_classifier
 from tests.library.support import peers
 from tests.library.support.blots import picture, save_tinynet
@@ -55,14 +56,12 @@ def test_text_for_people(command: Command, tmp_path: Path) -> None:
 
 def digit_files(folder: Path, count: int) -> np.ndarray:
     """Digits as 8-bit PNG files of 8 x 8; returns their labels."""
-    from sklearn.datasets import load_digits
-
-    digits = load_digits()
+    images, targets = bundled_digits()
     folder.mkdir()
     for number in range(count):
-        image = (digits.images[number] * 255 / 16).round().astype(np.uint8)
+        image = (images[number] * 255.0 / 16).round().astype(np.uint8)
         Image.fromarray(image).save(folder / f"{number:03d}.png")
-    return digits.target[:count]
+    return targets[:count]
 
 
 def test_a_training_names_digits(command: Command, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -79,10 +78,8 @@ def test_a_training_names_digits(command: Command, tmp_path: Path, capfd: pytest
 
     model = create_model("tinynet", in_channels=1, weights="run/model.safetensors").eval()
     mean, std = minicnn.data.digits_statistics()
-    from sklearn.datasets import load_digits
-
     with minicnn.no_grad():
-        pixels = (load_digits().images[:60, None] / 16 - mean) / std
+        pixels = (bundled_digits()[0][:60, None] / 16 - mean) / std
         logits = model(minicnn.tensor(pixels.astype(np.float32))).numpy()
     assert (
         np.mean(logits.argmax(1) == [line["guesses"][0]["index"] for line in lines]) > 0.95
@@ -289,11 +286,9 @@ PROBABILITY_TOLERANCE = 1e-4  # of the softmax; logits agree to 2e-4
 
 @pytest.fixture
 def photographs(tmp_path: Path) -> list[Path]:
-    """scikit-learn's two photographs, 427 x 640, as JPEG files."""
-    from sklearn.datasets import load_sample_images
-
+    """The two bundled photographs, 427 x 640, as JPEG files."""
     paths = [tmp_path / "china.jpg", tmp_path / "flower.jpg"]
-    for path, image in zip(paths, load_sample_images().images, strict=True):
+    for path, image in zip(paths, sample_photographs(), strict=True):
         Image.fromarray(image).save(path, quality=90)
     return paths
 

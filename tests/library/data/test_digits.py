@@ -1,6 +1,9 @@
-"""The bundled digits: scikit-learn's, split once."""
+"""The bundled digits and photographs: scikit-learn's; the digits are split once."""
 
 from __future__ import annotations
+
+import hashlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,18 +11,35 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minicnn import data
-from minicnn.data import DataError, DataLoader, digits, open_data
+from minicnn.data import DataError, DataLoader, bundled, digits, open_data
+from minicnn.data.bundled import bundled_digits
 
 
-def raw_digits() -> tuple[np.ndarray, np.ndarray]:
-    from sklearn.datasets import load_digits
+def test_the_bundled_data_are_scikit_learns_to_the_bit() -> None:
+    datasets = pytest.importorskip("sklearn.datasets")
+    images, labels = bundled_digits()
+    np.testing.assert_array_equal(images, datasets.load_digits().images)
+    np.testing.assert_array_equal(labels, datasets.load_digits().target)
+    for ours, theirs in zip(data.sample_photographs(), datasets.load_sample_images().images, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
 
-    bunch = load_digits()
-    return bunch.images, bunch.target
+
+def test_the_bundled_data_are_what_they_were() -> None:
+    """Numbers in the docs were computed with these bytes."""
+    folder = Path(bundled.__file__).parent
+    digests = {path.name: hashlib.sha256(path.read_bytes()).hexdigest()[:16] for path in folder.glob("*.*g")}
+    assert digests == {"china.jpg": "8378025ad2519d64", "flower.jpg": "a77f6ec41e353afd"}
+    images, labels = bundled_digits()
+    assert (images.shape, images.dtype, labels.shape) == ((1797, 8, 8), np.uint8, (1797,))
+    assert hashlib.sha256(images.tobytes() + labels.tobytes()).hexdigest()[:16] == "87ff0c9e40dc7e2c"
+    assert [(photo.shape, photo.dtype.name) for photo in data.sample_photographs()] == [((427, 640, 3), "uint8")] * 2
+    notice = (folder / "README.md").read_text(encoding="utf-8")
+    for needed in ("CC BY 4.0", "CC BY 2.0", "Alpaydin", "danielbuechele", "vultilion", *digests, "digits.npz"):
+        assert needed in notice
 
 
-def test_the_digits_are_scikit_learns_split_once() -> None:
-    images, labels = raw_digits()
+def test_the_digits_are_the_bundled_ones_split_once() -> None:
+    images, labels = bundled_digits()
     parts = [digits(split) for split in ("train", "validation", "test")]
     assert [len(part) for part in parts] == pytest.approx([0.7 * 1797, 0.1 * 1797, 0.2 * 1797], abs=10)
     mean, std = data.digits_statistics()

@@ -9,6 +9,7 @@ import pytest
 
 import minicnn
 from minicnn import nn
+from minicnn.data.bundled import bundled_digits
 from minicnn.models import create_model, features
 from minicnn.models.densenet import DenseNet
 from minicnn.nn import functional as F
@@ -221,11 +222,9 @@ class Head(nn.Module):
 
 @pytest.mark.parametrize(("name", "names"), [("resnet18", ["layer2", "layer3"]), ("densenet", None)])
 def test_a_new_head_on_a_frozen_body_learns_digits(name: str, names: list[str] | None) -> None:
-    from sklearn.datasets import load_digits
-
-    digits = load_digits()
-    x = minicnn.tensor(digits.images[:64, None].repeat(4, 2).repeat(4, 3).astype(np.float32) / 8 - 1)
-    y = minicnn.tensor(digits.target[:64])
+    digits, targets = bundled_digits()
+    x = minicnn.tensor(digits[:64, None].repeat(4, 2).repeat(4, 3).astype(np.float32) / 8 - 1)
+    y = minicnn.tensor(targets[:64].astype(np.int64))
     minicnn.manual_seed(0)
     model = DenseNet(8, (2, 2, 2, 2), in_channels=1) if name == "densenet" else create_model(name, in_channels=1)
     body = features(model, names, (1, 32, 32)).requires_grad_(False)

@@ -7,6 +7,7 @@ import pytest
 
 import minicnn
 from minicnn import models, nn
+from minicnn.data.bundled import bundled_digits
 from minicnn.models.deformable import DeformableResNet, OffsetConv2d
 from minicnn.models.resnet import BasicBlock
 from tests.library.support.model_checks import without_gradient
@@ -47,20 +48,18 @@ def test_every_parameter_takes_part() -> None:
 
 def warped_digits(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Digits enlarged to 16 x 16 under random affine maps: rotated up to 40 degrees, scaled, sheared, shifted."""
-    from scipy.ndimage import affine_transform
-    from sklearn.datasets import load_digits
-
+    affine_transform = pytest.importorskip("scipy.ndimage").affine_transform
     rng = np.random.default_rng(seed)
-    digits = load_digits()
-    chosen = rng.choice(len(digits.target), count, replace=False)
+    digits, targets = bundled_digits()
+    chosen = rng.choice(len(targets), count, replace=False)
     images = np.empty((count, 1, 16, 16), np.float32)
-    for i, source in enumerate(digits.images[chosen] / 8 - 1):
+    for i, source in enumerate(digits[chosen] / 8 - 1):
         angle, scale, shear = np.radians(rng.uniform(-40, 40)), rng.uniform(0.7, 1.3), rng.uniform(-0.3, 0.3)
         turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
         matrix = turn @ np.array([[1, shear], [0, 1]]) / scale / 2  # from 16 x 16 to 8 x 8
         offset = 3.5 - matrix @ (np.array([7.5, 7.5]) + rng.uniform(-1, 1, 2))
         images[i, 0] = affine_transform(source, matrix, offset, (16, 16), order=1, cval=-1.0)
-    return images, digits.target[chosen]
+    return images, targets[chosen].astype(np.int64)
 
 
 class Small(nn.Module):

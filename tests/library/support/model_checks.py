@@ -20,6 +20,7 @@ import numpy as np
 
 import minicnn
 from minicnn import models, nn
+from minicnn.data.bundled import bundled_digits
 from minicnn.nn import functional as F
 
 LOGITS_FLOAT32 = 2e-4
@@ -219,12 +220,10 @@ def losses_on_digits(
     ``enlarged`` makes each of the 8 x 8 pixels a square of that side. ``loss`` takes what the network returns, and the
     targets. Networks without a norm hardly move in a few steps of SGD: for them ``optimizer`` is Adam.
     """
-    from sklearn.datasets import load_digits
-
-    digits = load_digits()
-    pixels = digits.images[:batch, None].repeat(enlarged, axis=2).repeat(enlarged, axis=3)
+    images, targets = bundled_digits()
+    pixels = images[:batch, None].repeat(enlarged, axis=2).repeat(enlarged, axis=3)
     x = minicnn.tensor(pixels.astype(np.float32) / 8 - 1)
-    y = minicnn.tensor(digits.target[:batch])
+    y = minicnn.tensor(targets[:batch].astype(np.int64))
     stepper = optimizer(model.train().parameters(), lr=lr)
     losses = []
     for _ in range(steps):
