@@ -133,7 +133,7 @@ def test_public_names_exist(owner: str, names: str) -> None:
 
 def test_the_version_is_that_of_the_distribution() -> None:
     try:
-        installed = importlib.metadata.version("minicnn")
+        installed = importlib.metadata.version("minicnn-lecture")
     except importlib.metadata.PackageNotFoundError:
         pytest.skip("minicnn runs from its source tree, not installed")
     assert minicnn.__version__ == installed

@@ -6,8 +6,8 @@ from typing import Any
 
 from ...errors import DeviceError
 
-INSTALL = 'pip install "minicnn[cuda13]" (or "minicnn[cuda12]" where nvidia-smi says CUDA 12)'
-REINSTALL = 'pip install "cupy-cuda13x[ctk]" (or "cupy-cuda12x[ctk]")'
+# Right with a checkout of minicnn, and with an installed one.
+INSTALL = 'pip install "cupy-cuda13x[ctk]" (or "cupy-cuda12x[ctk]" where nvidia-smi says CUDA 12)'
 
 
 def open_cupy() -> Any:
@@ -49,6 +49,4 @@ def _check_libraries(cupy: Any) -> None:
         from cupy.cuda import cublas  # noqa: F401
     except (ImportError, OSError, RuntimeError) as error:
         reason = str(error).strip().splitlines()[0]
-        raise DeviceError(
-            f"device 'cuda' found CuPy and a GPU but not a CUDA library ({reason}): {REINSTALL}"
-        ) from error
+        raise DeviceError(f"device 'cuda' found CuPy and a GPU but not a CUDA library ({reason}): {INSTALL}") from error

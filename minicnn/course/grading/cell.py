@@ -27,6 +27,7 @@ from .sandbox import Room, Sandbox, lay_out
 START = "import json, sys; sys.path[:0] = json.loads(sys.argv.pop(1)); from minicnn.course.worker import main; main()"
 THREADS = ("NUMBA_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "MPLBACKEND": "Agg", **dict.fromkeys(THREADS, "1")}
+DISTRIBUTION = "minicnn-lecture"  # as pyproject.toml calls it
 UNSEEN = {"scikit-learn", "scipy"}  # another package may bring them, and scipy.stats.kendalltau is the answer to hw7.6
 PROCESSES = 64  # and threads
 CPU_SECONDS = 300  # of one process, where nobody ends it sooner
@@ -91,7 +92,7 @@ class Cell(Workplace):
 def lay_out_packages(folder: Path) -> tuple[Path, ...]:
     """Links in ``folder`` to what minicnn's checks need; returns ``folder`` and what it links to."""
     found: dict[str, Path] = {}
-    for distribution in _needed("minicnn", set(UNSEEN)):
+    for distribution in _needed(DISTRIBUTION, set(UNSEEN)):
         for file in distribution.files or ():
             top = file.parts[0]
             if top not in ("..", "__pycache__") and not top.endswith((".dist-info", ".pth", ".egg-link")):

@@ -118,6 +118,7 @@ def _head(root: Path, owner: Homework, stamp: about.Edition) -> tuple[bytes, byt
         "id": owner.id, "title": owner.title, "folder": owner.folder, "tests": owner.tests, "handout": owner.handout,
         "first": owner.tasks[0].id, "number": owner.id.removeprefix("hw"), "python": project["requires-python"],
         "variant": f" ({stamp.variant})" if stamp.variant else "",
+        "distribution": project["name"], "license": project["license"], "files": json.dumps(project["license-files"]),
         "dependencies": json.dumps(project["dependencies"]),
         "student": json.dumps(project["optional-dependencies"]["student"]),
     }  # fmt: skip

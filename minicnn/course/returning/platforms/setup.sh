@@ -5,7 +5,7 @@ root="${MINICNN_AUTOGRADER_ROOT:-/autograder}"
 source="$root/source"
 
 python=""
-for candidate in "${MINICNN_AUTOGRADER_PYTHON:-python3}" python3.13 python3.12 python3.11; do
+for candidate in "${MINICNN_AUTOGRADER_PYTHON:-python3}" python3.14 python3.13 python3.12 python3.11; do
     if "$candidate" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
         python="$candidate"
         break

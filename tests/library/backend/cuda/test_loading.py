@@ -29,7 +29,7 @@ def cupy_whose(**parts) -> FakeCupy:
 
 
 ABSENT = {
-    "no CuPy": (None, "needs CuPy", 'pip install "minicnn[cuda13]"'),
+    "no CuPy": (None, "needs CuPy", 'pip install "cupy-cuda13x[ctk]"'),
     "no driver": (
         cupy_whose(runtime=("getDeviceCount", CUDARuntimeError("cudaErrorInsufficientDriver: too old"))),
         "cudaErrorInsufficientDriver",
@@ -77,7 +77,7 @@ def test_the_command_tells_it_in_one_line(capsys):
     with in_place_of_cupy(None):
         assert main(["train", "resnet20", "--device", "cuda", "--epochs", "1"]) == 2
     (line,) = capsys.readouterr().err.strip().splitlines()
-    assert "needs CuPy" in line and "minicnn[cuda13]" in line
+    assert "needs CuPy" in line and "cupy-cuda13x[ctk]" in line
 
 
 def test_only_the_first_gpu_computes():

@@ -120,7 +120,7 @@ def test_a_wheel_of_an_edition_installs_and_grades_without_linters(tmp_path):
     )  # fmt: skip
     assert build.returncode == 0, build.stderr
     (wheel,) = tmp_path.glob("*.whl")
-    assert wheel.name == "minicnn-0.1.0+hw2-py3-none-any.whl"
+    assert wheel.name == "minicnn_lecture-0.1.0+hw2-py3-none-any.whl"
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
         (metadata,) = (name for name in names if name.endswith("METADATA"))
