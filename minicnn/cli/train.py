@@ -21,7 +21,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Define the options; the recipe's defaults are in ``training/recipe.py``."""
     parser.usage = "minicnn train MODEL [options]  |  minicnn train --resume RUN"
     parser.add_argument("model", nargs="?", metavar="MODEL", help="one of `minicnn models`, e.g. resnet20")
-    parser.add_argument("--data", metavar="SPEC", help="digits (default), cifar10:DIR, cifar100:DIR, folder:DIR")
+    parser.add_argument(
+        "--data", metavar="SPEC", help="digits (default), folder:DIR, {cifar10,cifar100,mnist,fashion_mnist}:DIR"
+    )
     parser.add_argument("--image-size", type=whole(1), metavar="N", help="resize images to NxN (default: as they are)")
     parser.add_argument("--out", metavar="DIR", help="the run folder (default: runs/MODEL-DATA-N)")
     parser.add_argument("--resume", metavar="RUN", help="go on with the run in this folder")

@@ -19,17 +19,20 @@ from .folder import ImageFolder
 from .images import load_image
 from .labels import imagenet_labels, read_labels
 from .loader import DataLoader
+from .mnist import MNIST, FashionMNIST
 from .sources import DataSource, open_data
 
 __all__ = [
     "CIFAR10",
     "CIFAR100",
+    "MNIST",
     "ArrayDataset",
     "ConcatDataset",
     "DataError",
     "DataLoader",
     "DataSource",
     "Dataset",
+    "FashionMNIST",
     "ImageFolder",
     "Subset",
     "TensorDataset",

@@ -1,22 +1,24 @@
-"""The data sets the command line knows: ``digits``, ``cifar10:DIR``, ``cifar100:DIR``, ``folder:DIR``."""
+"""The data sets the command line knows: ``digits``, ``cifar10:DIR``, ``mnist:DIR``, ``folder:DIR`` and their like."""
 
 from __future__ import annotations
 
 import copy
 import difflib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..paths import expanded, printable
 from .cifar import CIFAR10, CIFAR100
-from .dataset import Dataset, Subset, stratified_split
+from .dataset import ArrayDataset, Dataset, Subset, stratified_split
 from .digits import DIGIT_CLASSES, SHARES, digits, digits_augmentation, digits_statistics
 from .errors import DataError
 from .folder import ImageFolder, split_folders
 from .images import load_image
+from .mnist import MNIST, FashionMNIST
 from .transforms import (
     Compose,
     ConvertImageDtype,
@@ -31,7 +33,25 @@ from .transforms import (
 )
 from .transforms.presets import IMAGENET_MEAN, IMAGENET_STD
 
-SPELLINGS = {"digits": "digits", "cifar10": "cifar10:DIR", "cifar100": "cifar100:DIR", "folder": "folder:DIR"}
+
+class Published(NamedTuple):
+    """A data set of images of one size, with a part for the test."""
+
+    kind: Callable[..., ArrayDataset]
+    shape: tuple[int, int, int]
+    padding: int  # for the random crops
+    mirrored: bool
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+
+PUBLISHED = {
+    "cifar10": Published(CIFAR10, (3, 32, 32), 4, True, CIFAR10.layout.mean, CIFAR10.layout.std),
+    "cifar100": Published(CIFAR100, (3, 32, 32), 4, True, CIFAR100.layout.mean, CIFAR100.layout.std),
+    "mnist": Published(MNIST, (1, 28, 28), 2, False, MNIST.layout.mean, MNIST.layout.std),
+    "fashion_mnist": Published(FashionMNIST, (1, 28, 28), 2, True, FashionMNIST.layout.mean, FashionMNIST.layout.std),
+}
+SPELLINGS = {"digits": "digits", **{kind: f"{kind}:DIR" for kind in (*PUBLISHED, "folder")}}
 
 # For grey pictures, the means of the numbers for ImageNet's RGB pictures.
 GREY_MEAN, GREY_STD = (0.449,), (0.226,)
@@ -83,7 +103,8 @@ def open_data(
 
     * ``digits``: the bundled 1 797 digits, split 70/10/20, shifted by up to one pixel.
     * ``cifar10:DIR``, ``cifar100:DIR``: a tenth of the training images is for validation; padded by 4 and randomly
-      cropped, mirrored.
+      cropped, mirrored. DIR may be the archive as it was downloaded.
+    * ``mnist:DIR``, ``fashion_mnist:DIR``: the same, padded by 2; a digit is not mirrored.
     * ``folder:DIR``: one subfolder per class, or these subfolders in each of ``train/``, ``val/``, ``test/``. Missing
       parts are taken from the training images: a tenth for validation, a fifth for the test. Randomly cropped, resized
       and mirrored for training, resized and centre-cropped otherwise.
@@ -92,9 +113,9 @@ def open_data(
         spec: as above.
         seed: of the split; the same seed gives the same parts.
         augment: whether training images are augmented.
-        image_size: side of the square images; by default 8 for digits, 32 for CIFAR, and for folders 224 or
-            the first image's shorter side if that is less.
-        in_channels: 1 or 3 for digits (default 1) and folders (default 3); CIFAR has 3.
+        image_size: side of the square images; by default 8 for digits, 32 for CIFAR, 28 for MNIST, and for folders 224
+            or the first image's shorter side if that is less.
+        in_channels: 1 or 3 for digits (default 1) and folders (default 3); CIFAR has 3, MNIST 1.
 
     Raises:
         DataError: for an unknown name (with the nearest known one) or a missing or damaged folder.
@@ -111,9 +132,10 @@ def open_data(
     root = Path(expanded(path))
     if kind == "folder":
         return _open_folder(root, seed, augment, image_size, in_channels or 3)
-    if in_channels not in (None, 3):
-        raise DataError(f"{kind} has 3 channels, got in_channels={in_channels}")
-    return _open_cifar(kind, root, seed, augment, image_size or 32)
+    channels, side, _ = PUBLISHED[kind].shape
+    if in_channels not in (None, channels):
+        raise DataError(f"{kind} has images of {channels} channel{'s'[: channels > 1]}, got in_channels={in_channels}")
+    return _open_published(kind, root, seed, augment, image_size or side)
 
 
 def _spellings() -> str:
@@ -146,30 +168,31 @@ def _open_digits(seed: int, augment: bool, image_size: int, in_channels: int) ->
     )
 
 
-def _open_cifar(kind: str, root: Path, seed: int, augment: bool, image_size: int) -> DataSource:
-    cifar = {"cifar10": CIFAR10, "cifar100": CIFAR100}[kind]
-    layout = cifar.layout
-    resize = [] if image_size == 32 else [Resize((image_size, image_size))]
-    evaluation = Compose([*resize, ConvertImageDtype(np.float32), Normalize(layout.mean, layout.std)])
-    augmentation = Compose([RandomCrop(32, padding=4), RandomHorizontalFlip()]) if augment else None
-    images = cifar(root, train=True, transform=evaluation)
+def _open_published(kind: str, root: Path, seed: int, augment: bool, image_size: int) -> DataSource:
+    data = PUBLISHED[kind]
+    channels, side, _ = data.shape
+    resize = [] if image_size == side else [Resize((image_size, image_size))]
+    evaluation = Compose([*resize, ConvertImageDtype(np.float32), Normalize(data.mean, data.std)])
+    mirror = [RandomHorizontalFlip()] if data.mirrored else []
+    augmentation = Compose([RandomCrop(side, padding=data.padding), *mirror]) if augment else None
+    images = data.kind(root, train=True, transform=evaluation)
     training = evaluation if augmentation is None else Compose([augmentation, evaluation])
     kept, cut = stratified_split(images.labels, [0.9, 0.1], seed)
     parts: dict[str, Dataset] = {
         "train": Subset(_with_transform(images, training), kept),
         "validation": Subset(images, cut),
-        "test": cifar(root, train=False, transform=evaluation),
+        "test": data.kind(root, train=False, transform=evaluation),
     }
     _require_samples(parts, root)
     return DataSource(
         name=kind,
         **parts,
-        classes=layout.classes,
-        in_channels=3,
+        classes=images.classes,
+        in_channels=channels,
         image_size=(image_size, image_size),
         resize_size=(image_size, image_size),
-        mean=layout.mean,
-        std=layout.std,
+        mean=data.mean,
+        std=data.std,
         augmentation=augmentation,
     )
 

@@ -32,6 +32,11 @@ MAX_INSTRUCTIONS = 4_000_000
 COPIES_PER_BYTE = 4
 FREE_COPIES = 1 << 20
 
+WEIGHTS_ADVICE = (
+    " (serialization.load_state_dict finds the weights beside such objects; in PyTorch, "
+    "torch.save(model.state_dict(), path) writes a file without them)"
+)
+
 PUSH_ARGUMENT = frozenset(
     {
         *("INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4", "FLOAT", "BINFLOAT"),
@@ -83,6 +88,8 @@ class PickleMachine:
         builders: by type, the function ``(object, state)`` that carries out BUILD.
         persistent_load: turns a persistent id (for PyTorch: the description of a storage) into a value.
         foreign: other names become ``Foreign`` objects, instead of an error.
+        what: the kind of file, for messages.
+        advice: what to do about a file that asks for more, for messages.
     """
 
     def __init__(
@@ -91,7 +98,10 @@ class PickleMachine:
         builders: Mapping[type, Callable[[Any, Any], None]],
         persistent_load: Callable[[Any], Any],
         foreign: bool = False,
+        what: str = "a file of weights",
+        advice: str = WEIGHTS_ADVICE,
     ) -> None:
+        self._what, self._advice = what, advice
         self._names = names
         self._builders = builders
         self._persistent_load = persistent_load
@@ -171,7 +181,7 @@ class PickleMachine:
         elif name != "STOP" and name not in NOTHING_TO_DO:
             about = f" {shown(argument)}" if isinstance(argument, str) else ""
             raise FileFormatError(
-                f"refused: its pickle has the instruction {name}{about}, which a file of weights does not "
+                f"refused: its pickle has the instruction {name}{about}, which {self._what} does not "
                 "need; nothing was run"
             )
 
@@ -270,9 +280,8 @@ class PickleMachine:
             return Foreign(name)
         if name not in self._names:
             raise FileFormatError(
-                f"refused: it asks for {shown(name)}, and a file of weights needs tensors, containers and "
-                "numbers only; nothing was run (serialization.load_state_dict finds the weights beside such objects; "
-                "in PyTorch, torch.save(model.state_dict(), path) writes a file without them)"
+                f"refused: it asks for {shown(name)}, and {self._what} needs arrays, containers and "
+                f"numbers only; nothing was run{self._advice}"
             )
         return self._names[name]
 

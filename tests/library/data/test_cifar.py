@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 
 from minicnn.data import CIFAR10, CIFAR100, DataError, DataLoader, open_data
 from minicnn.data.cifar import StackedArrays
+from tests.library.support.published_files import pack, python2_batch, write_cifar10_python
 
 IMAGE = 3 * 32 * 32
 
@@ -110,6 +112,59 @@ def test_only_training_images_are_augmented(tmp_path: Path) -> None:
         assert np.array_equal(first, second) != changes
 
 
+def check_python_version(path: Path, images: np.ndarray, labels: np.ndarray) -> None:
+    dataset = CIFAR10(path)
+    assert len(dataset) == 100 and len(CIFAR10(path, train=False)) == 20
+    order = np.random.default_rng(0).permutation(100)
+    batch, targets = dataset.batch(order, np.random.default_rng(0))
+    np.testing.assert_array_equal(batch.numpy(), images[order])
+    np.testing.assert_array_equal(targets.numpy(), labels[order])
+    assert dataset.classes[3] == "cat"
+
+
+@pytest.mark.parametrize("inside", ["", "cifar-10-batches-py"])
+def test_the_python_version_is_read_as_it_was_written(tmp_path: Path, inside: str) -> None:
+    check_python_version(tmp_path, *write_cifar10_python(tmp_path / inside))
+
+
+def test_archives_are_read_as_they_were_downloaded(tmp_path: Path) -> None:
+    images, labels = write_cifar10_python(tmp_path / "cifar-10-batches-py")
+    archive = pack(tmp_path / "cifar-10-batches-py", tmp_path / "cifar-10-python.tar.gz")
+    shutil.rmtree(tmp_path / "cifar-10-batches-py")
+    for path in (archive, tmp_path):
+        check_python_version(path, images, labels)
+    binary, numbers = write_cifar10(tmp_path / "b" / "cifar-10-batches-bin")
+    dataset = CIFAR10(pack(tmp_path / "b", tmp_path / "mine.tgz"))
+    np.testing.assert_array_equal(dataset.images[np.arange(115)], binary)
+    np.testing.assert_array_equal(dataset.labels, numbers)
+
+
+def test_an_archive_without_the_files_is_named(tmp_path: Path) -> None:
+    write_cifar10_python(tmp_path / "ten")
+    (tmp_path / "ten" / "data_batch_4").unlink()
+    archive = pack(tmp_path / "ten", tmp_path / "some.tar.gz")
+    with pytest.raises(DataError, match=r"CIFAR-10: the archive '.*some\.tar\.gz' lacks data_batch_4"):
+        CIFAR10(archive)
+    with pytest.raises(DataError, match=r"CIFAR-100: there are none of its files in the archive '.*some\.tar\.gz'"):
+        CIFAR100(archive)
+
+
+def test_the_python_version_of_cifar100_has_fine_labels(tmp_path: Path) -> None:
+    labels = np.arange(40) + 60
+    images = np.random.default_rng(0).integers(0, 256, (40, 3, 32, 32), dtype=np.uint8)
+    for name in ("train", "test"):
+        (tmp_path / name).write_bytes(python2_batch(images, labels, "fine_labels"))
+    dataset = CIFAR100(tmp_path)
+    np.testing.assert_array_equal(dataset.labels, labels)
+    np.testing.assert_array_equal(dataset.images[np.arange(40)], images)
+
+
+def test_the_python_version_trains(tmp_path: Path) -> None:
+    write_cifar10_python(tmp_path)
+    source = open_data(f"cifar10:{tmp_path}")
+    assert len(source.train) + len(source.validation) == 100 and source.test[3][1] == 3
+
+
 def cut(folder: Path, name: str, size: int) -> None:
     content = (folder / name).read_bytes()
     (folder / name).write_bytes(content[:size])
@@ -126,7 +181,10 @@ BROKEN_CIFAR: dict[str, tuple[Callable[[Path], Any], str]] = {
     "empty": (lambda f: cut(f, "test_batch.bin", 0), "test_batch.bin.* 0 bytes"),
     "a label of 10": (lambda f: relabel(f, "data_batch_5.bin", 10), "record 2 has label 10, expected 0 to 9"),
     "text": (lambda f: (f / "data_batch_1.bin").write_text("<html>404</html>"), "data_batch_1.bin.*16 bytes"),
-    "one missing": (lambda f: (f / "data_batch_3.bin").unlink(), r"lacks data_batch_3.bin \(found data_batch_1"),
+    "one missing": (
+        lambda f: (f / "data_batch_3.bin").unlink(),
+        r"lacks data_batch_3.bin of the binary version \(found data_batch_1",
+    ),
     "a folder": (
         lambda f: ((f / "test_batch.bin").unlink(), (f / "test_batch.bin").mkdir()),
         "test_batch.bin",
@@ -145,19 +203,23 @@ def test_broken_cifar_is_one_clear_error(tmp_path: Path, case: str) -> None:
 
 
 def test_wrong_cifar_folders_say_what_is_there(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"lacks data_batch_1.bin.*\(found nothing\)"):
+    expected = r"has none of its files: expected data_batch_1.bin .*data_batch_1 .*cifar-10-python.tar.gz \(found "
+    with pytest.raises(DataError, match=expected + "nothing"):
         CIFAR10(tmp_path)
     with pytest.raises(DataError, match="nowhere' does not exist"):
         CIFAR10(tmp_path / "nowhere")
     (tmp_path / "file").write_text("")
     with pytest.raises(DataError, match="is a file"):
         CIFAR10(tmp_path / "file")
-    (tmp_path / "cifar-10-python.tar.gz").write_text("")
-    with pytest.raises(DataError, match="unpack"):
+    with pytest.raises(DataError, match=expected + "file"):
         CIFAR10(tmp_path)
     (tmp_path / "data_batch_1").write_text("")
-    with pytest.raises(DataError, match="Python version"):
+    with pytest.raises(DataError, match=r"lacks data_batch_2, .*test_batch of the Python version \(found data_batch_1"):
         CIFAR10(tmp_path)
     write_cifar10(tmp_path / "ten")
-    with pytest.raises(DataError, match="CIFAR-100.*lacks train.bin, test.bin"):
+    with pytest.raises(DataError, match="CIFAR-100.*has none of its files: expected train.bin"):
         CIFAR100(tmp_path / "ten")
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "cifar-10-python.tar.gz").write_text("")
+    with pytest.raises(DataError, match=r"cannot read the archive '.*cifar-10-python\.tar\.gz'"):
+        CIFAR10(tmp_path / "broken")

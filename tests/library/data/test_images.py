@@ -8,6 +8,7 @@ import zlib
 from pathlib import Path
 
 import numpy as np
+import PIL
 import pytest
 from PIL import Image
 
@@ -155,6 +156,8 @@ def test_colour_of_every_mode_is_read_without_a_word(tmp_path: Path, mode: str, 
         (RGB.quantize(64) if mode == "P" else RGB.convert(mode, dither=Image.Dither.NONE)).save(path)
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)
+        if mode == "YCbCr" and int(PIL.__version__.split(".")[0]) < 13:
+            pytest.skip("before version 13 Pillow cannot read the TIFF that it writes")
         got = np.asarray(load_image(path, channels), dtype="f8")
     grey = np.asarray(RGB.convert("L"), dtype="f8")
     grey = (grey > 127) * 255.0 if mode == "1" else grey

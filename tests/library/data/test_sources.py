@@ -16,7 +16,13 @@ from tests.library.support.image_folders import photos
         ("digit", "did you mean 'digits'"),
         ("cifar-10:somewhere", "did you mean 'cifar10:DIR'"),
         ("Folder:somewhere", "did you mean 'folder:DIR'"),
-        ("mnist", "no data set is called 'mnist': expected digits, cifar10:DIR, cifar100:DIR or folder:DIR$"),
+        (
+            "svhn",
+            "no data set is called 'svhn': expected digits, cifar10:DIR, cifar100:DIR, mnist:DIR, fashion_mnist:DIR or "
+            "folder:DIR$",
+        ),
+        ("mnist", "expected mnist:DIR, got 'mnist'"),
+        ("fashionmnist:there", "did you mean 'fashion_mnist:DIR'"),
         ("digits:somewhere", "take no folder"),
         ("cifar10", "expected cifar10:DIR, got 'cifar10'"),
         ("folder:", "expected folder:DIR, got 'folder:'"),
