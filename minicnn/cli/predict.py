@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +14,10 @@ from ._arguments import device, side, whole
 from ._errors import UsageError, misuse, printable
 
 if TYPE_CHECKING:
+    from ..data.drawings import Style
     from ..models import Classifier, Prediction
 
+INVERT = {"auto": None, "yes": True, "no": False}
 HELP = "name what is in image files, by trained weights"
 
 
@@ -27,6 +30,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--classes", type=whole(1), metavar="N", help="classes of the weights (default: 1000)")
     parser.add_argument("--labels", metavar="FILE", help="class names, one per line (default: ImageNet's or the run's)")
     parser.add_argument("--size", type=side, metavar="N", help="resize images to NxN (default: the model's size)")
+    parser.add_argument(
+        "--invert",
+        choices=INVERT,
+        default="auto",
+        help="exchange light and dark (default: if what was learned asks for it)",
+    )
     parser.add_argument("--top", type=whole(1), default=5, metavar="N", help="classes per image (default: 5)")
     parser.add_argument("--batch-size", type=whole(1), default=16, metavar="N", help="images at once (default: 16)")
     parser.add_argument("--device", type=device, default="cpu", metavar="NAME", help="cpu (default) or cuda:N")
@@ -46,20 +55,26 @@ def run(args: argparse.Namespace) -> int:
     for warning in caught:
         print(f"minicnn: warning: {printable(warning.message)}", file=sys.stderr)
 
-    unread = 0
+    unread, inverted, right = 0, [], _Right(args.images, classifier.labels)
     with _Output(len(paths)) as output, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow's, about unusual files that it reads nevertheless
         try:
-            for prediction in classifier.predict(paths, args.top, args.batch_size):
+            for prediction in classifier.predict(paths, args.top, args.batch_size, INVERT[args.invert]):
                 if prediction.error is not None:
                     unread += 1
                     output.error(str(prediction.error))
                 else:
                     output.result(_as_json(prediction) if args.json else _as_text(prediction))
+                    inverted += [prediction.image] * prediction.inverted
+                    right.count(prediction)
                 output.step()
         except ShapeError as error:
             size = "x".join(map(str, classifier.transform.crop_size))
             raise UsageError(f"{classifier.name} does not fit images of {size} (see --size): {error}") from error
+    if inverted and args.invert == "auto":
+        output.error(_about_inverted(inverted, len(paths), classifier.style))
+    if (summary := right.summary(args.top)) and not args.json:
+        output.result(summary)
     if unread and len(paths) > 1:
         output.error(f"{unread} of {len(paths)} images could not be read")
     return FAILED if unread else DONE
@@ -108,6 +123,48 @@ def _as_text(prediction: Prediction) -> str:
 def _as_json(prediction: Prediction) -> str:
     guesses = [vars(guess) for guess in prediction.guesses]
     return json.dumps({"image": str(prediction.image), "guesses": guesses})
+
+
+def _about_inverted(images: list[Path], of: int, style: Style | None) -> str:
+    """Which pictures were inverted, and why."""
+    which = str(images[0]) if of == 1 else f"{len(images)} of {of} images"
+    learned = "light on dark" if style is not None and style.ground < 0.5 else "dark on light"
+    return f"inverted {which}: the network has learned {learned}"
+
+
+class _Right:
+    """How many images are what the folder says that they are in, of those in folders called like a class."""
+
+    def __init__(self, arguments: list[str], labels: Sequence[str]) -> None:
+        self.folders = [Path(argument) for argument in arguments]
+        self.labels = set(labels)
+        self.ranks: list[int] = []  # of the right class among the guesses
+        self.total = 0
+        self.others = 0
+
+    def count(self, prediction: Prediction) -> None:
+        """Look at one more image."""
+        truth = self._class_of(prediction.image)
+        if truth is None:
+            self.others += 1
+            return
+        self.total += 1
+        self.ranks += [rank for rank, guess in enumerate(prediction.guesses) if guess.label == truth]
+
+    def _class_of(self, image: Path) -> str | None:
+        for folder in self.folders:
+            if folder in image.parents:
+                inside = image.relative_to(folder).parts[:-1]
+                return next((name for name in inside if name in self.labels), None)
+        return None
+
+    def summary(self, top: int) -> str:
+        """One line, or nothing if an image lies in no folder of a class."""
+        if self.others or not self.total:
+            return ""
+        first = sum(rank == 0 for rank in self.ranks)
+        among = f", {len(self.ranks)} among the first {top}" if top > 1 else ""
+        return f"{first} of {self.total} right ({100 * first / self.total:.2f} %){among}"
 
 
 class _Output:

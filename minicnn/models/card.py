@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+from ..data.drawings import Style
 from ..data.transforms import ImageClassification
 from ..errors import FileFormatError
 from ..serialization import load_metadata
@@ -31,6 +32,7 @@ class Card:
         resize: the size to which an image of another size is scaled before its centre is cut out: the shorter side, or
             [height, width].
         mean, std: per channel, in [0, 1].
+        ground, extent: how the images are drawn, if they are (``data.drawings.Style``).
     """
 
     model: str | None = None
@@ -40,6 +42,8 @@ class Card:
     resize: int | tuple[int, ...] | None = None
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
+    ground: float | None = None
+    extent: float | None = None
 
     def metadata(self) -> dict[str, str]:
         """The card as the argument of ``save(..., metadata=...)``."""
@@ -79,6 +83,16 @@ class Card:
         crop = self.input_shape[1:]
         return ImageClassification(crop, crop if self.resize is None else self.resize, self.mean, self.std)
 
+    def style(self) -> Style | None:
+        """How the images are drawn; None if they are no drawings of one channel, or the card does not say."""
+        if self.ground is None or self.extent is None or self.mean is None or len(self.mean) != 1:
+            return None
+        return Style(self.ground, self.extent, ink=abs(self.mean[0] - self.ground))
+
+
+def _is_share(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value <= 1
+
 
 def _list_of(kind: type | tuple[type, ...], holds: Callable[[Any], bool] = lambda item: True) -> Callable[[Any], bool]:
     def check(value: Any) -> bool:
@@ -99,6 +113,7 @@ def _is_size(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 0 < value <= LARGEST_SIDE
 
 
+LEAST_EXTENT = 0.1  # below, cutting out what is drawn would enlarge the picture without need
 LARGEST_SIDE = 1 << 14  # of an image in a card: a damaged number must not use up all memory
 
 CHECKS: dict[str, Callable[[Any], bool]] = {
@@ -109,6 +124,8 @@ CHECKS: dict[str, Callable[[Any], bool]] = {
     "resize": lambda value: _is_size(value) or (_list_of(int, _is_size)(value) and len(value) == 2),
     "mean": _list_of((int, float), lambda number: abs(number) < 1e6),
     "std": _list_of((int, float), lambda number: 0 < number < 1e6),
+    "ground": _is_share,
+    "extent": lambda value: _is_share(value) and value >= LEAST_EXTENT,
 }
 
 

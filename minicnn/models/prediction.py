@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ from ..compiler import compile
 from ..data import DataError, DataLoader, imagenet_labels, load_image
 from ..data.cifar import CIFAR10_LAYOUT
 from ..data.collate import collate
+from ..data.drawings import Style, in_style, negative
 from ..data.transforms import ImageClassification
 from ..nn.summary import evaluating
 from ..serialization import load_state_dict
@@ -58,6 +60,7 @@ class Prediction:
     image: Any
     guesses: tuple[Guess, ...] = ()
     error: DataError | None = None
+    inverted: bool = False  # before the network saw it
 
 
 def predict(
@@ -69,6 +72,7 @@ def predict(
     batch_size: int = BATCH_SIZE,
     in_channels: int = 3,
     compiled: bool = False,
+    prepare: Callable[[Any], tuple[Any, bool]] | None = None,
 ) -> Iterator[Prediction]:
     """Classify images, one ``Prediction`` each, in their order; the network runs in evaluation mode, without gradients.
 
@@ -84,6 +88,7 @@ def predict(
         batch_size: images that go through the network together.
         in_channels: 3 for RGB, 1 for grey.
         compiled: run full batches through ``minicnn.compile(model)`` if there are several.
+        prepare: makes of a Pillow image the one to transform, and says whether it has inverted it.
 
     Raises:
         ValueError: for a ``top`` or ``batch_size`` below 1, or a number of labels other than that of classes.
@@ -93,7 +98,11 @@ def predict(
     if top < 1:
         raise ValueError(f"`top` (={top}) must be at least 1")
     loader = DataLoader(
-        _Inputs(images, transform, in_channels), batch_size, num_workers=1, collate_fn=lambda batch: batch, seed=0
+        _Inputs(images, transform, in_channels, prepare),
+        batch_size,
+        num_workers=1,
+        collate_fn=lambda batch: batch,
+        seed=0,
     )
     network = compile(model) if compiled and len(images) > batch_size else model
     return _predictions(model, network, batch_size, loader, top, labels)
@@ -102,19 +111,26 @@ def predict(
 class _Inputs:
     """The images of a prediction as inputs of the network, or the reason why one could not be read."""
 
-    def __init__(self, images: Sequence[Any], transform: Callable[[Any], Any], in_channels: int) -> None:
-        self.images, self.transform, self.in_channels = images, transform, in_channels
+    def __init__(
+        self,
+        images: Sequence[Any],
+        transform: Callable[[Any], Any],
+        in_channels: int,
+        prepare: Callable[[Any], tuple[Any, bool]] | None,
+    ) -> None:
+        self.images, self.transform, self.in_channels, self.prepare = images, transform, in_channels, prepare
 
     def __len__(self) -> int:
         return len(self.images)
 
-    def __getitem__(self, index: int) -> tuple[Any, Any]:
+    def __getitem__(self, index: int) -> tuple[Any, Any, bool]:
         image = self.images[index]
         try:
             opened = load_image(os.fspath(image), self.in_channels) if isinstance(image, (str, os.PathLike)) else image
         except DataError as error:
-            return image, error
-        return image, self.transform(opened)
+            return image, error, False
+        prepared, inverted = self.prepare(opened) if self.prepare else (opened, False)
+        return image, self.transform(prepared), inverted
 
 
 def _predictions(
@@ -126,15 +142,15 @@ def _predictions(
     labels: Sequence[str] | None,
 ) -> Iterator[Prediction]:
     for batch in loader:
-        readable = [item for _, item in batch if not isinstance(item, DataError)]
+        readable = [item for _, item, _ in batch if not isinstance(item, DataError)]
         # To compile for another number of images costs more time than one batch can save.
         chosen = network if len(readable) == batch_size else model
         logits = iter(_logits(model, chosen, collate(readable)) if readable else ())
-        for image, item in batch:
+        for image, item, inverted in batch:
             if isinstance(item, DataError):
                 yield Prediction(image, error=item)
             else:
-                yield Prediction(image, _guesses(next(logits), top, labels, image))
+                yield Prediction(image, _guesses(next(logits), top, labels, image), inverted=inverted)
 
 
 def _logits(model: nn.Module, network: Callable[[Tensor], Tensor], inputs: Tensor) -> np.ndarray:
@@ -163,19 +179,34 @@ def _guesses(logits: np.ndarray, top: int, labels: Sequence[str] | None, image: 
 
 @dataclass(frozen=True)
 class Classifier:
-    """A trained network with its transform and class names."""
+    """A trained network with its transform and class names, and how the images are drawn that it has learned."""
 
     name: str
     model: nn.Module
     transform: ImageClassification
     labels: tuple[str, ...]
     in_channels: int
+    style: Style | None = None
 
-    def predict(self, images: Sequence[Any], top: int = TOP, batch_size: int = BATCH_SIZE) -> Iterator[Prediction]:
-        """``predict`` with this network, compiled."""
+    def predict(
+        self, images: Sequence[Any], top: int = TOP, batch_size: int = BATCH_SIZE, invert: bool | None = None
+    ) -> Iterator[Prediction]:
+        """``predict`` with this network, compiled.
+
+        Pictures are brought into the ``style`` that the network has learned, if there is one (``data.drawings``).
+
+        Args:
+            invert: whether pictures become their negatives; None: where it brings them closer to the style.
+        """
         return predict(
-            self.model, images, self.transform, top, self.labels, batch_size, self.in_channels, compiled=True
-        )
+            self.model, images, self.transform, top, self.labels, batch_size, self.in_channels, compiled=True,
+            prepare=partial(self._prepared, invert=invert),
+        )  # fmt: skip
+
+    def _prepared(self, image: Any, invert: bool | None) -> tuple[Any, bool]:
+        if self.style is not None:
+            return in_style(image, self.style, self.transform.crop_size, invert)
+        return (negative(image), True) if invert else (image, False)
 
 
 def load_classifier(
@@ -225,7 +256,9 @@ def load_classifier(
         labels = KNOWN_LABELS[classes]() if named else card.classes or [f"class {index}" for index in range(classes)]
     if len(labels) != classes:
         raise ValueError(f"{len(labels)} labels cannot name the {classes} classes of {shown!r}")
-    return Classifier(name, model, transform if size is None else transform.at(size), tuple(labels), in_channels)
+    return Classifier(
+        name, model, transform if size is None else transform.at(size), tuple(labels), in_channels, card.style()
+    )
 
 
 def _agreed(argument: str, given: Any, noted: Any, weights: str) -> Any:

@@ -12,6 +12,7 @@ import numpy as np
 
 from ..autograd import detect_anomaly
 from ..data import DataLoader, DataSource, open_data
+from ..data.drawings import source_style
 from ..errors import ShapeError
 from ..models import Card, create_model
 from ..nn import Module
@@ -137,6 +138,7 @@ class Job:
 
     def _card(self) -> dict[str, str]:
         """What a user who has only the weights must know."""
+        style = source_style(self.data)
         card = Card(
             model=self.config.model,
             variant=getattr(self.trainer.model, "variant", None),
@@ -145,6 +147,8 @@ class Job:
             resize=self.data.resize_size,
             mean=self.data.mean,
             std=self.data.std,
+            ground=style.ground if style else None,
+            extent=style.extent if style else None,
         )
         return card.metadata()
 

@@ -6,6 +6,7 @@ import io
 import json
 import os
 import re
+import shutil
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -19,10 +20,12 @@ import minicnn
 from minicnn import cli
 from minicnn.data import load_image, sample_photographs
 from minicnn.data.bundled import bundled_digits
+from minicnn.data.drawings import negative
 from minicnn.models import Card, create_model, load_classifier
 from tests.library.support import peers
 from tests.library.support.blots import picture, save_tinynet
-from tests.library.support.tiny_training import register_tinynet
+from tests.library.support.drawn_digits import drawn_digit
+from tests.library.support.tiny_training import register_smallnet, register_tinynet
 
 register_tinynet()
 
@@ -84,6 +87,87 @@ def test_a_training_names_digits(command: Command, tmp_path: Path, capfd: pytest
     assert (
         np.mean(logits.argmax(1) == [line["guesses"][0]["index"] for line in lines]) > 0.95
     )  # 17 grey levels in 8 bits
+
+
+ROOT = Path(__file__).resolve().parents[3]
+README_LINE = "minicnn predict docs/images/digit.png --weights runs/resnet20-digits-1"
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The README's folder, with a run under the README's name, of a smaller network."""
+    folder = tmp_path_factory.mktemp("readme")
+    (folder / "docs/images").mkdir(parents=True)
+    shutil.copy(ROOT / "docs/images/digit.png", folder / "docs/images")
+    run = folder / "runs/resnet20-digits-1"
+    register_smallnet()
+    assert cli.main(["train", "smallnet", "--epochs", "8", "--quiet", "--out", str(run)]) == 0
+    return folder
+
+
+def test_the_readmes_digit_is_recognised(command: Command, trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert README_LINE in (ROOT / "README.md").read_text(encoding="utf-8")
+    monkeypatch.chdir(trained)
+    status, out, error = command(*README_LINE.split()[2:])
+    assert status == 0
+    assert error == "minicnn: inverted docs/images/digit.png: the network has learned light on dark\n"
+    assert re.fullmatch(r" +\d+\.\d\d %  7", out.splitlines()[1])
+    assert max(map(len, (out + error).splitlines())) <= 80
+
+
+def test_the_readmes_digit_is_drawn_as_people_draw() -> None:
+    shipped = Image.open(ROOT / "docs/images/digit.png")
+    assert (shipped.mode, shipped.size) == ("L", (280, 280)) and np.median(np.asarray(shipped)) == 255
+    np.testing.assert_array_equal(np.asarray(shipped), np.asarray(drawn_digit(7)))
+
+
+def test_drawings_are_recognised_in_either_polarity_and_not_without_help(
+    command: Command, trained: Path, tmp_path: Path
+) -> None:
+    """The folders are called like the classes, so the command counts."""
+    for kind in ("dark", "light"):
+        for digit in range(10):
+            (tmp_path / kind / str(digit)).mkdir(parents=True)
+            image = drawn_digit(digit)
+            (image if kind == "dark" else negative(image)).save(tmp_path / kind / str(digit) / "a.png")
+    right = {}
+    for kind in ("dark", "light"):
+        for choice in ("auto", "no", "yes"):
+            arguments = (kind, "--weights", trained / "runs/resnet20-digits-1", "--invert", choice, "--top", "1")
+            status, out, error = command(*arguments)
+            found = re.fullmatch(r"(\d+) of 10 right \((\d+\.\d\d) %\)", out.splitlines()[-1])
+            assert status == 0 and found and int(found[1]) * 10 == float(found[2])
+            right[kind, choice] = int(found[1])
+            told = "minicnn: inverted 10 of 10 images: the network has learned light on dark\n"
+            assert error == (told if (kind, choice) == ("dark", "auto") else "")
+    assert right["dark", "auto"] == right["dark", "yes"] == right["light", "auto"] == right["light", "no"] >= 8
+    assert right["dark", "no"] == right["light", "yes"] <= 4
+
+
+def test_what_is_right_is_counted_only_where_every_folder_is_a_class(command: Command, tmp_path: Path) -> None:
+    save_tinynet(tmp_path / "w.npz")
+    for name in ("test/cat/a.png", "test/dog/deeper/b.png", "test/dog/c.png"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        picture().save(tmp_path / name)
+    (guess,) = load_classifier(tmp_path / "w.npz").predict(["test/cat/a.png"], 1)
+    right = {"cat": 1, "dog": 2, "fox": 0}[guess.guesses[0].label]
+    line = f"{right} of 3 right ({100 * right / 3:.2f} %), 3 among the first 5"
+    for folder in ("test", "."):
+        assert command(folder, "--weights", "w.npz")[1].splitlines()[-1] == line
+    assert "right" not in command("test/cat", "--weights", "w.npz")[1]
+    assert "right" not in command("test", "--weights", "w.npz", "--json")[1]
+    (tmp_path / "test/wolf").mkdir()
+    picture().save(tmp_path / "test/wolf/d.png")
+    assert "right" not in command("test", "--weights", "w.npz")[1]
+
+
+def test_inverting_works_for_any_network(command: Command, tmp_path: Path) -> None:
+    save_tinynet(tmp_path / "w.npz")
+    picture().save(tmp_path / "a.png")
+    negative(picture()).save(tmp_path / "b.png")
+    plain, other = (command(name, "--weights", "w.npz")[1].splitlines()[1:] for name in ("a.png", "b.png"))
+    status, out, error = command("b.png", "--weights", "w.npz", "--invert", "yes")
+    assert (status, out.splitlines()[1:], error) == (0, plain, "") and plain != other
 
 
 def test_a_training_on_folders_keeps_its_transform_and_classes(command: Command, tmp_path: Path) -> None:

@@ -40,6 +40,21 @@ def register_tinynet() -> None:
         )
 
 
+def register_smallnet() -> None:
+    """Enter ``smallnet`` in the list of models, once."""
+    if "smallnet" in list_models():
+        return
+
+    @register(Paper("Tests", "minicnn", 2025, "", lecture=""), input_size=8)
+    def smallnet(num_classes: int = 10, in_channels: int = 3) -> nn.Module:
+        """Learns the digits so well, in a few seconds, that it reads those of others too."""
+        return nn.Sequential(
+            nn.Conv2d(in_channels, 16, 3, padding=1, bias=False), nn.BatchNorm2d(16), nn.ReLU(),
+            nn.Conv2d(16, 32, 3, stride=2, padding=1, bias=False), nn.BatchNorm2d(32), nn.ReLU(),
+            nn.Flatten(), nn.Linear(512, num_classes),
+        )  # fmt: skip
+
+
 class Killer:
     """Counts the steps in which a training writes files, and kills the process at one of them."""
 
