@@ -122,6 +122,14 @@ def test_import_leaves_the_callers_random_numbers_alone() -> None:
     assert run_python(code).strip() == "True"
 
 
+def test_only_the_sandbox_needs_what_windows_does_not_have() -> None:
+    command = [sys.executable, "-m", "tests.library.support.elsewhere"]
+    done = subprocess.run(command, cwd=PACKAGE.parent, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    failed = [line.split()[0] for line in done.stdout.splitlines()]
+    assert failed == ["minicnn.course.grading.canary", "minicnn.course.grading.confined"]  # which run on Linux alone
+
+
 @pytest.mark.parametrize(("owner", "names"), PUBLIC.items(), ids=PUBLIC)
 def test_public_names_exist(owner: str, names: str) -> None:
     module, _, rest = owner.partition(".")

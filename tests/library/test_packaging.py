@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 import tomllib
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+import minicnn
 from minicnn.course.grading import cell
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -95,3 +97,27 @@ def test_every_licence_in_the_package_is_named() -> None:
     assert all(licence in named for licence in ("MIT License", "CC BY 4.0", "CC BY 2.0"))
     ignored = (ROOT / ".gitignore").read_text(encoding="utf-8")
     assert "bundled" not in ignored and ".npz" not in ignored  # hatchling leaves out what is ignored
+
+
+def test_the_citation_is_complete() -> None:
+    yaml = pytest.importorskip("yaml")
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert {"cff-version", "message", "title", "authors", "type", "version", "license"} <= citation.keys()
+    assert citation["cff-version"] == "1.2.0" and citation["type"] == "software"
+    assert citation["version"] == minicnn.__version__ and citation["license"] in PROJECT["license"]
+    assert citation["authors"] == PROJECT["authors"]
+
+
+def test_the_changelog_has_this_version() -> None:
+    assert f"\n## {minicnn.__version__}" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+
+
+def test_a_codespace_installs_what_the_readme_tells() -> None:
+    container = json.loads((ROOT / ".devcontainer" / "devcontainer.json").read_text(encoding="utf-8"))
+    command = container["postCreateCommand"].replace("'", '"')
+    assert f"{command} &&" in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_nothing_that_a_command_writes_is_committed() -> None:
+    ignored = (ROOT / ".gitignore").read_text(encoding="utf-8").splitlines()
+    assert {"/runs/", "/figures/", "/site/", ".venv/"} <= set(ignored)
