@@ -25,7 +25,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = ("docs/**/*.md", "minicnn/backend/cpu/*.md", "benchmarks/*.md", "assignments/**/*.md", "solutions/**/*.md")
-DOCUMENTS = (ROOT / "README.md", *(page for pattern in PAGES for page in sorted(ROOT.glob(pattern))))
+FRONT = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "minicnn/data/bundled/README.md")
+DOCUMENTS = (*(ROOT / page for page in FRONT), *(page for pattern in PAGES for page in sorted(ROOT.glob(pattern))))
 
 # [`path.py:Symbol.name`](address)
 SYMBOL_LINK = re.compile(r"\[`(?P<path>[\w./-]+\.py):(?P<symbol>[\w.]+)`\]\((?P<address>[^)\s]*)\)")
