@@ -122,7 +122,7 @@ def _as_text(prediction: Prediction) -> str:
 
 def _as_json(prediction: Prediction) -> str:
     guesses = [vars(guess) for guess in prediction.guesses]
-    return json.dumps({"image": str(prediction.image), "guesses": guesses})
+    return json.dumps({"image": str(prediction.image), "inverted": prediction.inverted, "guesses": guesses})
 
 
 def _about_inverted(images: list[Path], of: int, style: Style | None) -> str:
