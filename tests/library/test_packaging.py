@@ -67,6 +67,12 @@ def test_everything_knows_the_distributions_name() -> None:
     assert PROJECT["scripts"] == {"minicnn": "minicnn.cli:main"}
 
 
+def test_grading_without_an_installation_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cell, "DISTRIBUTION", "no-such-distribution")
+    with pytest.raises(ImportError, match="no-such-distribution is not installed.*pip install -e"):
+        cell.lay_out_packages(tmp_path / "packages")
+
+
 def test_extras_are_what_people_are_told_to_install() -> None:
     assert list(EXTRAS) == ["student", "test", "dev", "docs", "dask", "cuda12", "cuda13", "all"]
     for name, lines in EXTRAS.items():

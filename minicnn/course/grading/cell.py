@@ -90,13 +90,21 @@ class Cell(Workplace):
 
 
 def lay_out_packages(folder: Path) -> tuple[Path, ...]:
-    """Links in ``folder`` to what minicnn's checks need; returns ``folder`` and what it links to."""
+    """Links in ``folder`` to what minicnn's checks need; returns ``folder`` and what it links to.
+
+    Raises:
+        ImportError: if minicnn is used without an installation, which alone says what it needs.
+    """
     found: dict[str, Path] = {}
     for distribution in _needed(DISTRIBUTION, set(UNSEEN)):
         for file in distribution.files or ():
             top = file.parts[0]
             if top not in ("..", "__pycache__") and not top.endswith((".dist-info", ".pth", ".egg-link")):
                 found.setdefault(top, Path(str(distribution.locate_file(top))))
+    if not found:
+        raise ImportError(
+            f"{DISTRIBUTION} is not installed, so its packages are not known: pip install -e . in its folder"
+        )
     folder.mkdir()
     return lay_out(folder, [path for path in found.values() if path.exists()])
 
