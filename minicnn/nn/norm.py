@@ -7,6 +7,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from .. import creation
+from ..devices import Place
+from ..dtypes import DType
 from ..errors import ShapeError
 from ..tensors import Tensor
 from . import functional as F
@@ -67,8 +69,8 @@ class _BatchNorm(_Affine):
         momentum: float | None = 0.1,
         affine: bool = True,
         track_running_stats: bool = True,
-        device: Any = None,
-        dtype: Any = None,
+        device: Place | None = None,
+        dtype: DType | None = None,
         *,
         bias: bool = True,
     ) -> None:
@@ -149,8 +151,8 @@ class GroupNorm(_Affine):
         num_channels: int,
         eps: float = 1e-05,
         affine: bool = True,
-        device: Any = None,
-        dtype: Any = None,
+        device: Place | None = None,
+        dtype: DType | None = None,
         *,
         bias: bool = True,
     ) -> None:

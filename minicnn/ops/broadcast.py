@@ -78,7 +78,8 @@ def operands(name: str, a: Any, b: Any, floating: bool = False) -> tuple[Any, An
         dtype = get_default_dtype()
     elif dtype.kind != "f":
         a, b = fitted(name, a, b, dtype)
-    return tuple(x.to(dtype) if isinstance(x, Tensor) and x.dtype != dtype else x for x in (a, b))
+    a, b = (x.to(dtype) if isinstance(x, Tensor) and x.dtype != dtype else x for x in (a, b))
+    return a, b
 
 
 def _as_operand(value: Any) -> Any:
