@@ -37,7 +37,7 @@ class Linear(Module):
         self.out_features = integer("out_features", out_features, 0)
         shape = (self.out_features, self.in_features)
         self.weight = Parameter(creation.zeros(shape, dtype=dtype, device=device))
-        self.bias: Parameter | None
+        self.bias: Parameter  # or None; the type is that of PyTorch
         if bias:
             self.bias = Parameter(creation.zeros(shape[:1], dtype=dtype, device=device))
         else:

@@ -21,8 +21,9 @@ from .parameter import Parameter
 class _Affine(Module):
     """A learned scale and shift per channel, which start as 1 and 0, or None if they are not wanted."""
 
-    weight: Parameter | None
-    bias: Parameter | None
+    # The types are those of a layer that has them, as in PyTorch: most have, and ``init.ones_(norm.weight)`` is right.
+    weight: Parameter
+    bias: Parameter
 
     def _make_affine(self, channels: int, affine: bool, bias: bool, **factory: Any) -> None:
         self.affine = affine
@@ -58,9 +59,9 @@ class _BatchNorm(_Affine):
     expected_input: ClassVar[str]
     expected_ndims: ClassVar[tuple[int, ...]]
 
-    running_mean: Tensor | None
-    running_var: Tensor | None
-    num_batches_tracked: Tensor | None
+    running_mean: Tensor  # these three may be None too
+    running_var: Tensor
+    num_batches_tracked: Tensor
 
     def __init__(
         self,

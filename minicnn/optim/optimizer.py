@@ -13,7 +13,7 @@ from ..autograd import enable_grad
 from ..tensors import Tensor
 
 #: What an optimiser takes: tensors, tensors with names, or groups of either with options of their own.
-Params = Iterable[Tensor] | Iterable[tuple[str, Tensor]] | Iterable[dict[str, Any]]
+Params = Iterable[Tensor | tuple[str, Tensor] | dict[str, Any]]
 
 
 class Optimizer:
