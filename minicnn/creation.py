@@ -10,10 +10,11 @@ import numpy as np
 from . import backend, random
 from .devices import Place, as_device
 from .dtypes import DType, get_default_dtype, int64
-from .ops.arguments import Operand, Size
 from .ops.arithmetic import eq
+from .ops.broadcast import Operand
 from .ops.guards import guard
 from .ops.shape import shape_of
+from .ops.sizes import Size
 from .tensors import Tensor, as_array
 
 

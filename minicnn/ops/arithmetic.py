@@ -8,8 +8,7 @@ import numpy as np
 
 from ..autograd import Function
 from ..tensors import Tensor
-from .arguments import Operand
-from .broadcast import operands, result_type, unbroadcast
+from .broadcast import Operand, operands, result_type, unbroadcast
 from .integers import check_bits
 
 

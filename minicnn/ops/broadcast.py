@@ -11,6 +11,9 @@ from ..errors import ShapeError
 from ..tensors import Tensor
 from .integers import CATEGORY, fitted
 
+#: What may stand on either side of an operator.
+Operand = Tensor | float | np.ndarray | np.generic
+
 
 def unbroadcast(gradient: Any, shape: tuple[int, ...]) -> Any:
     """The inverse of broadcasting ``shape`` to ``gradient.shape``: sum over every axis that was repeated.

@@ -7,8 +7,7 @@ from typing import Any
 from ..autograd import Function
 from ..dtypes import get_default_dtype
 from ..tensors import Tensor
-from .arguments import Operand
-from .broadcast import operands, unbroadcast
+from .broadcast import Operand, operands, unbroadcast
 
 
 class Exp(Function):

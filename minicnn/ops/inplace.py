@@ -10,7 +10,7 @@ from ..autograd import Function, is_grad_enabled
 from ..autograd.memory import memory_of
 from ..errors import AutogradError, ShapeError
 from ..tensors import Tensor
-from .arguments import Operand
+from .broadcast import Operand
 from .guards import check_kind, guard
 from .integers import CATEGORY
 from .shape import clone

@@ -27,7 +27,7 @@ from . import (
     shape,
     sorting,
 )
-from .arguments import Operand
+from .broadcast import Operand
 from .conversion import Conversions
 from .guards import guard
 from .inplace import in_place

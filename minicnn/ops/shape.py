@@ -15,10 +15,9 @@ from ..devices import Place, as_device, device
 from ..dtypes import DType, as_dtype
 from ..errors import ShapeError
 from ..tensors import Tensor, device_of
-from .arguments import Size
 from .axes import normal_dim
 from .broadcast import unbroadcast
-from .sizes import integers
+from .sizes import Size, integers
 
 
 class Reshape(Function):
