@@ -104,12 +104,12 @@ class Module:
             for item in output.values():
                 self._tag(item)
 
-    def register_forward_pre_hook(self, hook: Callable[[Module, Any], Any]) -> RemovableHandle:
+    def register_forward_pre_hook(self, hook: Callable[[Any, Any], Any]) -> RemovableHandle:
         """Run ``hook(module, args)`` before every ``forward``; a result that is not None replaces
         ``args``."""
         return RemovableHandle(self._forward_pre_hooks, hook)
 
-    def register_forward_hook(self, hook: Callable[[Module, Any, Any], Any]) -> RemovableHandle:
+    def register_forward_hook(self, hook: Callable[[Any, Any, Any], Any]) -> RemovableHandle:
         """Run ``hook(module, args, output)`` after every ``forward``; a result that is not None replaces
         ``output``. Hooks run in the order in which they were registered."""
         return RemovableHandle(self._forward_hooks, hook)

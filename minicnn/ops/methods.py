@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from types import FunctionType
-from typing import Any
+from typing import Any, TypeVar
 
 from ..autograd.methods import Methods as Gradients
 from ..dtypes import bool_, float16, float32, float64, int32, int64
@@ -32,9 +32,15 @@ from .conversion import Conversions
 from .guards import guard
 from .inplace import in_place
 
+Kind = TypeVar("Kind", bound=Tensor)
+
 
 def _reversed(function: Callable[[Operand, Operand], Tensor]) -> Callable[[Tensor, Operand], Tensor]:
     return lambda self, other: function(other, self)
+
+
+def _in_place(function: Callable[[Operand, Operand], Tensor]) -> Callable[[Kind, Operand], Kind]:
+    return in_place(function)  # type: ignore[return-value]  # a Parameter stays one
 
 
 def _rmatmul(self: Tensor, other: Any) -> Tensor:
@@ -61,25 +67,25 @@ class Operators(Conversions):
 
     __add__ = arithmetic.add
     __radd__ = _reversed(arithmetic.add)
-    __iadd__ = in_place(arithmetic.add)
+    __iadd__ = _in_place(arithmetic.add)
     __sub__ = arithmetic.sub
     __rsub__ = _reversed(arithmetic.sub)
-    __isub__ = in_place(arithmetic.sub)
+    __isub__ = _in_place(arithmetic.sub)
     __mul__ = arithmetic.mul
     __rmul__ = _reversed(arithmetic.mul)
-    __imul__ = in_place(arithmetic.mul)
+    __imul__ = _in_place(arithmetic.mul)
     __truediv__ = arithmetic.div
     __rtruediv__ = _reversed(arithmetic.div)
-    __itruediv__ = in_place(arithmetic.div)
+    __itruediv__ = _in_place(arithmetic.div)
     __floordiv__ = arithmetic.floor_divide
     __rfloordiv__ = _reversed(arithmetic.floor_divide)
-    __ifloordiv__ = in_place(arithmetic.floor_divide)
+    __ifloordiv__ = _in_place(arithmetic.floor_divide)
     __mod__ = arithmetic.remainder
     __rmod__ = _reversed(arithmetic.remainder)
-    __imod__ = in_place(arithmetic.remainder)
+    __imod__ = _in_place(arithmetic.remainder)
     __pow__ = arithmetic.pow
     __rpow__ = _reversed(arithmetic.pow)
-    __ipow__ = in_place(arithmetic.pow)
+    __ipow__ = _in_place(arithmetic.pow)
     __matmul__ = guard(matrix.matmul)
     __rmatmul__ = _rmatmul
     __neg__ = arithmetic.neg
@@ -89,15 +95,15 @@ class Operators(Conversions):
     __gt__ = arithmetic.gt
     __ge__ = arithmetic.ge
     __and__ = __rand__ = arithmetic.bitwise_and
-    __iand__ = in_place(arithmetic.bitwise_and)
+    __iand__ = _in_place(arithmetic.bitwise_and)
     __or__ = __ror__ = arithmetic.bitwise_or
-    __ior__ = in_place(arithmetic.bitwise_or)
+    __ior__ = _in_place(arithmetic.bitwise_or)
     __xor__ = __rxor__ = arithmetic.bitwise_xor
-    __ixor__ = in_place(arithmetic.bitwise_xor)
+    __ixor__ = _in_place(arithmetic.bitwise_xor)
     __lshift__ = arithmetic.bitwise_left_shift
-    __ilshift__ = in_place(arithmetic.bitwise_left_shift)
+    __ilshift__ = _in_place(arithmetic.bitwise_left_shift)
     __rshift__ = arithmetic.bitwise_right_shift
-    __irshift__ = in_place(arithmetic.bitwise_right_shift)
+    __irshift__ = _in_place(arithmetic.bitwise_right_shift)
     __invert__ = arithmetic.bitwise_not
     __getitem__ = indexing.getitem
     __setitem__ = indexing.setitem

@@ -48,4 +48,5 @@ for images, labels in DataLoader(pictures, batch_size=2, num_workers=2):
 
 pairs = TensorDataset(torch.arange(6), torch.arange(6) % 2)
 loader = SameLoader(pairs, 3)
-print(len(test), pictures.classes, label, image.shape, len(loader), [len(batch) for batch in loader])
+few = torch.utils.data.Subset(pairs, [0, 2])
+print(len(few), len(test), pictures.classes, label, image.shape, len(loader), [len(batch) for batch in loader])
