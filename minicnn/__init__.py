@@ -11,7 +11,7 @@ from . import interrupt  # before all others: Ctrl-C may come while they are imp
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from . import autograd, backend, nn, random
+from . import autograd, backend, nn, ops, random
 from .autograd import detect_anomaly, enable_grad, is_grad_enabled, no_grad, set_grad_enabled
 from .creation import (
     allclose,
@@ -25,6 +25,7 @@ from .creation import (
     from_numpy,
     full,
     full_like,
+    is_tensor,
     isclose,
     linspace,
     ones,
@@ -60,25 +61,36 @@ short, int, long = int16, int32, int64
 inference_mode = no_grad
 
 
-def is_tensor(value: object) -> bool:  # type: ignore[valid-type]
-    """Whether ``value`` is a Tensor."""
-    return isinstance(value, Tensor)
-
-
 # Imported when they are first used, so that ``import minicnn`` stays quick: name -> module that has it.
 _LAZY = {name: f".{name}" for name in ("cuda", "data", "jit", "models", "optim", "utils")}
 _LAZY |= {"load": ".serialization", "save": ".serialization", "summary": ".nn.summary", "compile": ".compiler"}
 _LAZY["residual_add"] = ".models.resnet"
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _LAZY:
-        raise AttributeError(f"module 'minicnn' has no attribute {name!r}")
-    module = importlib.import_module(_LAZY[name], __name__)
-    value = module if _LAZY[name] == f".{name}" else getattr(module, name)
-    globals()[name] = value
-    return value
+if not TYPE_CHECKING:  # to a type checker no other name exists
+
+    def __getattr__(name: str) -> Any:
+        if name not in _LAZY:
+            raise AttributeError(f"module 'minicnn' has no attribute {name!r}")
+        module = importlib.import_module(_LAZY[name], __name__)
+        value = module if _LAZY[name] == f".{name}" else getattr(module, name)
+        globals()[name] = value
+        return value
+
+
+# fmt: off
+__all__ = [  # and the functional form of every Tensor method
+    "Generator", "Tensor", "allclose", "arange", "as_tensor", "autograd", "backend", "bernoulli", "bool", "compile",
+    "cuda", "data", "detect_anomaly", "device", "double", "empty", "empty_like", "enable_grad", "equal", "eye", "float",
+    "float16", "float32", "float64", "from_numpy", "full", "full_like", "get_default_dtype", "half", "inference_mode",
+    "int", "int8", "int16", "int32", "int64", "is_grad_enabled", "is_tensor", "isclose", "jit", "linspace", "load",
+    "long", "manual_seed", "models", "nn", "no_grad", "ones", "ones_like", "optim", "rand", "rand_like", "randint",
+    "randn", "randn_like", "random", "randperm", "residual_add", "save", "set_default_dtype", "set_grad_enabled",
+    "short", "summary", "tensor", "uint8", "utils", "zeros", "zeros_like",
+]
+# fmt: on
+__all__ += ops.__all__
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_LAZY} - {"annotations", "importlib", "Any", "TYPE_CHECKING"})
+    return sorted({*__all__, "__version__"})

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
 
 import numpy as np
 
 from . import backend, random
-from .devices import as_device
-from .dtypes import get_default_dtype, int64
+from .devices import Place, as_device
+from .dtypes import DType, get_default_dtype, int64
 from .ops.arithmetic import eq
+from .ops.broadcast import Operand
 from .ops.guards import guard
 from .ops.shape import shape_of
+from .ops.sizes import Size
 from .tensors import Tensor, as_array
 
 
-def tensor(data: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+def tensor(data: Any, dtype: DType | None = None, device: Place | None = None, requires_grad: bool = False) -> Tensor:
     """A new tensor with a copy of ``data``; Python floats become the default dtype, arrays keep theirs."""
     array = as_array(data, dtype)
     source = data.array if isinstance(data, Tensor) else data
@@ -25,7 +27,7 @@ def tensor(data: Any, dtype: Any = None, device: Any = None, requires_grad: bool
     return Tensor(array, None, requires_grad, device)
 
 
-def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
+def as_tensor(data: Any, dtype: DType | None = None, device: Place | None = None) -> Tensor:
     """``data`` as a tensor; not copied if it already has the dtype and device that are asked for."""
     if isinstance(data, Tensor):
         return data.to(device=device, dtype=dtype)
@@ -39,37 +41,53 @@ def from_numpy(array: np.ndarray) -> Tensor:
     return Tensor(array)
 
 
-def _place(array: Any, dtype: Any, device: Any, requires_grad: bool) -> Tensor:
+def _place(array: Any, dtype: DType | None, device: Place | None, requires_grad: bool) -> Tensor:
     return Tensor(array, dtype=dtype, requires_grad=requires_grad, device=device)
 
 
-def full(size: Any, fill_value: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+def full(
+    size: Size,
+    fill_value: Operand,
+    *,
+    dtype: DType | None = None,
+    device: Place | None = None,
+    requires_grad: bool = False,
+) -> Tensor:
     """A tensor of shape ``size`` filled with one value."""
     dtype = as_array(fill_value).dtype if dtype is None else dtype
     return _place(np.full(shape_of((size,)), fill_value, dtype), None, device, requires_grad)
 
 
-def zeros(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+def zeros(*size: Size, dtype: DType | None = None, device: Place | None = None, requires_grad: bool = False) -> Tensor:
     """Zeros of shape ``size``."""
     return _place(np.zeros(shape_of(size), dtype or get_default_dtype()), None, device, requires_grad)
 
 
-def ones(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+def ones(*size: Size, dtype: DType | None = None, device: Place | None = None, requires_grad: bool = False) -> Tensor:
     """Ones of shape ``size``."""
     return _place(np.ones(shape_of(size), dtype or get_default_dtype()), None, device, requires_grad)
 
 
-def empty(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+def empty(*size: Size, dtype: DType | None = None, device: Place | None = None, requires_grad: bool = False) -> Tensor:
     """A tensor of shape ``size`` whose values are not set: whatever is in memory."""
     return _place(np.empty(shape_of(size), dtype or get_default_dtype()), None, device, requires_grad)
 
 
-def eye(n: int, m: int | None = None, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+def eye(
+    n: int,
+    m: int | None = None,
+    *,
+    dtype: DType | None = None,
+    device: Place | None = None,
+    requires_grad: bool = False,
+) -> Tensor:
     """The identity matrix."""
     return _place(np.eye(n, m, dtype=dtype or get_default_dtype()), None, device, requires_grad)
 
 
-def arange(*args: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+def arange(
+    *args: float, dtype: DType | None = None, device: Place | None = None, requires_grad: bool = False
+) -> Tensor:
     """``arange(end)``, ``arange(start, end)``, ``arange(start, end, step)``: evenly spaced, the end left out."""
     if dtype is None:
         dtype = get_default_dtype() if any(isinstance(a, float) for a in args) else int64
@@ -77,19 +95,38 @@ def arange(*args: Any, dtype: Any = None, device: Any = None, requires_grad: boo
 
 
 def linspace(
-    start: float, end: float, steps: int, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+    start: float,
+    end: float,
+    steps: int,
+    *,
+    dtype: DType | None = None,
+    device: Place | None = None,
+    requires_grad: bool = False,
 ) -> Tensor:
     """``steps`` evenly spaced numbers from ``start`` to ``end``, both included."""
     values = np.linspace(start, end, steps, dtype=dtype or get_default_dtype())
     return _place(values, None, device, requires_grad)
 
 
-def _sampler(draw: Callable[..., Any], doc: str) -> Callable[..., Tensor]:
-    def sample(
-        *size: Any,
+class Sampler(Protocol):
+    """Draws a tensor of shape ``size``."""
+
+    def __call__(
+        self,
+        *size: Size,
         generator: random.Generator | None = None,
-        dtype: Any = None,
-        device: Any = None,
+        dtype: DType | None = None,
+        device: Place | None = None,
+        requires_grad: bool = False,
+    ) -> Tensor: ...
+
+
+def _sampler(draw: Callable[..., Any], doc: str) -> Sampler:
+    def sample(
+        *size: Size,
+        generator: random.Generator | None = None,
+        dtype: DType | None = None,
+        device: Place | None = None,
         requires_grad: bool = False,
     ) -> Tensor:
         dtype = np.dtype(dtype or get_default_dtype())
@@ -106,22 +143,23 @@ rand = _sampler(lambda rng, size, dtype: rng.random(size, dtype=dtype), "Draws u
 
 def randint(
     low: int,
-    high: int | None = None,
-    size: Any = (),
+    high: int | Sequence[int] | None = None,
+    size: Size = (),
     *,
     generator: random.Generator | None = None,
-    dtype: Any = None,
-    device: Any = None,
+    dtype: DType | None = None,
+    device: Place | None = None,
 ) -> Tensor:
     """Integers drawn uniformly from ``low`` (0 if only one bound is given) to ``high``, the upper bound left out."""
-    if isinstance(high, (tuple, list)):
-        high, size = None, high
-    low, high = (0, low) if high is None else (low, high)
+    if isinstance(high, Sequence):
+        low, high, size = 0, low, high
+    elif high is None:
+        low, high = 0, low
     drawn = random.resolve(generator).integers(low, high, shape_of((size,)))
     return _place(drawn, dtype or int64, device, False)
 
 
-def randperm(n: int, *, generator: random.Generator | None = None, device: Any = None) -> Tensor:
+def randperm(n: int, *, generator: random.Generator | None = None, device: Place | None = None) -> Tensor:
     """0 .. n - 1 in random order."""
     return _place(random.resolve(generator).permutation(n), int64, device, False)
 
@@ -133,9 +171,42 @@ def bernoulli(input: Tensor, *, generator: random.Generator | None = None) -> Te
     return _place(drawn, input.dtype, input.device, False)
 
 
-def _like(make: Callable[..., Tensor]) -> Callable[..., Tensor]:
+class Like(Protocol):
+    """Makes a tensor with the shape, dtype and device of ``input``, unless others are given."""
+
+    def __call__(
+        self,
+        input: Tensor,
+        *,
+        dtype: DType | None = None,
+        device: Place | None = None,
+        requires_grad: bool = False,
+    ) -> Tensor: ...
+
+
+class LikeFilled(Protocol):
+    """As ``Like``, filled with one value."""
+
+    def __call__(
+        self,
+        input: Tensor,
+        fill_value: Operand,
+        *,
+        dtype: DType | None = None,
+        device: Place | None = None,
+        requires_grad: bool = False,
+    ) -> Tensor: ...
+
+
+def _like(make: Callable[..., Tensor]) -> Any:
     @guard
-    def like(input: Tensor, *args: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    def like(
+        input: Tensor,
+        *args: Any,
+        dtype: DType | None = None,
+        device: Place | None = None,
+        requires_grad: bool = False,
+    ) -> Tensor:
         place = input.device if device is None else as_device(device)
         return make(input.shape, *args, dtype=dtype or input.dtype, device=place, requires_grad=requires_grad)
 
@@ -143,8 +214,12 @@ def _like(make: Callable[..., Tensor]) -> Callable[..., Tensor]:
     return like
 
 
-zeros_like, ones_like, empty_like, full_like = _like(zeros), _like(ones), _like(empty), _like(full)
-randn_like, rand_like = _like(randn), _like(rand)
+zeros_like: Like = _like(zeros)
+ones_like: Like = _like(ones)
+empty_like: Like = _like(empty)
+full_like: LikeFilled = _like(full)
+randn_like: Like = _like(randn)
+rand_like: Like = _like(rand)
 
 
 @guard
@@ -181,3 +256,8 @@ def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
     if labels.size and not 0 <= labels.min() <= labels.max() < classes:
         raise ValueError(f"one_hot: expected classes 0 to {classes - 1}, got {labels.min()} to {labels.max()}")
     return Tensor(np.eye(classes, dtype=np.int64)[labels], device=tensor.device)
+
+
+def is_tensor(obj: object) -> bool:
+    """Whether ``obj`` is a Tensor."""
+    return isinstance(obj, Tensor)

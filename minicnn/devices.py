@@ -48,6 +48,9 @@ class device:  # noqa: N801  (PyTorch's name)
         return f"device(type='{self.type}'{index})"
 
 
+#: What names a device: ``"cuda:0"``, ``minicnn.device("cuda:0")``, or 0 for that GPU.
+Place = str | int | device
+
 CPU = device("cpu")
 
 

@@ -10,28 +10,31 @@ float16, float32, float64 = np.dtype("float16"), np.dtype("float32"), np.dtype("
 int8, int16, int32, int64 = np.dtype("int8"), np.dtype("int16"), np.dtype("int32"), np.dtype("int64")
 uint8, bool_ = np.dtype("uint8"), np.dtype("bool")
 
-_default_dtype = float32
+#: What names a dtype: ``minicnn.float32``, NumPy's ``np.float32``, ``"float32"``, ``float``.
+DType = np.dtype[Any] | type | str
+
+_default_dtype: np.dtype[Any] = float32
 
 
-def set_default_dtype(dtype: Any) -> None:
+def set_default_dtype(dtype: DType) -> None:
     """Set the dtype that Python floats become: ``float32`` at the start, ``float64`` for exact work.
 
     Raises:
         TypeError: for a dtype that is not floating point.
     """
     global _default_dtype
-    dtype = np.dtype(dtype)
-    if dtype.kind != "f":
-        raise TypeError(f"the default dtype must be floating point, got {dtype}")
-    _default_dtype = dtype
+    wanted = np.dtype(dtype)
+    if wanted.kind != "f":
+        raise TypeError(f"the default dtype must be floating point, got {wanted}")
+    _default_dtype = wanted
 
 
-def get_default_dtype() -> np.dtype:
+def get_default_dtype() -> np.dtype[Any]:
     """The dtype that Python floats become."""
     return _default_dtype
 
 
-def as_dtype(value: Any) -> np.dtype:
+def as_dtype(value: Any) -> np.dtype[Any]:
     """``value`` as a dtype. Raises TypeError for one that does not hold numbers."""
     dtype = np.dtype(value)
     if dtype.kind not in "biuf":

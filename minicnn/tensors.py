@@ -12,35 +12,35 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import backend
-from .devices import CPU, as_device, device
-from .dtypes import as_dtype, get_default_dtype
+from .devices import CPU, Place, as_device
+from .devices import device as Device  # noqa: N812  (the tensor has a property of that name)
+from .dtypes import DType, as_dtype, get_default_dtype
 from .errors import AutogradError
 
 if TYPE_CHECKING:
-    from .attached import Attached
+    from .ops.methods import Methods
 else:
-    Attached = object  # at run time the members are attached to ``Tensor`` itself
+    Methods = object  # at run time the members are attached to ``Tensor`` itself
 
 
-def as_array(data: Any, dtype: Any = None) -> Any:
+def as_array(data: Any, dtype: DType | None = None) -> Any:
     """``data`` as an array, by PyTorch's rules: arrays keep their dtype, Python floats take the default dtype."""
     if isinstance(data, Tensor):
         data = data.exposed_array()
     elif isinstance(data, (list, tuple)) and any(isinstance(item, Tensor) for item in data):
         data = [item.numpy() if isinstance(item, Tensor) else item for item in data]
-    if dtype is not None:
-        dtype = as_dtype(dtype)
+    wanted = None if dtype is None else as_dtype(dtype)
     is_array = hasattr(data, "dtype") and hasattr(data, "shape")
     array = data if is_array and not isinstance(data, np.generic) else np.asarray(data)
-    if dtype is None and not is_array and array.dtype.kind == "f":
-        dtype = get_default_dtype()
+    if wanted is None and not is_array and array.dtype.kind == "f":
+        wanted = get_default_dtype()
     given = as_dtype(array.dtype)
-    dtype = given if dtype is None else dtype
-    dtype = dtype if dtype.isnative else dtype.newbyteorder("=")  # no kernel computes in another machine's byte order
-    return array if array.dtype == dtype else array.astype(dtype)
+    wanted = given if wanted is None else wanted
+    wanted = wanted if wanted.isnative else wanted.newbyteorder("=")  # no kernel computes in another byte order
+    return array if array.dtype == wanted else array.astype(wanted)
 
 
-class Tensor(Attached):
+class Tensor(Methods):
     """An n-dimensional array that remembers how it was computed.
 
     Args:
@@ -62,7 +62,7 @@ class Tensor(Attached):
     producer: weakref.ref[Any] | None = None  # the nn.Module that returned it, for messages about its shape
 
     def __init__(
-        self, data: Any = (), dtype: Any = None, requires_grad: bool = False, device: str | device | None = None
+        self, data: Any = (), dtype: DType | None = None, requires_grad: bool = False, device: Place | None = None
     ) -> None:
         source = device_of(data)
         place = source if device is None else as_device(device)
@@ -76,13 +76,13 @@ class Tensor(Attached):
             self.requires_grad = True
 
     @classmethod
-    def wrap(cls, array: Any, place: device = CPU) -> Tensor:
+    def wrap(cls, array: Any, place: Device = CPU) -> Tensor:
         """A tensor around ``array``, which must already live on ``place``: no check, no copy."""
         tensor = Tensor.__new__(Tensor)
         tensor._set(array, place)
         return tensor
 
-    def _set(self, array: Any, place: device) -> None:
+    def _set(self, array: Any, place: Device) -> None:
         self.array = array
         self._device = place
         # Its place on the tape: see ``minicnn.autograd``.
@@ -100,11 +100,11 @@ class Tensor(Attached):
         return self.array.shape
 
     @property
-    def dtype(self) -> np.dtype:
+    def dtype(self) -> np.dtype[Any]:
         return self.array.dtype
 
     @property
-    def device(self) -> device:
+    def device(self) -> Device:
         return self._device
 
     @property
@@ -139,8 +139,8 @@ class Tensor(Attached):
     __hash__ = object.__hash__  # == compares elements, so identity is the only hash
 
 
-def device_of(data: Any) -> device:
+def device_of(data: Any) -> Device:
     """The device ``data`` lives on: a tensor's own, a GPU for an array in its memory, the CPU for everything else."""
     if isinstance(data, Tensor):
         return data._device
-    return device("cuda", 0) if hasattr(data, "__cuda_array_interface__") else CPU
+    return Device("cuda", 0) if hasattr(data, "__cuda_array_interface__") else CPU

@@ -26,3 +26,7 @@ __all__ = [
     "set_grad_enabled",
     "topological_order",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__

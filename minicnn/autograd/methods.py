@@ -32,7 +32,7 @@ class Methods:
         self._requires_grad = bool(value)
         memory_of(self).of_leaf = self._requires_grad and self.grad_fn is None
 
-    def requires_grad_(self: Any, requires_grad: bool = True) -> Any:
+    def requires_grad_(self: Any, requires_grad: bool = True) -> Tensor:
         """Set ``requires_grad`` in place and return the tensor."""
         self.requires_grad = requires_grad
         return self
@@ -93,7 +93,7 @@ class Methods:
         out.recorded_writes = self.recorded_writes
         return out
 
-    def detach_(self: Any) -> Any:
+    def detach_(self: Any) -> Tensor:
         """Take this tensor itself off the tape."""
         self.grad_fn, self._requires_grad, self._retains_grad = None, False, False
         return self

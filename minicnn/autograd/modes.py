@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import threading
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from .stepwise import around
+from .stepwise import Decorated, Decorator, around
 
 
 class _Switches(threading.local):
@@ -17,19 +17,17 @@ class _Switches(threading.local):
 SWITCHES = _Switches()
 
 
-class Switch:
+class Switch(Decorator):
     """Sets one switch for a block or a decorated function, and restores the old value whenever that ends or yields."""
 
     name: str
     value: bool
+    _before: dict[int, list[bool]]  # by thread: each thread has its own switches
 
-    def __new__(cls, *args: Any) -> Any:
-        if len(args) == 1 and callable(args[0]):  # @no_grad without parentheses
-            return around(cls, args[0])
-        return super().__new__(cls)
+    if not TYPE_CHECKING:  # a type checker is to look at Decorator.__new__
 
-    def __init__(self) -> None:
-        self._before: dict[int, list[bool]] = {}  # by thread: each thread has its own switches
+        def __init__(self) -> None:
+            self._before = {}
 
     def __enter__(self) -> None:
         self._before.setdefault(threading.get_ident(), []).append(getattr(SWITCHES, self.name))
@@ -37,9 +35,6 @@ class Switch:
 
     def __exit__(self, *exc_info: object) -> None:
         setattr(SWITCHES, self.name, self._before[threading.get_ident()].pop())
-
-    def __call__(self, function: Any) -> Any:
-        return around(type(self), function)
 
 
 class no_grad(Switch):  # noqa: N801  (PyTorch's name)
@@ -69,7 +64,7 @@ class set_grad_enabled(Switch):  # noqa: N801
     def __exit__(self, *exc_info: object) -> None:
         SWITCHES.grad_enabled = self._outside
 
-    def __call__(self, function: Any) -> Any:
+    def __call__(self, function: Decorated) -> Decorated:
         SWITCHES.grad_enabled = self._outside  # a decorator changes nothing before the function runs
         return around(enable_grad if self.value else no_grad, function)
 

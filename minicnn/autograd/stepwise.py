@@ -9,14 +9,31 @@ from __future__ import annotations
 import inspect
 import types
 from collections.abc import Callable, Generator
-from contextlib import AbstractContextManager
 from functools import wraps
-from typing import Any
+from typing import Any, Self, TypeVar, cast, overload
 
-Mode = Callable[[], AbstractContextManager[Any]]
+Mode = Callable[[], Any]
+Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
 
-def around(mode: Mode, function: Callable[..., Any]) -> Callable[..., Any]:
+class Decorator:
+    """Base class of a mode that is for a function too: ``with mode():``, ``@mode()`` and ``@mode``."""
+
+    @overload
+    def __new__(cls, function: Decorated, /) -> Decorated: ...  # type: ignore[misc]
+    @overload
+    def __new__(cls, *args: Any, **options: Any) -> Self: ...
+    def __new__(cls, *args: Any, **options: Any) -> Any:
+        if len(args) == 1 and callable(args[0]):
+            return around(cls, args[0])
+        return super().__new__(cls)
+
+    def __call__(self, function: Decorated) -> Decorated:
+        """``function`` with the mode set whenever it runs."""
+        return around(type(self), function)
+
+
+def around(mode: Mode, function: Decorated) -> Decorated:
     """``function`` of the same kind, with the mode set while it runs."""
     wrapped: Any
     if inspect.isgeneratorfunction(function):
@@ -53,7 +70,7 @@ def around(mode: Mode, function: Callable[..., Any]) -> Callable[..., Any]:
             with mode():
                 return function(*args, **kwargs)
 
-    return wraps(function)(wrapped)
+    return cast(Decorated, wraps(function)(wrapped))
 
 
 def _steps(mode: Mode, steps: Any) -> Generator[Any, Any, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import warnings
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import numpy as np
 
@@ -20,6 +20,7 @@ from .state import State, state_of
 MOST_PLANS = 32  # a plan is small, but images may have many sizes
 
 Key = tuple[Any, ...]
+Compiled = TypeVar("Compiled", bound=Module)
 
 # While one thread records, the tensors' class is watched: one recording at a time.
 _recording = threading.RLock()
@@ -184,15 +185,17 @@ class _Rest:
         return self.left >= 0
 
 
-def compile(model: Module) -> CompiledModel:
+def compile(model: Compiled) -> Compiled:
     """The model compiled, as by ``torch.compile``: the same results in less time. See the docstring of this package.
+
+    What is returned is a ``CompiledModel``; it stands for the model everywhere, and so to a type checker it is one.
 
     Raises:
         TypeError: if ``model`` is not an ``nn.Module``.
     """
     if not isinstance(model, Module):
         raise TypeError(f"compile: expected an nn.Module, got {type(model).__name__}")
-    return CompiledModel(model)
+    return cast(Compiled, CompiledModel(model))
 
 
 def _key(inputs: tuple[Tensor, ...], state: State) -> Key:

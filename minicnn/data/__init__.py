@@ -48,3 +48,7 @@ __all__ = [
     "stratified_split",
     "transforms",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -341,7 +341,7 @@ class GoogLeNet(nn.Module):
         """The module of that row of Table 1."""
         return Inception(in_channels, *FILTERS[name], variant=self.variant)
 
-    def forward(self, x: Tensor) -> Tensor | GoogLeNetOutputs:
+    def forward(self, x: Tensor) -> Any:  # Tensor | GoogLeNetOutputs, and only the mode says which
         """Table 1 from top to bottom: the modules of the constructor in their order, ``norm1`` and ``norm2`` if any.
 
         Args:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from .. import creation
+from ..devices import Place
+from ..dtypes import DType
 from ..tensors import Tensor
 from . import functional as F
 from . import init
@@ -42,8 +42,8 @@ class Conv2d(Module):
         groups: int = 1,
         bias: bool = True,
         padding_mode: str = "zeros",
-        device: Any = None,
-        dtype: Any = None,
+        device: Place | None = None,
+        dtype: DType | None = None,
     ) -> None:
         super().__init__()
         self.in_channels = integer("in_channels", in_channels, 1)

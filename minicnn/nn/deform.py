@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+from ..devices import Place
+from ..dtypes import DType
 from ..tensors import Tensor
 from . import functional as F
 from .arguments import Pair
@@ -35,8 +35,8 @@ class DeformConv2d(Conv2d):
         dilation: Pair = 1,
         groups: int = 1,
         bias: bool = True,
-        device: Any = None,
-        dtype: Any = None,
+        device: Place | None = None,
+        dtype: DType | None = None,
     ) -> None:
         super().__init__(
             in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias, device=device, dtype=dtype

@@ -7,10 +7,9 @@ for softmax.
 
 from __future__ import annotations
 
-from typing import Any
-
 from .. import ops
 from ..creation import one_hot
+from ..dtypes import DType
 from ..ops import (
     adaptive_avg_pool2d,
     avg_pool2d,
@@ -77,12 +76,12 @@ def dropout2d(input: Tensor, p: float = 0.5, training: bool = True, inplace: boo
     return ops.dropout2d(input, p, training)
 
 
-def softmax(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None) -> Tensor:
+def softmax(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: DType | None = None) -> Tensor:
     """Exponentials along ``dim`` scaled to sum to one, computed in ``dtype`` if given."""
     return ops.softmax(input if dtype is None else input.to(dtype=dtype), _softmax_dim(input, dim))
 
 
-def log_softmax(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None) -> Tensor:
+def log_softmax(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: DType | None = None) -> Tensor:
     """The logarithm of ``softmax``."""
     return ops.log_softmax(input if dtype is None else input.to(dtype=dtype), _softmax_dim(input, dim))
 
@@ -124,3 +123,7 @@ __all__ = [
     "softmax",
     "tanh",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from .. import creation, ops
+from ..devices import Place
+from ..dtypes import DType
 from ..tensors import Tensor
 from . import functional as F
 from . import init
@@ -23,14 +25,19 @@ class Linear(Module):
     """
 
     def __init__(
-        self, in_features: int, out_features: int, bias: bool = True, device: Any = None, dtype: Any = None
+        self,
+        in_features: int,
+        out_features: int,
+        bias: bool = True,
+        device: Place | None = None,
+        dtype: DType | None = None,
     ) -> None:
         super().__init__()
         self.in_features = integer("in_features", in_features, 0)
         self.out_features = integer("out_features", out_features, 0)
         shape = (self.out_features, self.in_features)
         self.weight = Parameter(creation.zeros(shape, dtype=dtype, device=device))
-        self.bias: Parameter | None
+        self.bias: Parameter  # or None; the type is that of PyTorch
         if bias:
             self.bias = Parameter(creation.zeros(shape[:1], dtype=dtype, device=device))
         else:
@@ -54,7 +61,7 @@ class Identity(Module):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__()
 
-    def forward(self, input: Any) -> Any:
+    def forward(self, input: Tensor) -> Tensor:
         return input
 
 

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, ParamSpec, Protocol, Self, TypeVar
 from weakref import ref
 
 import numpy as np
 
 from ..autograd import scope
+from ..devices import Place
+from ..dtypes import DType
 from ..errors import ShapeError
 from ..hooks import RemovableHandle
 from ..ops.shape import destination
@@ -24,6 +26,15 @@ from .parameter import Parameter
 
 # The dictionaries of registered attributes, and what may be assigned to a name that is registered there.
 REGISTRIES = {"_parameters": "a Parameter", "_buffers": "a Tensor", "_modules": "a Module"}
+
+P = ParamSpec("P")
+Result = TypeVar("Result", covariant=True)
+
+
+class HasForward(Protocol[P, Result]):
+    """A module by what its ``forward`` takes and returns, which is what a call of the module takes and returns."""
+
+    def forward(self, *args: P.args, **kwargs: P.kwargs) -> Result: ...
 
 
 class Module:
@@ -57,22 +68,25 @@ class Module:
 
     # ------------------------------------------------------------------------------------------- calling
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self: HasForward[P, Result], *args: P.args, **kwargs: P.kwargs) -> Result:
+        """``forward`` between its hooks. To a type checker the arguments and the result are those of ``forward``."""
+        module: Any = self
+        inputs: Any = args
         running = scope.stack()
-        running.append(self)
+        running.append(module)
         try:
-            if self._forward_pre_hooks:
-                args = self._run_pre_hooks(args)
-            output = self.forward(*args, **kwargs)
-            if self._forward_hooks:
-                output = self._run_hooks(args, output)
+            if module._forward_pre_hooks:
+                inputs = module._run_pre_hooks(inputs)
+            output = module.forward(*inputs, **kwargs)
+            if module._forward_hooks:
+                output = module._run_hooks(inputs, output)
         except ShapeError as error:
             if error.path is None:  # set by the innermost module
-                locate(error, (*args, *kwargs.values()))
+                locate(error, (*inputs, *kwargs.values()))
             raise
         finally:
             running.pop()
-        self._tag(output)
+        module._tag(output)
         return output
 
     def _tag(self, output: Any) -> None:
@@ -90,12 +104,12 @@ class Module:
             for item in output.values():
                 self._tag(item)
 
-    def register_forward_pre_hook(self, hook: Callable[[Module, Any], Any]) -> RemovableHandle:
+    def register_forward_pre_hook(self, hook: Callable[[Any, Any], Any]) -> RemovableHandle:
         """Run ``hook(module, args)`` before every ``forward``; a result that is not None replaces
         ``args``."""
         return RemovableHandle(self._forward_pre_hooks, hook)
 
-    def register_forward_hook(self, hook: Callable[[Module, Any, Any], Any]) -> RemovableHandle:
+    def register_forward_hook(self, hook: Callable[[Any, Any, Any], Any]) -> RemovableHandle:
         """Run ``hook(module, args, output)`` after every ``forward``; a result that is not None replaces
         ``output``. Hooks run in the order in which they were registered."""
         return RemovableHandle(self._forward_hooks, hook)
@@ -367,17 +381,23 @@ class Module:
                 module._buffers[name] = convert(buffer)
         return self
 
-    def to(self, *args: Any, device: Any = None, dtype: Any = None) -> Self:
+    def to(
+        self,
+        *args: Tensor | DType | Place | None,
+        device: Place | None = None,
+        dtype: DType | None = None,
+        non_blocking: bool = False,
+    ) -> Self:
         """Move to a device and/or convert floating-point tensors to a dtype, in place.
 
         ``to("cuda:0")``, ``to(minicnn.float64)``, ``to("cpu", minicnn.float32)``, ``to(other_tensor)``.
         """
-        dtype, device = destination(args, dtype, device)
-        if dtype is not None and dtype.kind != "f":
-            raise TypeError(f"a module can only be converted to a floating-point dtype, got {dtype}")
+        new_dtype, new_device = destination(args, dtype, device)
+        if new_dtype is not None and new_dtype.kind != "f":
+            raise TypeError(f"a module can only be converted to a floating-point dtype, got {new_dtype}")
 
         def convert(tensor: Tensor) -> Tensor:
-            return tensor.to(device=device, dtype=dtype if tensor.dtype.kind == "f" else None)
+            return tensor.to(device=new_device, dtype=new_dtype if tensor.dtype.kind == "f" else None)
 
         return self._apply(convert)
 
@@ -389,7 +409,7 @@ class Module:
         """Floating-point tensors to float32."""
         return self.to(dtype=np.dtype(np.float32))
 
-    def cuda(self, device: int | str | None = None) -> Self:
+    def cuda(self, device: Place | None = None) -> Self:
         """Move to a GPU."""
         return self.to("cuda" if device is None else f"cuda:{device}" if isinstance(device, int) else device)
 

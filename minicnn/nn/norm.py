@@ -7,6 +7,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from .. import creation
+from ..devices import Place
+from ..dtypes import DType
 from ..errors import ShapeError
 from ..tensors import Tensor
 from . import functional as F
@@ -19,8 +21,9 @@ from .parameter import Parameter
 class _Affine(Module):
     """A learned scale and shift per channel, which start as 1 and 0, or None if they are not wanted."""
 
-    weight: Parameter | None
-    bias: Parameter | None
+    # The types are those of a layer that has them, as in PyTorch: most have, and ``init.ones_(norm.weight)`` is right.
+    weight: Parameter
+    bias: Parameter
 
     def _make_affine(self, channels: int, affine: bool, bias: bool, **factory: Any) -> None:
         self.affine = affine
@@ -56,9 +59,9 @@ class _BatchNorm(_Affine):
     expected_input: ClassVar[str]
     expected_ndims: ClassVar[tuple[int, ...]]
 
-    running_mean: Tensor | None
-    running_var: Tensor | None
-    num_batches_tracked: Tensor | None
+    running_mean: Tensor  # these three may be None too
+    running_var: Tensor
+    num_batches_tracked: Tensor
 
     def __init__(
         self,
@@ -67,8 +70,8 @@ class _BatchNorm(_Affine):
         momentum: float | None = 0.1,
         affine: bool = True,
         track_running_stats: bool = True,
-        device: Any = None,
-        dtype: Any = None,
+        device: Place | None = None,
+        dtype: DType | None = None,
         *,
         bias: bool = True,
     ) -> None:
@@ -149,8 +152,8 @@ class GroupNorm(_Affine):
         num_channels: int,
         eps: float = 1e-05,
         affine: bool = True,
-        device: Any = None,
-        dtype: Any = None,
+        device: Place | None = None,
+        dtype: DType | None = None,
         *,
         bias: bool = True,
     ) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..autograd import Function
 from ..tensors import Tensor
-from .broadcast import operands, result_type, unbroadcast
+from .broadcast import Operand, operands, result_type, unbroadcast
 from .integers import check_bits
 
 
@@ -146,12 +146,12 @@ class Remainder(Function):
         return unbroadcast(dc, a_shape) if wants_a else None, unbroadcast(-dc * (a // b), b_shape) if wants_b else None
 
 
-def add(input: Any, other: Any, *, alpha: float = 1) -> Tensor:
+def add(input: Operand, other: Operand, *, alpha: float = 1) -> Tensor:
     """``input + alpha * other``; integers take a whole ``alpha`` only."""
     return Add.apply(*operands("add", input, other if alpha == 1 else _scaled("add", input, other, alpha)))
 
 
-def sub(input: Any, other: Any, *, alpha: float = 1) -> Tensor:
+def sub(input: Operand, other: Operand, *, alpha: float = 1) -> Tensor:
     """``input - alpha * other``; bools cannot be subtracted, and integers take a whole ``alpha`` only."""
     return Sub.apply(*operands("sub", input, other if alpha == 1 else _scaled("sub", input, other, alpha)))
 
@@ -167,38 +167,24 @@ def neg(input: Tensor) -> Tensor:
     return Neg.apply(input)
 
 
-def mul(input: Any, other: Any) -> Tensor:
+def mul(input: Operand, other: Operand) -> Tensor:
     """``input * other``."""
     return Mul.apply(*operands("mul", input, other))
 
 
-def div(input: Any, other: Any) -> Tensor:
+def div(input: Operand, other: Operand) -> Tensor:
     """``input / other``; integers are divided as floats."""
     return Div.apply(*operands("div", input, other, floating=True))
 
 
-def pow(input: Any, exponent: Any) -> Tensor:
+def pow(input: Operand, exponent: Operand) -> Tensor:
     """``input ** exponent``."""
     return Pow.apply(*operands("pow", input, exponent))
 
 
-def remainder(input: Any, other: Any) -> Tensor:
+def remainder(input: Operand, other: Operand) -> Tensor:
     """``input % other``, with the sign of ``other``."""
     return Remainder.apply(*operands("remainder", input, other))
-
-
-def compare(name: str) -> Any:
-    """The elementwise function called ``name`` in NumPy (``"less"``, ``"bitwise_and"`` ...), which has no gradient."""
-
-    def comparison(input: Any, other: Any) -> Tensor:
-        check_bits(name, input, other)
-        a, b = operands(name, input, other)
-        a, b = (x.detach() if isinstance(x, Tensor) else x for x in (a, b))
-        return Compare.apply(a, b, name=name)
-
-    comparison.__name__ = name
-    comparison.__doc__ = f"Elementwise ``{name}``, without gradient."
-    return comparison
 
 
 class Compare(Function):
@@ -209,12 +195,82 @@ class Compare(Function):
         return getattr(ctx.backend.xp, name)(a, b)
 
 
-floor_divide = compare("floor_divide")
-bitwise_and, bitwise_or, bitwise_xor = compare("bitwise_and"), compare("bitwise_or"), compare("bitwise_xor")
-bitwise_left_shift, bitwise_right_shift = compare("left_shift"), compare("right_shift")
-lt, le, gt, ge = compare("less"), compare("less_equal"), compare("greater"), compare("greater_equal")
-eq, ne = compare("equal"), compare("not_equal")
-logical_and, logical_or = compare("logical_and"), compare("logical_or")
+def _without_gradient(name: str, input: Operand, other: Operand) -> Tensor:
+    """NumPy's function ``name`` of two operands, beside the tape."""
+    check_bits(name, input, other)
+    a, b = operands(name, input, other)
+    a, b = (x.detach() if isinstance(x, Tensor) else x for x in (a, b))
+    return Compare.apply(a, b, name=name)
+
+
+def floor_divide(input: Operand, other: Operand) -> Tensor:
+    """``input // other``, without gradient."""
+    return _without_gradient("floor_divide", input, other)
+
+
+def bitwise_and(input: Operand, other: Operand) -> Tensor:
+    """``input & other``, without gradient."""
+    return _without_gradient("bitwise_and", input, other)
+
+
+def bitwise_or(input: Operand, other: Operand) -> Tensor:
+    """``input | other``, without gradient."""
+    return _without_gradient("bitwise_or", input, other)
+
+
+def bitwise_xor(input: Operand, other: Operand) -> Tensor:
+    """``input ^ other``, without gradient."""
+    return _without_gradient("bitwise_xor", input, other)
+
+
+def bitwise_left_shift(input: Operand, other: Operand) -> Tensor:
+    """``input << other``, without gradient."""
+    return _without_gradient("left_shift", input, other)
+
+
+def bitwise_right_shift(input: Operand, other: Operand) -> Tensor:
+    """``input >> other``, without gradient."""
+    return _without_gradient("right_shift", input, other)
+
+
+def lt(input: Operand, other: Operand) -> Tensor:
+    """``input < other``, without gradient."""
+    return _without_gradient("less", input, other)
+
+
+def le(input: Operand, other: Operand) -> Tensor:
+    """``input <= other``, without gradient."""
+    return _without_gradient("less_equal", input, other)
+
+
+def gt(input: Operand, other: Operand) -> Tensor:
+    """``input > other``, without gradient."""
+    return _without_gradient("greater", input, other)
+
+
+def ge(input: Operand, other: Operand) -> Tensor:
+    """``input >= other``, without gradient."""
+    return _without_gradient("greater_equal", input, other)
+
+
+def eq(input: Operand, other: Operand) -> Tensor:
+    """``input == other``, without gradient."""
+    return _without_gradient("equal", input, other)
+
+
+def ne(input: Operand, other: Operand) -> Tensor:
+    """``input != other``, without gradient."""
+    return _without_gradient("not_equal", input, other)
+
+
+def logical_and(input: Operand, other: Operand) -> Tensor:
+    """Elementwise ``and``, without gradient."""
+    return _without_gradient("logical_and", input, other)
+
+
+def logical_or(input: Operand, other: Operand) -> Tensor:
+    """Elementwise ``or``, without gradient."""
+    return _without_gradient("logical_or", input, other)
 
 
 def logical_not(input: Tensor) -> Tensor:

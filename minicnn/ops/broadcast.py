@@ -11,6 +11,9 @@ from ..errors import ShapeError
 from ..tensors import Tensor
 from .integers import CATEGORY, fitted
 
+#: What may stand on either side of an operator.
+Operand = Tensor | float | np.ndarray | np.generic
+
 
 def unbroadcast(gradient: Any, shape: tuple[int, ...]) -> Any:
     """The inverse of broadcasting ``shape`` to ``gradient.shape``: sum over every axis that was repeated.
@@ -78,7 +81,8 @@ def operands(name: str, a: Any, b: Any, floating: bool = False) -> tuple[Any, An
         dtype = get_default_dtype()
     elif dtype.kind != "f":
         a, b = fitted(name, a, b, dtype)
-    return tuple(x.to(dtype) if isinstance(x, Tensor) and x.dtype != dtype else x for x in (a, b))
+    a, b = (x.to(dtype) if isinstance(x, Tensor) and x.dtype != dtype else x for x in (a, b))
+    return a, b
 
 
 def _as_operand(value: Any) -> Any:

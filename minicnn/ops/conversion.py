@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 
 from .. import backend
+from ..devices import Place
 from ..dtypes import bool_, get_default_dtype, int64
 from ..errors import AutogradError
 from ..tensors import Tensor
@@ -25,6 +26,10 @@ class Conversions:
         """The number of dimensions."""
         return self.array.ndim
 
+    @overload
+    def size(self: Any, dim: None = None) -> tuple[int, ...]: ...
+    @overload
+    def size(self: Any, dim: int) -> int: ...
     def size(self: Any, dim: int | None = None) -> Any:
         """The shape, or the length of one dimension."""
         return self.array.shape if dim is None else self.array.shape[dim]
@@ -41,6 +46,10 @@ class Conversions:
         """Whether the elements lie in memory in row-major order."""
         return bool(self.array.flags.c_contiguous)
 
+    @overload
+    def stride(self: Any, dim: None = None) -> tuple[int, ...]: ...
+    @overload
+    def stride(self: Any, dim: int) -> int: ...
     def stride(self: Any, dim: int | None = None) -> Any:
         """Steps between neighbours along each dimension, in elements."""
         strides = tuple(step // self.element_size() for step in self.array.strides)
@@ -81,7 +90,7 @@ class Conversions:
             raise TypeError("a 0-d tensor has no len()")
         return self.array.shape[0]
 
-    def __iter__(self: Any) -> Iterator[Any]:
+    def __iter__(self: Any) -> Iterator[Tensor]:
         return (self[i] for i in range(len(self)))
 
     def __contains__(self: Any, value: Any) -> bool:
@@ -107,7 +116,7 @@ class Conversions:
         """This tensor in host memory."""
         return self.to("cpu")
 
-    def cuda(self: Any, device: Any = None) -> Tensor:
+    def cuda(self: Any, device: Place | None = None) -> Tensor:
         """This tensor on a GPU."""
         return self.to("cuda" if device is None else f"cuda:{device}" if isinstance(device, int) else device)
 

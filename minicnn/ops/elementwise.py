@@ -7,7 +7,7 @@ from typing import Any
 from ..autograd import Function
 from ..dtypes import get_default_dtype
 from ..tensors import Tensor
-from .broadcast import operands, unbroadcast
+from .broadcast import Operand, operands, unbroadcast
 
 
 class Exp(Function):
@@ -239,7 +239,7 @@ def cos(input: Tensor) -> Tensor:
     return Cos.apply(as_float(input))
 
 
-def clamp(input: Tensor, min: float | None = None, max: float | None = None) -> Tensor:
+def clamp(input: Tensor, min: float | Tensor | None = None, max: float | Tensor | None = None) -> Tensor:
     """``input`` held within ``[min, max]``; the gradient passes on the bounds and between them.
 
     Raises:
@@ -256,17 +256,17 @@ def clamp(input: Tensor, min: float | None = None, max: float | None = None) -> 
     return Clamp.apply(input, min, max)
 
 
-def maximum(input: Any, other: Any) -> Tensor:
+def maximum(input: Operand, other: Operand) -> Tensor:
     """The larger of two elements; NaN where either is NaN."""
     return Maximum.apply(*operands("maximum", input, other))
 
 
-def minimum(input: Any, other: Any) -> Tensor:
+def minimum(input: Operand, other: Operand) -> Tensor:
     """The smaller of two elements; NaN where either is NaN."""
     return Minimum.apply(*operands("minimum", input, other))
 
 
-def where(condition: Tensor, input: Any, other: Any) -> Tensor:
+def where(condition: Tensor, input: Operand, other: Operand) -> Tensor:
     """``input`` where ``condition`` (bool) holds, ``other`` elsewhere; all three broadcast."""
     condition = condition if isinstance(condition, Tensor) else Tensor(condition)
     if condition.dtype.kind != "b":

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar, cast
 
 from ..dtypes import float16, float32
 from ..tensors import Tensor
@@ -31,13 +31,16 @@ _SUMMING = (
 SUMMING = frozenset(_SUMMING.split())
 _ABSENT = object()
 
+Guarded = TypeVar("Guarded", bound=Callable[..., Any])
 
-def guard(function: Callable[..., Any]) -> Callable[..., Any]:
+
+def guard(function: Guarded) -> Guarded:
     """``function`` after the checks of this module; itself if its signature names no tensor.
 
     The guarded function raises ``TypeError``, which names the function and the argument.
     """
-    names = function.__code__.co_varnames[: function.__code__.co_argcount]
+    code = function.__code__
+    names = code.co_varnames[: code.co_argcount]
     annotated = [(index, name, function.__annotations__.get(name)) for index, name in enumerate(names)]
     tensors = [(index, name, kind) for index, name, kind in annotated if kind in _CHECKS]
     if not tensors:
@@ -60,7 +63,7 @@ def guard(function: Callable[..., Any]) -> Callable[..., Any]:
             return function(first, *rest, **kwargs)
         return function(first.to(float32), *rest, **kwargs).to(float16)
 
-    return guarded
+    return cast(Guarded, guarded)
 
 
 def check_kind(function: str, tensor: Tensor, kinds: str = FLOAT) -> None:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar, cast
 
 from .. import random
 from ..autograd import Function, is_grad_enabled
 from ..autograd.memory import memory_of
 from ..errors import AutogradError, ShapeError
 from ..tensors import Tensor
-from .guards import check_kind
+from .broadcast import Operand
+from .guards import check_kind, guard
 from .integers import CATEGORY
 from .shape import clone
+
+Out = TypeVar("Out", bound=Callable[..., Tensor])
 
 
 class Overwrite(Function):
@@ -62,15 +65,16 @@ def rewrite(target: Tensor, compute: Callable[[Tensor], Tensor]) -> Tensor:
     return target
 
 
-def in_place(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+def in_place(function: Out) -> Out:
     """The in-place method that goes with an out-of-place function: ``add_`` with ``add``."""
+    compute = guard(function)
 
-    def method(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        return rewrite(self, lambda old: function(old, *args, **kwargs))
+    def method(self: Any, *args: Any, **kwargs: Any) -> Tensor:
+        return rewrite(self, lambda old: compute(old, *args, **kwargs))
 
-    method.__name__ = f"{function.__name__.rstrip('_')}_"
-    method.__doc__ = f"In-place ``{function.__name__.rstrip('_')}``: writes into this tensor and returns it."
-    return method
+    method.__name__ = f"{compute.__name__.rstrip('_')}_"
+    method.__doc__ = f"In-place ``{compute.__name__.rstrip('_')}``: writes into this tensor and returns it."
+    return cast(Out, method)
 
 
 def zero_(self: Tensor) -> Tensor:
@@ -78,13 +82,13 @@ def zero_(self: Tensor) -> Tensor:
     return fill_(self, 0)
 
 
-def fill_(self: Tensor, value: Any) -> Tensor:
+def fill_(self: Tensor, value: Operand) -> Tensor:
     """Set every element to ``value``."""
     self[...] = value
     return self
 
 
-def copy_(self: Tensor, source: Any, non_blocking: bool = False) -> Tensor:
+def copy_(self: Tensor, source: Operand, non_blocking: bool = False) -> Tensor:
     """Take over the values of ``source``, which is broadcast and converted."""
     self[...] = source
     return self

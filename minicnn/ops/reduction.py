@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, overload
 
 from .. import backend
 from ..autograd import Function
-from ..dtypes import int64, uint8
+from ..dtypes import DType, int64, uint8
 from ..errors import ShapeError
 from ..tensors import Tensor
 from .arithmetic import ne
@@ -167,7 +167,7 @@ class ValuesIndices(NamedTuple):
     indices: Tensor
 
 
-def sum(input: Tensor, dim: Dims = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
+def sum(input: Tensor, dim: Dims = None, keepdim: bool = False, *, dtype: DType | None = None) -> Tensor:
     """The sum over ``dim`` (an int, several, or all); bools and integers add up as int64."""
     if dtype is not None:
         input = input.to(dtype)
@@ -176,7 +176,7 @@ def sum(input: Tensor, dim: Dims = None, keepdim: bool = False, *, dtype: Any = 
     return Sum.apply(input, axes_of(input, dim), keepdim)
 
 
-def mean(input: Tensor, dim: Dims = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
+def mean(input: Tensor, dim: Dims = None, keepdim: bool = False, *, dtype: DType | None = None) -> Tensor:
     """The mean over ``dim``.
 
     Raises:
@@ -227,11 +227,23 @@ def _searched(name: str, input: Tensor, dim: Dims) -> tuple[int, ...]:
     return axes
 
 
+@overload
+def max(input: Tensor) -> Tensor: ...
+@overload
+def max(input: Tensor, dim: int, keepdim: bool = False) -> ValuesIndices: ...
+@overload
+def max(input: Tensor, dim: Tensor) -> Tensor: ...
 def max(input: Tensor, dim: Any = None, keepdim: bool = False) -> Any:
     """The largest element; along an int ``dim`` a pair ``(values, indices)``; with a tensor, ``maximum``."""
     return _extreme("max", input, dim, keepdim)
 
 
+@overload
+def min(input: Tensor) -> Tensor: ...
+@overload
+def min(input: Tensor, dim: int, keepdim: bool = False) -> ValuesIndices: ...
+@overload
+def min(input: Tensor, dim: Tensor) -> Tensor: ...
 def min(input: Tensor, dim: Any = None, keepdim: bool = False) -> Any:
     """The smallest element; along an int ``dim`` a pair ``(values, indices)``; with a tensor, ``minimum``."""
     return _extreme("min", input, dim, keepdim)

@@ -11,13 +11,13 @@ import numpy as np
 from .. import backend
 from ..autograd import Function
 from ..autograd.memory import memory_of, share_memory
-from ..devices import as_device, device
-from ..dtypes import as_dtype
+from ..devices import Place, as_device, device
+from ..dtypes import DType, as_dtype
 from ..errors import ShapeError
 from ..tensors import Tensor, device_of
 from .axes import normal_dim
 from .broadcast import unbroadcast
-from .sizes import integers
+from .sizes import Size, integers
 
 
 class Reshape(Function):
@@ -128,7 +128,7 @@ def shape_of(args: tuple[Any, ...]) -> tuple[int, ...]:
     return integers("shape", args[0] if len(args) == 1 else args)
 
 
-def reshape(input: Tensor, *shape: Any) -> Tensor:
+def reshape(input: Tensor, *shape: Size) -> Tensor:
     """The same elements in reading order under a new shape, in which one length may be -1; a view where it can be.
 
     Raises:
@@ -143,7 +143,7 @@ def reshape(input: Tensor, *shape: Any) -> Tensor:
     return Reshape.apply(input, wanted)
 
 
-def view(input: Tensor, *shape: Any) -> Tensor:
+def view(input: Tensor, *shape: Size) -> Tensor:
     """As ``reshape``, but always on the memory of ``input``: what is written into one is seen in the other.
 
     A result that lies in memory in another order, as those of the CPU's kernels may, is first put into reading order.
@@ -186,7 +186,7 @@ def unflatten(input: Tensor, dim: int, sizes: Sequence[int]) -> Tensor:
     return reshape(input, (*input.shape[:axis], *sizes, *input.shape[axis + 1 :]))
 
 
-def permute(input: Tensor, *dims: Any) -> Tensor:
+def permute(input: Tensor, *dims: Size) -> Tensor:
     """The dimensions in the order ``dims``; a view.
 
     Raises:
@@ -218,7 +218,7 @@ def movedim(input: Tensor, source: int, destination: int) -> Tensor:
     return Permute.apply(input, tuple(order))
 
 
-def squeeze(input: Tensor, dim: Any = None) -> Tensor:
+def squeeze(input: Tensor, dim: Size | None = None) -> Tensor:
     """Without its dimensions of length 1, or without those of ``dim`` that have length 1."""
     dims = range(input.ndim) if dim is None else integers("dim", dim)
     gone = {normal_dim(input, d) for d in dims} if input.ndim else set()
@@ -231,7 +231,7 @@ def unsqueeze(input: Tensor, dim: int) -> Tensor:
     return reshape(input, (*input.shape[:place], 1, *input.shape[place:]))
 
 
-def expand(input: Tensor, *sizes: Any) -> Tensor:
+def expand(input: Tensor, *sizes: Size) -> Tensor:
     """Dimensions of length 1 repeated to ``sizes`` (-1 keeps a length) without copying."""
     wanted = list(shape_of(sizes))
     new = len(wanted) - input.ndim
@@ -251,7 +251,7 @@ def expand_as(input: Tensor, other: Tensor) -> Tensor:
     return expand(input, other.shape)
 
 
-def repeat(input: Tensor, *repeats: Any) -> Tensor:
+def repeat(input: Tensor, *repeats: Size) -> Tensor:
     """Copies laid side by side, ``repeats`` times along each dimension."""
     counts = shape_of(repeats)
     padded = reshape(input, (*[1] * (len(counts) - input.ndim), *input.shape))
@@ -299,7 +299,7 @@ def _pad_by_index(input: Tensor, widths: list[tuple[int, int]], mode: str) -> Te
     return input
 
 
-def flip(input: Tensor, *dims: Any) -> Tensor:
+def flip(input: Tensor, *dims: Size) -> Tensor:
     """The dimensions ``dims`` read backwards."""
     return Flip.apply(input, tuple(normal_dim(input, d) for d in shape_of(dims)))
 
@@ -314,18 +314,29 @@ def contiguous(input: Tensor) -> Tensor:
     return input if input.is_contiguous() else clone(input)
 
 
-def to(input: Tensor, *args: Any, dtype: Any = None, device: Any = None, copy: bool = False, **_: Any) -> Tensor:
-    """Another dtype, another device, or both: ``to(float64)``, ``to("cuda")``, ``to(device, dtype)``, ``to(other)``."""
-    dtype, device = destination(args, dtype, device)
+def to(
+    input: Tensor,
+    *args: Tensor | DType | Place | None,
+    dtype: DType | None = None,
+    device: Place | None = None,
+    non_blocking: bool = False,
+    copy: bool = False,
+    memory_format: Any = None,
+) -> Tensor:
+    """Another dtype, another device, or both: ``to(float64)``, ``to("cuda")``, ``to(device, dtype)``, ``to(other)``.
+
+    ``non_blocking`` and ``memory_format`` are PyTorch's, and change nothing here.
+    """
+    new_dtype, new_device = destination(args, dtype, device)
     out = input
-    if dtype is not None and dtype != input.dtype:
-        out = Cast.apply(out, dtype)
-    if device is not None and device != device_of(input):
-        out = Move.apply(out, device)
+    if new_dtype is not None and new_dtype != input.dtype:
+        out = Cast.apply(out, new_dtype)
+    if new_device is not None and new_device != device_of(input):
+        out = Move.apply(out, new_device)
     return clone(out) if copy and out is input else out
 
 
-def destination(args: tuple[Any, ...], dtype: Any = None, device: Any = None) -> tuple[Any, Any]:
+def destination(args: tuple[Any, ...], dtype: Any = None, device: Any = None) -> tuple[np.dtype | None, device | None]:
     """The dtype and the device that the arguments of a ``to()`` ask for, ``None`` where they ask for none.
 
     Raises:

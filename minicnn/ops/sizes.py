@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import Any, SupportsIndex
+
+#: A shape, or an order of dimensions: ``f(2, 3)`` and ``f((2, 3))`` are the same call.
+Size = SupportsIndex | Sequence[SupportsIndex]
 
 
 def integer(name: str, value: Any, minimum: int | None = None) -> int:

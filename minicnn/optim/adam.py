@@ -6,7 +6,7 @@ from typing import Any
 
 from .. import backend
 from ..tensors import Tensor
-from .optimizer import Optimizer, check_range
+from .optimizer import Optimizer, Params, check_range
 
 
 class Adam(Optimizer):
@@ -30,7 +30,7 @@ class Adam(Optimizer):
 
     def __init__(
         self,
-        params: Any,
+        params: Params,
         lr: float = 1e-3,
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
@@ -96,7 +96,7 @@ class AdamW(Adam):
 
     def __init__(
         self,
-        params: Any,
+        params: Params,
         lr: float = 1e-3,
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,

@@ -12,6 +12,9 @@ import numpy as np
 from ..autograd import enable_grad
 from ..tensors import Tensor
 
+#: What an optimiser takes: tensors, tensors with names, or groups of either with options of their own.
+Params = Iterable[Tensor | tuple[str, Tensor] | dict[str, Any]]
+
 
 class Optimizer:
     """Base class: holds the parameters in groups, and at each step updates those that have a gradient.
@@ -39,7 +42,7 @@ class Optimizer:
         if "update" in vars(cls) and "update_all" not in vars(cls):  # use it, in subclasses of SGD and Adam too
             cls.update_all = Optimizer.update_all  # type: ignore[method-assign]
 
-    def __init__(self, params: Any, defaults: dict[str, Any]) -> None:
+    def __init__(self, params: Params, defaults: dict[str, Any]) -> None:
         if isinstance(params, Tensor):
             raise TypeError("an optimizer takes an iterable of tensors or of dicts, got one Tensor: put it in a list")
         self.defaults = defaults

@@ -6,7 +6,7 @@ from typing import Any
 
 from .. import backend
 from ..tensors import Tensor
-from .optimizer import Optimizer, check_range
+from .optimizer import Optimizer, Params, check_range
 
 
 class SGD(Optimizer):
@@ -29,7 +29,7 @@ class SGD(Optimizer):
 
     def __init__(
         self,
-        params: Any,
+        params: Params,
         lr: float = 1e-3,
         momentum: float = 0,
         dampening: float = 0,

@@ -179,5 +179,4 @@ def test_it_is_the_beginning_everywhere() -> None:
     for page in ("autograd.md", "convolution.md"):
         introduction = (ROOT / "docs" / page).read_text(encoding="utf-8").partition("\n## ")[0]
         assert "(evening.md)" in introduction, page
-    first = re.search(r"^```{toctree}\n:hidden:\n\n(.+)$", (ROOT / "docs" / "learn.md").read_text(encoding="utf-8"), re.M)
-    assert first and first[1] == "evening"
+    assert "```{toctree}\n:hidden:\n\nevening\n" in (ROOT / "docs" / "learn.md").read_text(encoding="utf-8")

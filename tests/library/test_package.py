@@ -69,11 +69,42 @@ PUBLIC = {
     """,
 }
 
+PACKAGES = [
+    *("minicnn", "minicnn.autograd", "minicnn.data", "minicnn.models", "minicnn.nn", "minicnn.nn.functional"),
+    *("minicnn.optim", "minicnn.optim.lr_scheduler"),
+]
+PUBLIC_MODULES = {
+    *("minicnn.backend", "minicnn.cuda", "minicnn.data.transforms", "minicnn.jit", "minicnn.nn.init"),
+    *("minicnn.nn.utils", "minicnn.random", "minicnn.utils", *PACKAGES),
+}
+
 
 def test_no_module_of_ops_is_public() -> None:
     """``minicnn.loss`` would hide that there is no such thing in PyTorch; ``minicnn.ops.loss`` is the module."""
-    modules = {name: value.__name__ for name, value in inspect.getmembers(minicnn, inspect.ismodule)}
+    modules = {name: value.__name__ for name, value in vars(minicnn).items() if inspect.ismodule(value)}
     assert [name for name, module in modules.items() if module.startswith("minicnn.ops.")] == []
+
+
+@pytest.mark.parametrize("name", PACKAGES)
+def test_dir_shows_the_public_names_only(name: str) -> None:
+    package = importlib.import_module(name)
+    shown = [word for word in dir(package) if word != "__version__"]
+    assert set(shown) == set(package.__all__)
+    assert len(package.__all__) == len(set(package.__all__))
+    assert all(hasattr(package, word) for word in shown)
+    modules = {value.__name__ for word in shown if inspect.ismodule(value := getattr(package, word))}
+    assert modules <= PUBLIC_MODULES, "an internal module"
+
+
+def test_a_star_imports_what_dir_shows() -> None:
+    names = run_python("before = {*globals()}; from minicnn import *; print(*globals().keys() - before - {'before'})")
+    assert set(names.split()) == set(minicnn.__all__)
+
+
+def test_every_model_is_public() -> None:
+    """An editor knows only the builders that ``models/__init__.py`` names."""
+    missing = set(minicnn.models.list_models()) - set(minicnn.models.__all__)
+    assert missing == set(), "to be imported under TYPE_CHECKING, and added to __all__, in models/__init__.py"
 
 
 def test_every_operation_is_public() -> None:
