@@ -57,22 +57,36 @@ class Painted(str):
 
 
 def table(
-    rows: Iterable[Sequence[str]], align: str, indent: str = "", paint: Callable[[str, str], str] | None = None
+    rows: Iterable[Sequence[str] | str],
+    align: str,
+    indent: str = "",
+    paint: Callable[[str, str], str] | None = None,
+    below: bool = False,
 ) -> list[str]:
     """The lines of a table.
 
     Args:
-        rows: equally many cells each, the header's too.
+        rows: equally many cells each, the header's too; a text among them is a line of its own.
         align: a sign for each column: ``>`` for numbers; ``<`` for text, which is wrapped between its words where the
             table is too wide, in the widest column first.
         indent: in front of every line.
         paint: shows a ``Painted`` cell, from its text and its colour; without it none is.
+        below: set the last column, of text, below the others where not all have room side by side.
     """
-    cells = [list(row) for row in rows]
-    columns = list(zip(*cells, strict=True))
-    layout = Layout([max(map(len, column)) for column in columns], align, indent, paint)
-    layout.shrink([max(len(word) for cell in column for word in ["", *cell.split()]) for column in columns])
-    return [line for row in cells for line in layout.lines(row)]
+    rows = list(rows)
+    columns = list(zip(*(row for row in rows if not isinstance(row, str)), strict=True))
+    widths = [max(map(len, column)) for column in columns]
+    beside = len(widths) - (below and len(indent) + sum(widths) + 2 * (len(widths) - 1) > width())
+    layout = Layout(widths[:beside], align[:beside], indent, paint)
+    layout.shrink([max(map(_narrowest, column)) for column in columns[:beside]])
+    lines = []
+    for row in rows:
+        if isinstance(row, str):
+            lines.append(fill(row, indent))
+            continue
+        lines += layout.lines(row[:beside])
+        lines += [fill(text, indent + "    ") for text in row[beside:] if text]
+    return lines
 
 
 class Layout:
@@ -86,19 +100,19 @@ class Layout:
         self.shrink(widths)
 
     def shrink(self, least: Sequence[int]) -> None:
-        """Take from the columns of text, down to ``least``; if that does not do, set all columns more closely."""
-        for self.gap in (2, 1):
+        """Fit in by narrower gaps; if they do not do, take from the columns of text, the widest first, to ``least``."""
+        texts = [at for at in range(len(self.widths)) if self.align[at] == "<"]
+        for self.gap, shrinking in ((2, []), (1, []), (2, texts), (1, texts)):
             room = width() - len(self.indent) - self.gap * (len(self.widths) - 1)
-            for at in sorted(range(len(self.widths)), key=lambda at: -self.widths[at]):
-                if self.align[at] == "<":
-                    self.widths[at] -= max(0, min(sum(self.widths) - room, self.widths[at] - least[at]))
+            for at in sorted(shrinking, key=lambda at: -self.widths[at]):
+                self.widths[at] -= max(0, min(sum(self.widths) - room, self.widths[at] - least[at]))
             if sum(self.widths) <= room:
                 return
 
     def lines(self, row: Sequence[str]) -> list[str]:
         """A row, on as many lines as its text takes."""
         parts = [
-            _wrapped(cell, columns) if sign == "<" else [cell]
+            _wrapped(cell, columns, others=_margin(cell)) if sign == "<" else [cell]
             for cell, columns, sign in zip(row, self.widths, self.align, strict=True)
         ]
         return [self._line(texts, row) for texts in zip_longest(*parts, fillvalue="")]
@@ -110,6 +124,15 @@ class Layout:
             shown = self.paint(text, cell.color) if isinstance(cell, Painted) and text else text
             placed.append(room + shown if sign == ">" else shown + room)
         return (self.indent + (" " * self.gap).join(placed)).rstrip()
+
+
+def _margin(text: str) -> str:
+    return text[: len(text) - len(text.lstrip())]
+
+
+def _narrowest(text: str) -> int:
+    """The columns that a text needs at least."""
+    return len(_margin(text)) + max(map(len, text.split()), default=0)
 
 
 # ---- colour --------------------------------------------------------------------------------------------------------

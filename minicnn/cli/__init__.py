@@ -20,7 +20,8 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 from .. import interrupt
-from ._errors import Parser, Stopped, UsageError, one_line, printable
+from ..terminal import table
+from ._errors import Parser, Stopped, UsageError, complain, one_line, printable
 
 if TYPE_CHECKING:
     from ..course.witness import Witness
@@ -70,7 +71,7 @@ def _main(argv: list[str], mine: Witness | None) -> int:
 
             print(*map(printable, traceback.format_exc().splitlines()), sep="\n", file=sys.stderr)
         theirs = mine.explain(error) if mine else None
-        print(f"minicnn: {f'error: {printable(theirs)}' if theirs else one_line(error)}", file=sys.stderr)
+        complain(f"error: {printable(theirs)}" if theirs else one_line(error))
         return FAILED if theirs else _status(error)
 
 
@@ -98,7 +99,7 @@ def _parser() -> Parser:
     """The parser of the arguments before the command: only ``--help`` and ``--version``."""
     from .. import __version__
 
-    lines = [f"  {name:<10} {load_command(name).HELP}" for name in command_names()]
+    lines = table([(name, load_command(name).HELP) for name in command_names()], "<<", "  ")
     parser = Parser(
         prog="minicnn",
         usage="minicnn [--help] [--version] COMMAND ...",
