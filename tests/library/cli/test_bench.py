@@ -32,7 +32,14 @@ def test_bench_prints_one_line_for_each_kind_of_work(command: Command) -> None:
     assert status == 0
     assert lines[0].split()[:4] == ["network", "work", "ms", "images/s"]
     assert [line.split()[:2] for line in lines[1:3]] == [["resnet20", "inference"], ["resnet20", "training"]]
-    for said in ("measured peak: ", "1 threads used", "other processes: ", "of one step, with 2 images", "versions: minicnn ", "benchmarks/cpu.py"):
+    for said in (
+        "measured peak: ",
+        "1 threads used",
+        "other processes: ",
+        "of one step, with 2 images",
+        "versions: minicnn ",
+        "benchmarks/cpu.py",
+    ):
         assert said in out
 
 
