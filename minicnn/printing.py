@@ -86,13 +86,14 @@ def values_text(array: np.ndarray, indent: int = 0) -> str:
     if array.size == 0:
         return "[]"
     short = array.size > OPTIONS.threshold
-    write, width = _writer(_edges(array) if short else array)
+    write, width = writer(_edges(array) if short else array)
     return _nested(array, indent, short, lambda number: write(number).rjust(width), width)
 
 
-def _writer(array: np.ndarray) -> tuple[Callable[[Any], str], int]:
-    """What writes a number of ``array`` like all others, and the width of the longest."""
-    digits, write, counted = OPTIONS.precision, str, array.ravel()
+def writer(array: np.ndarray) -> tuple[Callable[[Any], str], int]:
+    """What writes each number of ``array`` in the way that suits them all, and the width of the longest."""
+    write: Callable[[Any], str] = str
+    digits, counted = OPTIONS.precision, array.ravel()
     if array.dtype.kind == "f":
         counted = counted[np.isfinite(counted) & (counted != 0)]
         if _scientific(counted):

@@ -16,18 +16,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from .. import backend
 from ..autograd import Node, enable_grad, no_grad, topological_order
 from ..backend.base import Pair, Window
 from ..backend.shapes import ShapesBackend, shape_array
+from ..notebook import summary_html
 from ..tensors import Tensor
 from ..terminal import fill, table
 from .module import Module
 
 FLOAT32_BYTES = 4
-HEADER = ("layer", "output", "parameters", "mult-adds", "memory", "field", "stride")
 
 
 @dataclass
@@ -66,6 +66,8 @@ class Summary:
     parameters: int
     idle_parameters: int
     trainable_parameters: int
+    columns: ClassVar[tuple[str, ...]] = ("output", "parameters", "mult-adds", "memory", "field", "stride")
+    _repr_html_ = summary_html
 
     @property
     def multiply_adds(self) -> int:
@@ -82,7 +84,7 @@ class Summary:
         return [row for row in self.rows if row.name == name or row.name.startswith(f"{name}.")]
 
     def __str__(self) -> str:
-        cells: list[tuple[str, ...] | str] = [HEADER]
+        cells: list[tuple[str, ...] | str] = [("layer", *self.columns)]
         above = ""
         for row in self.rows:
             parent, _, own = row.name.rpartition(".")

@@ -10,6 +10,7 @@ import numpy as np
 from .. import backend
 from ..dtypes import get_default_dtype
 from ..errors import AutogradError
+from ..notebook import tensor_html
 from ..printing import tensor_text
 from ..tensors import Tensor
 
@@ -92,6 +93,8 @@ class Conversions:
         taped = f"grad_fn=<{self.grad_fn.name()}>" if self.grad_fn else "requires_grad=True" * self._requires_grad
         host = backend.get(self._device).to_host(self.array)
         return tensor_text(host, get_default_dtype(), taped, str(self._device))
+
+    _repr_html_ = tensor_html
 
     def __format__(self: Any, spec: str) -> str:
         return format(self.item(), spec) if self.ndim == 0 or spec and self.array.size == 1 else str(self)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -30,7 +30,7 @@ def test_four_digits_and_what_is_not_usual() -> None:
     assert repr(minicnn.tensor([1e-5, 1.0])) == "tensor([1.0000e-05, 1.0000e+00])"
     assert repr(minicnn.tensor([True, False])) == "tensor([ True, False])"
     assert repr(minicnn.zeros(0, 3)) == "tensor([], size=(0, 3))"
-    assert repr(minicnn.arange(2000.0)) == "tensor([0.0000e+00, 1.0000e+00, 2.0000e+00,  ..., 1.9970e+03, 1.9980e+03,\n        1.9990e+03])"  # fmt: skip
+    assert repr(minicnn.arange(1001)) == "tensor([   0,    1,    2,  ...,  998,  999, 1000])"
     assert repr(minicnn.nn.Parameter(minicnn.ones(1))) == "Parameter containing:\ntensor([1.], requires_grad=True)"
     assert "device='cuda:0'" in printing.tensor_text(np.ones(2), np.dtype("float64"), device="cuda:0")
     assert f"{minicnn.tensor(1.5)} {minicnn.tensor(2):03d}" == "1.5 002"
@@ -82,6 +82,7 @@ OPTIONS = st.fixed_dictionaries(
 )
 
 
+@settings(max_examples=8 * settings().max_examples)
 @given(array=arrays(), options=st.one_of(st.just({}), OPTIONS), kind=st.sampled_from(["", "leaf"]))
 def test_the_text_is_pytorchs(array: np.ndarray, options: dict, kind: str) -> None:
     torch = pytest.importorskip("torch")
