@@ -76,15 +76,13 @@ def _main(argv: list[str], mine: Witness | None) -> int:
 
 
 def _run(argv: list[str], mine: Witness | None) -> int:
-    parser = _parser()
+    parser = top_parser()
     try:
         if not argv or argv[0].startswith("-"):
             parser.parse_args(argv or ["--help"])
             raise UsageError("a command is missing; `minicnn --help` lists them")
         command = load_command(argv[0])
-        parser = Parser(prog=f"minicnn {argv[0]}", description=command.HELP)
-        command.add_arguments(parser)
-        parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+        parser = parser_of(argv[0])
         args = parser.parse_args(argv[1:])
     except SystemExit as done:  # argparse, after --help and --version
         return int(done.code or 0)
@@ -95,7 +93,16 @@ def _run(argv: list[str], mine: Witness | None) -> int:
     return command.run(args)
 
 
-def _parser() -> Parser:
+def parser_of(name: str) -> Parser:
+    """The parser of a command."""
+    command = load_command(name)
+    parser = Parser(prog=f"minicnn {name}", description=command.HELP)
+    command.add_arguments(parser)
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    return parser
+
+
+def top_parser() -> Parser:
     """The parser of the arguments before the command: only ``--help`` and ``--version``."""
     from .. import __version__
 

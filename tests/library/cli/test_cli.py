@@ -81,7 +81,9 @@ def test_no_command_imports_what_is_slow_before_it_runs() -> None:
     code = "import sys; from minicnn.cli import main; main(['--help']); print(*sys.modules)"
     result = shell(f'"{sys.executable}" -c "{code}"')
     loaded = set(result.stdout.splitlines()[-1].split())
-    assert loaded & {"sklearn", "matplotlib", "tqdm", "PIL", "numba", "safetensors", "minicnn.training"} == set()
+    assert (
+        loaded & {"sklearn", "matplotlib", "tqdm", "PIL", "numba", "safetensors", "shtab", "minicnn.training"} == set()
+    )
 
 
 # --- the shell ------------------------------------------------------------------------------------------------
