@@ -6,10 +6,11 @@ import argparse
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, NoReturn
 
 from ..errors import AutogradError, DeviceError, FileFormatError, ShapeError
-from ..terminal import painter
+from ..terminal import painter, width
 from ._arguments import text as any_text
 
 
@@ -29,7 +30,7 @@ class Parser(argparse.ArgumentParser):
     """argparse with its errors as UsageError, so that they are reported in one line like all others."""
 
     def __init__(self, **options: Any) -> None:
-        options.setdefault("formatter_class", lambda prog: argparse.HelpFormatter(prog, max_help_position=28))
+        options.setdefault("formatter_class", partial(argparse.HelpFormatter, max_help_position=28, width=width() - 2))
         super().__init__(**options)
         self.register("type", None, any_text)
 
