@@ -27,11 +27,13 @@ def fill(text: str, indent: str = "", hang: str = "  ") -> str:
     """``text`` in lines of the width; no word is broken, so that paths and commands can be copied.
 
     Args:
-        text: several lines stay several.
-        indent: in front of its first line.
-        hang: in front of the lines that it continues on, besides.
+        text: several lines stay several, and keep their own indentation.
+        indent: in front of a line.
+        hang: in front of what a line continues on, besides.
     """
-    return "\n".join(part for line in text.splitlines() for part in _wrapped(line, width(), indent, indent + hang))
+    return "\n".join(
+        part for line in text.splitlines() for part in _wrapped(line, width(), indent, indent + _margin(line) + hang)
+    )
 
 
 def _wrapped(text: str, columns: int, first: str = "", others: str = "") -> list[str]:

@@ -127,7 +127,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
 
 def _in_columns(line: str) -> str:
     """A line of a verdict for a terminal; a command stays on one line, so that it can be copied."""
-    return line if line.startswith("  again:") else fill(line, hang=" " * 9)
+    return line if line.startswith("  again:") else fill(line)
 
 
 def _told(error: BaseException) -> str:

@@ -64,8 +64,18 @@ def test_a_row_may_be_a_line_of_its_own() -> None:
 
 
 def test_a_layout_prints_row_by_row_what_a_table_prints_at_once(columns: pytest.MonkeyPatch) -> None:
-    layout = Layout([5, 7, 60], "<><")
+    layout = Layout([5, 7, 64], "<><")
     assert layout.lines(ROWS[1]) == table(ROWS, "<><")[1:3] and len(layout.lines(ROWS[0])) == 1
+
+
+def test_running_text_keeps_its_lines_and_their_margins(columns: pytest.MonkeyPatch) -> None:
+    columns.setenv("COLUMNS", "40")
+    text = "WRONG  a task\n    worst entry [0, 2, 0, 0]: got -2.677, expected -0.161"
+    assert fill(text, " ").splitlines() == [
+        " WRONG  a task",
+        "     worst entry [0, 2, 0, 0]: got",
+        "       -2.677, expected -0.161",
+    ]
 
 
 WORDS = st.text("abc/-.", min_size=1, max_size=30)
