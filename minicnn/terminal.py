@@ -15,6 +15,7 @@ from itertools import zip_longest
 from typing import TextIO
 
 NARROWEST, WIDEST = 40, 120  # longer lines are hard to read
+HELD = "\N{NO-BREAK SPACE}"  # a blank at which no line is broken, while it is wrapped
 CODES = {"bold": 1, "red": 31, "green": 32, "yellow": 33, "cyan": 36}
 
 
@@ -36,12 +37,23 @@ def fill(text: str, indent: str = "", hang: str = "  ") -> str:
     )
 
 
+def whole(text: str) -> str:
+    """A command or path as one word, which ``fill`` and ``table`` keep on one line."""
+    return text.replace(" ", HELD)
+
+
 def _wrapped(text: str, columns: int, first: str = "", others: str = "") -> list[str]:
-    if len(first) + len(text) <= columns:
-        return [first + text]
-    return textwrap.wrap(
-        text, columns, initial_indent=first, subsequent_indent=others, break_long_words=False, break_on_hyphens=False
-    )
+    lines = [first + text]
+    if len(lines[0]) > columns:
+        lines = textwrap.wrap(
+            text,
+            columns,
+            initial_indent=first,
+            subsequent_indent=others,
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+    return [line.replace(HELD, " ") for line in lines]
 
 
 # ---- tables --------------------------------------------------------------------------------------------------------
@@ -134,7 +146,7 @@ def _margin(text: str) -> str:
 
 def _narrowest(text: str) -> int:
     """The columns that a text needs at least."""
-    return len(_margin(text)) + max(map(len, text.split()), default=0)
+    return len(_margin(text)) + max(map(len, text.split(" ")), default=0)
 
 
 # ---- colour --------------------------------------------------------------------------------------------------------

@@ -126,8 +126,8 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
 
 
 def _in_columns(line: str) -> str:
-    """A line of a verdict for a terminal; a command stays on one line, so that it can be copied."""
-    return line if line.startswith("  again:") else fill(line)
+    """A line of a verdict for a terminal; a command and an address stay on one line, so that they can be copied."""
+    return line if line.startswith(("  again:", "  read:")) else fill(line)
 
 
 def _told(error: BaseException) -> str:

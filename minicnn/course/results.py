@@ -117,9 +117,8 @@ def table(
         score = f"{result.points}/{result.max_points}"
         rows.append((result.task.id, result.task.title, score, painted(result), step))
     rows.append(("total", "", f"{sum(r.points for r in tasks)}/{sum(r.max_points for r in tasks)}", "", ""))
-    title, folder = f"{owner.id}  {owner.title}", f"({impl}/{owner.folder})"  # which may have blanks in it
-    heading = [f"{title}  {folder}"] if len(title) + 2 + len(folder) <= terminal.width() else [title, f"     {folder}"]
-    return [*heading, *terminal.table(rows, "<<><<", "  ", paint, below=True)]
+    heading = terminal.fill(f"{owner.id}  {owner.title}  {terminal.whole(f'({impl}/{owner.folder})')}", hang="     ")
+    return [*heading.splitlines(), *terminal.table(rows, "<<><<", "  ", paint, below=True)]
 
 
 def painted(result: TaskResult) -> terminal.Painted:
@@ -144,7 +143,7 @@ def next_step(owner: Homework, result: TaskResult, states: Mapping[str, State], 
         return f"mend {behind[0]} first: this builds on it"
     named = next((check.mistake for check in result.checks if check.mistake), None)
     where = "" if impl == "assignments" else f" --impl {shlex.quote(impl)}"
-    return f"{named}: " * bool(named) + f"minicnn hw check {result.task.id}{where}"
+    return f"{named}: " * bool(named) + terminal.whole(f"minicnn hw check {result.task.id}{where}")
 
 
 def as_json(results: Iterable[CheckResult], impl: str, case_seed: int = 0) -> dict[str, Any]:

@@ -78,6 +78,12 @@ def test_running_text_keeps_its_lines_and_their_margins(columns: pytest.MonkeyPa
     ]
 
 
+def test_a_command_stays_on_one_line(columns: pytest.MonkeyPatch) -> None:
+    command = "minicnn hw check hw1.1 --impl '/home/a student/with a rather long path/and a longer one/my work'"
+    assert fill(f"go on with: {terminal.whole(command)}").splitlines() == ["go on with:", f"  {command}"]
+    assert table([("1", terminal.whole(command))], "<<") == [f"1 {command}"]
+
+
 WORDS = st.text("abc/-.", min_size=1, max_size=30)
 
 
