@@ -105,3 +105,25 @@ def test_the_text_is_pytorchs(array: np.ndarray, options: dict, kind: str) -> No
         minicnn.set_default_dtype(minicnn.float32)
         torch.set_default_dtype(torch.float32)
         torch.set_printoptions(profile="default")
+
+
+EDGES = [
+    *([1.0, ratio] for ratio in (995.0, 999.5, 1000.0, 1000.5, 1001.0)),
+    *([value] for value in (1e-4, 1.5e-4, 9.9999e-5, 1e8, 1.00001e8, 0.99995, 0.00005, -0.5, 123456.789)),
+    *([float("nan"), value] for value in (0.0, 1.0, 0.5, 1e9)),
+]
+
+
+def test_the_rules_of_notation_are_pytorchs() -> None:
+    torch = pytest.importorskip("torch")
+    for values in EDGES:
+        assert repr(minicnn.tensor(values)) == repr(torch.tensor(values)), values
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0, 0.5, -1e-7, float("inf")])
+def test_lines_are_broken_where_pytorch_breaks_them(value: float) -> None:
+    torch = pytest.importorskip("torch")
+    for length in range(1, 60):
+        for shape in ((length,), (2, length), (1, 2, length)):
+            ours, theirs = minicnn.full(shape, value), torch.full(shape, value)
+            assert repr(ours.requires_grad_()) == repr(theirs.requires_grad_()), shape
