@@ -44,6 +44,7 @@ from .devices import device
 from .dtypes import bool_ as bool
 from .dtypes import float16, float32, float64, get_default_dtype, int8, int16, int32, int64, set_default_dtype, uint8
 from .ops import *  # noqa: F403  (the functional form of every Tensor method; ops/__init__.py lists them)
+from .printing import set_printoptions
 from .random import Generator, manual_seed
 from .tensors import Tensor
 

@@ -20,7 +20,8 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 from .. import interrupt
-from ._errors import Parser, Stopped, UsageError, one_line, printable
+from ..terminal import table
+from ._errors import Parser, Stopped, UsageError, complain, one_line, printable
 
 if TYPE_CHECKING:
     from ..course.witness import Witness
@@ -70,20 +71,18 @@ def _main(argv: list[str], mine: Witness | None) -> int:
 
             print(*map(printable, traceback.format_exc().splitlines()), sep="\n", file=sys.stderr)
         theirs = mine.explain(error) if mine else None
-        print(f"minicnn: {f'error: {printable(theirs)}' if theirs else one_line(error)}", file=sys.stderr)
+        complain(f"error: {printable(theirs)}" if theirs else one_line(error))
         return FAILED if theirs else _status(error)
 
 
 def _run(argv: list[str], mine: Witness | None) -> int:
-    parser = _parser()
+    parser = top_parser()
     try:
         if not argv or argv[0].startswith("-"):
             parser.parse_args(argv or ["--help"])
             raise UsageError("a command is missing; `minicnn --help` lists them")
         command = load_command(argv[0])
-        parser = Parser(prog=f"minicnn {argv[0]}", description=command.HELP)
-        command.add_arguments(parser)
-        parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+        parser = parser_of(argv[0])
         args = parser.parse_args(argv[1:])
     except SystemExit as done:  # argparse, after --help and --version
         return int(done.code or 0)
@@ -94,11 +93,20 @@ def _run(argv: list[str], mine: Witness | None) -> int:
     return command.run(args)
 
 
-def _parser() -> Parser:
+def parser_of(name: str) -> Parser:
+    """The parser of a command."""
+    command = load_command(name)
+    parser = Parser(prog=f"minicnn {name}", description=command.HELP)
+    command.add_arguments(parser)
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    return parser
+
+
+def top_parser() -> Parser:
     """The parser of the arguments before the command: only ``--help`` and ``--version``."""
     from .. import __version__
 
-    lines = [f"  {name:<10} {load_command(name).HELP}" for name in command_names()]
+    lines = table([(name, load_command(name).HELP) for name in command_names()], "<<", "  ")
     parser = Parser(
         prog="minicnn",
         usage="minicnn [--help] [--version] COMMAND ...",

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, NoReturn
 
 from ..errors import AutogradError, DeviceError, FileFormatError, ShapeError
+from ..terminal import painter, width
 from ._arguments import text as any_text
 
 
@@ -27,7 +30,7 @@ class Parser(argparse.ArgumentParser):
     """argparse with its errors as UsageError, so that they are reported in one line like all others."""
 
     def __init__(self, **options: Any) -> None:
-        options.setdefault("formatter_class", lambda prog: argparse.HelpFormatter(prog, max_help_position=28))
+        options.setdefault("formatter_class", partial(argparse.HelpFormatter, max_help_position=28, width=width() - 2))
         super().__init__(**options)
         self.register("type", None, any_text)
 
@@ -56,6 +59,13 @@ def describe(error: BaseException) -> str:
 def printable(text: Any) -> str:
     """Text from files, data or weights as a terminal can safely show it: control characters are escaped."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text))
+
+
+def complain(text: str) -> None:
+    """Print a line of the command on the standard error, its first word, ``error:`` or ``warning:``, in colour."""
+    word, _, rest = text.partition(" ")
+    colors = {"error:": "red", "warning:": "yellow"}
+    print(f"minicnn: {painter(sys.stderr)(word, colors.get(word, ''))} {rest}".rstrip(), file=sys.stderr)
 
 
 # Errors whose message is complete; others may be a fault of minicnn itself.

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 
 from ..course.edition import EDITION
+from ..terminal import fill
 from ._errors import UsageError, misuse
 
 
@@ -49,7 +50,7 @@ def run_with(args: argparse.Namespace, argv: Sequence[str]) -> int:
     with misuse():
         names = dict.fromkeys(name.strip() for name in ",".join(args.mine).split(","))
         files, unfinished = substitutes(course_root(), [homework(name) for name in names])
-    tell = (lambda line: None) if args.quiet else (lambda line: print(line, file=sys.stderr))
+    tell = (lambda line: None) if args.quiet else (lambda line: print(fill(line), file=sys.stderr))
     for module, file in files.items():
         tell(f"yours: {module} from {file.path.parent.name}/{file.path.name}")
     for line in unfinished:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
+from ..terminal import Layout, fill, table
 from ._arguments import MOST, number, side, whole
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
         before = usage([os.getpid()])
         (_ladder if args.models == [LADDER] else _networks)(args, here)
         foreign = foreign_cores([(before, usage([os.getpid()]))])
-    print("", *here.lines(), f"other processes: {load(foreign)}", sep="\n")
+    print("", *map(fill, (*here.lines(), f"other processes: {load(foreign)}")), sep="\n")
     return 0
 
 
@@ -88,8 +88,9 @@ def _check(args: argparse.Namespace) -> None:
 
 # ---- networks ----------------------------------------------------------------------------------------------------
 
-NETWORK_HEADER = ("network", "work", "batch", "ms", "images/s", "GFLOP/s", "of peak", "step MB", "total MB")
+NETWORK_HEADER = ("network", "work", "ms", "images/s", "GFLOP/s", "peak", "step MB", "total MB")
 NETWORK_NOTES = (
+    "ms: of one step, with {batch} images; peak: the share of this machine's",
     "GFLOP/s: a multiply-add is two, a training step three forward passes (minicnn/bench/networks.py)",
     "step MB: the most memory in a step beyond network and images; total MB: of the whole process",
     "for a comparison with PyTorch and ONNX Runtime: python benchmarks/cpu.py",
@@ -100,13 +101,13 @@ def _networks(args: argparse.Namespace, here: Machine) -> None:
     from ..bench.networks import measure
 
     names = args.models or MODELS
-    widths = [max(map(len, (NETWORK_HEADER[0], *names))), 9, *(max(7, len(title)) for title in NETWORK_HEADER[2:])]
-    print(table_line(NETWORK_HEADER, widths, left=2))
+    layout = Layout([max(map(len, (NETWORK_HEADER[0], *names))), 9, 7, 8, 7, 5, 7, 8], "<<>>>>>>")
+    print(*layout.lines(NETWORK_HEADER), sep="\n")
     for name in names:
         for work in args.works or WORKS:
             measured = measure(name, work, args.batch, args.size, args.seconds)
-            print(table_line(network_cells(measured, here.peak), widths, left=2), flush=True)
-    print("", *NETWORK_NOTES, sep="\n")
+            print(*layout.lines(network_cells(measured, here.peak)), sep="\n", flush=True)
+    print("", *(fill(note.format(batch=args.batch)) for note in NETWORK_NOTES), sep="\n")
 
 
 def network_cells(measured: Measured, peak: float) -> list[str]:
@@ -114,7 +115,6 @@ def network_cells(measured: Measured, peak: float) -> list[str]:
     return [
         measured.model,
         measured.work,
-        str(measured.batch),
         f"{1e3 * measured.seconds:,.1f}",
         f"{measured.images_per_second:,.0f}",
         f"{measured.flops / 1e9:,.1f}",
@@ -135,14 +135,12 @@ def _ladder(args: argparse.Namespace, here: Machine) -> None:
     default = Problem()
     problem = Problem(args.batch, args.channels or default.channels, args.size or default.size)
     rungs = climb(problem, here.threads, args.seconds / 2)
-    print(
+    heading = (
         f"3x3 convolution, {problem.channels} -> {problem.channels} channels, {problem.size} x {problem.size} pixels, "
         f"batch {problem.batch}: {problem.multiply_adds / 1e9:.3f}e9 multiply-adds in float32"
     )
-    cells = [list(LADDER_HEADER), *(ladder_cells(rung, problem, here.peak) for rung in rungs)]
-    widths = [max(len(line[i]) for line in cells) for i in range(len(LADDER_HEADER) - 1)]
-    for *numbers, why in cells:
-        print(f"{table_line(numbers, widths, left=1)}  {why}")
+    cells = [LADDER_HEADER, *(ladder_cells(rung, problem, here.peak) for rung in rungs)]
+    print(fill(heading), *table(cells, "<>>>><"), sep="\n")
     print("", "extra MB: the most memory while it runs, beyond images, filters and result", sep="\n")
 
 
@@ -154,18 +152,6 @@ def ladder_cells(rung: Rung, problem: Problem, peak: float) -> list[str]:
     share = "-" if rung.name == "GPU" else f"{100 * flops / peak:.{0 if flops > 0.01 * peak else 3}f} %"
     rate = f"{flops / 1e9:,.{1 if flops > 1e9 else 3}f}"
     return [rung.name, f"{1e3 * rung.seconds:,.1f}", rate, share, _megabytes(rung.extra_bytes), rung.why]
-
-
-# ---- tables ------------------------------------------------------------------------------------------------------
-
-
-def table_line(cells: Sequence[str], widths: Sequence[int], left: int) -> str:
-    """The first ``left`` cells start where their column starts, the others end where theirs ends."""
-    placed = [
-        cell.ljust(width) if index < left else cell.rjust(width)
-        for index, (cell, width) in enumerate(zip(cells, widths, strict=True))
-    ]
-    return "  ".join(placed).rstrip()
 
 
 def _megabytes(count: int | None) -> str:

@@ -8,11 +8,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..terminal import Painted, fill, painter, table
 from ._arguments import secret
 from ._errors import UsageError, misuse
 
 if TYPE_CHECKING:
     from ..course.manifest import Homework
+    from ..course.proof import Finding
 
 HELP = "build the assignments, prove their tests, make a student's edition or an autograder"
 
@@ -20,9 +22,11 @@ HELP = "build the assignments, prove their tests, make a student's edition or an
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The verbs and their arguments."""
     parser.usage = (
-        "minicnn course build [HW ...] [--check]  |  minicnn course proof [HW ...] [--write | --mutants]\n"
+        "minicnn course build [HW ...] [--check]\n"
+        "       minicnn course proof [HW ...] [--write | --mutants]\n"
         "       minicnn course release HW --out DIR|ZIP [--variant NAME]\n"
-        "       minicnn course autograder HW --for PLATFORM --out ZIP [--case-seed @FILE] [--variant NAME]"
+        "       minicnn course autograder HW --for PLATFORM --out ZIP\n"
+        "                                    [--case-seed @FILE] [--variant NAME]"
     )
     parser.add_argument("verb", choices=("build", "proof", "release", "autograder"), help="what to do")
     parser.add_argument("homework", nargs="*", metavar="HW", help="e.g. hw4 (default: all)")
@@ -86,11 +90,10 @@ def _release(root: Path, args: argparse.Namespace) -> int:
     with misuse():
         save(edition, out)
     recorded = sum(len(content) for path, content in edition.files.items() if path.endswith(".xz"))
-    print(
-        f"{out}: {len(edition.files)} files, {edition.size / 1e6:.2f} MB, {recorded / 1e3:.0f} kB of recorded answers"
-    )
+    size = f"{edition.size / 1e6:.2f} MB, {recorded / 1e3:.0f} kB of recorded answers"
+    print(fill(f"{out}: {len(edition.files)} files, {size}"))
     for page in edition.left_out:
-        print(f"left out: {page} prints an answer")
+        print(fill(f"left out: {page} prints an answer"))
     return 0
 
 
@@ -100,7 +103,8 @@ def _autograder(root: Path, owner: Homework, args: argparse.Namespace) -> int:
     with misuse():
         made = autograder(owner, args.out, args.platform, args.variant or "", args.case_seed or "", root)
     hidden = "with hidden cases" if args.case_seed else "without hidden cases"
-    print(f"{made}: the grader of {owner.id} for {args.platform}, {made.stat().st_size / 1e6:.2f} MB, {hidden}")
+    size = f"{made.stat().st_size / 1e6:.2f} MB"
+    print(fill(f"{made}: the grader of {owner.id} for {args.platform}, {size}, {hidden}"))
     return 0
 
 
@@ -110,9 +114,9 @@ def _build(root: Path, chosen: Sequence[Homework], check: bool) -> int:
     changes = build(root, chosen, check)
     for change in changes:
         if change.what == "edited":
-            print(f"{change.path}: has been edited and is kept; the stub of today is in {change.path}.new")
+            print(fill(f"{change.path}: has been edited and is kept; the stub of today is in {change.path}.new"))
         else:
-            print(f"{change.path}: {change.what}")
+            print(fill(f"{change.path}: {change.what}"))
     if not changes:
         print("assignments/ is up to date")
     return 1 if any(change.what != "written" for change in changes) else 0
@@ -129,23 +133,28 @@ def _proof(root: Path, chosen: Sequence[Homework], write: bool) -> int:
         found = proof.all_mistakes(owner)
         cheats = [finding for hole in owner.holes() for finding in proof.prove_cheats(owner, hole)]
         for line in stubs:
-            print(line)
-        for finding in [*found, *(cheat for cheat in cheats if not cheat.caught_by)]:
-            word = "named" if finding.named else "not named"
-            summary = f"{word:<10}{', '.join(finding.caught_by)}" if finding.caught_by else "NOT CAUGHT"
-            print(f"{finding.task:<7} {finding.what:<44} {summary}")
+            print(fill(line))
+        shown = [*found, *(cheat for cheat in cheats if not cheat.caught_by)]
+        print(*table([_told(finding) for finding in shown], "<<<<", paint=painter()), sep="\n")
         missed = sum(not finding.caught_by for finding in [*found, *cheats])
         problems += missed + len(stubs)
         named = sum(finding.named for finding in found)
-        print(
+        told = (
             f"{owner.id}: {len(owner.tasks)} tasks, {len(found)} planted mistakes, {named} of them named, "
             f"{len(cheats)} cheats; {missed} not caught"
         )
+        print(fill(told))
         if write:
             page = root / "solutions" / owner.folder / "README.md"
             for change in rewrite(page, "mistakes", "\n".join(proof.table(found)), check=False):
                 print(f"{change.path}: {change.what}")
     return 1 if problems else 0
+
+
+def _told(finding: Finding) -> tuple[str, ...]:
+    if not finding.caught_by:
+        return finding.task, finding.what, Painted("NOT CAUGHT", "red"), ""
+    return finding.task, finding.what, "named" if finding.named else "not named", ", ".join(finding.caught_by)
 
 
 def _mutants(root: Path, chosen: Sequence[Homework]) -> int:
@@ -161,16 +170,18 @@ def _mutants(root: Path, chosen: Sequence[Homework]) -> int:
         with tqdm(total=len(every), desc=owner.id, disable=not sys.stderr.isatty()) as bar:
             found = survival.survey(owner, every, lambda mutant: bar.update())
         for mutant in found.survivors:
-            print(f"{mutant.hole.task:<7} {mutant.hole}:{mutant.line}: {mutant.key}: SURVIVES")
+            print(fill(f"{mutant.hole.task}: {mutant.hole}:{mutant.line}: {mutant.key}: SURVIVES"))
         for mutant in found.wrongly_listed:
-            print(f"{mutant.hole.task:<7} {mutant.hole}:{mutant.line}: {mutant.key}: listed as equivalent, and caught")
+            where = f"{mutant.hole.task}: {mutant.hole}:{mutant.line}"
+            print(fill(f"{where}: {mutant.key}: listed as equivalent, and caught"))
         stale = survival.stale(owner)
         for key in stale:
-            print(f"{owner.id:<7} {key}: listed, and no mutant")
-        print(
+            print(fill(f"{owner.id}: {key}: listed, and no mutant"))
+        told = (
             f"{owner.id}: {len(every)} mutants, {len(found.equivalent)} of them equivalent, {found.killed} killed "
             f"({found.share:.1%} of the mistakes), {len(found.survivors)} survive"
         )
+        print(fill(told))
         problems += len(stale) + len(found.wrongly_listed) + (found.share < survival.GOAL)
     return 1 if problems else 0
 

@@ -10,8 +10,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..terminal import fill, painter
 from ._arguments import secret, whole
-from ._errors import Stopped, UsageError, misuse
+from ._errors import Stopped, UsageError, complain, misuse
 
 if TYPE_CHECKING:
     from ..course.grading.batch import Batch, Earlier, Terms
@@ -22,11 +23,14 @@ if TYPE_CHECKING:
 
 HELP = "grade a class's submissions in a sandbox; export the grades, report on them"
 USAGE = """minicnn grade collect SUBMISSIONS --homework HW [--roster CSV]
-       minicnn grade SUBMISSIONS --homework HW --out GRADES [--roster CSV] [--case-seed @FILE] [-j N]
+       minicnn grade SUBMISSIONS --homework HW --out GRADES [--roster CSV]
+                                 [--case-seed @FILE] [-j N]
        minicnn grade rubric GRADES --out CSV
        minicnn grade report GRADES --out HTML [--earlier GRADES]
-       minicnn grade export GRADES --for FORMAT --out PATH [--late TOML] [--rubric CSV] [--template CSV]
-       minicnn grade export GRADES --feedback --out DIR [--late TOML] [--rubric CSV]"""
+       minicnn grade export GRADES --for FORMAT --out PATH
+                                   [--late TOML] [--rubric CSV] [--template CSV]
+       minicnn grade export GRADES --feedback --out DIR
+                                   [--late TOML] [--rubric CSV]"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -82,14 +86,16 @@ def _collect(path: Path, args: argparse.Namespace) -> int:
     with misuse():
         roster = _roster(args)
         owner, found = _found(path, args, roster)
+    paint = painter()
     for each in found:
-        print(f"{each.student}: {each.refused and 'REFUSED: '}{each.refused or ', '.join(sorted(each.files))}")
+        said = f"REFUSED: {each.refused}" if each.refused else ", ".join(sorted(each.files))
+        print(fill(f"{each.student}: {said}").replace("REFUSED:", paint("REFUSED:", "red")))
         for note in () if each.refused else each.notes:
-            print(f"    {note}")
-    refused = sum(bool(each.refused) for each in found)
-    print(f"{owner.id}: {len(found) - refused} submissions to grade, {refused} refused")
+            print(fill(note, "    "))
+    count = sum(bool(each.refused) for each in found)
+    print(f"{owner.id}: {len(found) - count} submissions to grade, {count} refused")
     if roster and (missing := roster.missing(each.student for each in found)):
-        print(f"handed in nothing: {', '.join(missing)}")
+        print(fill(f"handed in nothing: {', '.join(missing)}"))
     return 0
 
 
@@ -132,9 +138,10 @@ def _grade(path: Path, args: argparse.Namespace) -> int:
             executor = batch.dask(args.dask) if args.dask else batch.local(args.jobs or os.cpu_count() or 1)
     for submission in graded:
         records.keep(out, submission)
-    print(f"{owner.id}: {len(graded)} submissions to grade, {len(found) - len(graded)} refused; sandbox: {sandbox}")
+    told = f"{owner.id}: {len(graded)} submissions to grade, {len(found) - len(graded)} refused"
+    print(fill(f"{told}; sandbox: {sandbox}"))
     try:
-        made = batch.grade(graded, terms, out, executor, lambda line: print(line, flush=True), earlier)
+        made = batch.grade(graded, terms, out, executor, lambda line: print(fill(line), flush=True), earlier)
     except KeyboardInterrupt:
         raise Stopped("stopped; the same command goes on where it was") from None
     content = _content(made, found, owner, terms, sandbox, roster)
@@ -197,15 +204,18 @@ def _content(
 def _tell(content: Mapping[str, Any], out: Path) -> int:
     """What came of it; the exit status."""
     if content["void"]:
-        print(f"minicnn: error: this batch is void, the grader is wrong: {content['void']}", file=sys.stderr)
+        complain(f"error: this batch is void, the grader is wrong: {content['void']}")
         return 1
+    paint = painter()
     for each in content["refused"]:
-        print(f"for a person: {each['student']} ({each['source']}): {each['why']}")
+        told = fill(f"for a person: {each['student']} ({each['source']}): {each['why']}")
+        print(told.replace("for a person:", paint("for a person:", "yellow"), 1))
     for each in content["infrastructure"]:
-        print(f"not graded: {each['student']}: {each['why']}")
+        told = fill(f"not graded: {each['student']}: {each['why']}")
+        print(told.replace("not graded:", paint("not graded:", "red"), 1))
     if content["missing"]:
-        print(f"handed in nothing: {', '.join(content['missing'])}")
-    print(f"{len(content['graded'])} graded, {out / 'batch.json'} lists them")
+        print(fill(f"handed in nothing: {', '.join(content['missing'])}"))
+    print(fill(f"{len(content['graded'])} graded, {out / 'batch.json'} lists them"))
     return 1 if content["infrastructure"] else 0
 
 
@@ -219,10 +229,11 @@ def _same_terms(out: Path, name: str, variant: str, hidden: bool) -> None:
     if before.homework != name:
         raise UsageError(f"--out {out} holds the grades of {before.homework}: choose another folder for {name}")
     if before.variant != variant:
-        print(f"{out} was graded as variant {before.variant!r} before, and is now as {variant!r}", file=sys.stderr)
+        told = f"{out} was graded as variant {before.variant!r} before, and is now as {variant!r}"
+        print(fill(told), file=sys.stderr)
     if before.hidden != hidden:
         how = ("without", "with")[before.hidden], ("without", "with")[hidden]
-        print(f"{out} was graded {how[0]} hidden cases before, and is now {how[1]} them", file=sys.stderr)
+        print(fill(f"{out} was graded {how[0]} hidden cases before, and is now {how[1]} them"), file=sys.stderr)
 
 
 def _sandbox(trust: bool) -> str:
@@ -231,7 +242,7 @@ def _sandbox(trust: bool) -> str:
     try:
         return find_sandbox(trust).name
     except NoSandbox as error:
-        print(error, file=sys.stderr)
+        print(fill(str(error)), file=sys.stderr)
         raise UsageError("install bubblewrap, or say --trust-submissions if you know what you run") from error
 
 
@@ -249,7 +260,7 @@ def _roster(args: argparse.Namespace) -> Roster | None:
         return None
     roster = Roster.read(Path(args.roster))
     for problem in roster.problems:
-        print(f"{args.roster}: {problem}", file=sys.stderr)
+        print(fill(f"{args.roster}: {problem}"), file=sys.stderr)
     return roster.with_extensions(Path(args.extensions)) if args.extensions else roster
 
 
@@ -273,7 +284,7 @@ def _export(path: Path, args: argparse.Namespace) -> int:
             policy = LatePolicy.read(Path(args.late), grades.homework)
             grades = with_lateness(grades, policy, extensions)
             if unknown := [each.student for each in grades.results if not each.submitted_at]:
-                print(f"handed in at an unknown time, which costs nothing: {', '.join(unknown)}")
+                print(fill(f"handed in at an unknown time, which costs nothing: {', '.join(unknown)}"))
         if args.rubric:
             grades = rubric.merge(grades, rubric.read(args.rubric))
         if args.feedback:
@@ -281,13 +292,14 @@ def _export(path: Path, args: argparse.Namespace) -> int:
             with variant(grades.variant):
                 written = feedback.write(grades, homework(grades.homework), args.out)
             if grades.ungraded:
-                print(f"without a page: {', '.join(f'{each.student} ({each.state})' for each in grades.ungraded)}")
-            print(f"{args.out}: {len(written)} pages")
+                names = ", ".join(f"{each.student} ({each.state})" for each in grades.ungraded)
+                print(fill(f"without a page: {names}"))
+            print(fill(f"{args.out}: {len(written)} pages"))
             return 0
         options = Options(Path(args.template) if args.template else None, args.assignment or "", args.create)
         done = export(grades, args.format, args.out, options)
     number = len(done.files)
-    print(*done.notes, f"{args.out}: {number} file{'s' * (number != 1)} written", sep="\n")
+    print(*map(fill, (*done.notes, f"{args.out}: {number} file{'s' * (number != 1)} written")), sep="\n")
     return 0
 
 
@@ -302,7 +314,7 @@ def _rubric(path: Path, args: argparse.Namespace) -> int:
         grades = _read(path)
         students = {result.student: result.name for result in grades.results}
         made = rubric.sheet(homework(grades.homework), students, args.out, course_root())
-    print(f"{made}: a sheet for {len(students)} students")
+    print(fill(f"{made}: a sheet for {len(students)} students"))
     return 0
 
 
@@ -317,7 +329,7 @@ def _report(path: Path, args: argparse.Namespace) -> int:
             owner = homework(grades.homework)
             pairs = similarity.pairs(owner, _texts(path), earlier)
             made = report.write(grades, owner, args.out, pairs)
-    print(f"{made}: {len(grades.results)} grades, {len(pairs)} near-identical pairs")
+    print(fill(f"{made}: {len(grades.results)} grades, {len(pairs)} near-identical pairs"))
     return 0
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -13,6 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..terminal import Painted, fill, painter, table
 from ._errors import UsageError, misuse
 
 if TYPE_CHECKING:
@@ -78,13 +80,17 @@ def _chosen(name: str | None) -> list[Homework]:
 
 def _list(chosen: list[Homework], args: argparse.Namespace) -> int:
     for owner in chosen:
-        print(f"{owner.id}  {owner.title}  ({', '.join(owner.lecture)}; {owner.handout})")
-        for task in owner.tasks:
-            print(f"  {task.id:<7} {task.points:>3} points {task.minutes:>4} min  {task.title}")
+        print(fill(f"{owner.id}  {owner.title}  ({', '.join(owner.lecture)}; {owner.handout})", hang="     "))
+        rows = [(task.id, f"{task.points} points", f"{task.minutes} min", task.title) for task in owner.tasks]
+        print(*table(rows, "<>><", "  "), sep="\n")
     return 0
 
 
 def _status(chosen: list[Homework], args: argparse.Namespace) -> int:
+    from ..course.execution import State
+    from ..course.judging import state_of_task
+    from ..course.results import COLORS
+
     with tempfile.TemporaryDirectory() as folder:
         result = Path(folder) / "result.json"
         tests = [owner.tests for owner in chosen]
@@ -93,10 +99,15 @@ def _status(chosen: list[Homework], args: argparse.Namespace) -> int:
             said = (done.stderr or done.stdout).decode(errors="replace")  # in whatever encoding
             raise RuntimeError(f"pytest could not run: {said.strip()}")
         outcome = json.loads(result.read_text(encoding="utf-8"))
+    rows = []
     for owner in outcome["homework"]:
-        states = [task["state"] for task in owner["tasks"]]
+        states = [State(task["state"]) for task in owner["tasks"]]
         summary = ", ".join(f"{states.count(state)} {state.lower()}" for state in dict.fromkeys(states))
-        print(f"{owner['id']}  {owner['points']:>3}/{owner['max_points']}  {owner['title']:<34}  {summary}")
+        worst = state_of_task(states)
+        rows.append(
+            (owner["id"], f"{owner['points']}/{owner['max_points']}", owner["title"], Painted(summary, COLORS[worst]))
+        )
+    print(*table(rows, "<><<", paint=painter()), sep="\n")
     return 0
 
 
@@ -165,4 +176,5 @@ def _pytest(
     from ..course.build import course_root
 
     command = [sys.executable, "-m", "pytest", "-p", "no:hypothesispytest", *arguments, f"--impl={args.impl}"]
-    return subprocess.run(command, cwd=course_root(), capture_output=capture)
+    environment = {**os.environ, "NO_COLOR": "1"} if capture else None
+    return subprocess.run(command, cwd=course_root(), env=environment, capture_output=capture)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
+from ..terminal import Layout, fill
+
 if TYPE_CHECKING:
     from ..models import ModelEntry
 
@@ -34,14 +36,15 @@ def run(args: argparse.Namespace) -> int:
     if args.variant is not None and not any(args.variant in entry.variants for entry in entries):
         known = sorted({variant for entry in entries for variant in entry.variants})
         raise UsageError(f"none of these models has a variant {args.variant!r}, only {' and '.join(known)}")
-    widths = [max(len(HEADER[0]), *(len(entry.name) for entry in entries)), 11, 9, 5, 5, 5, 4, 7]
-    print(_line(HEADER, widths))
+    name = max(len(HEADER[0]), *(len(entry.name) for entry in entries))
+    layout = Layout([name, 11, 9, 5, 5, 5, 4, 7], "<>>>>><<")
+    print(*layout.lines(HEADER), sep="\n")
     sources = _sources(entries)
     for entry in entries:
-        print(_line(_cells(entry, args.variant, sources), widths), flush=True)
-    print("", *NOTES, sep="\n")
+        print(*layout.lines(_cells(entry, args.variant, sources)), sep="\n", flush=True)
+    print("", *map(fill, NOTES), sep="\n")
     for source, number in sources.items():
-        print(f"[{number}] {source}")
+        print(fill(f"[{number}] {source}", hang="    "))
     return 0
 
 
@@ -82,12 +85,3 @@ def _source(entry: ModelEntry) -> str:
     first, *others = entry.paper.authors.split(", ")
     authors = f"{first} et al." if len(others) > 1 else " and ".join([first, *others])
     return f"{authors} {entry.paper.year}, {where}" if where.startswith("Table") else where
-
-
-def _line(cells: tuple[str, ...], widths: list[int]) -> str:
-    """Names and lecture lines start where their column starts, numbers end where it ends."""
-    placed = [
-        cell.ljust(width) if index in (0, 6, 7) else cell.rjust(width)
-        for index, (cell, width) in enumerate(zip(cells, widths, strict=True))
-    ]
-    return "  ".join(placed).rstrip()

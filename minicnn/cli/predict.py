@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ._arguments import device, side, whole
-from ._errors import UsageError, misuse, printable
+from ._errors import UsageError, complain, misuse, printable
 
 if TYPE_CHECKING:
     from ..data.drawings import Style
@@ -53,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
         classifier = _load(args)
         classifier.model.to(args.device)
     for warning in caught:
-        print(f"minicnn: warning: {printable(warning.message)}", file=sys.stderr)
+        complain(f"warning: {printable(warning.message)}")
 
     unread, inverted, right = 0, [], _Right(args.images, classifier.labels)
     with _Output(len(paths)) as output, warnings.catch_warnings():

@@ -29,7 +29,8 @@ def run(args: argparse.Namespace) -> int:
         size = model_entry(args.model).input_size
         shape = (3, size, size) if args.input is None else args.input
         model = create_model(args.model, args.classes, args.variant, in_channels=shape[0], init=False)
-        print(summary(model, shape))
+        table = summary(model, shape)
+    print(table)
     return 0
 
 

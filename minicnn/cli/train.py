@@ -19,7 +19,7 @@ HELP = "train a model; leaves its weights, metrics and learning curves in a run 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Define the options; the recipe's defaults are in ``training/recipe.py``."""
-    parser.usage = "minicnn train MODEL [options]  |  minicnn train --resume RUN"
+    parser.usage = "minicnn train MODEL [options]\n       minicnn train --resume RUN"
     parser.add_argument("model", nargs="?", metavar="MODEL", help="one of `minicnn models`, e.g. resnet20")
     parser.add_argument(
         "--data", metavar="SPEC", help="digits (default), folder:DIR, {cifar10,cifar100,mnist,fashion_mnist}:DIR"

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import time
 
+from ..terminal import fill
+
 HELP = "compile all kernels ahead of time, once, so that the first training step need not wait"
 
 
@@ -22,7 +24,7 @@ def run(args: argparse.Namespace) -> int:
 
     def begin(work: Work) -> None:
         if not begun:
-            print(f"compiling kernels, {described_cache()}")
+            print(fill(f"compiling kernels, {described_cache()}"))
         begun.append(work)
         print(f"{work.number:>4} of {work.steps}  {work.name} ...", end="", flush=True)
 
@@ -37,5 +39,5 @@ def run(args: argparse.Namespace) -> int:
         there = begun[0].steps - len(begun)
         print(f"done in {elapsed:.0f} s" + (f"; {there} of {begun[0].steps} were there already" if there else ""))
     else:
-        print(f"all kernels are compiled already (looked for {elapsed:.1f} s): kept in {cache_folder()}")
+        print(fill(f"all kernels are compiled already (looked for {elapsed:.1f} s): kept in {cache_folder()}"))
     return 0

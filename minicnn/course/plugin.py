@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from ..terminal import fill
 from .checks import Check
 from .execution import State
 from .grader import Grader, folder_under_test
@@ -113,7 +114,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     if call.excinfo is not None:
         verdict = getattr(call.excinfo.value, "verdict", None) or Verdict(State.ERROR, 0, _told(call.excinfo.value))
         if hasattr(call.excinfo.value, "verdict"):  # else the check itself is at fault: pytest tells it in full
-            report.longrepr = verdict.message
+            report.longrepr = "\n".join(map(_in_columns, verdict.message.splitlines()))
     mistake = verdict.mistake.name if verdict.mistake else None
     report.homework = asdict(
         CheckResult(
@@ -122,6 +123,11 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
         )
     )  # fmt: skip
     return report
+
+
+def _in_columns(line: str) -> str:
+    """A line of a verdict for a terminal; a command and an address stay on one line, so that they can be copied."""
+    return line if line.startswith(("  again:", "  read:")) else fill(line)
 
 
 def _told(error: BaseException) -> str:
@@ -142,11 +148,11 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     reports.sort(key=lambda report: report.location[1] or 0)  # as the file has them: workers finish in any order
     ran = [(report.nodeid, CheckResult(**report.homework)) for report in reports]
     results = collected(ran, config.stash.get(CHOSEN, ()))
-    impl = config.getoption("impl")
+    impl, markup = config.getoption("impl"), config.get_terminal_writer().markup
     if results:
         terminalreporter.section("homework")
         for owner, tasks in by_homework(results).items():
-            for line in table(owner, tasks, impl):
+            for line in table(owner, tasks, impl, lambda text, color: markup(text, **{color: True})):
                 terminalreporter.write_line(line)
     if path := config.getoption("result"):
         write(path, results, impl, config.getoption("case_seed"))

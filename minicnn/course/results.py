@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import minicnn
 
+from .. import terminal
 from ..serialization.atomic import replacing
 from .execution import State
 from .judging import state_of_task
 from .manifest import Homework, Task, homework
 
 SCHEMA = "minicnn/homework-result/1"
-TITLE_WIDTH = 34
+GOOD, BAD, OPEN = "green", "red", "yellow"
+#: What a state looks like on a terminal, besides its word.
+COLORS = {
+    **dict.fromkeys(State, BAD),
+    State.PASS: GOOD,
+    **dict.fromkeys((State.NOT_ATTEMPTED, State.BLOCKED, State.NOT_RUN), OPEN),
+}
 
 
 @dataclass(frozen=True)
@@ -93,27 +100,31 @@ def by_homework(results: Iterable[CheckResult]) -> dict[Homework, list[TaskResul
     return found
 
 
-def table(owner: Homework, tasks: Sequence[TaskResult], impl: str) -> list[str]:
-    """The table of one homework: one line per task with points, state and what to do next."""
+def table(
+    owner: Homework, tasks: Sequence[TaskResult], impl: str, paint: Callable[[str, str], str] | None = None
+) -> list[str]:
+    """The table of one homework: for each task its points, its state, and below it what to do next.
+
+    Args:
+        paint: shows a text in a colour.
+    """
     states = {result.task.id: result.state for result in tasks}
-    lines = [f"{owner.id}  {owner.title}  ({impl}/{owner.folder})"]
-    said: set[str] = set()
+    rows: list[tuple[str, ...]] = []
     for result in tasks:
-        title = result.task.title
-        title = title if len(title) <= TITLE_WIDTH else title[: TITLE_WIDTH - 1] + "…"
-        score = f"{result.points}/{result.max_points}"
         step = next_step(owner, result, states, impl)
-        if result.state is State.IMPORT_ERROR:
-            step, said = ("as above" if step in said else step), {*said, step}
-        lines.append(f"  {result.task.id:<7} {title:<{TITLE_WIDTH}} {score:>7}  {told(result):<17} {step}".rstrip())
-    earned, possible = sum(r.points for r in tasks), sum(r.max_points for r in tasks)
-    lines.append(f"  {'total':<7} {'':<{TITLE_WIDTH}} {f'{earned}/{possible}':>7}")
-    return lines
+        if result.state is State.IMPORT_ERROR and any(step == row[-1] for row in rows):
+            step = "as above"
+        score = f"{result.points}/{result.max_points}"
+        rows.append((result.task.id, result.task.title, score, painted(result), step))
+    rows.append(("total", "", f"{sum(r.points for r in tasks)}/{sum(r.max_points for r in tasks)}", "", ""))
+    heading = terminal.fill(f"{owner.id}  {owner.title}  {terminal.whole(f'({impl}/{owner.folder})')}", hang="     ")
+    return [*heading.splitlines(), *terminal.table(rows, "<<><<", "  ", paint, below=True)]
 
 
-def told(result: TaskResult) -> str:
+def painted(result: TaskResult) -> terminal.Painted:
     """The state of a task as the table says it."""
-    return f"BLOCKED BY {result.worst.blocked_by}" if result.state is State.BLOCKED else str(result.state)
+    text = f"BLOCKED BY {result.worst.blocked_by}" if result.state is State.BLOCKED else str(result.state)
+    return terminal.Painted(text, COLORS[result.state])
 
 
 def next_step(owner: Homework, result: TaskResult, states: Mapping[str, State], impl: str = "assignments") -> str:
@@ -122,7 +133,7 @@ def next_step(owner: Homework, result: TaskResult, states: Mapping[str, State], 
         return ""
     if result.state is State.NOT_ATTEMPTED:
         begun = result.worst.message and "not written yet" not in result.worst.message
-        return f"write {result.worst.message}" if begun else f"read {owner.handout}{result.task.anchor}"
+        return f"write {result.worst.message}" if begun else f"read {result.task.id} in {owner.handout}"
     if result.state is State.BLOCKED:
         return f"write {result.worst.blocked_by} first"
     if result.state is State.IMPORT_ERROR:
@@ -132,7 +143,7 @@ def next_step(owner: Homework, result: TaskResult, states: Mapping[str, State], 
         return f"mend {behind[0]} first: this builds on it"
     named = next((check.mistake for check in result.checks if check.mistake), None)
     where = "" if impl == "assignments" else f" --impl {shlex.quote(impl)}"
-    return f"{named}: " * bool(named) + f"minicnn hw check {result.task.id}{where}"
+    return f"{named}: " * bool(named) + terminal.whole(f"minicnn hw check {result.task.id}{where}")
 
 
 def as_json(results: Iterable[CheckResult], impl: str, case_seed: int = 0) -> dict[str, Any]:

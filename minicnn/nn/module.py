@@ -18,6 +18,7 @@ from ..devices import Place
 from ..dtypes import DType
 from ..errors import ShapeError
 from ..hooks import RemovableHandle
+from ..notebook import module_html
 from ..ops.shape import destination
 from ..tensors import Tensor
 from . import state as state_loading
@@ -425,3 +426,5 @@ class Module:
 
     def __repr__(self) -> str:
         return tree_text(self, [f"({name}): {module!r}" for name, module in self._modules.items()])
+
+    _repr_html_ = module_html

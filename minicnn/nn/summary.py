@@ -16,13 +16,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from .. import backend
 from ..autograd import Node, enable_grad, no_grad, topological_order
 from ..backend.base import Pair, Window
 from ..backend.shapes import ShapesBackend, shape_array
+from ..notebook import summary_html
 from ..tensors import Tensor
+from ..terminal import fill, table
 from .module import Module
 
 FLOAT32_BYTES = 4
@@ -42,6 +44,17 @@ class Row:
     stride: Pair | None = None
     node: Node | None = field(default=None, repr=False)
 
+    def numbers(self) -> tuple[str, ...]:
+        """What the table has in the columns behind the name."""
+        return (
+            "x".join(map(str, self.output_shape[1:])),
+            f"{self.parameters:,}" if self.parameters else "",
+            f"{self.multiply_adds:,}" if self.multiply_adds else "",
+            _bytes(self.activation_bytes),
+            _square(self.receptive_field),
+            _square(self.stride),
+        )
+
 
 @dataclass
 class Summary:
@@ -53,6 +66,8 @@ class Summary:
     parameters: int
     idle_parameters: int
     trainable_parameters: int
+    columns: ClassVar[tuple[str, ...]] = ("output", "parameters", "mult-adds", "memory", "field", "stride")
+    _repr_html_ = summary_html
 
     @property
     def multiply_adds(self) -> int:
@@ -69,14 +84,21 @@ class Summary:
         return [row for row in self.rows if row.name == name or row.name.startswith(f"{name}.")]
 
     def __str__(self) -> str:
-        header = ("layer", "kind", "output", "parameters", "mult-adds", "memory", "field", "stride")
-        cells = [header, *(_cells(row) for row in self.rows)]
-        widths = [max(len(line[i]) for line in cells) for i in range(len(header))]
-        lines = [_line(line, widths) for line in cells]
-        rule = "-" * len(lines[0])
-        return "\n".join([lines[0], rule, *lines[1:], rule, *self._totals()])
+        cells: list[tuple[str, ...] | str] = [("layer", *self.columns)]
+        above = ""
+        for row in self.rows:
+            parent, _, own = row.name.rpartition(".")
+            if parent != above and parent:
+                cells.append(parent)
+            above = parent
+            name = own or f"({self.model})"
+            cells.append((f"{'  ' * bool(parent)}{name} {row.kind}", *row.numbers()))
+        lines = table(cells, "<<>>>>>")
+        rule = "-" * max(map(len, lines))
+        return "\n".join([lines[0], rule, *lines[1:], rule, *map(fill, self.totals())])
 
-    def _totals(self) -> list[str]:
+    def totals(self) -> list[str]:
+        """What the whole network costs, as lines of text."""
         idle = f" ({self.idle_parameters:,} of them not used in evaluation)" if self.idle_parameters else ""
         frozen = self.parameters - self.trainable_parameters
         return [
@@ -210,25 +232,6 @@ def _slide(window: Window, size: Pair, jump: Pair) -> tuple[Pair, Pair]:
     return (rows, columns), (jump[0] * window.stride[0], jump[1] * window.stride[1])
 
 
-def _cells(row: Row) -> tuple[str, ...]:
-    return (
-        row.name or "(model)",
-        row.kind,
-        "x".join(map(str, row.output_shape[1:])),
-        f"{row.parameters:,}" if row.parameters else "",
-        f"{row.multiply_adds:,}" if row.multiply_adds else "",
-        _bytes(row.activation_bytes),
-        _square(row.receptive_field),
-        _square(row.stride),
-    )
-
-
-def _line(cells: tuple[str, ...], widths: list[int]) -> str:
-    left = [cell.ljust(width) for cell, width in zip(cells[:3], widths, strict=False)]
-    right = [cell.rjust(width) for cell, width in zip(cells[3:], widths[3:], strict=True)]
-    return "  ".join([*left, *right])
-
-
 def _square(pair: Pair | None) -> str:
     return "" if pair is None else str(pair[0]) if pair[0] == pair[1] else f"{pair[0]}x{pair[1]}"
 
@@ -238,5 +241,5 @@ def _bytes(count: int) -> str:
         return ""
     for unit, size in (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):
         if count >= size:
-            return f"{count / size:.1f} {unit}"
+            return f"{count / size:.{1 if count < 100 * size else 0}f} {unit}"
     return f"{count} B"

@@ -9,8 +9,10 @@ import numpy as np
 
 from .. import backend
 from ..devices import Place
-from ..dtypes import bool_, get_default_dtype, int64
+from ..dtypes import get_default_dtype
 from ..errors import AutogradError
+from ..notebook import tensor_html
+from ..printing import tensor_text
 from ..tensors import Tensor
 
 
@@ -97,20 +99,14 @@ class Conversions:
         return bool((self.array == (value.array if isinstance(value, Tensor) else value)).any())
 
     def __repr__(self: Any) -> str:
-        body = np.array2string(backend.get(self._device).to_host(self.array), separator=", ", prefix="tensor(")
-        extras = [body]
-        if self._device.type != "cpu":
-            extras.append(f"device='{self._device}'")
-        if self.dtype not in (get_default_dtype(), int64, bool_):
-            extras.append(f"dtype={self.dtype}")
-        if self.grad_fn is not None:
-            extras.append(f"grad_fn=<{self.grad_fn.name()}>")
-        elif self._requires_grad:
-            extras.append("requires_grad=True")
-        return f"tensor({', '.join(extras)})"
+        taped = f"grad_fn=<{self.grad_fn.name()}>" if self.grad_fn else "requires_grad=True" * self._requires_grad
+        host = backend.get(self._device).to_host(self.array)
+        return tensor_text(host, get_default_dtype(), taped, str(self._device))
+
+    _repr_html_ = tensor_html
 
     def __format__(self: Any, spec: str) -> str:
-        return format(self.item(), spec) if spec and self.array.size == 1 else str(self)
+        return format(self.item(), spec) if self.ndim == 0 or spec and self.array.size == 1 else str(self)
 
     def cpu(self: Any) -> Tensor:
         """This tensor in host memory."""

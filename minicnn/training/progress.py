@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from typing import Any, TextIO
 
+from ..terminal import fill
+
 # The most important part comes first: a narrow terminal cuts off the end of the line.
 BAR_FORMAT = "{desc} {percentage:3.0f}% {remaining} left |{bar:10}| {postfix[0]}"
 
@@ -53,14 +55,14 @@ class Progress:
         if self.quiet:
             return
         if self.bar is not None:
-            self.bar.write(text, file=self.out)
+            self.bar.write(fill(text), file=self.out)
         else:
-            print(text, file=self.out, flush=True)
+            print(fill(text), file=self.out, flush=True)
 
     def result(self, text: str) -> None:
         """Print the final result, even when quiet."""
         self.close()
-        print(text, file=self.out, flush=True)
+        print(fill(text), file=self.out, flush=True)
 
     def close(self) -> None:
         """Remove the bar."""
@@ -87,9 +89,9 @@ def describe(numbers: dict[str, float], prefix: str = "", ks: tuple[int, ...] = 
 
 
 def epoch_line(line: dict[str, Any], epochs: int) -> str:
-    """A line of ``metrics.jsonl`` in short, to be read at a glance."""
+    """A line of ``metrics.jsonl`` in short, to be read at a glance: ``val`` are the validation's loss and top-1."""
     width = len(str(epochs))
-    text = f"epoch {line['epoch']:{width}d}/{epochs}  train {describe(line, 'train_', ks=(1,))}"
+    text = f"epoch {line['epoch']:{width}d}/{epochs}  {describe(line, 'train_', ks=(1,))}"
     if "validation_loss" in line:
-        text += f"  validation {describe(line, 'validation_', ks=(1,))}"
-    return f"{text}  {line['images_per_second']:,.0f} images/s"
+        text += f"  val {line['validation_loss']:.4f} {100 * line['validation_top1']:6.2f}%"
+    return f"{text}  {line['images_per_second']:,.0f} im/s"

@@ -23,6 +23,7 @@ from numba import extending  # noqa: E402
 from numba.core import event  # noqa: E402
 from numba.core.compiler_lock import global_compiler_lock  # noqa: E402
 
+from ...terminal import fill  # noqa: E402
 from . import memory  # noqa: E402
 from .forking import survive_forks  # noqa: E402
 from .keeping import cache_folder as cache_folder  # noqa: E402
@@ -48,11 +49,8 @@ class _Announcer(event.Listener):
             return
         type(self).said = True
         if not os.environ.get("MINICNN_QUIET") and "--quiet" not in sys.argv:
-            print(
-                f"minicnn: compiling kernels, {described_cache()} (minicnn warmup does it ahead of time)",
-                file=sys.stderr,
-                flush=True,
-            )
+            said = f"minicnn: compiling kernels, {described_cache()} (minicnn warmup does it ahead of time)"
+            print(fill(said), file=sys.stderr, flush=True)
 
     def on_end(self, happening: Any) -> None:
         """That it is done shows by itself."""

@@ -212,7 +212,7 @@ def test_proof_says_what_is_not_caught(course, capsys, monkeypatch):
     misconceptions._mistakes.cache_clear()
     assert main(["course", "proof", "hw9"]) == 1
     out = capsys.readouterr().out
-    assert "hw9.1   squared" in out and "NOT CAUGHT" in out and "1 not caught" in out
+    assert "hw9.1  squared" in out and "NOT CAUGHT" in out and "1 not caught" in out
 
 
 def test_proof_writes_the_table_of_mistakes(course, monkeypatch):
@@ -237,13 +237,20 @@ def results() -> list[CheckResult]:
     ]
 
 
-def test_the_table_says_points_state_and_next_step(course):
+def test_the_table_says_points_state_and_next_step(course, monkeypatch):
     ((owner, tasks),) = by_homework(results()).items()
+    monkeypatch.setenv("COLUMNS", "120")
     lines = table(owner, tasks, "assignments")
     assert lines[0] == "hw9  A toy  (assignments/hw9_toy)"
     assert lines[1].split() == ["hw9.1", "Doubling", "30/40", "WRONG", "squared:", "minicnn", "hw", "check", "hw9.1"]
     assert "0/20  BLOCKED BY hw9.1  write hw9.1 first" in lines[2]
     assert lines[3].endswith("PASS") and lines[4].split() == ["total", "50/80"]
+    monkeypatch.setenv("COLUMNS", "80")
+    narrow = table(owner, tasks, "assignments")
+    assert narrow[1].endswith("WRONG") and narrow[2].split() == lines[1].split()[4:]
+    painted = table(owner, tasks, "assignments", lambda text, color: f"<{color}>{text}</>")
+    assert [re.sub(r"<[a-z/]*>", "", line) for line in painted] == narrow
+    assert painted[1].endswith("30/40  <red>WRONG</>") and "<yellow>BLOCKED BY hw9.1</>" in painted[3]
 
 
 def test_what_builds_on_a_wrong_task_says_so(course):

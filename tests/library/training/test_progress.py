@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 
 import pytest
 
@@ -53,4 +54,13 @@ def test_quiet_is_only_the_result(bar_out: io.StringIO) -> None:
 def test_numbers_are_told_in_percent() -> None:
     assert describe({"loss": 0.12345, "top1": 0.5}) == "loss 0.1235  top-1  50.00%"
     line = {"epoch": 3, "seconds": 2.04, "images_per_second": 1234.5, "train_loss": 1.0, "train_top1": 0.25}
-    assert epoch_line(line, 25) == "epoch  3/25  train loss 1.0000  top-1  25.00%  1,234 images/s"
+    assert epoch_line(line, 25) == "epoch  3/25  loss 1.0000  top-1  25.00%  1,234 im/s"
+
+
+@pytest.mark.parametrize("loss", [math.nan, 123.4567, 0.1])
+def test_a_line_of_a_long_training_of_many_classes_fits_80_columns(loss: float) -> None:
+    line = {"epoch": 9, "seconds": 2.0, "images_per_second": 123456.7}
+    for part in ("train", "validation"):
+        line |= {f"{part}_loss": loss, f"{part}_top1": 1.0, f"{part}_top5": 1.0}
+    assert len(epoch_line(line, 300)) <= 80
+    assert epoch_line(line, 300).startswith(f"epoch   9/300  loss {loss:.4f}  top-1 100.00%  val {loss:.4f} 100.00%")

@@ -83,12 +83,15 @@ def test_after_it_nothing_is_left_to_compile(tmp_path: Path) -> None:
     assert found and int(found[1]) > 60, first.stdout
     assert first.stderr == ""
     folder = next(tmp_path.iterdir())
-    lines = first.stdout.splitlines()
+    lines = first.stdout.replace("\n  /", " /").splitlines()
     steps = len(warmup.STEPS)
     assert lines[0] == f"compiling kernels, once: kept in {folder}"
     assert re.fullmatch(rf" +1 of {steps}  register tiles, float32 \.\.\. \d+\.\d s", lines[1])
     again = run("import sys; from minicnn import cli; sys.exit(cli.main(['warmup']))", cache=tmp_path)
-    assert re.fullmatch(rf"all kernels are compiled already \(.*\): kept in {re.escape(str(folder))}\n", again.stdout)
+    assert re.fullmatch(
+        rf"all kernels are compiled already \(.*\): kept in {re.escape(str(folder))}\n",
+        again.stdout.replace("\n  ", " "),
+    )
     for name, batch, size in (("resnet20", 128, 32), ("efficientnet_b0", 2, 64)):
         trained = run(TRAIN, name, str(batch), str(size), cache=tmp_path)
         assert (trained.stdout, trained.stderr) == ("compiled:\n", ""), name
