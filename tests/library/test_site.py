@@ -81,6 +81,14 @@ def test_the_reference_leads_to_the_line_of_a_definition() -> None:
     assert (ROOT / path).read_text(encoding="utf-8").splitlines()[int(line) - 1].strip().startswith("def forward")
 
 
+def test_the_style_of_formulas_is_of_the_scripts_version() -> None:
+    katex = pytest.importorskip("sphinxcontrib.katex")
+    style = (DOCS / "_static/katex/katex.min.css").read_text(encoding="utf-8")
+    assert f'content:"{katex.katex_version}"' in style
+    fonts = set(re.findall(r"url\((fonts/[^)]+)\)", style))
+    assert fonts and all((DOCS / "_static/katex" / font).is_file() for font in fonts)
+
+
 # ---- reference -------------------------------------------------------------------------------------------------
 
 
