@@ -87,7 +87,7 @@ __all__ = [  # and the functional form of every Tensor method
     "int", "int8", "int16", "int32", "int64", "is_grad_enabled", "is_tensor", "isclose", "jit", "linspace", "load",
     "long", "manual_seed", "models", "nn", "no_grad", "ones", "ones_like", "optim", "rand", "rand_like", "randint",
     "randn", "randn_like", "random", "randperm", "residual_add", "save", "set_default_dtype", "set_grad_enabled",
-    "short", "summary", "tensor", "uint8", "utils", "zeros", "zeros_like",
+    "set_printoptions", "short", "summary", "tensor", "uint8", "utils", "zeros", "zeros_like",
 ]
 # fmt: on
 __all__ += ops.__all__

@@ -66,13 +66,14 @@ def values() -> dict[str, Any]:
     from shtab import DIRECTORY, FILE
 
     from ..course.manifest import all_homework
+    from ..data.sources import SPELLINGS
     from ..lecture import figure_names
     from ..models import list_models
     from .grade import VERBS
 
     homework = [owner.id for owner in all_homework()]
     tasks = [task.id for owner in all_homework() for task in owner.tasks]
-    models, data = list_models(), ["digits", "cifar10:", "cifar100:", "folder:"]
+    models, data = list_models(), [each.removesuffix("DIR") for each in SPELLINGS.values()]
     return {
         "bench models": [*models, "ladder"],
         "models part": models,

@@ -30,6 +30,7 @@ CASES = {
     "minicnn train resnet20 --dev": {"--device"},
     "minicnn train resnet20 --device c": {"cpu", "cuda:0"},
     "minicnn train resnet20 --optimizer ada": {"adam", "adamw"},
+    "minicnn train resnet20 --data cif": {"cifar10:", "cifar100:"},
     "minicnn lecture va": {"vanishing"},
     "minicnn bench resnet18 resnet5": {"resnet50", "resnet56"},
     "minicnn predict pict": {"picture.png", "pictures"},
