@@ -116,6 +116,8 @@ def seen_in_browser(site: Path, executable: str) -> Iterator[str]:
             wide = page.evaluate("document.documentElement.scrollWidth")
             if wide > PHONE["width"]:
                 yield f"{name}: {wide} pixels wide on a phone of {PHONE['width']}: {page.evaluate(WIDEST)}"
+            for formula in page.query_selector_all(".katex-error"):
+                yield f"{name}: no formula: {formula.get_attribute('title')}"
             page.set_viewport_size(DESK)
             for theme in () if path in skipped else ("light", "dark"):
                 page.evaluate(f"document.documentElement.dataset.theme = {theme!r}")
