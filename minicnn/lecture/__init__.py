@@ -2,8 +2,9 @@
 
 ``figures/`` has one module per figure; ``minicnn lecture`` lists them by the lecture's lines. A new figure is one new
 file there that defines ``FIGURE``: the figure ``add-or-concat`` is in ``figures/add_or_concat.py``. ``analyses/``
-measures what the figures show, and is homework 7. ``base.py`` says what a figure is and how one is run, ``training.py``
-trains the networks, ``cache.py`` keeps the results, ``gallery.py`` puts all figures on one page.
+measures what the figures show, and is homework 7. ``base.py`` says what a figure is, ``running.py`` runs one,
+``training.py`` trains the networks, ``cache.py`` keeps the results, ``shipped.py`` has those that come with minicnn,
+``gallery.py`` puts all figures on one page.
 """
 
 from __future__ import annotations
@@ -14,9 +15,10 @@ import pkgutil
 from types import ModuleType
 
 from . import figures
-from .base import Figure, Settings, run
+from .base import Figure, Settings
+from .running import Outcome, run
 
-__all__ = ["Figure", "Settings", "figure", "figure_names", "run"]
+__all__ = ["Figure", "Outcome", "Settings", "figure", "figure_names", "run"]
 
 
 def _modules() -> dict[str, ModuleType]:

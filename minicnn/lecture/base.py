@@ -1,17 +1,10 @@
-"""What a figure of the lecture is, and how one is run: it is computed once, kept, tabulated and drawn."""
+"""What a figure of the lecture is: how it is computed, tabulated, drawn and judged, and at which settings."""
 
 from __future__ import annotations
 
-import csv
-import inspect
-import io
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import Any
-
-from ..serialization.atomic import replacing
-from . import cache
 
 Table = tuple[Sequence[str], Sequence[Sequence[Any]]]  # header, rows
 
@@ -30,6 +23,11 @@ class Settings:
     progress: Callable[[str], None] = lambda line: None
     data: str = "digits"
     mine: bool = False
+
+    @property
+    def default(self) -> bool:
+        """Whether these are the settings of the shipped results."""
+        return replace(self, progress=Settings.progress) == Settings()
 
     @property
     def suffix(self) -> str:
@@ -74,47 +72,6 @@ class Figure:
     chooses_data: bool = False
 
 
-def run(figure: Figure, out: str | Path, settings: Settings, use_cache: bool = True) -> tuple[Any, bool]:
-    """Compute ``figure`` or take it from the cache, and write ``NAME.png``, ``NAME.svg`` and ``NAME.csv`` into ``out``.
-
-    The key of a result in the cache (``out/cache``) is made of the settings and of all code that computed it.
-
-    Returns:
-        the data, and whether they came from the cache.
-
-    Raises:
-        ValueError: for other images than the figure's own, if it cannot train on others.
-    """
-    if settings.data != Settings.data and not figure.chooses_data:
-        raise ValueError(f"the figure {figure.name!r} has its own images: it takes no other data set")
-    folder = Path(out)
-    (folder / "cache").mkdir(parents=True, exist_ok=True)
-    kept = folder / "cache" / f"{figure.name}-{_key(figure, settings)}.npz"
-    cached = use_cache and kept.exists()
-    data = cache.read(kept, figure.result) if cached else figure.compute(settings)
-    if not cached:
-        cache.write(kept, data)
-    name = stem(figure, settings)
-    header, rows = figure.table(data)
-    text = io.StringIO(newline="")
-    csv.writer(text).writerows([header, *rows])
-    with replacing(folder / f"{name}.csv") as temporary:
-        Path(temporary).write_text(text.getvalue(), encoding="utf-8")
-    drawing = figure.draw(data)
-    for suffix in ("png", "svg"):
-        with replacing(folder / f"{name}.{suffix}") as temporary:
-            drawing.savefig(temporary, format=suffix, dpi=120, bbox_inches="tight")
-    return data, cached
-
-
 def stem(figure: Figure, settings: Settings) -> str:
     """The name of the figure's files, without their extension."""
     return figure.name + settings.suffix
-
-
-def _key(figure: Figure, settings: Settings) -> str:
-    source = inspect.getsourcefile(figure.compute)
-    assert source is not None
-    presentation = [function.__name__ for function in (figure.table, figure.draw, figure.verdict)]
-    asked = (str(settings.quick), str(settings.seed), settings.device, cache.fingerprint(settings.data))
-    return cache.key(Path(source), presentation, asked)

@@ -2,8 +2,8 @@
 
 A kept result is right as long as nothing that it was computed from has changed. So the key is a digest of the settings
 and of the code: the figure's module, without the functions that only tabulate and draw; the modules of ``lecture`` that
-it imports, directly or not; all of the library below ``lecture``, since a figure that trains a network runs most of it;
-and with ``--mine`` the student's files. A change to the drawing alone needs no new computation.
+it imports, directly or not; all of the library below ``lecture`` but what draws, since a figure that trains a network
+runs most of it; and with ``--mine`` the student's files. A change to the drawing alone needs no new computation.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from ..serialization.atomic import replacing
 LECTURE = Path(__file__).parent
 PACKAGE = LECTURE.parent
 ABOVE = ("lecture", "cli", "course")  # parts of the package of which a figure needs some modules or none
+DRAWING = ("utils/style.py", "training/curves.py")
 
 
 def key(source: Path, presentation: Collection[str], asked: Collection[str]) -> str:
@@ -75,11 +76,13 @@ def _without(source: str, functions: Collection[str]) -> str:
 
 @cache
 def _library() -> str:
-    """A digest of all code below ``lecture``, kernels of the GPU included."""
+    """A digest of all code below ``lecture``, kernels of the GPU included, without what draws."""
     digest = hashlib.sha256()
     for path in sorted(PACKAGE.rglob("*")):
         relative = path.relative_to(PACKAGE)
-        if relative.parts[0] not in ABOVE and path.suffix in (".py", ".cu", ".cuh"):
+        if relative.parts[0] in ABOVE or relative.as_posix() in DRAWING:
+            continue
+        if path.suffix in (".py", ".cu", ".cuh"):
             digest.update(f"{relative.as_posix()}\0".encode() + path.read_bytes())
     return digest.hexdigest()
 
@@ -101,11 +104,11 @@ def fingerprint(data: str) -> str:
     return "\n".join([f"{kind}:{root}", *(f"{name} {stat.st_size} {stat.st_mtime_ns}" for name, stat in stats)])
 
 
-def write(path: Path, data: Any) -> None:
+def write(path: Path, data: Any, compressed: bool = False) -> None:
     """Write a dataclass of arrays, numbers and strings to ``path``."""
     with replacing(path) as temporary, open(temporary, "wb") as file:
         arrays: dict[str, Any] = {field.name: np.asarray(getattr(data, field.name)) for field in fields(data)}
-        np.savez(file, **arrays)
+        (np.savez_compressed if compressed else np.savez)(file, **arrays)
 
 
 def read(path: Path, result: type) -> Any:

@@ -90,16 +90,20 @@ class Deformable:
 
 def warp(images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Digits (N, 1, 8, 8) enlarged to 16 x 16 under random affine maps: turned, scaled, sheared and shifted."""
-    from scipy.ndimage import affine_transform
+    from PIL import Image
 
     out = np.empty((len(images), 1, DIGIT_SIZE, DIGIT_SIZE), np.float32)
-    middle = np.array([(DIGIT_SIZE - 1) / 2] * 2)
+    middle = np.array([DIGIT_SIZE / 2] * 2)  # as for Pillow, the first pixel's own is at 0.5
     for i, (image,) in enumerate(images):
         angle, scale, shear = np.radians(rng.uniform(-45, 45)), rng.uniform(0.6, 1.2), rng.uniform(-0.4, 0.4)
         turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
         matrix = turn @ np.array([[1, shear], [0, 1]]) / scale * (8 / DIGIT_SIZE)
-        offset = 3.5 - matrix @ (middle + rng.uniform(-2, 2, 2))
-        affine_transform(image, matrix, offset, output=out[i, 0], order=1, cval=float(image.min()))
+        offset = 4 - matrix @ (middle + rng.uniform(-2, 2, 2))
+        places = np.column_stack([matrix, offset])[::-1, [1, 0, 2]]  # of columns, then of rows; Pillow's x comes first
+        out[i, 0] = Image.fromarray(image.astype(np.float32)).transform(
+            out.shape[2:], Image.Transform.AFFINE, places.ravel().tolist(), Image.Resampling.BILINEAR,
+            fillcolor=float(image.min()),
+        )  # fmt: skip
     return out
 
 
@@ -126,7 +130,7 @@ def _photographs() -> list[np.ndarray]:
 
 
 def photograph_crops(count: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Random crops (count, 3, 48, 48) of the two bundled photographs at a third of their size, and their labels."""
+    """Random crops (count, 3, 48, 48) of the two photographs at a third of their size, and their labels."""
     small = _photographs()
     labels = np.arange(count) % 2
     crops = np.empty((count, 3, CROP_SIZE, CROP_SIZE), np.float32)
