@@ -1,13 +1,15 @@
-"""``minicnn lecture``: the lecture's figures, each computed by one command."""
+"""``minicnn lecture``: the lecture's figures, each drawn from a result that comes with minicnn, or computed."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from ..terminal import fill, table
 from . import _mine
 from ._arguments import device, seed
 
@@ -15,11 +17,15 @@ if TYPE_CHECKING:  # the parser loads every command module, so imports happen on
     from ..lecture import Figure
     from ..lecture.gallery import Entry
 
-HELP = "list the lecture's figures, or compute one (table, PNG, SVG, CSV) or all (and a gallery page)"
+HELP = "list the lecture's figures, or draw one (table, PNG, SVG, CSV) or all (and a gallery page)"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The figure and how to compute it."""
+    parser.description = (
+        "Without options a figure is drawn from the full result that comes with minicnn, at once; "
+        "other settings, or --fresh, compute it here."
+    )
     parser.add_argument("figure", nargs="?", metavar="FIGURE", help="the figure's name, or all (default: list them)")
     parser.add_argument("--out", default="figures", metavar="DIR", help="where to write (default: figures)")
     parser.add_argument("--quick", action="store_true", help="a smaller experiment, half a minute at most")
@@ -31,21 +37,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="DATA",
         help="for degradation: digits (default), cifar10:DIR, cifar100:DIR, folder:DIR",
     )
-    parser.add_argument("--fresh", action="store_true", help="compute again what is in DIR/cache")
+    parser.add_argument("--fresh", action="store_true", help="compute anew, whatever is shipped or in DIR/cache")
     _mine.add_argument(parser)
-    parser.add_argument("--quiet", action="store_true", help="print only the table and what was seen")
+    parser.add_argument("--quiet", action="store_true", help="print only the table, what was seen, and where from")
 
 
 def run(args: argparse.Namespace) -> int:
-    """List the figures, or compute one or all of them; all of them fill the gallery."""
+    """List the figures, or draw one or all of them; all of them fill the gallery."""
     from ..data import open_data
     from ..lecture import Settings, figure, figure_names
     from ._errors import UsageError, misuse
 
     if args.figure is None:
-        figures = [figure(name) for name in figure_names()]
-        for entry in sorted(figures, key=_by_line):
-            print(f"{entry.name:<14} {', '.join(entry.lecture):<24} {entry.claim}")
+        figures = sorted(map(figure, figure_names()), key=_by_line)
+        _print_table([(entry.name, ", ".join(entry.lecture), entry.claim) for entry in figures])
         return 0
     with misuse():
         names = figure_names() if args.figure == "all" else [args.figure]
@@ -70,7 +75,7 @@ def _by_line(figure: Figure) -> tuple[tuple[str, ...], str]:
 
 
 def _show(figure: Figure, args: argparse.Namespace, number: str) -> Entry:
-    """Compute one figure, or take it from the cache; print its table and what was seen."""
+    """Draw one figure; print its table, what was seen, and of a shipped result where it is from."""
     from ..lecture import Settings
     from ..lecture import run as run_figure
     from ..lecture.base import stem
@@ -80,21 +85,37 @@ def _show(figure: Figure, args: argparse.Namespace, number: str) -> Entry:
 
     def tell(line: str) -> None:
         if not args.quiet:
-            print(f"[{number}{time.perf_counter() - started:5.1f} s] {line}", file=sys.stderr, flush=True)
+            print(fill(f"[{number}{time.perf_counter() - started:5.1f} s] {line}"), file=sys.stderr, flush=True)
 
     images = args.data if figure.chooses_data else Settings.data
     settings = Settings(args.quick, args.seed, args.device, tell, images, mine=bool(args.mine))
-    data, cached = run_figure(figure, args.out, settings, use_cache=not args.fresh)
-    header, rows = figure.table(data)
-    lines = [list(map(str, line)) for line in (header, *rows)]
-    widths = [max(len(line[i]) for line in lines) for i in range(len(header))]
-    print(f"{figure.name} ({', '.join(figure.lecture)}): {figure.claim}")
-    for line in lines:
-        print("  " + "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
-    print(f"seen: {figure.verdict(data)}", flush=True)
-    source = "from the cache" if cached else f"in {time.perf_counter() - started:.0f} s"
+    outcome = run_figure(figure, args.out, settings, fresh=args.fresh)
+    header, rows = figure.table(outcome.data)
+    print(fill(f"{figure.name} ({', '.join(figure.lecture)}): {figure.claim}"))
+    _print_table([header, *rows], "  ")
+    print(fill(f"seen: {figure.verdict(outcome.data)}"), flush=True)
+    if outcome.origin is not None:
+        print(fill(f"from: {outcome.origin}"), flush=True)
+    took = f"in {time.perf_counter() - started:.0f} s"
+    source = "as shipped; --fresh computes it here" if outcome.origin else "from the cache" if outcome.cached else took
     tell(f"{figure.name} {source}; written to {args.out}/{stem(figure, settings)}.png, .svg and .csv")
-    return Entry(figure, data, Path(args.out), settings)
+    return Entry(figure, outcome.data, Path(args.out), settings, outcome.origin)
+
+
+def _print_table(rows: Sequence[Sequence[Any]], indent: str = "") -> None:
+    """Numbers to the right, text to the left."""
+    cells = [[str(cell) for cell in row] for row in rows]
+    columns = list(zip(*cells[1:], strict=True))
+    align = "".join(">" if all(map(_is_number, filter(None, column))) else "<" for column in columns)
+    print(*table(cells, align, indent), sep="\n")
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text.removesuffix(" %"))
+    except ValueError:
+        return False
+    return True
 
 
 def _write_gallery(done: list[Entry], args: argparse.Namespace) -> None:
@@ -106,4 +127,4 @@ def _write_gallery(done: list[Entry], args: argparse.Namespace) -> None:
     with replacing(target) as temporary:
         Path(temporary).write_text(page(done), encoding="utf-8")
     if not args.quiet:
-        print(f"{len(done)} figures in {target}", file=sys.stderr, flush=True)
+        print(fill(f"{len(done)} figures in {target}"), file=sys.stderr, flush=True)

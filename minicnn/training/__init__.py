@@ -6,7 +6,7 @@ Start reading at ``loop.py``. matplotlib and tqdm are imported only by the funct
 from __future__ import annotations
 
 from .checkpoint import load_checkpoint, save_checkpoint
-from .curves import draw_curves
+from .curves import draw_curves, least_loss
 from .job import Job
 from .loop import Trainer, TrainingDiverged
 from .metrics import ClassificationMetrics, topk_accuracy
@@ -26,6 +26,7 @@ __all__ = [
     "Trainer",
     "TrainingDiverged",
     "draw_curves",
+    "least_loss",
     "load_checkpoint",
     "make_config",
     "make_optimizer",

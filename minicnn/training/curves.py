@@ -2,19 +2,33 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ..serialization.atomic import replacing
+from ..utils import style
 
-COLORS = {"train": "#1f77b4", "validation": "#d95f02"}
-LABELS = {"train": "training", "validation": "validation"}
+PARTS = {"training": ("train", style.LOOKS[0]), "validation": ("validation", style.LOOKS[1])}
 ERROR_TICKS = (0, 0.5, 1, 2, 5, 10, 20, 50, 100)
-SIZE_INCHES, DPI = (9.0, 3.8), 120
+HEIGHT_INCHES = 3.8
 
 
-def draw_curves(path: str | Path, lines: Sequence[dict[str, Any]], title: str, footer: str = "") -> None:
+def least_loss(label_smoothing: float, num_classes: int) -> float:
+    """The least cross-entropy that any prediction can have with smoothed labels: the entropy of such a label.
+
+    A label gives its class ``1 - label_smoothing + label_smoothing / num_classes`` and each other class
+    ``label_smoothing / num_classes`` [Szegedy et al., CVPR 2016, section 7]; the loss is smallest where the prediction
+    is just that. 0.500 for 0.1 and ten classes; 0 without smoothing.
+    """
+    other = label_smoothing / num_classes
+    own = 1 - label_smoothing + other
+    return -sum(count * p * math.log(p) for count, p in ((1, own), (num_classes - 1, other)) if p > 0)
+
+
+def draw_curves(
+    path: str | Path, lines: Sequence[dict[str, Any]], title: str, footer: str = "", least: float = 0.0
+) -> None:
     """Draw what ``metrics.jsonl`` holds to a PNG at ``path``: left the loss, right the top-1 error in percent.
 
     Args:
@@ -22,47 +36,42 @@ def draw_curves(path: str | Path, lines: Sequence[dict[str, Any]], title: str, f
             ``validation_top1`` (accuracies in [0, 1]); the validation's may be missing.
         title: the heading, e.g. the model and the data set.
         footer: a small line under it, e.g. the result on the test images.
+        least: the least possible loss, see ``least_loss``; drawn as a dotted line unless it is 0.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-    from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, NullLocator
+    with style.applied():
+        drawing = style.picture(HEIGHT_INCHES)
+        loss_axes, error_axes = drawing.subplots(1, 2)
+        ends: dict[Any, list[tuple[str, float, float]]] = {}
+        for label, (part, look) in PARTS.items():
+            found = [line for line in lines if f"{part}_loss" in line]
+            epochs = [line["epoch"] for line in found]
+            for axes, values in (
+                (loss_axes, [line[f"{part}_loss"] for line in found]),
+                (error_axes, [100 * (1 - line[f"{part}_top1"]) for line in found]),
+            ):
+                if found:
+                    axes.plot(epochs, values, **look.line(clip_on=False, markersize=3.5))
+                    ends.setdefault(axes, []).append((label, epochs[-1], values[-1]))
+        _scales(loss_axes, error_axes)
+        if least and lines:
+            loss_axes.axhline(least, color=style.SOFT, linestyle=":")
+            ends[loss_axes].append((f"least possible: {least:.3f}", lines[-1]["epoch"], least))
+        drawing.suptitle(f"{title}\n{footer}" if footer else title)
+        for axes, labels in ends.items():
+            style.label_ends(axes, labels)
+        style.save(drawing, path, "png")
 
-    figure = Figure(figsize=SIZE_INCHES, dpi=DPI, layout="constrained")
-    FigureCanvasAgg(figure)  # no pyplot: it would keep the figure, and choose a backend for the whole process
-    loss_axes, error_axes = figure.subplots(1, 2)
-    for part, color in COLORS.items():
-        found = [line for line in lines if f"{part}_loss" in line]
-        if not found:
-            continue
-        epochs = [line["epoch"] for line in found]
-        style = {
-            "color": color,
-            "label": LABELS[part],
-            "marker": "o",
-            "markersize": 3,
-            "linewidth": 1.6,
-            "clip_on": False,
-        }
-        loss_axes.plot(epochs, [line[f"{part}_loss"] for line in found], **style)
-        error_axes.plot(epochs, [100 * (1 - line[f"{part}_top1"]) for line in found], **style)
+
+def _scales(loss_axes: Any, error_axes: Any) -> None:
+    """Most of a training happens at small losses and errors: logarithmic scales, with room for an error of 0."""
+    from matplotlib.ticker import MaxNLocator
+
     for axes, name in ((loss_axes, "loss"), (error_axes, "top-1 error (%)")):
-        axes.set_xlabel("epoch")
-        axes.set_ylabel(name)
+        axes.set(title=name, xlabel="epoch")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.grid(alpha=0.3, linewidth=0.6)
-        axes.spines[["top", "right"]].set_visible(False)
-        if axes.lines:
-            axes.legend(frameon=False)
-    # Most of a training happens at small losses and errors: so the scales are logarithmic, with room for an error of 0.
+        axes.grid(alpha=0.6)
     loss_axes.set_yscale("log")
-    loss_axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    loss_axes.yaxis.set_major_formatter("{x:g}")
-    loss_axes.yaxis.set_minor_formatter(NullFormatter())
+    style.readable(loss_axes.yaxis)
     error_axes.set_yscale("symlog", linthresh=1, linscale=0.5)
-    error_axes.set_yticks(ERROR_TICKS)
-    error_axes.yaxis.set_major_formatter("{x:g}")
-    error_axes.yaxis.set_minor_locator(NullLocator())
+    style.ticks(error_axes.yaxis, ERROR_TICKS)
     error_axes.set_ylim(0, 100)
-    figure.suptitle(f"{title}\n{footer}" if footer else title, fontsize=11)
-    with replacing(path) as temporary:
-        figure.savefig(temporary, format="png")

@@ -20,7 +20,7 @@ from ..paths import printable
 from ..random import manual_seed
 from ..serialization import save
 from .checkpoint import load_checkpoint, save_checkpoint
-from .curves import draw_curves
+from .curves import draw_curves, least_loss
 from .loop import Trainer
 from .memory import TooLarge, require_memory
 from .metrics import ClassificationMetrics, best, prefixed
@@ -80,6 +80,10 @@ class Job:
     def num_parameters(self) -> int:
         """How many numbers the network learns."""
         return sum(parameter.numel() for parameter in self.trainer.model.parameters())
+
+    @property
+    def _least_loss(self) -> float:
+        return least_loss(self.config.label_smoothing, self.data.num_classes)
 
     def describe(self) -> str:
         """The heading of a run: what is trained on what."""
@@ -166,7 +170,7 @@ class Job:
             self._save()  # killed before this, a resumed run drops the line and repeats the epoch
             progress.line(epoch_line(line, epochs))
             if time.perf_counter() - drawn > CURVES_EVERY_SECONDS:
-                draw_curves(folder.curves, self.trainer.history, title)
+                draw_curves(folder.curves, self.trainer.history, title, least=self._least_loss)
                 drawn = time.perf_counter()
             epoch_start = time.perf_counter()
 
@@ -184,7 +188,8 @@ class Job:
             "epochs": self.config.epochs,
             "seconds": sum(line["seconds"] for line in history),
         }
-        draw_curves(folder.curves, history, self.config.title, f"test accuracy {100 * test['top1']:.2f} %")
+        accuracy = f"test accuracy {100 * test['top1']:.2f} %"
+        draw_curves(folder.curves, history, self.config.title, accuracy, self._least_loss)
         save(self.trainer.model.state_dict(), folder.weights, metadata=self._card())
         folder.write_result(result)
         return result

@@ -28,6 +28,7 @@ WIDTH, DPI = 9.0, 120
 INK, SOFT, FAINT = "#222222", "#6b7280", "#c9ced6"  # text and frames; what is compared with; grids and areas
 LABEL_SIZE = 9.0  # points, of the letters in a picture
 LINE_POINTS = 11.5  # from one label to the next
+HALO = {"boxstyle": "round,pad=0.15", "facecolor": "white", "edgecolor": "none", "alpha": 0.85}  # of a text over lines
 
 SETTINGS = {
     "axes.edgecolor": INK,
@@ -92,6 +93,18 @@ FAMILIES = {
 }
 
 
+def look_of(network: str) -> Look:
+    """How the family of a network looks, by the network's name: ``seresnet50``.
+
+    Raises:
+        ValueError: if it belongs to none of ``FAMILIES``.
+    """
+    for family, look in FAMILIES.items():
+        if network.startswith("seresnet" if family == "SENet" else family.lower()):
+            return look
+    raise ValueError(f"{network} belongs to none of {', '.join(FAMILIES)}")
+
+
 @contextmanager
 def applied() -> Iterator[None]:
     """Draw and save in this style, whatever a ``matplotlibrc`` says."""
@@ -119,6 +132,11 @@ def save(drawing: Any, path: str | Path, kind: str | None = None) -> None:
         drawing.savefig(temporary, format=kind, metadata={"Date": None} if kind == "svg" else None)
 
 
+def beside(axes: Any, text: str, point: tuple[float, float], offset: tuple[float, float] = (6, 4), **options: Any) -> None:
+    """Write a text beside a point, ``offset`` points to the right and up."""
+    axes.annotate(text, point, offset, textcoords="offset points", **options)
+
+
 def label_ends(axes: Any, ends: Sequence[tuple[str, float, float]], left: bool = False, gap: float = 6) -> None:
     """Write a text beside the end of each line, and move texts that would collide apart.
 
@@ -128,16 +146,19 @@ def label_ends(axes: Any, ends: Sequence[tuple[str, float, float]], left: bool =
         left: whether the texts stand left of the points.
         gap: points between an end and its text.
     """
-    axes.figure.draw_without_rendering()  # now the layout is known
+    axes.figure.figure.draw_without_rendering()  # now the layout is known
     low, high = sorted(axes.get_ylim())
     heights = np.array([axes.transData.transform((x, np.clip(y, low, high)))[1] for _, x, y in ends])
     heights *= 72 / axes.figure.dpi
-    for (text, x, y), height, moved in zip(ends, heights, spread(heights, LINE_POINTS), strict=True):
-        far = abs(moved - height) > LINE_POINTS / 2
+    places = spread(heights, LINE_POINTS)
+    away = np.abs(places - heights) > LINE_POINTS / 3
+    if away.any():
+        gap += 8  # room for the lines that lead from an end to its text
+    for (text, x, y), height, moved, far in zip(ends, heights, places, away, strict=True):
         axes.annotate(
             text,
             (x, np.clip(y, low, high)),
-            ((gap + 8 * far) * (-1 if left else 1), moved - height),
+            (-gap if left else gap, moved - height),
             textcoords="offset points",
             ha="right" if left else "left",
             va="center",
@@ -169,8 +190,19 @@ def ticks(axis: Any, values: Sequence[float], form: str = "{:g}") -> None:
     axis.set_ticks([], minor=True)
 
 
-def decades(axis: Any, low: int, high: int, step: int) -> None:
-    """Label every ``step``-th power of ten from ``low`` to ``high``."""
-    powers = range(low, high + 1, step)
-    axis.set_ticks([10.0**power for power in powers], [f"$10^{{{power}}}$" if power else "1" for power in powers])
-    axis.set_ticks([], minor=True)
+def readable(axis: Any) -> None:
+    """Label 1, 2, 5, 10, 20, ... on a logarithmic axis of a few decades."""
+    from matplotlib.ticker import LogLocator, NullLocator
+
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.set_major_formatter("{x:g}")
+    axis.set_minor_locator(NullLocator())
+
+
+def few_decades(axis: Any, count: int = 6) -> None:
+    """Label some powers of ten, about ``count``, on a logarithmic axis of many decades."""
+    from matplotlib.ticker import LogFormatterMathtext, LogLocator, NullLocator
+
+    axis.set_major_locator(LogLocator(numticks=count))
+    axis.set_major_formatter(LogFormatterMathtext())
+    axis.set_minor_locator(NullLocator())

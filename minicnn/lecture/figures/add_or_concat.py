@@ -25,6 +25,7 @@ from ...models.densenet import DenseBlock, Transition
 from ...models.resnet import BasicBlock, conv3x3
 from ...random import manual_seed
 from ...tensors import Tensor
+from ...utils import style
 from ..analyses.lesion import error_rate
 from ..base import Figure, Settings, Size, Table
 from ..training import digit_images, fit
@@ -126,6 +127,8 @@ def training_memory(kind: str, depth: int, batch_size: int = 8) -> float:
 
     Blocks of two 3x3 convolutions that keep the 24 channels, or bottlenecked dense layers that add 12 each.
     """
+    from ...backend.cpu import memory
+
     channels = 2 * GROWTH
     if kind == STAGES[0]:
         stage: nn.Module = nn.Sequential(*(BasicBlock(channels, channels) for _ in range(depth)))
@@ -135,8 +138,9 @@ def training_memory(kind: str, depth: int, batch_size: int = 8) -> float:
     stage(x).sum().backward()  # makes the gradients of the weights: they do not count as activations
     tracemalloc.start()
     try:
-        stage(x).sum().backward()
-        peak = tracemalloc.get_traced_memory()[1]
+        with memory.counted() as large:  # which tracemalloc does not see
+            stage(x).sum().backward()
+        peak = tracemalloc.get_traced_memory()[1] + large[0]
     finally:
         tracemalloc.stop()
     return peak / batch_size / 1024
@@ -205,29 +209,36 @@ def verdict(data: AddOrConcat) -> str:
 
 
 def draw(data: AddOrConcat) -> Any:
-    """A heat map for each dense block, as in the paper's Figure 5, and memory against depth."""
-    from matplotlib.figure import Figure as Drawing
-
-    drawing = Drawing(figsize=(14, 3.9), layout="constrained")
-    *maps, right = drawing.subplots(1, BLOCKS + 1, width_ratios=[1] * BLOCKS + [1.25])
-    lowest = np.nanmin(data.reuse / np.nanmax(data.reuse, axis=1, keepdims=True))
+    """A heat map for each dense block, as in the paper's Figure 5; memory against depth; errors."""
+    drawing = style.picture(6.6)
+    above, below = drawing.subfigures(2, 1, height_ratios=[1.15, 1])
+    maps = above.subplots(1, BLOCKS)
     for i, (axes, reuse) in enumerate(zip(maps, data.reuse, strict=True)):
-        image = axes.imshow(reuse / np.nanmax(reuse, axis=0), cmap="viridis", vmin=lowest, vmax=1)
-        last = "transition" if i < BLOCKS - 1 else "classifier"
+        shares = reuse / np.nanmax(reuse, axis=0)
+        image = axes.imshow(shares, cmap="viridis", vmin=0, vmax=1)
+        for (row, column), share in np.ndenumerate(shares):
+            if np.isfinite(share):
+                colour = "white" if share < 0.6 else "black"
+                axes.text(column, row, f"{100 * share:.0f}", ha="center", va="center", color=colour, fontsize=8)
+        last = "tran-\nsition" if i < BLOCKS - 1 else "class-\nifier"
         axes.set_xticks(range(LAYERS + 1), [*map(str, range(1, LAYERS + 1)), last])
-        axes.get_xticklabels()[-1].set(rotation=30, ha="right")
-        axes.set_yticks(range(LAYERS + 1), ["input", *map(str, range(1, LAYERS + 1))])
+        axes.set_yticks(range(LAYERS + 1), ["input", *map(str, range(1, LAYERS + 1))] if i == 0 else [])
         axes.set(title=f"dense block {i + 1}", xlabel="reading layer")
     maps[0].set_ylabel("source layer")
-    drawing.colorbar(image, ax=maps, label="mean |weight|, 1: the reader's largest", fraction=0.02)
-    for name, memory, colour in zip(STAGES, data.memory, ("#7f8c9b", "#e8413c", "#e8a13c"), strict=True):
-        right.plot(data.depths, memory / 1024, "o-", c=colour, label=name.replace(", ", ",\n"), ms=4)
-    right.set(
-        title="memory of a training step", xlabel="blocks or layers of a stage", ylabel="peak MiB per image", ylim=0
-    )
-    right.legend(frameon=False, fontsize=8)
-    right.spines[["top", "right"]].set_visible(False)
-    drawing.suptitle("Add or concatenate (L2.3.1): DenseNet-BC-40 (k = 12) trained on 8x8 digits here", fontsize=11)
+    above.colorbar(image, ax=maps, label="mean |weight|, 1: the reader's largest", fraction=0.025)
+    memory, errors = below.subplots(1, 2, width_ratios=[1.7, 1])
+    looks = (style.FAMILIES["ResNet"], style.FAMILIES["DenseNet"], style.FAMILIES["DenseNet"])
+    for line, look, filled in zip(data.memory, looks, ("full", "full", "none"), strict=True):
+        memory.plot(data.depths, line / 1024, **look.line(fillstyle=filled))
+    memory.set(title="memory of a training step", xlabel="blocks or layers of a stage", ylabel="peak MiB per image", ylim=0)
+    names = [name.replace("DenseNet, concatenating again in backward", "again in backward") for name in STAGES]
+    style.label_ends(memory, [(n, data.depths[-1], m / 1024) for n, m in zip(names, data.memory[:, -1], strict=True)])
+    rates = (*data.errors, float(data.lesion))
+    bars = errors.barh(["ResNet", "DenseNet", "newest\nsource alone"], rates, color=style.FAINT, height=0.6)
+    errors.bar_label(bars, [f"{rate:.1f}" for rate in rates], padding=3)
+    errors.set(title="test error (%)", xlim=(0, 100))
+    errors.invert_yaxis()
+    drawing.suptitle("Add or concatenate (L2.3.1): DenseNet-BC-40 (k = 12) and ResNet-38 on 8x8 digits")
     return drawing
 
 

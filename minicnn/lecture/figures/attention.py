@@ -23,6 +23,7 @@ from ...models.senet import SEBasicBlock, SqueezeExcitation
 from ...nn.summary import evaluating
 from ...random import manual_seed
 from ...tensors import Tensor
+from ...utils import style
 from ..analyses.blocks import replaced
 from ..analyses.lesion import error_rate
 from ..base import Figure, Settings, Size, Table
@@ -150,30 +151,30 @@ def verdict(data: Attention) -> str:
 
 
 def draw(data: Attention) -> Any:
-    """Gates by class and channel in three blocks, and the spread between classes by depth."""
-    from matplotlib.figure import Figure as Drawing
-
-    drawing = Drawing(figsize=(14, 3.9), layout="constrained")
-    *maps, right = drawing.subplots(1, 4, width_ratios=[1, 1.2, 1.6, 1.4])
-    lowest, highest = min(m.min() for m in _shown(data)), max(m.max() for m in _shown(data))
+    """Gates by class and channel in three blocks; the spread between classes, and what the class explains, by depth."""
+    drawing = style.picture(6.0)
+    above, below = drawing.subfigures(2, 1)
+    maps = above.subplots(1, len(SHOWN), width_ratios=[1, 1.2, 1.6])
     for axes, values, i in zip(maps, _shown(data), SHOWN, strict=True):
         order = np.argsort(values.mean(axis=0))
-        image = axes.imshow(values[:, order], aspect="auto", cmap="magma", vmin=lowest, vmax=highest)
-        axes.set(title=f"{data.blocks[i]}: {values.shape[1]} channels", xlabel="channel, by its mean gate", xticks=[])
+        image = axes.imshow(values[:, order], aspect="auto", cmap="magma", vmin=0, vmax=1, interpolation="nearest")
+        axes.set(title=f"block {data.blocks[i]}", xlabel=f"{values.shape[1]} channels, by mean gate", xticks=[])
         axes.set_yticks(range(CLASSES))
     maps[0].set_ylabel("digit")
-    drawing.colorbar(image, ax=maps, label="mean gate", fraction=0.02)
-    depth = np.arange(1, len(data.blocks) + 1)
-    right.plot(depth, data.spread, c="#e8413c", lw=0.8, alpha=0.5)
-    right.plot(depth, data.spread.mean(axis=1), "o-", c="#e8413c", lw=2)
-    right.set(title="classes apart, by depth", xlabel="block", xticks=depth, ylim=0)
-    right.set_ylabel("spread of the mean gates of classes")
-    right.spines[["top", "right"]].set_visible(False)
-    drawing.suptitle(
-        f"Channel attention (L2.3.2): SE-ResNet-20 trained on 8x8 digits here; thin lines: {data.spread.shape[1]} "
-        + ("seeds" if data.spread.shape[1] > 1 else "seed"),
-        fontsize=11,
-    )
+    above.colorbar(image, ax=maps, label="mean gate", fraction=0.025)
+    depth, look = np.arange(1, len(data.blocks) + 1), style.FAMILIES["SENet"]
+    for axes, values, label in zip(
+        below.subplots(1, 2),
+        (data.spread, 100 * data.explained),
+        ("spread of the classes' mean gates", "variance explained by class (%)"),
+        strict=True,
+    ):
+        axes.plot(depth, values, color=look.colour, linewidth=0.8)
+        axes.plot(depth, values.mean(axis=1), **look.line(color=style.INK, linestyle="-"))
+        axes.set(title=label, xlabel="block, from input to output", xticks=depth, ylim=0)
+    seeds = data.spread.shape[1]
+    shown = f"thick: mean of {seeds} seeds" if seeds > 1 else "one seed"
+    drawing.suptitle(f"Channel attention (L2.3.2): SE-ResNet-20 trained on 8x8 digits; {shown}")
     return drawing
 
 

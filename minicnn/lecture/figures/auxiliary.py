@@ -24,6 +24,7 @@ from ...models.googlenet import AUXILIARY_WEIGHT, TABLE_1, GoogLeNet, Inception,
 from ...nn.summary import summary
 from ...random import manual_seed
 from ...tensors import Tensor
+from ...utils import style
 from ..analyses.gradient_flow import output_gradient_norms
 from ..base import Figure, Settings, Size, Table
 from ..training import digit_images
@@ -140,42 +141,45 @@ def verdict(data: Auxiliary) -> str:
 
 def draw(data: Auxiliary) -> Any:
     """The gradient along the network for both initialisations, and the modules' costs."""
-    from matplotlib.figure import Figure as Drawing
-
-    drawing = Drawing(figsize=(13, 8), layout="constrained")
+    drawing = style.picture(6.8)
     (gradient, ratio), (operations, parameters) = drawing.subplots(2, 2)
     places = np.arange(len(LAYERS))
     names = [name.removeprefix("inception") for name in LAYERS]
-    for i, (init, colour) in enumerate(zip(INITS, ("#2a6fbb", "#d97706"), strict=False)):
-        for j, (style, label) in enumerate((("--", "main loss"), ("-", "with auxiliary losses"))):
+    starts: list[tuple[str, float, float]] = []
+    for i, (init, look) in enumerate(zip(INITS, style.LOOKS, strict=False)):
+        for j, (dash, label) in enumerate((("--", "main loss"), ("-", "all losses"))):
             middle = np.exp(np.log(data.norms[i, j]).mean(axis=0))
-            gradient.semilogy(places, middle, style, color=colour, marker=".", label=f"{init}, {label}")
-        ratio.plot(places, data.ratios[i], marker="o", color=colour, label=init)
-    ratio.axhline(1, color="#7f8c9b", linewidth=0.8)
+            gradient.semilogy(places, middle, **look.line(linestyle=dash, marker=look.marker if j else ""))
+            starts.append((f"{init}, {label}", 0, middle[0]))
+        ratio.plot(places, data.ratios[i], **look.line(linestyle="-"))
+    ratio.axhline(1, color=style.SOFT, linewidth=0.8)
     for axes in (gradient, ratio):
         for place, label in ((BELOW_AUX1, "aux1"), (BELOW_AUX2, "aux2")):
-            axes.axvline(place, color="#15803d", linestyle=":")
-            axes.text(
-                place, 0.98, f" {label}", color="#15803d", fontsize=8, va="top", transform=axes.get_xaxis_transform()
-            )
-        axes.set_xticks(places, names, fontsize=8)
-        axes.legend(frameon=False, fontsize=8, loc="center right")
-    gradient.set(title="the gradient on its way from right to left", ylabel="norm at the layer's output")
-    ratio.set(title="what the auxiliary losses add", ylabel="gradient of all losses / of the main loss")
+            axes.axvline(place, color=style.SOFT, linestyle=":", linewidth=1)
+            axes.text(place, 1, f" {label}", va="top", transform=axes.get_xaxis_transform())
+        axes.set_xticks(places, names, rotation=60, ha="right", rotation_mode="anchor")
+    gradient.set(title="the gradient, from right to left", ylabel="norm at the layer's output")
+    ratio.set(title="what the auxiliary losses add", ylabel="all losses / main loss")
+    gradient.set_xlim(-6, len(LAYERS) - 0.5)
+    ratio.set_xlim(-2.5, len(LAYERS) - 0.5)
+    style.readable(gradient.yaxis)
+    style.label_ends(ratio, [(init, 0, r) for init, r in zip(INITS, data.ratios[:, 0], strict=True)], left=True)
+    style.label_ends(gradient, starts, left=True)
 
-    modules, width = np.arange(len(MODULES)), 0.38
-    for axes, counts, unit in ((operations, data.multiply_adds, 1e6), (parameters, data.parameters, 1e6)):
-        for j, (label, colour) in enumerate((("naive", "#e8413c"), ("reduced by 1x1", "#2a6fbb"))):
-            axes.bar(modules + (j - 0.5) * width, counts[j] / unit, width, color=colour, label=label)
-        axes.set_xticks(modules, names[3:], fontsize=8)
-        axes.legend(frameon=False, fontsize=8)
-    operations.set(title="multiply-adds of each inception module (L2.1.2)", ylabel="millions, for a 224 x 224 image")
-    parameters.set(title="parameters of each inception module", ylabel="millions")
-    for axes in (gradient, ratio, operations, parameters):
-        axes.spines[["top", "right"]].set_visible(False)
-    drawing.suptitle(
-        f"Auxiliary classifiers (L2.1.5): untrained GoogLeNet on digits of {IMAGE_SIDE} x {IMAGE_SIDE}", fontsize=11
-    )
+    modules, width = np.arange(len(MODULES)), 0.4
+    for axes, counts, corner in (
+        (operations, data.multiply_adds, "upper right"),
+        (parameters, data.parameters, "upper left"),
+    ):
+        for j, (label, colour, hatch) in enumerate((("naive", style.ORANGE, ""), ("reduced by 1x1", style.BLUE, "///"))):
+            axes.bar(
+                modules + (j - 0.5) * width, counts[j] / 1e6, width, color=colour, label=label, hatch=hatch, edgecolor="white"
+            )
+        axes.set_xticks(modules, names[3:])
+        axes.legend(loc=corner)
+    operations.set(title="multiply-adds of each module (L2.1.2)", ylabel="millions, image of 224 x 224")
+    parameters.set(title="parameters of each module", ylabel="millions")
+    drawing.suptitle(f"Auxiliary classifiers (L2.1.5): untrained GoogLeNet, digits of {IMAGE_SIDE} x {IMAGE_SIDE}")
     return drawing
 
 

@@ -23,6 +23,7 @@ from ...models import create_model
 from ...models.backbone import FeatureExtractor, features
 from ...random import manual_seed
 from ...tensors import Tensor
+from ...utils import style
 from ..base import Figure, Settings, Size, Table
 
 LEVELS = ("C2", "C3", "C4", "C5")
@@ -141,24 +142,26 @@ def verdict(data: Backbones) -> str:
 
 def draw(data: Backbones) -> Any:
     """The picture with the pixels of C5 drawn on it, and the maps of both networks."""
-    from matplotlib.figure import Figure as Drawing
-
-    drawing = Drawing(figsize=(13, 5.4), layout="constrained")
-    for row, (first, *others) in enumerate(drawing.subplots(2, len(LEVELS) + 1)):
-        first.imshow(data.picture)
-        for at in range(SHIFT, data.picture.shape[0], SHIFT):
-            first.axhline(at - 0.5, c="white", lw=0.5, alpha=0.7)
-            first.axvline(at - 0.5, c="white", lw=0.5, alpha=0.7)
-        first.set(title="picture, 32-pixel grid", ylabel=str(data.networks[row]))
-        for column, (axes, level) in enumerate(zip(others, (data.c2, data.c3, data.c4, data.c5), strict=True)):
-            low, high = np.percentile(level[row], (1, 99))
-            axes.imshow(level[row], cmap="magma", vmin=low, vmax=high)
+    drawing = style.picture(5.2)
+    first, rest = drawing.subfigures(1, 2, width_ratios=[1, 2.75])
+    axes = first.subplots()
+    axes.imshow(data.picture)
+    for at in range(SHIFT, data.picture.shape[0], SHIFT):
+        axes.axhline(at - 0.5, c="white", lw=0.5, alpha=0.7)
+        axes.axvline(at - 0.5, c="white", lw=0.5, alpha=0.7)
+    axes.set(title="picture, 32-pixel grid", xticks=[], yticks=[])
+    grid = rest.subplots(2, len(LEVELS))
+    for row, network in enumerate(data.networks):
+        for column, (axes, level) in enumerate(zip(grid[row], (data.c2, data.c3, data.c4, data.c5), strict=True)):
+            values = (level[row] - level[row].mean()) / level[row].std()
+            image = axes.imshow(values, cmap="magma", vmin=-3, vmax=3, interpolation="nearest")
             side = data.sides[row, column]
-            shape = f"{data.channels[row, column]}x{side}x{side}"
-            axes.set(title=f"{LEVELS[column]}: {shape}, stride {data.strides[row, column]}")
-        for axes in (first, *others):
-            axes.set(xticks=[], yticks=[])
-    drawing.suptitle("Backbones (L3.2): mean over channels of C2 to C5, networks as initialised", fontsize=11)
+            axes.set(title=f"{LEVELS[column]}: {data.channels[row, column]}x{side}x{side}", xticks=[], yticks=[])
+            axes.set_xlabel(f"stride {data.strides[row, column]}")
+        grid[row, 0].set_ylabel(str(network))
+    label = "mean over the channels, in deviations from its mean"
+    rest.colorbar(image, ax=grid, label=label, fraction=0.025, extend="both")
+    drawing.suptitle("Backbones (L3.2): C2 to C5 on a photograph, networks as initialised")
     return drawing
 
 

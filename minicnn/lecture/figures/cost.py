@@ -25,6 +25,7 @@ from ...models import create_model
 from ...nn.summary import FLOAT32_BYTES
 from ...random import manual_seed
 from ...tensors import Tensor
+from ...utils import style
 from ..analyses.efficiency import accuracy_density, cost, pareto_front
 from ..base import Figure, Settings, Table
 
@@ -177,82 +178,80 @@ def verdict(data: Costs) -> str:
     )
 
 
-COLOURS = dict(
-    zip(FAMILIES, ("#7f8c9b", "#e8413c", "#15803d", "#2a6fbb", "#7c3aed", "#d97706", "#0891b2"), strict=True)
-)
-
-
 def draw(data: Costs) -> Any:
     """The paper's picture, accuracy per parameter, and time and memory as measured."""
-    from matplotlib.figure import Figure as Drawing
+    drawing = style.picture(9.2)
+    panels = drawing.subplot_mosaic([["accuracy", "density"], ["time", "memory"]], height_ratios=[1.25, 1])
+    looks = [style.FAMILIES[str(family)] for family in data.families]
+    _draw_accuracy(panels["accuracy"], data)
 
-    drawing = Drawing(figsize=(13, 9.5), layout="constrained")
-    (picture, density), (timing, memory) = drawing.subplots(2, 2)
-    colours = [COLOURS[family] for family in data.families]
+    density, order = panels["density"], np.argsort(data.density)
+    density.barh(data.names[order], data.density[order], color=[looks[i].colour for i in order])
+    density.tick_params(axis="y", labelsize=8)
+    density.set(title="accuracy per parameter", xlabel="top-1 accuracy per million parameters (%)", ylim=(-0.6, len(order) - 0.4))
+
+    timing, measured = panels["time"], np.flatnonzero(np.isfinite(data.seconds))
+    for i in measured.tolist():
+        place = data.multiply_adds[i] / 1e9, 1000 * data.seconds[i]
+        timing.plot(*place, **looks[i].line(linestyle="none", markersize=6))
+        style.beside(timing, str(data.names[i]), place, TIME_LABELS.get(str(data.names[i]), (8, 3)))
+    timing.set(title="time of one image, measured", xlabel="multiply-adds (1e9)", ylabel="ms", xscale="log", yscale="log")
+    timing.margins(0.15)
+    timing.set_ylim(1000 * np.nanmin(data.seconds) / 1.6, 1000 * np.nanmax(data.seconds) * 1.6)
+    style.readable(timing.xaxis)
+    style.readable(timing.yaxis)
+
+    memory, places, height = panels["memory"], np.arange(len(measured)), 0.27
+    for shift, (values, colour, hatch, label) in enumerate(
+        (
+            (FLOAT32_BYTES * data.parameters, style.BLUE, "", "parameters"),
+            (data.activation_bytes, style.FAINT, "", "activations"),
+            (data.peak_bytes, style.ORANGE, "////", "peak without parameters"),
+        )
+    ):
+        memory.barh(
+            places + (shift - 1) * height, values[measured] / MIB, height, color=colour, hatch=hatch, edgecolor="white", label=label
+        )
+    memory.set_yticks(places, data.names[measured])
+    memory.invert_yaxis()
+    memory.set(title="memory of one image, float32", xlabel="MiB (the peak is measured)")
+    memory.legend(loc="lower right")
+    drawing.suptitle("What accuracy costs (L3.1)")
+    return drawing
+
+
+def _draw_accuracy(axes: Any, data: Costs) -> None:
+    """Accuracy against operations; what is nowhere beaten is joined."""
     operations = data.multiply_adds / 1e9
-
     for families in (tuple(FAMILIES), COMPARED):
         front = data.front(families)
-        picture.plot(operations[front], data.accuracy[front], color="black", linewidth=0.8, linestyle=":")
-    for family, colour in COLOURS.items():
+        axes.plot(operations[front], data.accuracy[front], color=style.SOFT, linewidth=0.8, linestyle=":", zorder=1)
+    for family, look in style.FAMILIES.items():
         own = data.families == family
-        sizes = data.parameters[own] / 1e5
-        picture.scatter(
-            operations[own], data.accuracy[own], s=sizes, color=colour, alpha=0.5, linewidths=0, label=family
-        )
-        picture.plot(operations[own], data.accuracy[own], ".", color=colour, markersize=4)
-    for i, name in enumerate(data.names):
-        if name in ("alexnet", "vgg16", "googlenet", "resnet18", "resnet50", "resnet152", "densenet121"):
-            picture.annotate(name, (operations[i], data.accuracy[i]), (4, -10), textcoords="offset points", fontsize=7)
-    picture.set(
-        title="accuracy against operations",
+        sizes = data.parameters[own] / 2e5
+        axes.scatter(operations[own], data.accuracy[own], s=sizes, color=look.colour, alpha=0.3, linewidths=0)
+        one_crop = np.array(["one crop" in source or "Tan" in source for source in data.sources[own]])
+        for shown, fill in ((one_crop, "full"), (~one_crop, "none")):
+            places = operations[own][shown], data.accuracy[own][shown]
+            axes.plot(*places, **look.line(linestyle="none", fillstyle=fill))
+    for i, name in enumerate(map(str, data.names)):
+        if name in ACCURACY_LABELS:
+            style.beside(axes, name, (operations[i], data.accuracy[i]), ACCURACY_LABELS[name])
+    axes.set(
+        title="areas: parameters; filled: one crop",
         xlabel="multiply-adds of one image (1e9)",
         ylabel="published top-1 accuracy (%)",
         xscale="log",
     )
-    legend = picture.legend(frameon=False, fontsize=8, loc="lower right")
-    for handle in legend.legend_handles:
-        handle.set_sizes([40])
+    style.readable(axes.xaxis)
 
-    order = np.argsort(data.density)
-    density.barh(data.names[order], data.density[order], color=[colours[i] for i in order])
-    density.tick_params(axis="y", labelsize=7)
-    density.set(title="information density", xlabel="top-1 accuracy per million parameters (%)")
 
-    measured = np.flatnonzero(np.isfinite(data.seconds))
-    for i in measured.tolist():
-        timing.plot(operations[i], 1000 * data.seconds[i], "o", color=colours[i])
-        timing.annotate(
-            data.names[i], (operations[i], 1000 * data.seconds[i]), (5, 3), textcoords="offset points", fontsize=8
-        )
-    timing.set(
-        title="time of one image, measured on this machine",
-        xlabel="multiply-adds (1e9)",
-        ylabel="ms",
-        xscale="log",
-        yscale="log",
-    )
-
-    places, width = np.arange(len(measured)), 0.27
-    for shift, (values, colour, label) in enumerate(
-        (
-            (FLOAT32_BYTES * data.parameters, "#2a6fbb", "parameters, float32"),
-            (data.activation_bytes, "#7f8c9b", "all activations, counted"),
-            (data.peak_bytes, "#e8413c", "peak in inference besides the parameters, measured here"),
-        )
-    ):
-        memory.bar(places + (shift - 1) * width, values[measured] / MIB, width, color=colour, label=label)
-    memory.set_xticks(places, data.names[measured], fontsize=7, rotation=20)
-    memory.set(title="memory of one image", ylabel="MiB")
-    memory.legend(frameon=False, fontsize=8)
-    for axes in (picture, density, timing, memory):
-        axes.spines[["top", "right"]].set_visible(False)
-    drawing.suptitle(
-        "What accuracy costs (L3.1). Above left: areas are numbers of parameters; dotted: not beaten, of all and of "
-        "the first four families",
-        fontsize=11,
-    )
-    return drawing
+# Where the names stand that would collide: points to the right and up.
+ACCURACY_LABELS = {
+    "alexnet": (10, -5), "vgg16": (-4, -16), "googlenet": (8, -4), "resnet18": (9, -6), "resnet50": (6, -12), "resnet152": (4, -16),
+    "densenet121": (-62, 5), "efficientnet_b0": (9, -7), "efficientnet_b7": (-66, -20),
+}  # fmt: skip
+TIME_LABELS = {"alexnet": (-18, 8), "densenet121": (-70, 2), "resnet18": (8, -10), "resnet50": (8, -8), "vgg16": (-20, 9)}
 
 
 FIGURE = Figure(

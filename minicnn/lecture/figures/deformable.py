@@ -23,6 +23,7 @@ from ...data import digits, sample_photographs
 from ...models.deformable import OffsetConv2d
 from ...random import manual_seed
 from ...tensors import Tensor
+from ...utils import style
 from ..base import Figure, Settings, Size, Table
 from ..training import fit
 
@@ -206,26 +207,26 @@ def verdict(data: Deformable) -> str:
 
 
 def draw(data: Deformable) -> Any:
-    """The crop with its sampling points before and after training, and the errors."""
-    from matplotlib.figure import Figure as Drawing
-
-    drawing = Drawing(figsize=(12, 4.2), layout="constrained")
-    left, middle, right = drawing.subplots(1, 3)
+    """Two experiments: the crop with its sampling points before and after training; the errors on digits."""
+    drawing = style.picture(3.9)
+    traced, compared = drawing.subfigures(1, 2, width_ratios=[2, 1.1])
+    traced.suptitle("One network: which photograph is a crop from?")
     reach = min(-0.5, data.after.min() - 1), max(CROP_SIZE - 0.5, data.after.max() + 1)
-    for axes, points, title in ((left, data.before, "before training"), (middle, data.after, "after training")):
-        axes.imshow(data.picture, interpolation="bilinear")
-        axes.scatter(points[:, 1], points[:, 0], s=9, c="#3ff3ff", edgecolors="black", linewidths=0.4)
-        axes.scatter(*data.centre[::-1], s=70, c="#31d843", marker="s", edgecolors="black")
-        axes.set(title=f"729 sampling points {title}", xticks=[], yticks=[], xlim=reach, ylim=reach[::-1])
+    for axes, points, when in zip(traced.subplots(1, 2), (data.before, data.after), ("before", "after"), strict=True):
+        axes.imshow(data.picture, interpolation="nearest")
+        axes.scatter(points[:, 1], points[:, 0], s=9, c=style.SKY, edgecolors="black", linewidths=0.4)
+        axes.scatter(*data.centre[::-1], s=60, c=style.VERMILION, marker="s", edgecolors="white")
+        axes.set(title=f"{when} training", xticks=[], yticks=[], xlim=reach, ylim=reach[::-1])
+        axes.set_xlabel("dots: sampled for the pixel at the square")
+        axes.spines[:].set_visible(False)
+    compared.suptitle("Other networks: warped digits")
+    axes = compared.subplots()
     names = [name.replace(", ", ",\n") for name in NETWORKS]
-    right.bar(names, data.errors.mean(axis=1), color=["#7f8c9b", "#7f8c9b", "#e8413c"], width=0.55)
+    bars = axes.bar(names, data.errors.mean(axis=1), color=[style.FAINT, style.FAINT, style.SKY], width=0.6)
+    bars[1].set(hatch="//", edgecolor=style.SOFT)
     for i, errors in enumerate(data.errors):
-        right.scatter([i] * len(errors), errors, c="black", s=14, zorder=3)
-    right.set(title="digits under random affine warps", ylabel="test error (%)")
-    right.spines[["top", "right"]].set_visible(False)
-    drawing.suptitle(
-        "Deformable convolution (L2.3.4): three stacked 3x3 layers, small networks trained here", fontsize=11
-    )
+        axes.scatter([i] * len(errors), errors, c=style.INK, s=14, zorder=3)
+    axes.set(title="bars: mean; dots: seeds", ylabel="test error (%)", ylim=(0, 1.1 * data.errors.max()))
     return drawing
 
 

@@ -23,6 +23,7 @@ from ...data import DataSource, open_data
 from ...models import create_model
 from ...random import manual_seed
 from ...tensors import Tensor
+from ...utils import style
 from ..analyses.lesion import error_rate
 from ..base import Figure, Settings, Size, Table
 from ..training import Images, fit
@@ -125,28 +126,24 @@ def verdict(data: Degradation) -> str:
 
 def draw(data: Degradation) -> Any:
     """The paper's Figure 6: training and test error by epoch, plain networks left, residual ones right."""
-    from matplotlib.figure import Figure as Drawing
-    from matplotlib.lines import Line2D
-
-    drawing = Drawing(figsize=(11, 4.4), layout="constrained")
+    drawing = style.picture(4.0)
     epochs = np.arange(1, data.train_error.shape[2] + 1)
-    for axes, (kind, pair) in zip(drawing.subplots(1, 2, sharey=True), PAIRS.items(), strict=True):
-        handles = []
-        for row, colour in zip(pair, ("#d9a400", "#d1342f"), strict=True):
-            for values, style in ((data.train_error[row], "--"), (data.test_error[row], "-")):
-                axes.plot(epochs, values.mean(axis=0), style, c=colour, lw=1.2 if style == "--" else 2.2)
-                axes.fill_between(epochs, values.min(axis=0), values.max(axis=0), color=colour, alpha=0.1, lw=0)
-            handles.append(Line2D([], [], color=colour, lw=2.2, label=NETWORKS[row]))
-        handles += [Line2D([], [], color="#555", ls=s, label=t) for s, t in (("--", "training"), ("-", "test"))]
-        axes.legend(handles=handles, frameon=False, fontsize=9, loc="upper right", bbox_to_anchor=(1, 0.8))
-        axes.set(title=f"{kind} networks", xlabel="epoch", ylim=(-2, 100), xticks=epochs)
-        axes.spines[["top", "right"]].set_visible(False)
-    drawing.axes[0].set_ylabel("error (%)")
+    panels = drawing.subplots(1, 2, sharey=True)
+    for axes, (kind, pair) in zip(panels, PAIRS.items(), strict=True):
+        ends = []
+        axes.set(title=f"{kind} networks", xlabel="epoch", ylim=(-2, 100), xticks=epochs[1::2])
+        for row, look in zip(pair, style.LOOKS, strict=False):
+            for values, what in ((data.train_error[row], "training"), (data.test_error[row], "test")):
+                test = what == "test"
+                options = {} if test else {"linewidth": 1.2, "marker": "", "linestyle": "--"}
+                axes.plot(epochs, values.mean(axis=0), **look.line(**{"linestyle": "-", "linewidth": 2.0, **options}))
+                axes.fill_between(epochs, values.min(axis=0), values.max(axis=0), color=look.colour, alpha=0.12, lw=0)
+                ends.append((f"{NETWORKS[row]}, {what}", epochs[-1], values[:, -1].mean()))
+        style.label_ends(axes, ends)
+    panels[0].set_ylabel("error (%)")
     seeds = data.train_error.shape[1]
     shown = f"mean and range of {seeds} seeds" if seeds > 1 else "one seed"
-    drawing.suptitle(
-        f"Degradation (L2.2.2): full-width networks on {data.data}, {len(epochs)} epochs; {shown}", fontsize=11
-    )
+    drawing.suptitle(f"Degradation (L2.2.2): {data.data}, {len(epochs)} epochs, {shown}")
     return drawing
 
 

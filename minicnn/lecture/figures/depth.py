@@ -27,6 +27,7 @@ from ...models.backbone import features
 from ...nn.summary import Row, evaluating, summary
 from ...random import manual_seed
 from ...tensors import Tensor
+from ...utils import style
 from ..analyses.receptive_field import centre_gradient, effective_size
 from ..base import Figure, Settings, Size, Table
 
@@ -166,9 +167,6 @@ def verdict(data: Depth) -> str:
     )
 
 
-COLOURS = ("#d97706", "#e8413c", "#2a6fbb")
-
-
 def _seen(sensitivity: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The first row and column with a gradient, and the numbers of rows and columns up to the last."""
     places = np.argwhere(sensitivity)
@@ -177,63 +175,71 @@ def _seen(sensitivity: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def draw(data: Depth) -> Any:
     """Layers and error by year; receptive fields by layer; on which pixels the last map of each network depends."""
-    from matplotlib.figure import Figure as Drawing
-    from matplotlib.patches import Rectangle
-    from matplotlib.patheffects import withStroke
-
-    drawing = Drawing(figsize=(13, 8), layout="constrained")
-    grid = drawing.add_gridspec(2, 6)
-    left, right = drawing.add_subplot(grid[0, :3]), drawing.add_subplot(grid[0, 3:])
-    places, errors = range(len(REVOLUTION)), [entry[3] for entry in REVOLUTION]
-    bars = left.bar(places, errors, color="#7f8c9b", width=0.6)
-    left.bar_label(bars, [f"{error} %" for error in errors], fontsize=9)
-    left.set_xticks(places, [f"{name}\n{year}" for year, name, _, _ in REVOLUTION], fontsize=8)
-    left.set(title="the revolution of depth (L2.2.1)", ylabel="ImageNet top-5 error (%)", ylim=(0, 31))
-    layers = left.twinx()
-    deep = [place for place in places if data.layers[place]]
-    layers.plot(deep, data.layers[deep], color="#2a6fbb", marker="o")
-    for place in deep:
-        label = layers.annotate(
-            str(data.layers[place]),
-            (place, data.layers[place]),
-            (0, 6),
-            textcoords="offset points",
-            color="#2a6fbb",
-            ha="right",
-        )
-        label.set_path_effects([withStroke(linewidth=3, foreground="white")])
-    layers.set_ylabel("layers with weights", color="#2a6fbb")
-    layers.set(yscale="log", ylim=(4, 300), yticks=(10, 100))
-
-    for i, (name, colour) in enumerate(zip(NETWORKS, COLOURS, strict=False)):
-        count = int(np.isfinite(data.fields[i]).sum())
-        right.plot(np.arange(1, count + 1), data.fields[i, :count], color=colour, label=f"{name}, theoretical")
-        right.plot(data.convolutions[i], data.effective[i], "o--", color=colour, label=f"{name}, effective")
-    side = data.maps.shape[1]
-    right.axhline(side, color="#7f8c9b", linestyle=":")
-    right.text(1, side, "image", va="bottom", fontsize=8, color="#7f8c9b")
-    right.set(title="receptive field (L1.1)", xlabel="convolutions", ylabel="side in pixels", yscale="log")
-    right.legend(frameon=False, fontsize=8)
-
-    for i, name in enumerate(NETWORKS):
-        axes = drawing.add_subplot(grid[1, 2 * i : 2 * i + 2])
-        axes.imshow(np.sqrt(data.maps[i]), cmap="magma")
-        (top, left_edge), (height, width) = _seen(data.maps[i])
-        axes.add_patch(
-            Rectangle((left_edge - 0.5, top - 0.5), width, height, fill=False, edgecolor="white", linewidth=2)
-        )
-        extent = data.effective[i, -1]
-        corner = left_edge + (width - extent) / 2 - 0.5, top + (height - extent) / 2 - 0.5
-        axes.add_patch(Rectangle(corner, extent, extent, fill=False, edgecolor="#3ff3ff"))
-        axes.set(title=f"{name}: the middle of the last map", xticks=[], yticks=[])
-    for axes in (left, right, layers):
-        axes.spines["top"].set_visible(False)
-    drawing.suptitle(
-        "Depth (L1.1, L2.2.1). Below: square root of the gradient at each pixel, untrained networks on photographs; "
-        "white: where it is not zero, cyan: area of the effective field",
-        fontsize=10,
-    )
+    drawing = style.picture(7.6)
+    above, below = drawing.subfigures(2, 1, height_ratios=[1.1, 1])
+    left, right = above.subplots(1, 2, width_ratios=[1.25, 1])
+    _draw_revolution(left, data)
+    _draw_fields(right, data)
+    panels = below.subplots(1, len(NETWORKS))
+    for i, (axes, name) in enumerate(zip(panels, NETWORKS, strict=True)):
+        image = _draw_map(axes, data, i)
+        axes.set(title=name, xticks=[], yticks=[])
+    below.colorbar(image, ax=panels, label="gradient / largest, 2x2 pixels", ticks=[0, 0.01, 0.1, 0.25, 0.5, 1], fraction=0.025)
+    below.suptitle("What a unit of the last map can see (dotted), and depends on (solid), untrained")
+    above.suptitle("Depth (L1.1, L2.2.1)")
     return drawing
+
+
+def _draw_revolution(axes: Any, data: Depth) -> None:
+    places, errors = range(len(REVOLUTION)), [entry[3] for entry in REVOLUTION]
+    bars = axes.bar(places, errors, color=style.FAINT, width=0.7)
+    axes.bar_label(bars, [f"{error}" for error in errors], padding=1)
+    names = [f"{name} {year.removeprefix('ILSVRC')}" for year, name, _, _ in REVOLUTION]
+    axes.set_xticks(places, names, rotation=35, ha="right", rotation_mode="anchor")
+    axes.set(title="bars: ImageNet top-5 error; line: layers", ylabel="top-5 error (%)", ylim=(0, 33))
+    layers = axes.twinx()
+    deep = [place for place in places if data.layers[place]]
+    layers.plot(deep, data.layers[deep], **style.LOOKS[0].line())
+    for place in deep:
+        text = str(data.layers[place])
+        end = place, data.layers[place]
+        style.beside(layers, text, end, (0, 7), ha="center", bbox=style.HALO)
+    layers.set(yscale="log", ylim=(3, 330), ylabel="layers with weights")
+    layers.spines.right.set_visible(True)
+    style.ticks(layers.yaxis, (10, 30, 100, 300))
+
+
+def _draw_fields(axes: Any, data: Depth) -> None:
+    side = data.maps.shape[1]
+    axes.set(title="a unit can see (dotted), depends on (solid)", xlabel="convolutions", ylabel="side of the field in pixels", yscale="log")
+    for i, name in enumerate(NETWORKS):
+        look, count = style.look_of(name), int(np.isfinite(data.fields[i]).sum())
+        axes.plot(np.arange(1, count + 1), data.fields[i, :count], **look.line(marker="", linestyle=":"))
+        axes.plot(data.convolutions[i], data.effective[i], **look.line(linestyle="-"))
+        end = count, data.fields[i, count - 1]
+        style.beside(axes, name, end, (0, 5), ha="center", bbox=style.HALO)
+    axes.axhline(side, color=style.SOFT, linewidth=0.8)
+    axes.text(23, side, "whole image", va="bottom")
+    axes.set_ylim(3, 1500)
+    style.ticks(axes.yaxis, (3, 10, 30, 100, 300, 1000))
+
+
+def _draw_map(axes: Any, data: Depth, i: int) -> Any:
+    from matplotlib.colors import PowerNorm
+    from matplotlib.patches import Rectangle
+
+    half = data.maps.shape[1] // 2
+    means = data.maps[i].reshape(half, 2, half, 2).mean(axis=(1, 3))
+    extent = (-0.5, 2 * half - 0.5, 2 * half - 0.5, -0.5)
+    image = axes.imshow(means / means.max(), "magma", PowerNorm(0.5, 0, 1), interpolation="nearest", extent=extent)
+    (top, left), (height, width) = _seen(data.maps[i])
+    side = data.effective[i, -1]
+    inner = left + (width - side) / 2 - 0.5, top + (height - side) / 2 - 0.5
+    axes.add_patch(
+        Rectangle((left - 0.5, top - 0.5), width, height, fill=False, color="white", linestyle=":", linewidth=2)
+    )
+    axes.add_patch(Rectangle(inner, side, side, fill=False, color=style.SKY, linewidth=1.5))
+    return image
 
 
 FIGURE = Figure(

@@ -21,6 +21,7 @@ from ...models.cifar_resnet import CifarResNet
 from ...models.resnet import BasicBlock
 from ...random import manual_seed
 from ...tensors import Tensor
+from ...utils import style
 from ..analyses import lesion, unravel
 from ..analyses.blocks import residual_blocks
 from ..base import Figure, Settings, Size, Table
@@ -246,83 +247,66 @@ def verdict(data: Paths) -> str:
     )
 
 
-RESIDUAL, PLAIN = "#2a6fbb", "#e8413c"
+RESIDUAL, PLAIN = style.FAMILIES["ResNet"], style.FAMILIES["VGG"]
 
 
 def _draw_unravelled(axes: Any, n: int = 3) -> None:
     """All paths through n blocks, one below the other: a box where a path goes through a residual branch."""
     ways = sorted(unravel.all_paths(n), key=lambda path: (sum(path), path[::-1]))
     for y, path in enumerate(ways):
-        axes.plot([-0.6, n - 0.4], [-y, -y], color="#7f8c9b", linewidth=1.2, zorder=1)
+        axes.plot([-0.6, n - 0.4], [-y, -y], color=style.SOFT, linewidth=1.2, zorder=1)
         for block, chosen in enumerate(path):
             if chosen:
-                box = {"boxstyle": "round,pad=0.35", "facecolor": RESIDUAL, "edgecolor": "none"}
-                axes.text(block, -y, f"$F_{block + 1}$", color="white", ha="center", va="center", fontsize=9, bbox=box)
-        axes.text(n - 0.3, -y, f"length {sum(path)}", va="center", fontsize=8)
+                box = {"boxstyle": "round,pad=0.35", "facecolor": RESIDUAL.colour, "edgecolor": "none"}
+                axes.text(block, -y, f"$F_{block + 1}$", color="white", ha="center", va="center", bbox=box)
+        axes.text(n - 0.3, -y, f"length {sum(path)}", va="center")
     axes.set(title=f"{n} blocks are {2**n} paths", xlim=(-0.7, n + 0.6), ylim=(-(2**n) + 0.4, 0.6))
     axes.axis("off")
 
 
 def draw(data: Paths) -> Any:
     """The unravelled view, the three panels of the paper's Figure 6, and the lesions."""
-    from matplotlib.figure import Figure as Drawing
-
     n, common, effective, _ = _ranges(data)
     lengths = np.arange(n + 1)
-    drawing = Drawing(figsize=(13, 7.6), layout="constrained")
+    drawing = style.picture(7.0)
     (unravelled, counts, magnitude), (share, single, several) = drawing.subplots(2, 3)
     _draw_unravelled(unravelled)
 
-    counts.bar(lengths, np.array(unravel.path_counts(n), float) / 2**n, color="#7f8c9b")
-    counts.set(title=f"how long the 2^{n} paths are", xlabel="blocks on the path", ylabel="share of the paths")
+    counts.bar(lengths, 100 * np.array(unravel.path_counts(n), float) / 2**n, color=style.SOFT)
+    counts.set(title=f"how long the 2^{n} paths are", xlabel="blocks on the path", ylabel="% of the paths")
 
-    magnitude.semilogy(lengths, data.magnitudes, ".", color="#7f8c9b", markersize=3)
-    magnitude.semilogy(lengths, data.magnitudes.mean(axis=1), color=RESIDUAL, label="mean")
-    magnitude.set(title="gradient along one path", xlabel="blocks on the path", ylabel="norm at the image")
-    magnitude.legend(frameon=False)
+    magnitude.semilogy(lengths, data.magnitudes, ".", color=style.SOFT, markersize=3)
+    magnitude.semilogy(lengths, data.magnitudes.mean(axis=1), color=RESIDUAL.colour)
+    magnitude.set(title="gradient along a path", xlabel="blocks on the path", ylabel="norm at the image (line: mean)")
+    style.few_decades(magnitude.yaxis)
 
-    share.bar(lengths, data.shares, color=RESIDUAL)
-    share.axvspan(common[0] - 0.5, common[1] + 0.5, color="#7f8c9b", alpha=0.25, linewidth=0)
-    share.set(
-        title=f"paths x gradient: 95 % from lengths {effective[0]} to {effective[1]}",
-        xlabel="blocks on the path (grey: where 95 % of the paths are)",
-        ylabel="share of the gradient",
-    )
+    share.axvspan(common[0] - 0.5, common[1] + 0.5, color=style.FAINT, alpha=0.6, linewidth=0)
+    share.bar(lengths, 100 * data.shares, color=RESIDUAL.colour)
+    share.text(np.mean(common), 0.97, "95 % of\nthe paths", ha="center", va="top", transform=share.get_xaxis_transform())
+    share.set(title="paths x gradient", ylabel="% of the gradient")
+    share.set_xlabel(f"blocks on the path\n(95 % of it: {effective[0]} to {effective[1]})")
 
-    colours = np.where(data.strided, "#12355b", RESIDUAL)
-    single.bar(
-        (np.arange(n) + 0.5) / n, data.without_block, width=0.9 / n, color=colours, label="ResNet without a block"
-    )
+    dark = np.where(data.strided, style.INK, RESIDUAL.colour)
+    single.bar((np.arange(n) + 0.5) / n, data.without_block, width=0.9 / n, color=dark)
     layers = len(data.without_layer)
-    single.plot((np.arange(layers) + 0.5) / layers, data.without_layer, "o", color=PLAIN, label="VGG without a layer")
-    single.axhline(float(data.resnet_error), color=RESIDUAL, linestyle=":")
-    single.axhline(float(data.vgg_error), color=PLAIN, linestyle=":")
-    single.set(
-        title="one is removed (dark: it changes the shape)",
-        xlabel="where, from input to output (dotted: whole network)",
-        ylabel="test error (%)",
-        ylim=(0, 119),
-        xticks=[],
-    )
-    single.legend(frameon=False, loc="upper right", ncols=2, fontsize=9)
+    single.plot((np.arange(layers) + 0.5) / layers, data.without_layer, **PLAIN.line(linestyle="none"))
+    single.text(0.03, 1.3 * data.without_layer.max(), "VGG without a layer", va="top")
+    single.text(0.3, 0.4 * data.without_layer.max(), "ResNet without a block\n(black: changes\nthe shape)", va="bottom")
+    single.set(title="one is removed", xlabel="where, from input to output", xticks=[])
 
-    for x, errors, label in (
-        (data.removed, data.without_several, "blocks removed"),
-        (data.swaps, data.shuffled, "swaps of two blocks"),
+    several.set(title="several are removed or moved", xlabel="how many", ylim=(0, 119))
+    for x, errors, look, label, offset in (
+        (data.removed, data.without_several, style.LOOKS[0], "removed", (0, 7)),
+        (data.swaps, data.shuffled, style.LOOKS[1], "swapped", (-4, -15)),
     ):
-        several.errorbar(x, errors.mean(axis=1), errors.std(axis=1), marker="o", capsize=3, label=label)
-    several.axhline(float(data.resnet_error), color="black", linestyle=":")
-    several.set(title="several are removed or swapped", xlabel="how many", ylabel="test error (%)", ylim=(0, 119))
+        several.plot(x, errors.mean(axis=1), **look.line())
+        several.scatter(np.repeat(x, errors.shape[1]), errors, s=8, color=look.colour, alpha=0.5, linewidths=0)
+        style.beside(several, label, (x[-1], errors[-1].mean()), offset, ha="center")
     several.xaxis.get_major_locator().set_params(integer=True)
-    several.legend(frameon=False, loc="upper right", ncols=2, fontsize=9)
-
-    for axes in (counts, magnitude, share, single, several):
-        axes.spines[["top", "right"]].set_visible(False)
-    drawing.suptitle(
-        f"The unravelled view (L2.2.5): ResNet-{2 * n + 2} and a VGG with 12 convolutions, trained on 8x8 digits; "
-        f"{data.magnitudes.shape[1]} random paths of each length",
-        fontsize=11,
-    )
+    for axes in (single, several):
+        axes.axhline(float(data.resnet_error), color=style.SOFT, linestyle=":", linewidth=1)
+        axes.set(ylabel="test error (%)", ylim=(0, 125))
+    drawing.suptitle(f"The unravelled view (L2.2.5): ResNet-{2 * n + 2} and a VGG trained on 8x8 digits")
     return drawing
 
 

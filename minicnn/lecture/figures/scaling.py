@@ -25,6 +25,7 @@ from ...models.resnet import BasicBlock, conv1x1, conv3x3
 from ...nn.summary import evaluating, multiply_adds
 from ...random import manual_seed
 from ...tensors import Tensor
+from ...utils import style
 from ..base import Figure, Settings, Size, Table
 from ..training import Images, digit_images, fit
 
@@ -198,39 +199,28 @@ def verdict(data: Scaling) -> str:
 
 def draw(data: Scaling) -> Any:
     """Test loss and error against multiply-adds, and EfficientNet's parameters and multiply-adds."""
-    from matplotlib.figure import Figure as Drawing
-
-    drawing = Drawing(figsize=(13, 4.1), layout="constrained")
-    left, middle, right = drawing.subplots(1, 3)
-    colours = dict(zip(WAYS, ("#3b7dd8", "#2a9d5c", "#d9a400", "#d1342f"), strict=True))
-    for axes, values, label in ((left, data.losses, "test loss"), (middle, data.errors, "test error (%)")):
-        for way, colour in colours.items():
+    drawing = style.picture(6.6)
+    panels = drawing.subplot_mosaic([["loss", "error"], ["efficientnet", "efficientnet"]], height_ratios=[1.25, 1])
+    for axes, values, label in ((panels["loss"], data.losses, "test loss"), (panels["error"], data.errors, "test error (%)")):
+        ends = []
+        axes.set(xscale="log", xlabel="multiply-adds (thousands)", title=label, ylim=(0, 1.05 * values.max()))
+        for way, look in zip(WAYS, style.LOOKS, strict=False):
             rows = [0, *np.flatnonzero(data.way == way)]
-            axes.plot(data.macs[rows] / 1e3, values[rows].mean(axis=1), "o-", c=colour, label=f"{way}", ms=4)
-            axes.scatter(np.repeat(data.macs[rows] / 1e3, values.shape[1]), values[rows], s=6, c=colour, alpha=0.4)
-        axes.set(xscale="log", xlabel="multiply-adds (thousands)", ylabel=label, ylim=(0, 1.05 * values.max()))
-        _ticks(axes, [round(data.macs[0] / 1e3) * 2**step for step in range(int(data.phi.max()) + 1)])
-    left.legend(frameon=False, fontsize=9)
-    left.set_title("a small network scaled, trained here")
-    middle.set_title("the same, test error")
-    errors = [ERRORS[str(name)][0] for name in data.efficientnets]
-    right.plot(data.efficientnet_macs / 1e9, errors, "o-", c="#d1342f", ms=4)
+            axes.plot(data.macs[rows] / 1e3, values[rows].mean(axis=1), **look.line())
+            dots = np.repeat(data.macs[rows] / 1e3, values.shape[1])
+            axes.scatter(dots, values[rows], s=8, color=look.colour, alpha=0.4, linewidths=0)
+            ends.append((way, data.macs[rows[-1]] / 1e3, values[rows[-1]].mean()))
+        style.ticks(axes.xaxis, [round(data.macs[0] / 1e3) * 2**step for step in range(int(data.phi.max()) + 1)])
+        style.label_ends(axes, ends)
+    axes, errors = panels["efficientnet"], [ERRORS[str(name)][0] for name in data.efficientnets]
+    axes.plot(data.efficientnet_macs / 1e9, errors, **style.FAMILIES["EfficientNet"].line())
     for name, macs, error in zip(data.efficientnets, data.efficientnet_macs, errors, strict=True):
-        right.annotate(
-            str(name)[-2:].upper(), (macs / 1e9, error), xytext=(4, 4), textcoords="offset points", fontsize=8
-        )
-    right.set(xscale="log", xlabel="multiply-adds (10^9), counted", ylabel="ImageNet top-1 error (%), paper")
-    right.set_title("EfficientNet")
-    _ticks(right, [tick for tick in (0.4, 0.7, 1, 2, 4, 10, 20, 40) if tick <= data.efficientnet_macs.max() / 1e9])
-    for axes in drawing.axes:
-        axes.spines[["top", "right"]].set_visible(False)
-    drawing.suptitle("Scaling (L2.3.3): residual networks on digits from 4x4 pixels on", fontsize=11)
+        style.beside(axes, str(name)[-2:].upper(), (macs / 1e9, error))
+    axes.set(xscale="log", xlabel="multiply-adds (10^9), counted here", ylabel="ImageNet top-1 error (%)")
+    axes.set_title("EfficientNet, errors of the paper")
+    style.ticks(axes.xaxis, [tick for tick in (0.4, 0.7, 1, 2, 4, 10, 20, 40) if tick <= data.efficientnet_macs.max() / 1e9])
+    drawing.suptitle("Scaling (L2.3.3): a small residual network, on digits from 4x4 pixels on")
     return drawing
-
-
-def _ticks(axes: Any, values: list[float]) -> None:
-    axes.set_xticks(values, [f"{value:g}" for value in values])
-    axes.set_xticks([], minor=True)
 
 
 FIGURE = Figure(

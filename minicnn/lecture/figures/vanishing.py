@@ -25,6 +25,7 @@ import numpy as np
 from ... import nn
 from ...random import manual_seed
 from ...tensors import Tensor
+from ...utils import style
 from ..analyses.gradient_flow import behaviour, expected_gain, gain_per_layer, output_gradient_norms
 from ..base import Figure, Settings, Size, Table
 from ..training import digit_images
@@ -193,53 +194,50 @@ def verdict(data: Vanishing) -> str:
     )
 
 
-COLOURS = ("#7f8c9b", "#c2410c", "#d97706", "#2a6fbb", "#7f8c9b", "#2a6fbb", "#7f8c9b", "#2a6fbb", "#15803d")
-
-
 def draw(data: Vanishing) -> Any:
     """The gradient against depth, and its ratio against the number of layers."""
-    from matplotlib.figure import Figure as Drawing
-
-    drawing = Drawing(figsize=(13, 5.2), layout="constrained")
+    drawing = style.picture(5.2)
     left, right = drawing.subplots(1, 2)
     deepest = int(data.depths[-1])
     layers = 2 * np.arange(1, deepest // 2 + 1)
     ratios = data.ratios()
-    for k, (kind, colour) in enumerate(zip(KINDS, COLOURS, strict=True)):
-        style = {
-            "color": colour,
-            "linestyle": "--" if kind.norm and not kind.shortcut else ":" if kind.shortcut else "-",
-        }
+    for k, kind in enumerate(KINDS):
+        look = _look(kind)
         relative = np.log10(data.norms[k, -1] / data.norms[k, -1][:, -1:])  # (seeds, pairs)
         middle, spread = relative.mean(axis=0), relative.std(axis=0)
-        left.plot(layers, 10**middle, **style, label=kind.name)
-        left.fill_between(layers, 10 ** (middle - spread), 10 ** (middle + spread), color=colour, alpha=0.15)
-        right.plot(data.depths, ratios[k], marker="o", **style, label=kind.name)
+        left.plot(layers, 10**middle, **look.line(markevery=(k, 9)))
+        left.fill_between(layers, 10 ** (middle - spread), 10 ** (middle + spread), color=look.colour, alpha=0.15)
+        right.plot(data.depths, ratios[k], **look.line())
         expected = theory(kind)
         if expected is not None:
-            right.plot(data.depths, expected ** (data.depths - 2.0), "x", color=colour)
+            right.plot(data.depths, expected ** (data.depths - 2.0), "x", color=style.INK, markersize=6)
     for axes in (left, right):
-        axes.set_yscale("log")
-        axes.set_ylim(1e-24, 1e24)
-        axes.axhspan(0.01, 100, color="#15803d", alpha=0.08, linewidth=0)
-        axes.spines[["top", "right"]].set_visible(False)
+        axes.set(yscale="log", ylim=(1e-25, 1e25))
+        axes.set_yticks([10.0**power for power in range(-24, 25, 8)])
+        axes.yaxis.minorticks_off()
+        axes.axhspan(0.01, 100, color=style.FAINT, alpha=0.5, linewidth=0)
     left.set(
-        title=f"{deepest} layers: the gradient on its way from the right to the left",
+        title=f"{deepest} layers: from the last (right) to the first",
         xlabel="after layer",
-        ylabel="gradient norm / that after the last layer",
+        ylabel="gradient / gradient after the last layer",
     )
     right.set(
-        title="the deeper, the worse (crosses: theory)",
-        xlabel="layers",
-        ylabel="gradient after the first pair / after the last",
+        title="the deeper, the worse (x: theory)",
+        xlabel="layers of the network",
+        ylabel="gradient at the start / at the end",
     )
-    right.legend(frameon=False, fontsize=8, ncols=2, loc="upper left")
-    drawing.suptitle(
-        "Vanishing and exploding gradients (L1.2.1): untrained networks of 3x3 convolutions with 16 filters on 8x8 "
-        "digits; band: survives",
-        fontsize=11,
-    )
+    right.set_xticks(data.depths)
+    labels = [kind.name + (f": {r:.0e}" if r < 1e-23 else "") for kind, r in zip(KINDS, ratios[:, -1], strict=True)]
+    style.label_ends(right, [(label, deepest, max(r, 1e-23)) for label, r in zip(labels, ratios[:, -1], strict=True)])
+    drawing.suptitle("Vanishing and exploding gradients (L1.2.1), untrained networks; grey: survives")
     return drawing
+
+
+def _look(kind: Kind) -> style.Look:
+    """The colour and marker of the initialisation; the dash of what is added to a plain network."""
+    look = style.LOOKS[list(DEVIATIONS).index(kind.init)]
+    dash = {(False, False): "-", (True, False): "--", (False, True): ":", (True, True): "-."}[kind.norm, kind.shortcut]
+    return style.Look(look.colour, look.marker, dash)
 
 
 FIGURE = Figure(
