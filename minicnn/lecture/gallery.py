@@ -1,4 +1,4 @@
-"""The gallery: all figures on one HTML page that needs no network, no script and no other file."""
+"""The gallery: all figures on one HTML page that needs no network, no script and, to be seen, no other file."""
 
 from __future__ import annotations
 
@@ -12,75 +12,85 @@ from pathlib import Path
 from typing import Any
 
 from .base import Figure, Settings, stem
+from .lines import LINES
+from .shipped import Origin
 
 STYLE = """
-:root { color-scheme: light dark; --text: #1d2430; --soft: #5b6472; --line: #d9dde3; --page: #fff; --mark: #b3261e; }
+:root { color-scheme: light dark; --text: #1d2430; --soft: #5b6472; --line: #d9dde3; --page: #fff; --mark: #0072b2; }
 @media (prefers-color-scheme: dark) {
-  :root { --text: #e4e7ec; --soft: #9aa3b0; --line: #39414d; --page: #14181e; --mark: #ff8a80; }
+  :root { --text: #e4e7ec; --soft: #9aa3b0; --line: #39414d; --page: #14181e; --mark: #56b4e9; }
+  img { filter: brightness(.92); }
 }
-body { margin: 0 auto; max-width: 72rem; padding: 1.5rem; background: var(--page); color: var(--text);
-  font: 1rem/1.55 system-ui, sans-serif; }
-nav { columns: 18rem; padding: .5rem 0 1rem; border-bottom: 1px solid var(--line); }
-nav a, nav span { display: inline-block; }
-a { color: inherit; }
-section { padding: 1rem 0 1.5rem; border-bottom: 1px solid var(--line); }
-h2 { margin: 0; }
-h2 small, .soft { color: var(--soft); font-weight: normal; font-size: .9rem; }
-p { margin: .5rem 0; max-width: 56rem; }
+* { box-sizing: border-box; }
+body { margin: 0 auto; max-width: 62rem; padding: 1.5rem 1rem; background: var(--page); color: var(--text);
+  font: 1rem/1.55 system-ui, sans-serif; overflow-wrap: break-word; }
+nav ol { padding-left: 1.4rem; }
+a { color: inherit; text-decoration-color: var(--mark); text-underline-offset: .2em; }
+section { padding: 1.5rem 0; border-top: 1px solid var(--line); }
+h2 { margin: 0; font-size: 1.3rem; line-height: 1.3; max-width: 50rem; }
+.soft { color: var(--soft); font-size: .9rem; }
+p, ul { margin: .5rem 0; max-width: 50rem; }
 .seen { border-left: 3px solid var(--mark); padding-left: .75rem; }
-img { max-width: 100%; height: auto; background: #fff; border-radius: 4px; margin: .5rem 0; }
-.wide { overflow-x: auto; }
-@media (max-width: 40rem) { .wide img { max-width: none; width: 44rem; } }
-table { border-collapse: collapse; font-size: .85rem; font-variant-numeric: tabular-nums; margin: .5rem 0; }
-th, td { padding: .2rem .7rem; text-align: right; border-bottom: 1px solid var(--line); white-space: nowrap; }
-th:first-child, td:first-child { text-align: left; }
-summary { cursor: pointer; }
+figure { margin: 1rem 0; }
+img { display: block; width: 100%; height: auto; background: #fff; border-radius: 6px; }
+.wide { overflow-x: auto; border: 1px solid var(--line); border-radius: 6px; margin: .5rem 0; }
+table { border-collapse: collapse; font-size: .85rem; font-variant-numeric: tabular-nums; width: 100%; }
+th, td { padding: .25rem .6rem; text-align: right; vertical-align: top; border-bottom: 1px solid var(--line); }
+td:last-child { max-width: 24rem; }
+th:first-child, td:first-child { text-align: left; white-space: nowrap; }
+summary { cursor: pointer; padding: .15rem 0; }
 code { font-size: .9em; }
 """
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A computed figure: its data, the folder of its files, and the settings."""
+    """A figure that was drawn: its data, the folder of its files, the settings, and where a shipped result is from."""
 
     figure: Figure
     data: Any
     folder: Path
     settings: Settings
+    origin: Origin | None = None
 
 
 def page(entries: Sequence[Entry]) -> str:
-    """The HTML of the gallery, in the order of the lecture."""
+    """The HTML of the gallery, in the order of the lecture. It lies in the folder of the figures' files."""
     ordered = sorted(entries, key=lambda entry: (entry.figure.lecture, entry.figure.name))
-    links = "\n".join(
-        f'<div><a href="#{entry.figure.name}">{entry.figure.name}</a> '
-        f'<span class="soft">{", ".join(entry.figure.lecture)}</span></div>'
-        for entry in ordered
-    )
+    links = "\n".join(f'<li><a href="#{e.figure.name}">{_sentence(e.figure.claim)}</a></li>' for e in ordered)
     quick = any(entry.settings.quick for entry in entries)
     size = "The experiments are the quick ones: too small to judge a claim by. " if quick else ""
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>minicnn: the lecture's figures</title>\n<style>{STYLE}</style>\n</head>\n<body>\n"
-        "<h1>The lecture's figures</h1>\n<p>Each was computed on this machine by minicnn, with its own networks. "
-        f"{size}Each section says what is claimed and what was seen.</p>\n<nav>\n{links}\n</nav>\n"
-        + "\n".join(map(_section, ordered))
-        + "\n</body>\n</html>\n"
+        "<h1>The lecture's figures</h1>\n<p>Each heading is a claim of the lecture; below it is what minicnn's own "
+        f"networks showed, and where they were computed. {size}A picture leads to its largest form.</p>\n"
+        f"<nav>\n<ol>\n{links}\n</ol>\n</nav>\n" + "\n".join(map(_section, ordered)) + "\n</body>\n</html>\n"
     )
+
+
+def _sentence(claim: str) -> str:
+    """A claim as a sentence, without what HTML would read as markup."""
+    return escape(claim[:1].upper() + claim[1:] + ".")
 
 
 def _section(entry: Entry) -> str:
     figure, settings = entry.figure, entry.settings
-    picture = base64.b64encode((entry.folder / f"{stem(figure, settings)}.png").read_bytes()).decode()
-    seen, claim = escape(figure.verdict(entry.data)), escape(figure.claim)
+    name = stem(figure, settings)
+    picture = base64.b64encode((entry.folder / f"{name}.png").read_bytes()).decode()
+    lines = "\n".join(f"<li>{line} {escape(LINES.get(line, ''))}</li>" for line in figure.lecture)
+    origin = "on this machine" if entry.origin is None else escape(str(entry.origin))
+    again = "" if entry.origin is None else " --fresh"
     return (
-        f'<section id="{figure.name}">\n<h2>{figure.name} <small>{", ".join(figure.lecture)}</small></h2>\n'
-        f'<p>Claim: {claim}.</p>\n<p class="seen">Seen: {seen}.</p>\n'
-        f'<div class="wide"><img src="data:image/png;base64,{picture}" alt="{escape(figure.name)}: {claim}"></div>\n'
+        f'<section id="{figure.name}">\n<h2>{_sentence(figure.claim)}</h2>\n<ul class="soft">\n{lines}\n</ul>\n'
+        f'<p class="seen">Seen: {escape(figure.verdict(entry.data))}.</p>\n'
+        f'<figure><a href="{name}.svg"><img src="data:image/png;base64,{picture}" '
+        f'alt="{escape(figure.name)}: {escape(figure.claim)}"></a></figure>\n'
+        f'<p class="soft">Computed {origin}. Files: <a href="{name}.svg">SVG</a>, <a href="{name}.png">PNG</a>, '
+        f'<a href="{name}.csv">CSV</a>. Again: <code>{escape(_command(figure, settings))}{again}</code></p>\n'
         f"<details><summary>The numbers</summary>\n{_table(figure, entry.data)}\n</details>\n"
-        f"<details><summary>How it was done</summary>\n{_explanation(figure)}\n</details>\n"
-        f'<p class="soft">Again: <code>{escape(_command(figure, settings))}</code></p>\n</section>'
+        f"<details><summary>How it was done</summary>\n{_explanation(figure)}\n</details>\n</section>"
     )
 
 

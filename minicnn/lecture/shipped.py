@@ -71,7 +71,10 @@ class Origin:
 def full_size(figure: Figure) -> dict[str, Any]:
     """How large the figure's experiment is, as JSON holds it: its module's ``FULL``, or nothing."""
     size = getattr(inspect.getmodule(figure.compute), "FULL", None)
-    return {} if size is None else json.loads(json.dumps({k: v for k, v in vars(size).items() if v}))
+    if size is None:
+        return {}
+    unused = vars(type(size)())
+    return json.loads(json.dumps({name: value for name, value in vars(size).items() if value != unused[name]}))
 
 
 def read(figure: Figure, folder: Path | None = None) -> tuple[Any, Origin] | None:

@@ -1,0 +1,27 @@
+"""What each numbered line of the lecture says, as in docs/lecture-map.md."""
+
+LINES = {
+    "L1.1": "Networks get deeper and wider, from AlexNet (8 layers) to VGG (19)",
+    "L1.2": "Deeper is harder to optimise",
+    "L1.2.1": "Gradients vanish or explode",
+    "L1.2.2": "The computation grows",
+    "L1.2.3": "It looks like over-fitting and is not",
+    "L2.1.1": "The inception module: four branches, concatenated",
+    "L2.1.2": "Naive against reduced: 1x1 convolutions as bottlenecks",
+    "L2.1.3": "A 1x1 convolution is one linear map over channels, the same at every pixel",
+    "L2.1.4": "The whole: stem, inception modules, one linear layer",
+    "L2.1.5": "Auxiliary classifiers inject gradient into lower layers",
+    "L2.2.1": "Revolution of depth: error falls from 28.2 % to 3.57 % as networks grow from shallow to 152 layers",
+    "L2.2.2": "Degradation: a deeper plain network trains worse",
+    "L2.2.3": "Learn the residual F(x) = H(x) - x",
+    "L2.2.4": "The identity carries the gradient back undiminished",
+    "L2.2.5": "n blocks unravel into 2^n paths, mostly short ones matter",
+    "L2.2.6": "The whole: He initialisation, stages of blocks, batch norm after every convolution, one linear layer",
+    "L2.2.7": "PyTorch's own code, read aloud",
+    "L2.3.1": "DenseNet concatenates where ResNet adds",
+    "L2.3.2": "SENet: attention across channels",
+    "L2.3.3": "EfficientNet scales depth, width and resolution together",
+    "L2.3.4": "Deformable convolution samples where it learned to look",
+    "L3.1": "Accuracy against operations and memory",
+    "L3.2": "Backbones: feature maps C2 to C5 from inside the network",
+}
