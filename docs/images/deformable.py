@@ -1,30 +1,31 @@
-"""Draws ``deformable-offsets.png``, the picture of docs/deformable.md: ``python docs/images/deformable.py``."""
+"""The picture of docs/deformable.md: nine taps moved by their offsets. ``draw.py`` draws it."""
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
-DOWN, RIGHT, GRID = "#c8442f", "#2f6fc8", "#8a8f98"
+from minicnn.utils import style
+
+DOWN, RIGHT, GRID = style.VERMILION, style.BLUE, style.SOFT
 TAPS = [(i, j) for i in range(3) for j in range(3)]
 
 
 def draw_grid(axes: Axes, offsets: np.ndarray, shown: int) -> None:
     """The nine taps of one window, where they are moved to, and for tap ``shown`` its dy and dx."""
     rows, columns = np.mgrid[0:5, 0:5]
-    axes.scatter(columns, rows, s=8, c="#d5d8dc")
+    axes.scatter(columns, rows, s=8, c=style.FAINT)
     for number, ((i, j), (dy, dx)) in enumerate(zip(TAPS, offsets, strict=True)):
         row, column = 1 + i, 1 + j
         axes.scatter(column, row, s=150, facecolors="white", edgecolors=GRID)
-        axes.annotate(str(number), (column, row), ha="center", va="center", fontsize=8, color="#444")
+        axes.annotate(str(number), (column, row), ha="center", va="center", fontsize=8, color=style.INK)
         if number != shown:
             axes.annotate(
                 "", (column + dx, row + dy), (column, row), arrowprops={"arrowstyle": "-", "color": GRID, "shrinkA": 7}
             )
-        axes.scatter(column + dx, row + dy, s=32, c="#111", zorder=3)
+        axes.scatter(column + dx, row + dy, s=32, c="black", zorder=3)
     (i, j), (dy, dx) = TAPS[shown], offsets[shown]
     row, column = 1 + i, 1 + j
     axes.plot([column] * 2, [row + 0.2, row + dy], c=DOWN, lw=2.5)
@@ -38,7 +39,7 @@ def draw_grid(axes: Axes, offsets: np.ndarray, shown: int) -> None:
 def draw_corners(axes: Axes, below: float, right: float) -> None:
     """A sample between four pixels; each counts by the area of the rectangle on the other side."""
     names = {(0, 0): "upper left", (0, 1): "upper right", (1, 0): "lower left", (1, 1): "lower right"}
-    colours = {(0, 0): "#f2c14e", (0, 1): "#9bc9a1", (1, 0): "#b79ad1", (1, 1): "#e79b89"}
+    colours = {(0, 0): style.ORANGE, (0, 1): style.SKY, (1, 0): style.PURPLE, (1, 1): style.GREEN}
     for (down, across), colour in colours.items():
         # The rectangle between the sample and the opposite corner.
         x = sorted([right, 0.0 if across else 1.0])
@@ -49,7 +50,7 @@ def draw_corners(axes: Axes, below: float, right: float) -> None:
         axes.scatter(across, down, s=130, c=colour, edgecolors="black", zorder=3)
         label_y, vertical = (1.1, "top") if down else (-0.1, "bottom")
         axes.annotate(names[down, across], (across, label_y), ha="center", va=vertical, fontsize=9)
-    axes.scatter(right, below, s=40, c="#111", zorder=3)
+    axes.scatter(right, below, s=40, c="black", zorder=3)
     axes.plot([right] * 2, [0, below], c=DOWN, lw=2.5)
     axes.plot([0, right], [below] * 2, c=RIGHT, lw=2.5)
     axes.annotate("b", (right - 0.03, below / 2), color=DOWN, ha="right", va="center", fontsize=12)
@@ -67,25 +68,21 @@ def draw_channels(axes: Axes, shown: int) -> None:
             color=RIGHT if across else DOWN, alpha=0.85 if tap == shown else 0.3, ec="white", lw=1.5,
         )  # fmt: skip
         axes.annotate("dx" if across else "dy", (channel + 0.5, 0.5), ha="center", va="center", fontsize=10)
-        axes.annotate(str(channel), (channel + 0.5, -0.08), ha="center", va="bottom", fontsize=9, color="#444")
+        axes.annotate(str(channel), (channel + 0.5, -0.08), ha="center", va="bottom", fontsize=9, color=style.INK)
         if not across:
             axes.annotate(f"tap {tap}", (channel + 1, 1.08), ha="center", va="top", fontsize=9)
-    axes.annotate("channel", (-0.2, -0.08), ha="right", va="bottom", fontsize=9, color="#444")
+    axes.annotate("channel", (-0.2, -0.08), ha="right", va="bottom", fontsize=9, color=style.INK)
     axes.set(xlim=(-1.6, 18.2), ylim=(1.6, -0.6))
     axes.set_axis_off()
 
 
-def main() -> None:
-    """Draw and write the picture beside this file."""
+def draw() -> Any:
+    """The whole picture."""
     offsets = np.random.default_rng(3).uniform(-0.55, 0.55, (9, 2))
     offsets[5], offsets[8] = (0.72, 1.2), (0.45, 0.4)
-    drawing = Figure(figsize=(9, 5.6), layout="constrained")
+    drawing = style.picture(5.6)
     axes = drawing.subplot_mosaic([["grid", "corners"], ["channels", "channels"]], height_ratios=[4, 1])
     draw_grid(axes["grid"], offsets, shown=5)
     draw_corners(axes["corners"], below=0.72, right=0.35)
     draw_channels(axes["channels"], shown=5)
-    drawing.savefig(Path(__file__).with_name("deformable-offsets.png"), dpi=110)
-
-
-if __name__ == "__main__":
-    main()
+    return drawing

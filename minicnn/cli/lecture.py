@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 from ..terminal import fill, table
@@ -16,6 +17,8 @@ from ._arguments import device, seed
 if TYPE_CHECKING:  # the parser loads every command module, so imports happen only where they are needed
     from ..lecture import Figure
     from ..lecture.gallery import Entry
+
+LONGEST_CELL = 40  # characters of the last column, above which it is set below the table
 
 HELP = "list the lecture's figures, or draw one (table, PNG, SVG, CSV) or all (and a gallery page)"
 
@@ -50,7 +53,8 @@ def run(args: argparse.Namespace) -> int:
 
     if args.figure is None:
         figures = sorted(map(figure, figure_names()), key=_by_line)
-        _print_table([(entry.name, ", ".join(entry.lecture), entry.claim) for entry in figures])
+        cells = [(entry.name, ", ".join(entry.lecture), entry.claim) for entry in figures]
+        print(*table(cells, "<<<"), sep="\n")
         return 0
     with misuse():
         names = figure_names() if args.figure == "all" else [args.figure]
@@ -95,7 +99,7 @@ def _show(figure: Figure, args: argparse.Namespace, number: str) -> Entry:
     _print_table([header, *rows], "  ")
     print(fill(f"seen: {figure.verdict(outcome.data)}"), flush=True)
     if outcome.origin is not None:
-        print(fill(f"from: {outcome.origin}"), flush=True)
+        print(fill(f"computed {outcome.origin}"), flush=True)
     took = f"in {time.perf_counter() - started:.0f} s"
     source = "as shipped; --fresh computes it here" if outcome.origin else "from the cache" if outcome.cached else took
     tell(f"{figure.name} {source}; written to {args.out}/{stem(figure, settings)}.png, .svg and .csv")
@@ -103,16 +107,31 @@ def _show(figure: Figure, args: argparse.Namespace, number: str) -> Entry:
 
 
 def _print_table(rows: Sequence[Sequence[Any]], indent: str = "") -> None:
-    """Numbers to the right, text to the left."""
-    cells = [[str(cell) for cell in row] for row in rows]
-    columns = list(zip(*cells[1:], strict=True))
+    """Print a table, its first row the header: numbers to the right, text to the left, long last cells as notes."""
+    header, *cells = [[str(cell) for cell in row] for row in rows]
+    notes: dict[str, str] = {}
+    if any(len(row[-1]) > LONGEST_CELL for row in cells):
+        for row in cells:
+            row[-1] = notes.setdefault(row[-1], f"[{len(notes) + 1}]")
+        header[-1] = header[-1].split()[0]
+    columns = list(zip(*cells, strict=True))
     align = "".join(">" if all(map(_is_number, filter(None, column))) else "<" for column in columns)
-    print(*table(cells, align, indent), sep="\n")
+    heads = [
+        wrap(head, max(map(len, (*head.replace("-", "- ").split(), *column)))) if sign == ">" else [head]
+        for head, column, sign in zip(header, columns, align, strict=True)
+    ]
+    tallest = max(map(len, heads))
+    lines = [[""] * (tallest - len(head)) + head for head in heads]
+    print(*table([*map(list, zip(*lines, strict=True)), *cells], align, indent), sep="\n")
+    for text, number in notes.items():
+        print(fill(f"{number} {text}", indent, "    "))
 
 
 def _is_number(text: str) -> bool:
+    """Whether a cell is a number, a percentage, a factor, or two numbers as in 303/128."""
     try:
-        float(text.removesuffix(" %"))
+        for number in text.removeprefix("x ").removesuffix(" %").split("/"):
+            float(number)
     except ValueError:
         return False
     return True

@@ -3,8 +3,8 @@
     minicnn lecture NAME --fresh
     python -m minicnn.lecture.ship NAME figures/cache/NAME-*.npz --seconds 18
 
-with the seconds that the first command says that it took, on this machine. Then ``python docs/images/draw.py`` draws the
-pictures of the documentation again.
+with the seconds that the first command says that it took, on this machine. Then ``python docs/images/draw.py`` draws
+the pictures of the documentation again.
 """
 
 from __future__ import annotations
@@ -36,7 +36,9 @@ def main() -> None:
 
 def _here(seconds: float, date: str, threads: int) -> shipped.Origin:
     """The origin of what was computed on this machine."""
-    return shipped.Origin(date, round(seconds, 1), processor_name(), available_cores(), threads, __version__, np.__version__)
+    return shipped.Origin(
+        date, round(seconds, 1), processor_name(), available_cores(), threads, __version__, np.__version__
+    )
 
 
 if __name__ == "__main__":

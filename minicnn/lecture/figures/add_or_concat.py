@@ -188,9 +188,9 @@ def table(data: AddOrConcat) -> Table:
         [int(data.parameters[1]), round(float(data.errors[1]), 2), round(float(data.lesion), 2)],
         ["", "", ""],
     ]
-    costs = zip(data.memory.round(1), growth(data).round(2), strict=True)
+    costs = zip(data.memory.round(), growth(data).round(2), strict=True)
     return header, [
-        [name, *left, *map(float, memory), f"x {factor}"]
+        [name, *left, *map(int, memory), f"x {factor}"]
         for name, left, (memory, factor) in zip(STAGES, trained, costs, strict=True)
     ]
 
@@ -230,7 +230,9 @@ def draw(data: AddOrConcat) -> Any:
     looks = (style.FAMILIES["ResNet"], style.FAMILIES["DenseNet"], style.FAMILIES["DenseNet"])
     for line, look, filled in zip(data.memory, looks, ("full", "full", "none"), strict=True):
         memory.plot(data.depths, line / 1024, **look.line(fillstyle=filled))
-    memory.set(title="memory of a training step", xlabel="blocks or layers of a stage", ylabel="peak MiB per image", ylim=0)
+    memory.set(
+        title="memory of a training step", xlabel="blocks or layers of a stage", ylabel="peak MiB per image", ylim=0
+    )
     names = [name.replace("DenseNet, concatenating again in backward", "again in backward") for name in STAGES]
     style.label_ends(memory, [(n, data.depths[-1], m / 1024) for n, m in zip(names, data.memory[:, -1], strict=True)])
     rates = (*data.errors, float(data.lesion))

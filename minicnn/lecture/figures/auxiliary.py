@@ -110,19 +110,23 @@ def table(data: Auxiliary) -> Table:
     """The gradient at each layer, and each module's costs, naive and reduced."""
     rows: list[list[Any]] = []
     for layer, name in enumerate(LAYERS):
-        row: list[Any] = [name]
+        row: list[Any] = [name.removeprefix("inception")]
         for i in range(len(INITS)):
             without, with_ = np.exp(np.log(data.norms[i, :, :, layer]).mean(axis=1))
-            row += [f"{without:.1e}", f"{with_:.1e}", f"{data.ratios[i, layer]:.2f}"]
+            row += [f"{without:.2g}", f"{with_:.2g}", f"{data.ratios[i, layer]:.2f}"]
         if name in MODULES:
             m = MODULES.index(name)
-            for counts, unit in ((data.multiply_adds, 1e6), (data.parameters, 1e3), (data.channels, 1)):
-                row.append(f"{counts[0, m] / unit:.0f} / {counts[1, m] / unit:.0f}")
+            row += [
+                "/".join(f"{count / unit:{form}}" for count in counts[:, m])
+                for counts, unit, form in (
+                    (data.multiply_adds, 1e6, ".0f"), (data.parameters, 1e6, ".1f"), (data.channels, 1, ".0f")
+                )
+            ]  # fmt: skip
         else:
             row += ["", "", ""]
         rows.append(row)
-    header = ["gradient at", *(f"{init}: {what}" for init in INITS for what in ("main loss", "all losses", "ratio"))]
-    return [*header, "naive / reduced: 1e6 mult-adds", "1e3 parameters", "channels"], rows
+    header = ["gradient at", *(f"{init} {what}" for init in INITS for what in ("main loss", "all losses", "ratio"))]
+    return [*header, "naive/ reduced 1e6 mult-adds", "1e6 params", "channels"], rows
 
 
 def verdict(data: Auxiliary) -> str:
@@ -171,9 +175,17 @@ def draw(data: Auxiliary) -> Any:
         (operations, data.multiply_adds, "upper right"),
         (parameters, data.parameters, "upper left"),
     ):
-        for j, (label, colour, hatch) in enumerate((("naive", style.ORANGE, ""), ("reduced by 1x1", style.BLUE, "///"))):
+        for j, (label, colour, hatch) in enumerate(
+            (("naive", style.ORANGE, ""), ("reduced by 1x1", style.BLUE, "///"))
+        ):
             axes.bar(
-                modules + (j - 0.5) * width, counts[j] / 1e6, width, color=colour, label=label, hatch=hatch, edgecolor="white"
+                modules + (j - 0.5) * width,
+                counts[j] / 1e6,
+                width,
+                color=colour,
+                label=label,
+                hatch=hatch,
+                edgecolor="white",
             )
         axes.set_xticks(modules, names[3:])
         axes.legend(loc=corner)

@@ -142,7 +142,7 @@ def verdict(data: Backbones) -> str:
 
 def draw(data: Backbones) -> Any:
     """The picture with the pixels of C5 drawn on it, and the maps of both networks."""
-    drawing = style.picture(5.2)
+    drawing = style.picture(4.6)
     first, rest = drawing.subfigures(1, 2, width_ratios=[1, 2.75])
     axes = first.subplots()
     axes.imshow(data.picture)

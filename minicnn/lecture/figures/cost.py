@@ -152,8 +152,8 @@ def table(data: Costs) -> Table:
                 str(data.sources[i]),
             ]
         )
-    header = ("network", "1e9 mult-adds", "1e6 parameters", "activations MiB", "top-1 %", "% per 1e6 parameters")
-    return (*header, "not beaten", "ms here", "peak MiB here", "source of the accuracy"), rows
+    header = ("network", "1e9 mult-adds", "1e6 params", "MiB of maps", "top-1 %", "% per 1e6 params")
+    return (*header, "not beaten", "ms", "peak MiB", "source of the accuracy"), rows
 
 
 def verdict(data: Costs) -> str:
@@ -188,14 +188,20 @@ def draw(data: Costs) -> Any:
     density, order = panels["density"], np.argsort(data.density)
     density.barh(data.names[order], data.density[order], color=[looks[i].colour for i in order])
     density.tick_params(axis="y", labelsize=8)
-    density.set(title="accuracy per parameter", xlabel="top-1 accuracy per million parameters (%)", ylim=(-0.6, len(order) - 0.4))
+    density.set(
+        title="accuracy per parameter",
+        xlabel="top-1 accuracy per million parameters (%)",
+        ylim=(-0.6, len(order) - 0.4),
+    )
 
     timing, measured = panels["time"], np.flatnonzero(np.isfinite(data.seconds))
     for i in measured.tolist():
         place = data.multiply_adds[i] / 1e9, 1000 * data.seconds[i]
         timing.plot(*place, **looks[i].line(linestyle="none", markersize=6))
         style.beside(timing, str(data.names[i]), place, TIME_LABELS.get(str(data.names[i]), (8, 3)))
-    timing.set(title="time of one image, measured", xlabel="multiply-adds (1e9)", ylabel="ms", xscale="log", yscale="log")
+    timing.set(
+        title="time of one image, measured", xlabel="multiply-adds (1e9)", ylabel="ms", xscale="log", yscale="log"
+    )
     timing.margins(0.15)
     timing.set_ylim(1000 * np.nanmin(data.seconds) / 1.6, 1000 * np.nanmax(data.seconds) * 1.6)
     style.readable(timing.xaxis)
@@ -210,7 +216,13 @@ def draw(data: Costs) -> Any:
         )
     ):
         memory.barh(
-            places + (shift - 1) * height, values[measured] / MIB, height, color=colour, hatch=hatch, edgecolor="white", label=label
+            places + (shift - 1) * height,
+            values[measured] / MIB,
+            height,
+            color=colour,
+            hatch=hatch,
+            edgecolor="white",
+            label=label,
         )
     memory.set_yticks(places, data.names[measured])
     memory.invert_yaxis()
@@ -248,10 +260,17 @@ def _draw_accuracy(axes: Any, data: Costs) -> None:
 
 # Where the names stand that would collide: points to the right and up.
 ACCURACY_LABELS = {
-    "alexnet": (10, -5), "vgg16": (-4, -16), "googlenet": (8, -4), "resnet18": (9, -6), "resnet50": (6, -12), "resnet152": (4, -16),
+    "alexnet": (10, -5), "vgg16": (-4, -16), "googlenet": (8, -4), "resnet18": (9, -6), "resnet50": (6, -12),
+    "resnet152": (4, -16),
     "densenet121": (-62, 5), "efficientnet_b0": (9, -7), "efficientnet_b7": (-66, -20),
 }  # fmt: skip
-TIME_LABELS = {"alexnet": (-18, 8), "densenet121": (-70, 2), "resnet18": (8, -10), "resnet50": (8, -8), "vgg16": (-20, 9)}
+TIME_LABELS = {
+    "alexnet": (-18, 8),
+    "densenet121": (-70, 2),
+    "resnet18": (8, -10),
+    "resnet50": (8, -8),
+    "vgg16": (-20, 9),
+}
 
 
 FIGURE = Figure(

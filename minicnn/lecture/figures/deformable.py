@@ -101,10 +101,14 @@ def warp(images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         matrix = turn @ np.array([[1, shear], [0, 1]]) / scale * (8 / DIGIT_SIZE)
         offset = 4 - matrix @ (middle + rng.uniform(-2, 2, 2))
         places = np.column_stack([matrix, offset])[::-1, [1, 0, 2]]  # of columns, then of rows; Pillow's x comes first
-        out[i, 0] = Image.fromarray(image.astype(np.float32)).transform(
-            out.shape[2:], Image.Transform.AFFINE, places.ravel().tolist(), Image.Resampling.BILINEAR,
+        warped = Image.fromarray(image.astype(np.float32)).transform(
+            (DIGIT_SIZE, DIGIT_SIZE),
+            Image.Transform.AFFINE,
+            places.ravel().tolist(),
+            Image.Resampling.BILINEAR,
             fillcolor=float(image.min()),
-        )  # fmt: skip
+        )
+        out[i, 0] = np.asarray(warped)
     return out
 
 

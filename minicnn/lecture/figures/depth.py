@@ -184,7 +184,9 @@ def draw(data: Depth) -> Any:
     for i, (axes, name) in enumerate(zip(panels, NETWORKS, strict=True)):
         image = _draw_map(axes, data, i)
         axes.set(title=name, xticks=[], yticks=[])
-    below.colorbar(image, ax=panels, label="gradient / largest, 2x2 pixels", ticks=[0, 0.01, 0.1, 0.25, 0.5, 1], fraction=0.025)
+    below.colorbar(
+        image, ax=panels, label="gradient / largest, 2x2 pixels", ticks=[0, 0.01, 0.1, 0.25, 0.5, 1], fraction=0.025
+    )
     below.suptitle("What a unit of the last map can see (dotted), and depends on (solid), untrained")
     above.suptitle("Depth (L1.1, L2.2.1)")
     return drawing
@@ -211,7 +213,12 @@ def _draw_revolution(axes: Any, data: Depth) -> None:
 
 def _draw_fields(axes: Any, data: Depth) -> None:
     side = data.maps.shape[1]
-    axes.set(title="a unit can see (dotted), depends on (solid)", xlabel="convolutions", ylabel="side of the field in pixels", yscale="log")
+    axes.set(
+        title="a unit can see (dotted), depends on (solid)",
+        xlabel="convolutions",
+        ylabel="side of the field in pixels",
+        yscale="log",
+    )
     for i, name in enumerate(NETWORKS):
         look, count = style.look_of(name), int(np.isfinite(data.fields[i]).sum())
         axes.plot(np.arange(1, count + 1), data.fields[i, :count], **look.line(marker="", linestyle=":"))

@@ -282,7 +282,9 @@ def draw(data: Paths) -> Any:
 
     share.axvspan(common[0] - 0.5, common[1] + 0.5, color=style.FAINT, alpha=0.6, linewidth=0)
     share.bar(lengths, 100 * data.shares, color=RESIDUAL.colour)
-    share.text(np.mean(common), 0.97, "95 % of\nthe paths", ha="center", va="top", transform=share.get_xaxis_transform())
+    share.text(
+        np.mean(common), 0.97, "95 % of\nthe paths", ha="center", va="top", transform=share.get_xaxis_transform()
+    )
     share.set(title="paths x gradient", ylabel="% of the gradient")
     share.set_xlabel(f"blocks on the path\n(95 % of it: {effective[0]} to {effective[1]})")
 
@@ -313,7 +315,7 @@ def draw(data: Paths) -> Any:
 FIGURE = Figure(
     name="paths",
     lecture=("L2.2.5",),
-    claim="n blocks are 2^n paths; the gradient comes through the short ones; no single block is indispensable",
+    claim="a network of n blocks is 2^n paths; the short ones bring the gradient; no single block is indispensable",
     result=Paths,
     compute=compute,
     table=table,

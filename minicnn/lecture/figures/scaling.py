@@ -162,19 +162,29 @@ def compute(settings: Settings) -> Scaling:
 
 
 def table(data: Scaling) -> Table:
-    """The networks trained here, then EfficientNet with the paper's errors on ImageNet."""
-    header = ("network", "width", "depth", "image", "parameters", "mult-adds", "test loss", "test error %")
+    """The networks trained here, then EfficientNet with the paper's top-1 errors on ImageNet."""
+    header = (
+        "network",
+        "width",
+        "depth",
+        "image",
+        "parameters",
+        "mult-adds",
+        "test loss",
+        "test error %",
+        "paper's error %",
+    )
     rows: list[list[Any]] = []
     for i, (channels, blocks, side) in enumerate(data.sizes):
         count = sum(p.numel() for p in SmallNet(int(channels), int(blocks)).parameters())
         loss, error = data.losses[i].mean(), data.errors[i].mean()
         scores = [round(float(loss), 4), round(float(error), 2)]
         name = f"{data.way[i]} {data.phi[i]}" if data.phi[i] else "base"
-        rows.append([name, int(channels), int(blocks), int(side), count, int(data.macs[i]), *scores])
+        rows.append([name, int(channels), int(blocks), int(side), count, int(data.macs[i]), *scores, ""])
     for i, name in enumerate(map(str, data.efficientnets)):
         width, depth, side = data.factors[i]
         counts = [int(data.parameters[i]), int(data.efficientnet_macs[i])]
-        rows.append([name, float(width), float(depth), int(side), *counts, "", f"{ERRORS[name][0]} (ImageNet, paper)"])
+        rows.append([name, float(width), float(depth), int(side), *counts, "", "", ERRORS[name][0]])
     return header, rows
 
 
@@ -201,7 +211,10 @@ def draw(data: Scaling) -> Any:
     """Test loss and error against multiply-adds, and EfficientNet's parameters and multiply-adds."""
     drawing = style.picture(6.6)
     panels = drawing.subplot_mosaic([["loss", "error"], ["efficientnet", "efficientnet"]], height_ratios=[1.25, 1])
-    for axes, values, label in ((panels["loss"], data.losses, "test loss"), (panels["error"], data.errors, "test error (%)")):
+    for axes, values, label in (
+        (panels["loss"], data.losses, "test loss"),
+        (panels["error"], data.errors, "test error (%)"),
+    ):
         ends = []
         axes.set(xscale="log", xlabel="multiply-adds (thousands)", title=label, ylim=(0, 1.05 * values.max()))
         for way, look in zip(WAYS, style.LOOKS, strict=False):
@@ -212,13 +225,15 @@ def draw(data: Scaling) -> Any:
             ends.append((way, data.macs[rows[-1]] / 1e3, values[rows[-1]].mean()))
         style.ticks(axes.xaxis, [round(data.macs[0] / 1e3) * 2**step for step in range(int(data.phi.max()) + 1)])
         style.label_ends(axes, ends)
-    axes, errors = panels["efficientnet"], [ERRORS[str(name)][0] for name in data.efficientnets]
+    axes, errors = panels["efficientnet"], np.array([ERRORS[str(name)][0] for name in data.efficientnets])
     axes.plot(data.efficientnet_macs / 1e9, errors, **style.FAMILIES["EfficientNet"].line())
     for name, macs, error in zip(data.efficientnets, data.efficientnet_macs, errors, strict=True):
         style.beside(axes, str(name)[-2:].upper(), (macs / 1e9, error))
     axes.set(xscale="log", xlabel="multiply-adds (10^9), counted here", ylabel="ImageNet top-1 error (%)")
     axes.set_title("EfficientNet, errors of the paper")
-    style.ticks(axes.xaxis, [tick for tick in (0.4, 0.7, 1, 2, 4, 10, 20, 40) if tick <= data.efficientnet_macs.max() / 1e9])
+    style.ticks(
+        axes.xaxis, [tick for tick in (0.4, 0.7, 1, 2, 4, 10, 20, 40) if tick <= data.efficientnet_macs.max() / 1e9]
+    )
     drawing.suptitle("Scaling (L2.3.3): a small residual network, on digits from 4x4 pixels on")
     return drawing
 

@@ -115,7 +115,7 @@ def test_a_figure_leaves_table_and_pictures(minicnn_command: Command, tmp_path: 
     assert out.splitlines() == [
         "dice (L0.1): chance has no memory",
         "  throw  eyes",
-        *(f"  {i}      {value}" for i, value in enumerate(eyes)),
+        *(f"  {i:>5}  {value:>4}" for i, value in enumerate(eyes)),
         f"seen: {sum(map(int, eyes))} eyes",
     ]
     assert "throwing" in error and "written to here/dice-quick.png, .svg and .csv" in error

@@ -1,4 +1,4 @@
-"""The gallery of ``minicnn lecture all``: one page, complete, escaped, and in need of nothing beside it.
+"""The gallery of ``minicnn lecture all``: one page, complete, escaped, and to be seen without anything else.
 
 What a page says of ``how it was done`` is this docstring, <em>escaped</em>; *stressed* words are, and 2 * 3 * 4 is not.
 """
@@ -6,6 +6,7 @@ What a page says of ``how it was done`` is this docstring, <em>escaped</em>; *st
 from __future__ import annotations
 
 import base64
+import re
 from dataclasses import dataclass, replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -16,9 +17,11 @@ import pytest
 from matplotlib.figure import Figure as Drawing
 
 from minicnn import cli, lecture
-from minicnn.lecture import Figure, Settings
+from minicnn.lecture import Figure, Settings, shipped
 from minicnn.lecture.gallery import Entry, page
+from minicnn.lecture.lines import LINES
 
+ROOT = Path(__file__).resolve().parents[3]
 HOSTILE = """<script>alert("a & b")</script>"""
 
 
@@ -78,15 +81,15 @@ class Page(HTMLParser):
 
 def entry(made: Figure, folder: Path, **options: Any) -> Entry:
     settings = Settings(**options)
-    data, _ = lecture.run(made, folder, settings)
-    return Entry(made, data, folder, settings)
+    return Entry(made, lecture.run(made, folder, settings).data, folder, settings)
 
 
-def assert_self_contained(text: str) -> None:
-    """That a browser asks for nothing: pictures are in the page, links lead into it, and there is no script."""
+def assert_self_contained(text: str, folder: Path) -> None:
+    """That a browser asks for nothing: pictures are in the page, links lead into it or to files beside it."""
     shown = Page(text)
+    anchors = {f"#{name}" for name in shown.values("id")}
+    assert all(address in anchors or (folder / address).is_file() for address in shown.values("href"))
     assert all(source.startswith("data:image/png;base64,") for source in shown.values("src"))
-    assert all(address.startswith("#") for address in shown.values("href"))
     assert {tag for tag, _ in shown.tags}.isdisjoint({"script", "link", "iframe", "object", "embed", "base", "form"})
     assert not any(name.startswith("on") for _, attributes in shown.tags for name in attributes)
     assert not any(word in text.lower() for word in ("http:", "https:", "url(", "@import", "srcset"))
@@ -95,22 +98,27 @@ def assert_self_contained(text: str) -> None:
 def test_a_page_has_each_figure_in_the_order_of_the_lecture(tmp_path: Path) -> None:
     entries = [entry(figure("late", "L3.1"), tmp_path), entry(figure("early", "L1.1"), tmp_path, seed=7)]
     text = page(entries)
-    assert_self_contained(text)
+    assert_self_contained(text, tmp_path)
     shown = Page(text)
     assert [attributes["id"] for tag, attributes in shown.tags if tag == "section"] == ["early", "late"]
-    assert shown.values("href") == ["#early", "#late"]
+    assert shown.values("href")[:2] == ["#early", "#late"]
+    assert set(shown.values("href")[2:]) == {
+        f"{name}.{kind}" for name in ("early", "late") for kind in ("png", "svg", "csv")
+    }
     pictures = [base64.b64decode(source.split(",")[1]) for source in shown.values("src")]
     assert pictures == [(tmp_path / f"{name}.png").read_bytes() for name in ("early", "late")]
     assert pictures[0].startswith(b"\x89PNG")
-    for words in ("Claim: claimed plain.", "Seen: seen plain.", "cell plain", "7", "minicnn lecture early --seed 7"):
+    for words in ("Claimed plain.", "Seen: seen plain.", "cell plain", "7", "minicnn lecture early --seed 7"):
         assert words in shown.text, words
+    assert "L1.1 Networks get deeper and wider, from AlexNet (8 layers) to VGG (19)" in shown.text
+    assert text.count("Computed on this machine.") == 2
 
 
 def test_what_a_figure_says_is_text_and_not_html(tmp_path: Path) -> None:
     text = page([entry(figure("hostile", "L1.1", HOSTILE), tmp_path)])
-    assert_self_contained(text)
+    assert_self_contained(text, tmp_path)
     shown = Page(text)
-    for words in (f"Claim: claimed {HOSTILE}.", f"Seen: seen {HOSTILE}.", f"column {HOSTILE}", f"cell {HOSTILE}"):
+    for words in (f"Claimed {HOSTILE}.", f"Seen: seen {HOSTILE}.", f"column {HOSTILE}", f"cell {HOSTILE}"):
         assert words in shown.text, words
     assert shown.values("alt") == [f"hostile: claimed {HOSTILE}"]
 
@@ -142,13 +150,33 @@ def test_all_writes_every_figure_of_the_lecture_into_the_gallery(
         return replace(simple, name=name, lecture=made.lecture, claim=made.claim)
 
     monkeypatch.setattr(lecture, "figure", light)
+    monkeypatch.setattr(shipped, "RESULTS", tmp_path / "nothing")
     assert cli.main(("lecture", "all", "--out", str(tmp_path))) == 0
-    assert "11 figures in" in capfd.readouterr().err
+    assert "11 figures in" in " ".join(capfd.readouterr().err.split())
     text = (tmp_path / "gallery.html").read_text(encoding="utf-8")
-    assert_self_contained(text)
+    assert_self_contained(text, tmp_path)
     sections = [attributes["id"] for tag, attributes in Page(text).tags if tag == "section"]
     assert sorted(str(name) for name in sections) == sorted(lecture.figure_names())
     assert sections[0] == "depth" and sections[-1] == "backbones"
+
+
+def test_the_gallery_of_shipped_results_says_where_each_was_computed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(lecture, "figure_names", lambda: ["cost", "scaling"])
+    assert cli.main(("lecture", "all", "--out", str(tmp_path))) == 0
+    text = (tmp_path / "gallery.html").read_text(encoding="utf-8")
+    assert_self_contained(text, tmp_path)
+    for name in ("cost", "scaling"):
+        found = shipped.read(lecture.figure(name))
+        assert found is not None and f"Computed {found[1]}. Files:" in text
+        assert f"minicnn lecture {name} --fresh" in text
+    assert "VGG is the heaviest" in text and "this machine." not in text
+
+
+def test_the_lines_are_those_of_the_map() -> None:
+    rows = re.findall(r"^\| (L\d[\d.]*) \| (.*?) \| ", (ROOT / "docs/lecture-map.md").read_text(encoding="utf-8"), re.M)
+    assert dict(rows) == LINES
 
 
 def test_an_interrupted_gallery_keeps_what_is_there(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

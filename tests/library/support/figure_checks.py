@@ -28,12 +28,12 @@ def run(module: ModuleType, folder: Path, other_seed: bool = True) -> Any:
 
     undrawn = replace(module.FIGURE, draw=draw)
     told: list[str] = []
-    data, cached = lecture.run(module.FIGURE, folder, Settings(quick=True, progress=told.append))
-    again, from_cache = lecture.run(undrawn, folder, Settings(quick=True))
+    data, cached, _ = lecture.run(module.FIGURE, folder, Settings(quick=True, progress=told.append))
+    again, from_cache, _ = lecture.run(undrawn, folder, Settings(quick=True))
     assert (cached, from_cache) == (False, True) and told
     assert same(data, again)
     if other_seed:
-        other, from_cache = lecture.run(undrawn, folder, Settings(quick=True, seed=1))
+        other, from_cache, _ = lecture.run(undrawn, folder, Settings(quick=True, seed=1))
         assert not from_cache and not same(data, other)
     header, rows = module.table(again)
     assert rows and all(len(row) == len(header) for row in rows)

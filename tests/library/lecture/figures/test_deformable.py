@@ -84,8 +84,8 @@ def test_pixels_with_a_gradient_lie_around_the_points() -> None:
 def test_deformable_from_digits_to_picture(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(deformable, "QUICK", TINY)
     told: list[str] = []
-    data, cached = lecture.run(deformable.FIGURE, tmp_path, Settings(quick=True, progress=told.append))
-    again, from_cache = lecture.run(deformable.FIGURE, tmp_path, Settings(quick=True))
+    data, cached, _ = lecture.run(deformable.FIGURE, tmp_path, Settings(quick=True, progress=told.append))
+    again, from_cache, _ = lecture.run(deformable.FIGURE, tmp_path, Settings(quick=True))
     assert (cached, from_cache) == (False, True) and len(told) == 4
     assert data.before.shape == data.after.shape == (9**LAYERS, 2) and data.picture.shape == (48, 48, 3)
     assert np.abs(data.before - data.centre).max() == LAYERS * STRIDE
@@ -127,6 +127,28 @@ def test_warped_digits_are_the_digits_when_nothing_is_warped() -> None:
     inside = slice(1, 15)  # between the outermost pixels of the digit a ramp stays a ramp
     places = (np.arange(16) - 7.5) / 2 + 3.5
     np.testing.assert_allclose(warped[inside, inside], np.add.outer(places, 10 * places)[inside, inside], rtol=1e-5)
+
+
+def test_a_digit_is_turned_and_moved_about_its_middle() -> None:
+    """By a right angle and one pixel of the result: the pixels of the enlarged digit, elsewhere."""
+
+    class Quarter:
+        """A generator that turns by its ``angle`` in degrees, moves by one pixel down, and does nothing else."""
+
+        def __init__(self, angle: float, moved: int) -> None:
+            self.angle, self.moved = angle, moved
+
+        def uniform(self, low: float, high: float, size: int | None = None) -> float | np.ndarray:
+            if size is not None:
+                return np.array([self.moved, 0.0])
+            return {-45: self.angle, 0.6: 1.0, -0.4: 0.0}[low]
+
+    digit = np.random.default_rng(0).random((1, 1, 8, 8)).astype(np.float32)
+    still = deformable.warp(digit, Quarter(0, 0))[0, 0]
+    turned = deformable.warp(digit, Quarter(90, 0))[0, 0]
+    np.testing.assert_allclose(turned[1:-1, 1:-1], np.rot90(still, -1)[1:-1, 1:-1], atol=1e-4)
+    moved = deformable.warp(digit, Quarter(0, 1))[0, 0]
+    np.testing.assert_allclose(moved[2:-1, 1:-1], still[1:-2, 1:-1], atol=1e-4)
 
 
 def test_crops_come_from_both_photographs() -> None:

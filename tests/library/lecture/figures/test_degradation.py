@@ -37,7 +37,7 @@ def test_degradation(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         np.testing.assert_allclose(errors / 10, np.round(errors / 10))  # of ten images
     assert data.data == "digits" and (data.train_loss > 0).all()
     monkeypatch.setattr(degradation, "QUICK", degradation.Size(seeds=1, epochs=1, images=10))
-    other, cached = lecture.run(replace(degradation.FIGURE, name="other"), tmp_path, Settings(quick=True, seed=1))
+    other, cached, _ = lecture.run(replace(degradation.FIGURE, name="other"), tmp_path, Settings(quick=True, seed=1))
     assert not cached and not np.array_equal(other.train_loss[:, 0], data.train_loss[:, 0])
     np.testing.assert_array_equal(other.train_loss[:, 0], data.train_loss[:, 1])  # the second seed of 0 is 1
 
