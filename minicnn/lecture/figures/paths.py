@@ -296,13 +296,13 @@ def draw(data: Paths) -> Any:
     single.text(0.3, 0.4 * data.without_layer.max(), "ResNet without a block\n(black: changes\nthe shape)", va="bottom")
     single.set(title="one is removed", xlabel="where, from input to output", xticks=[])
 
-    several.set(title="several are removed or moved", xlabel="how many", ylim=(0, 119))
+    several.set(title="several removed or swapped", xlabel="how many (large: mean of the draws)", ylim=(0, 119))
     for x, errors, look, label, offset in (
         (data.removed, data.without_several, style.LOOKS[0], "removed", (0, 7)),
         (data.swaps, data.shuffled, style.LOOKS[1], "swapped", (-4, -15)),
     ):
-        several.plot(x, errors.mean(axis=1), **look.line())
-        several.scatter(np.repeat(x, errors.shape[1]), errors, s=8, color=look.colour, alpha=0.5, linewidths=0)
+        several.plot(x, errors.mean(axis=1), **look.line(linestyle="none", markersize=6))  # few draws: no line
+        several.scatter(np.repeat(x, errors.shape[1]), errors, s=12, color=look.colour, alpha=0.5, linewidths=0)
         style.beside(several, label, (x[-1], errors[-1].mean()), offset, ha="center")
     several.xaxis.get_major_locator().set_params(integer=True)
     for axes in (single, several):
