@@ -14,6 +14,7 @@ from PIL import Image
 
 from minicnn.utils import style
 
+FOUND = ("digit.png",)  # not drawn: an image for ``minicnn predict``
 FOLDER = Path(__file__).resolve().parents[2] / "docs" / "images"
 
 
@@ -46,7 +47,7 @@ def test_a_picture_is_as_it_is_drawn_now(name: str, tmp_path: Path) -> None:
 
 
 def test_every_picture_is_drawn_and_none_is_too_large() -> None:
-    pictures = sorted(FOLDER.glob("*.png"))
+    pictures = sorted(path for path in FOLDER.glob("*.png") if path.name not in FOUND)
     assert [path.name for path in pictures] == sorted(PICTURES)
     sizes = [path.stat().st_size for path in pictures]
     assert max(sizes) < 2**18 and sum(sizes) < 2 * 2**20

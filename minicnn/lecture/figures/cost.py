@@ -242,7 +242,7 @@ def _draw_accuracy(axes: Any, data: Costs) -> None:
         own = data.families == family
         sizes = data.parameters[own] / 2e5
         axes.scatter(operations[own], data.accuracy[own], s=sizes, color=look.colour, alpha=0.3, linewidths=0)
-        one_crop = np.array(["one crop" in source or "Tan" in source for source in data.sources[own]])
+        one_crop = np.array(["one crop" in source for source in data.sources[own]], bool)
         for shown, fill in ((one_crop, "full"), (~one_crop, "none")):
             places = operations[own][shown], data.accuracy[own][shown]
             axes.plot(*places, **look.line(linestyle="none", fillstyle=fill))
