@@ -50,7 +50,7 @@ def check(value: Any, expected: Any, name: str = "") -> None:
 
 def short(value: Any, limit: int = 60) -> str:
     """A value as it may stand in a message: printable, in one line, not too long."""
-    text = _layout(value) if isinstance(value, (Tensor, np.ndarray)) else ascii(value)
+    text = _layout(value) if isinstance(value, (Tensor, np.ndarray)) else " ".join(ascii(value).split())
     return text if len(text) <= limit else f"{text[: limit - 3]}..."
 
 
