@@ -2,29 +2,18 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
-from types import ModuleType
 
 import pytest
+
+from tests.library.support.scripts import load_script
 
 IMAGES = Path(__file__).resolve().parents[2] / "docs" / "images"
 SVG = "{http://www.w3.org/2000/svg}"
 
 
-def _load_blocks() -> ModuleType:
-    """``docs/images/blocks.py``, which is no part of a package."""
-    spec = importlib.util.spec_from_file_location("blocks", IMAGES / "blocks.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["blocks"] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    return module
-
-
-blocks = _load_blocks()
+blocks = load_script("images/blocks.py")
 every_picture = pytest.mark.parametrize("name", blocks.BLOCKS)
 
 

@@ -10,24 +10,15 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
-from types import ModuleType
 
 import pytest
+
+from tests.library.support.scripts import load_script
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def _load_refresh() -> ModuleType:
-    """``docs/refresh.py``, which is no part of a package."""
-    spec = importlib.util.spec_from_file_location("refresh", ROOT / "docs" / "refresh.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["refresh"] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    return module
-
-
-docs = _load_refresh()
+docs = load_script("refresh.py")
 DOCUMENTS = docs.DOCUMENTS
 LECTURE_MAP = ROOT / "docs" / "lecture-map.md"
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 
 import matplotlib
 import numpy as np
@@ -13,21 +11,13 @@ import pytest
 from PIL import Image
 
 from minicnn.utils import style
+from tests.library.support.scripts import load_script
 
 FOUND = ("digit.png",)  # not drawn: an image for ``minicnn predict``
 FOLDER = Path(__file__).resolve().parents[2] / "docs" / "images"
 
 
-def _draw() -> ModuleType:
-    """``docs/images/draw.py``, which is no part of a package."""
-    spec = importlib.util.spec_from_file_location("draw", FOLDER / "draw.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-PICTURES: dict[str, Callable[[Path], None]] = _draw().pictures()
+PICTURES: dict[str, Callable[[Path], None]] = load_script("images/draw.py").pictures()
 
 
 def different(one: Path, other: Path) -> float:
