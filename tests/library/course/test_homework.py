@@ -231,8 +231,9 @@ def test_one_task_of_a_student_is_checked_and_its_mistake_named(tmp_path):
         (folder / f"{stem}.py").write_text(planted_source(mistake) if stem == mistake.hole.stem else text)
     done = pytest_run(owner.tests, f"--impl={tmp_path}", f"--task={mistake.task}")
     assert done.returncode == 1
-    assert f"This is a known mistake, {mistake.name}: {mistake.diagnosis}" in done.stdout
-    assert f"Hint: {mistake.hint}" in done.stdout and "--case" in done.stdout and "Traceback" not in done.stdout
+    said = " ".join(done.stdout.split())  # lines are wrapped
+    assert f"This is a known mistake, {mistake.name}: {mistake.diagnosis}" in said
+    assert f"Hint: {mistake.hint}" in said and "--case" in said and "Traceback" not in said
 
 
 def test_options_that_make_no_sense_are_refused():
