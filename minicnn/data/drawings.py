@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 
     from .sources import DataSource
 
-INK = 0.25  # a pixel differs by so much from the ground, in [0, 1], where something is drawn
+INK = 0.25  # a pixel differs from the ground by so much of the strongest ink, where something is drawn
+INK_ON_PAPER = 0.45  # ... in a fine picture, which may be a photograph of paper that is not evenly lit
+FAINT = 0.06  # what differs less from the ground, in [0, 1], is paper and no ink
+FINE = 4  # a picture is so many times as large as the network's input, if single pixels do not count
 ALIKE = 0.1  # grounds that differ by less are the same
 STRONGEST = 8.0  # a pen's stroke may become so much darker
 MOST_IMAGES = 1000  # that are looked at
@@ -70,30 +73,65 @@ def negative(image: Image) -> Image:
 
 
 def in_style(image: Image, style: Style, size: tuple[int, int], invert: bool | None = None) -> tuple[Image, bool]:
-    """A grey picture as a network expects it that has learned ``style``, and whether it was inverted.
+    """A picture as a network expects it that has learned ``style``, in mode ``L``, and whether it was inverted.
 
-    A picture of the network's own ``size`` keeps its margins. From any other, the square is taken in which what is
-    drawn has the learned extent, in the middle. When it is as small as the network's input, thin strokes are
-    strengthened until there is as much ink in it as in the mean of the learned images.
+    Whatever the paper and the ink are, the ground becomes the learned one, and the strongest ink full black or white. A
+    picture of the network's own ``size`` keeps its margins. From any other, the square is taken in which what is drawn
+    has the learned extent, in the middle. When it is as small as the network's input, thin strokes are strengthened
+    until there is as much ink in it as in the mean of the learned images.
 
     Args:
-        image: in Pillow's mode ``L``.
+        image: in Pillow's mode ``L``, or another that can be converted.
         size: (height, width) of the network's input.
-        invert: None: if that brings the ground closer to the learned one.
+        invert: None: if the ink is darker than its ground, and the learned one is lighter, or the other way round.
     """
     from PIL import Image as images
 
-    pixels = np.asarray(image, np.float32) / 255
-    ground = float(np.median(_border(pixels[None])))
+    pixels = np.asarray(image.convert("L"), np.float32) / 255
+    learned = 1.0 if style.ground < 0.5 else -1.0
+    ground, ink = _ground_and_ink(pixels, size)
     if invert is None:
-        invert = abs(1 - ground - style.ground) < abs(ground - style.ground)
+        invert = learned * ink < 0 if ink else abs(1 - ground - style.ground) < abs(ground - style.ground)
     if invert:
-        pixels, ground = 1 - pixels, 1 - ground
-    if pixels.shape != size and (box := _box(abs(pixels - ground) > INK)) is not None:
+        pixels, ground, ink = 1 - pixels, 1 - ground, -ink
+    unlike = abs(ground - style.ground) > ALIKE or abs(ink) < 0.5
+    if learned * ink > 0 and (unlike or pixels.shape != size):
+        inked = np.clip((pixels - ground) / ink, 0, 1)
+        ground, full = style.ground, float(style.ground < 0.5)
+        pixels, ink = ground + (full - ground) * inked, full - ground
+    if ink and pixels.shape != size and (box := _box(_drawn(pixels, ground, ink, size))) is not None:
         square = images.fromarray(_square(pixels, box, style.extent, ground))
         small = np.asarray(square.resize(size[::-1], images.Resampling.BILINEAR))
         pixels = np.clip(ground + (small - ground) * _strength(abs(small - ground), style.ink), 0, 1)
     return images.fromarray((pixels * 255).round().astype(np.uint8)), invert
+
+
+def _ground_and_ink(pixels: np.ndarray, size: tuple[int, int]) -> tuple[float, float]:
+    """The brightness of the ground, and by how much the strongest ink is lighter (+) or darker; 0 if there is none."""
+    ground = float(np.median(_border(pixels[None])))
+    differences = _smooth(pixels - ground, size)
+    ink = float(max(differences.max(), differences.min(), key=abs))
+    return ground, ink if abs(ink) >= FAINT else 0.0
+
+
+def _drawn(pixels: np.ndarray, ground: float, ink: float, size: tuple[int, int]) -> np.ndarray:
+    """Where there is ink (H, W); single pixels of a fine picture are dust or noise."""
+    inked = (pixels - ground) / ink
+    share = INK_ON_PAPER if _is_fine(pixels, size) else INK
+    return (inked > share) & (_smooth(inked, size) > share / 2)
+
+
+def _is_fine(pixels: np.ndarray, size: tuple[int, int]) -> bool:
+    return min(pixels.shape) >= FINE * max(size)
+
+
+def _smooth(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """The means of 3x3 pixels (H, W) of a fine picture; a small one as it is."""
+    if not _is_fine(pixels, size):
+        return pixels
+    padded = np.pad(pixels, 1, mode="edge")
+    rows = padded[:-2] + padded[1:-1] + padded[2:]
+    return (rows[:, :-2] + rows[:, 1:-1] + rows[:, 2:]) / 9
 
 
 def _border(images: np.ndarray) -> np.ndarray:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 MODES = {1: "L", 3: "RGB"}  # channels -> Pillow's mode
 
 
-def load_image(path: str | Path, in_channels: int = 3) -> Image:
+def load_image(path: str | Path, in_channels: int = 3, on_paper: bool = False) -> Image:
     """The image in the file ``path`` as an upright 8-bit Pillow image, RGB or (``in_channels=1``) grey.
 
     A rotation in the file (EXIF) is applied, and of an animation the first picture is taken. 16-bit grey becomes
@@ -28,6 +28,7 @@ def load_image(path: str | Path, in_channels: int = 3) -> Image:
 
     Args:
         path: the file; ``~`` is the home folder.
+        on_paper: where a drawing is transparent there is white, or black under light ink, instead of the hidden colour.
 
     Raises:
         DataError: if the file is missing, not a regular file, not an image, or damaged.
@@ -42,7 +43,7 @@ def load_image(path: str | Path, in_channels: int = 3) -> Image:
             raise DataError(f"{path!r} is a pipe or a device, expected an image file")
         with Image.open(path) as image:
             upright = ImageOps.exif_transpose(image)
-            return to_8_bit(upright).convert(mode)
+            return to_8_bit(_on_paper(upright) if on_paper else upright).convert(mode)
     except FileNotFoundError:
         raise DataError(f"no image file {path!r}") from None
     except IsADirectoryError:
@@ -54,6 +55,18 @@ def load_image(path: str | Path, in_channels: int = 3) -> Image:
     except Exception as error:
         reason = printable(" ".join(str(error).split())) or type(error).__name__
         raise DataError(f"cannot read {path!r} as an image: {reason}") from error
+
+
+def _on_paper(image: Image) -> Image:
+    """A picture with transparent parts, as a program shows it that lays it on white, or on black if it is light."""
+    from PIL import Image
+
+    if not image.has_transparency_data:
+        return image
+    drawing = image.convert("RGBA")
+    opacity = np.asarray(drawing.getchannel("A"), np.float64)
+    light = (np.asarray(drawing.convert("L")) * opacity).sum() > 127.5 * opacity.sum()
+    return Image.alpha_composite(Image.new("RGBA", drawing.size, "black" if light else "white"), drawing)
 
 
 def channel_mode(in_channels: int) -> str:

@@ -73,6 +73,7 @@ def predict(
     in_channels: int = 3,
     compiled: bool = False,
     prepare: Callable[[Any], tuple[Any, bool]] | None = None,
+    on_paper: bool = False,
 ) -> Iterator[Prediction]:
     """Classify images, one ``Prediction`` each, in their order; the network runs in evaluation mode, without gradients.
 
@@ -89,6 +90,7 @@ def predict(
         in_channels: 3 for RGB, 1 for grey.
         compiled: run full batches through ``minicnn.compile(model)`` if there are several.
         prepare: makes of a Pillow image the one to transform, and says whether it has inverted it.
+        on_paper: the files are drawings: their transparent parts are paper (``load_image``).
 
     Raises:
         ValueError: for a ``top`` or ``batch_size`` below 1, or a number of labels other than that of classes.
@@ -98,7 +100,7 @@ def predict(
     if top < 1:
         raise ValueError(f"`top` (={top}) must be at least 1")
     loader = DataLoader(
-        _Inputs(images, transform, in_channels, prepare),
+        _Inputs(images, transform, partial(load_image, in_channels=in_channels, on_paper=on_paper), prepare),
         batch_size,
         num_workers=1,
         collate_fn=lambda batch: batch,
@@ -115,10 +117,10 @@ class _Inputs:
         self,
         images: Sequence[Any],
         transform: Callable[[Any], Any],
-        in_channels: int,
+        load: Callable[[str], Any],
         prepare: Callable[[Any], tuple[Any, bool]] | None,
     ) -> None:
-        self.images, self.transform, self.in_channels, self.prepare = images, transform, in_channels, prepare
+        self.images, self.transform, self.load, self.prepare = images, transform, load, prepare
 
     def __len__(self) -> int:
         return len(self.images)
@@ -126,7 +128,7 @@ class _Inputs:
     def __getitem__(self, index: int) -> tuple[Any, Any, bool]:
         image = self.images[index]
         try:
-            opened = load_image(os.fspath(image), self.in_channels) if isinstance(image, (str, os.PathLike)) else image
+            opened = self.load(os.fspath(image)) if isinstance(image, (str, os.PathLike)) else image
         except DataError as error:
             return image, error, False
         prepared, inverted = self.prepare(opened) if self.prepare else (opened, False)
@@ -200,7 +202,7 @@ class Classifier:
         """
         return predict(
             self.model, images, self.transform, top, self.labels, batch_size, self.in_channels, compiled=True,
-            prepare=partial(self._prepared, invert=invert),
+            prepare=partial(self._prepared, invert=invert), on_paper=self.style is not None,
         )  # fmt: skip
 
     def _prepared(self, image: Any, invert: bool | None) -> tuple[Any, bool]:

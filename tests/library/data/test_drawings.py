@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from minicnn.data import open_data
+from minicnn.data import load_image, open_data
 from minicnn.data.bundled import bundled_digits
 from minicnn.data.drawings import Style, in_style, learned_style, negative, source_style
 from tests.library.support.published_files import mnist_files, write_files
@@ -95,6 +95,51 @@ def test_an_empty_sheet_stays_empty() -> None:
     empty = Image.fromarray(np.full((30, 40), 255, np.uint8))
     got, inverted = in_style(empty, DIGITS, (8, 8))
     assert inverted and got.size == (40, 30) and not np.asarray(got).any()
+
+
+STROKE = np.zeros((64, 96), np.float32)
+STROKE[10:50, 30:40] = 1  # 40 x 10 pixels of ink
+
+
+@pytest.mark.parametrize(
+    ("ground", "ink", "inverted"),
+    [(1.0, 0.0, True), (0.8, 0.1, True), (0.4, 0.0, True), (1.0, 0.87, True), (0.0, 1.0, False), (0.6, 1.0, False)],
+)
+@pytest.mark.parametrize("flaw", ["none", "noise", "dust"])
+def test_ink_and_ground_of_any_brightness_become_the_learned_ones(
+    ground: float, ink: float, inverted: bool, flaw: str
+) -> None:
+    rng = np.random.default_rng(0)
+    pixels = ground + (ink - ground) * STROKE
+    if flaw == "noise":
+        pixels = pixels + rng.normal(0, 0.08 * abs(ink - ground), pixels.shape)
+    elif flaw == "dust":
+        pixels[2, 3] = pixels[60, 80] = ink
+    drawing = Image.fromarray((np.clip(pixels, 0, 1) * 255).round().astype(np.uint8))
+    for style in (Style(0.0, 1.0, 0.0), Style(1.0, 1.0, 0.0)):
+        got, was_inverted = in_style(drawing, style, (8, 8))
+        shares = abs(np.asarray(got) / 255 - style.ground)
+        assert was_inverted == (inverted if style.ground == 0 else not inverted)
+        assert shares[:, 3:5].min() > 0.7 and shares[:, [0, 1, 6, 7]].max() < 0.1
+
+
+def test_colours_and_transparent_paper_are_drawings_too(tmp_path) -> None:
+    expected = np.asarray(in_style(Image.fromarray((255 - 255 * STROKE).astype(np.uint8)), DIGITS, (8, 8))[0])
+    for number, colour in enumerate([(0, 0, 0), (200, 0, 0), (255, 255, 255)]):
+        drawing = np.zeros((*STROKE.shape, 4), np.uint8)
+        drawing[...] = (*colour, 0)
+        drawing[..., 3] = 255 * STROKE
+        for mode in ("RGBA", "LA", "P"):
+            if mode == "LA" and colour == (200, 0, 0):
+                continue
+            path = tmp_path / f"{number}-{mode}.png"
+            image = Image.fromarray(drawing)
+            (image.quantize(4) if mode == "P" else image.convert(mode)).save(path)
+            got, inverted = in_style(load_image(path, 1, on_paper=True), DIGITS, (8, 8))
+            assert inverted == (colour != (255, 255, 255))
+            assert abs(np.asarray(got).astype(int) - expected).max() <= 3
+    on_white = Image.fromarray(np.dstack([255 - 255 * STROKE[..., None].repeat(3, 2)]).astype(np.uint8))
+    assert np.asarray(in_style(on_white, DIGITS, (8, 8))[0]).tolist() == expected.tolist()  # not in mode L
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB"])
