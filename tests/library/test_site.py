@@ -223,7 +223,8 @@ def test_a_browser_finds_errors_overflow_and_contrast(tmp_path: Path) -> None:
     assert list(check_site.seen_in_browser(write_site(tmp_path, ""), executable)) == []
     bad = '<script>none()</script><p style="width:900px">wide</p><p style="color:#aaa;background:#fff">pale</p>'
     bad += '<div class="math" style="display:flex;flex-direction:row-reverse;overflow:auto" tabindex="0">'
-    bad += '<i style="flex:none;width:800px">y</i></div>'
+    bad += '<i style="flex:none;width:800px">left</i></div><div style="overflow:hidden"><p><code>'
+    bad += f"{'right' * 99}</code></p></div>"
     found = "\n".join(check_site.seen_in_browser(write_site(tmp_path, bad), executable))
     assert "none is not defined" in found and "pixels wide on a phone" in found and "color-contrast" in found
-    assert "formula's beginning" in found
+    assert "out of sight on a phone: left" in found and "out of sight on a phone: right" in found
