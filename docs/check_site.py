@@ -1,9 +1,9 @@
 """Look at the built site as its readers do: ``python docs/check_site.py site``.
 
 Every link leads to a page and a place that exist; in headless Chromium no page has a script error, is wider than a
-phone of 390 pixels, or breaks a rule of axe-core (contrast, names, keyboard), in light and in dark. What is found is
-printed, one line each, and the exit status is 1. Without Playwright or Chromium only the links are checked, which is
-said.
+phone of 390 pixels, hides a part of a formula or a name, or breaks a rule of axe-core (contrast, names, keyboard), in
+light and in dark. What is found is printed, one line each, and the exit status is 1. Without Playwright or Chromium
+only the links are checked, which is said.
 """
 
 from __future__ import annotations
@@ -118,6 +118,7 @@ def seen_in_browser(site: Path, executable: str) -> Iterator[str]:
                 yield f"{name}: {wide} pixels wide on a phone of {PHONE['width']}: {page.evaluate(WIDEST)}"
             for formula in page.query_selector_all(".katex-error"):
                 yield f"{name}: no formula: {formula.get_attribute('title')}"
+            yield from (f"{name}: out of sight on a phone: {text}" for text in page.evaluate(CUT))
             page.set_viewport_size(DESK)
             for theme in () if path in skipped else ("light", "dark"):
                 page.evaluate(f"document.documentElement.dataset.theme = {theme!r}")
@@ -131,6 +132,13 @@ def seen_in_browser(site: Path, executable: str) -> Iterator[str]:
 # The first element that sticks out.
 WIDEST = """[...document.querySelectorAll('body *')].filter(e => e.getBoundingClientRect().right > innerWidth + 1)
     .slice(0, 3).map(e => e.outerHTML.slice(0, 120)).join(' | ')"""
+
+# The formulas that do not begin where their box begins, and the names that end outside the page and do not scroll.
+CUT = """[...document.querySelectorAll('div.math > *')].filter(
+        e => e.getBoundingClientRect().left < e.parentElement.getBoundingClientRect().left - 1)
+    .concat([...document.querySelectorAll('p code, dt.sig > *')].filter(
+        e => e.getBoundingClientRect().right > innerWidth && !e.closest('.pst-scrollable-table-container')))
+    .map(e => e.textContent.slice(0, 60))"""
 
 
 def _told(broken: dict[str, Any]) -> str:

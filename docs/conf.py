@@ -25,6 +25,7 @@ extensions = [
     "sphinx_design",
     "sphinxcontrib.katex",
     "code_pages",
+    "description",
     "notebooks",
     "public",
 ]
@@ -47,13 +48,17 @@ html_title = "minicnn"
 html_theme = "pydata_sphinx_theme"
 katex_css_path = "katex/katex.min.css"  # with its fonts; the script comes with the extension
 html_static_path = ["_static"]
+html_search_scorer = str(Path(__file__).parent / "_static" / "scorer.js")
+html_favicon = html_logo = "_static/logo.svg"
+html_additional_pages = {"404": "404.html"}
 html_css_files = ["site.css"]
 html_js_files = ["site.js"]
 html_copy_source = False
 html_show_sourcelink = False
 html_theme_options = {
     "logo": {"text": "minicnn"},
-    "navbar_persistent": ["search-field"],
+    "navbar_align": "left",
+    "navbar_persistent": ["search-button-field"],
     "navbar_end": ["theme-switcher"],
     "header_links_before_dropdown": 6,
     "navigation_with_keys": False,

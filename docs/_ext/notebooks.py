@@ -22,7 +22,7 @@ DOCS = Path(__file__).resolve().parents[1]
 BLOCK = re.compile(r"^```python\n(?P<code>.*?)^```$(?:\n+^```text\n(?P<output>.*?)^```$)?", re.DOTALL | re.MULTILINE)
 PICTURE = re.compile(r"!\[(?P<text>[^\]]*)\]\((?P<path>[^)\s]+)\)")
 LINK = re.compile(r"(?<!!)\[(?P<text>[^\]]+)\]\((?!https?:)[^)]*\)")
-ROLE = re.compile(r"\{[a-z]+\}`(?P<text>[^`<]+?)(?: <[^>]*>)?`")
+ROLE = re.compile(r"\{[a-z]+\}`(?P<text>[^`<]+?)(?:\s+<[^>]*>)?`")
 FENCE = re.compile(r"^(?:```|:::)\{.*?^(?:```|:::)$\n?", re.DOTALL | re.MULTILINE)  # directives of the site
 KERNEL = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
 

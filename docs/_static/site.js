@@ -11,3 +11,14 @@ document.addEventListener("DOMContentLoaded", () => {
     link.append(image);
   }
 });
+
+// Paper is white, whatever the screen is.
+const root = document.documentElement;
+let onScreen;
+addEventListener("beforeprint", () => {
+  onScreen = root.dataset.theme;
+  root.dataset.theme = "light";
+});
+addEventListener("afterprint", () => {
+  root.dataset.theme = onScreen;
+});

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import update_wrapper
 from typing import Any, TypeVar, cast
 
 from .. import random
@@ -74,7 +75,7 @@ def in_place(function: Out) -> Out:
 
     method.__name__ = f"{compute.__name__.rstrip('_')}_"
     method.__doc__ = f"In-place ``{compute.__name__.rstrip('_')}``: writes into this tensor and returns it."
-    return cast(Out, method)
+    return cast(Out, update_wrapper(method, compute, assigned=(), updated=()))  # its arguments, for help() and the docs
 
 
 def zero_(self: Tensor) -> Tensor:

@@ -89,6 +89,33 @@ def test_the_style_of_formulas_is_of_the_scripts_version() -> None:
     assert fonts and all((DOCS / "_static/katex" / font).is_file() for font in fonts)
 
 
+@pytest.mark.parametrize(
+    ("picture", "author"), [("images/lecture-backbones.png", "danielbuechele"), ("images/deformable.png", "vultilion")]
+)
+def test_a_page_that_shows_a_photograph_names_its_author(picture: str, author: str) -> None:
+    pages = [*DOCS.glob("lecture/*.md"), DOCS / "deformable.md"]
+    shown = [text for page in pages if picture in (text := page.read_text(encoding="utf-8"))]
+    assert shown and all(re.search(rf"{author}, \[CC BY 2\.0\]", text) for text in shown)
+
+
+def test_the_search_scores_as_sphinx_does_but_for_its_own_function() -> None:
+    sphinx = pytest.importorskip("sphinx")
+    theirs = (Path(sphinx.__file__).parent / "themes/basic/static/searchtools.js").read_text(encoding="utf-8")
+    theirs = theirs[: theirs.index("};")]
+    ours = (DOCS / "_static/scorer.js").read_text(encoding="utf-8")
+    numbers = re.compile(r"(\w+): (-?\d+)")
+    assert dict(numbers.findall(ours)) == dict(numbers.findall(theirs)) != {}
+
+
+def test_a_page_is_described_by_its_first_paragraph() -> None:
+    nodes = pytest.importorskip("docutils.nodes")
+    note = nodes.note("", nodes.paragraph("", "A remark."))
+    page = nodes.section("", nodes.title("", "T"), note, nodes.paragraph("", "One\nline. " + "And more. " * 30))
+    described = _loaded("description").description(page)
+    assert described.startswith("One line. And more.") and described.endswith(" ...") and len(described) <= 200
+    assert _loaded("description").description(nodes.section("", note.deepcopy())) == ""
+
+
 # ---- reference -------------------------------------------------------------------------------------------------
 
 
@@ -121,13 +148,14 @@ def test_a_page_becomes_cells_with_outputs_and_pictures(tmp_path: Path) -> None:
     (tmp_path / "dot.svg").write_text("<svg/>", encoding="utf-8")
     page = tmp_path / "page.md"
     page.write_text(
-        "# Title\n\nSee {term}`tape` and [this](x.py).\n\n![a dot](dot.svg)\n\n```python\nx = 1\nprint(x)\n```\n\n"
+        "# Title\n\nSee {term}`the\ntape\n<tape>` and [this](x.py).\n\n![a dot](dot.svg)\n\n"
+        "```python\nx = 1\nprint(x)\n```\n\n"
         "```text\n1\n```\n\nAfter.\n\n```{toctree}\nnothing\n```\n\n```python\nx\n```\n",
         encoding="utf-8",
     )
     cells = notebooks.notebook(page).cells
     assert [cell.cell_type for cell in cells] == ["markdown", "code", "markdown", "code"]
-    assert cells[0].source == "# Title\n\nSee tape and this.\n\n![a dot](attachment:dot.svg)"
+    assert cells[0].source == "# Title\n\nSee the\ntape and this.\n\n![a dot](attachment:dot.svg)"
     assert [*cells[0].attachments["dot.svg"]] == ["image/svg+xml"]
     assert (cells[1].source, cells[1].outputs[0].text) == ("x = 1\nprint(x)", "1\n")
     assert (cells[2].source, cells[3].outputs) == ("After.", [])
@@ -194,5 +222,9 @@ def test_a_browser_finds_errors_overflow_and_contrast(tmp_path: Path) -> None:
         pytest.skip("no Chromium")
     assert list(check_site.seen_in_browser(write_site(tmp_path, ""), executable)) == []
     bad = '<script>none()</script><p style="width:900px">wide</p><p style="color:#aaa;background:#fff">pale</p>'
+    bad += '<div class="math" style="display:flex;flex-direction:row-reverse;overflow:auto" tabindex="0">'
+    bad += '<i style="flex:none;width:800px">left</i></div><div style="overflow:hidden"><p><code>'
+    bad += f"{'right' * 99}</code></p></div>"
     found = "\n".join(check_site.seen_in_browser(write_site(tmp_path, bad), executable))
     assert "none is not defined" in found and "pixels wide on a phone" in found and "color-contrast" in found
+    assert "out of sight on a phone: left" in found and "out of sight on a phone: right" in found

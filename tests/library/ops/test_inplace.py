@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -157,3 +159,8 @@ def test_overwriting_what_backward_does_not_need_is_fine():
     y *= 3
     y.sum().backward()
     assert x.grad.tolist() == [3.0, 3.0]
+
+
+def test_a_method_shows_the_arguments_of_its_function() -> None:
+    assert str(inspect.signature(minicnn.Tensor.clamp_)) == str(inspect.signature(minicnn.Tensor.clamp))
+    assert minicnn.Tensor.clamp_.__name__ == "clamp_" and "In-place" in minicnn.Tensor.clamp_.__doc__
