@@ -37,6 +37,7 @@ myst_heading_anchors = 4
 myst_url_schemes = ["http", "https", "mailto", "code"]
 
 autodoc_member_order = "bysource"
+autodoc_preserve_defaults = True  # as they are written
 autodoc_inherit_docstrings = False  # a method that only overrides has nothing to add
 autodoc_typehints = "description"
 autodoc_typehints_description_target = "documented"
