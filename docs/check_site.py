@@ -1,9 +1,9 @@
 """Look at the built site as its readers do: ``python docs/check_site.py site``.
 
 Every link leads to a page and a place that exist; in headless Chromium no page has a script error, is wider than a
-phone of 390 pixels, hides a part of a formula or a name, or breaks a rule of axe-core (contrast, names, keyboard), in
-light and in dark. What is found is printed, one line each, and the exit status is 1. Without Playwright or Chromium
-only the links are checked, which is said.
+phone of 390 pixels, hides a part of a formula or a name, or breaks a rule of axe-core (contrast, names, keyboard).
+What is found is printed, one line each, and the exit status is 1. Without Playwright or Chromium only the links are
+checked, which is said.
 """
 
 from __future__ import annotations
@@ -91,18 +91,27 @@ def written_pages(site: Path) -> list[Path]:
     return [path for path in pages if path not in shown] + folders + files
 
 
-def seen_in_browser(site: Path, executable: str) -> Iterator[str]:
-    """A line for each script error, page wider than a phone, and broken rule of axe-core.
+def colors_to_read(pages: list[Path]) -> dict[Path, tuple[str, ...]]:
+    """In which colours axe-core reads a page: the shortest of each folder in both, all others in light.
 
-    Of the generated reference, whose pages are long and alike, axe-core reads the shortest.
+    The generated reference is long and alike: of its pages only the shortest is read.
     """
+    shortest = {path.parent: path for path in sorted(pages, key=lambda path: -path.stat().st_size)}
+    return {
+        path: ("light", "dark") if path == shortest[path.parent] else ("light",)
+        for path in pages
+        if path == shortest[path.parent] or path.parent.name != "reference"
+    }
+
+
+def seen_in_browser(site: Path, executable: str) -> Iterator[str]:
+    """A line for each script error, page wider than a phone, and broken rule of axe-core."""
     from axe_playwright_python.sync_playwright import Axe
     from playwright.sync_api import sync_playwright
 
     axe = Axe()
     pages = written_pages(site)
-    reference = [path for path in pages if path.parent.name == "reference"]
-    skipped = set(sorted(reference, key=lambda path: path.stat().st_size)[1:])
+    colors = colors_to_read(pages)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=executable, args=["--no-sandbox"])
         page = browser.new_context(offline=True, reduced_motion="reduce").new_page()
@@ -120,7 +129,7 @@ def seen_in_browser(site: Path, executable: str) -> Iterator[str]:
                 yield f"{name}: no formula: {formula.get_attribute('title')}"
             yield from (f"{name}: out of sight on a phone: {text}" for text in page.evaluate(CUT))
             page.set_viewport_size(DESK)
-            for theme in () if path in skipped else ("light", "dark"):
+            for theme in colors.get(path, ()):
                 page.evaluate(f"document.documentElement.dataset.theme = {theme!r}")
                 for broken in axe.run(page, options=AXE).response["violations"]:
                     yield f"{name} ({theme}): {_told(broken)}"

@@ -26,6 +26,7 @@ def different(one: Path, other: Path) -> float:
     return 1.0 if a.shape != b.shape else float((np.abs(a - b).max(axis=2) > 24).mean())
 
 
+@pytest.mark.slow(20)
 @pytest.mark.parametrize("name", sorted(PICTURES))
 def test_a_picture_is_as_it_is_drawn_now(name: str, tmp_path: Path) -> None:
     with Image.open(FOLDER / name) as kept:

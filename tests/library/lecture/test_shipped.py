@@ -135,6 +135,7 @@ def test_only_the_default_settings_are_the_shipped_ones() -> None:
     assert not any(settings.default for settings in others)
 
 
+@pytest.mark.slow(20)
 @every_figure
 def test_what_the_command_prints_fits_80_columns(
     name: str, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
