@@ -140,10 +140,8 @@ def _is_number(text: str) -> bool:
 def _write_gallery(done: list[Entry], args: argparse.Namespace) -> None:
     """Write the page of the figures so far: it stays if a later figure is interrupted."""
     from ..lecture.gallery import page
-    from ..serialization.atomic import replacing
+    from ..utils.page import write_page
 
-    target = Path(args.out) / f"gallery{done[0].settings.suffix}.html"
-    with replacing(target) as temporary:
-        Path(temporary).write_text(page(done), encoding="utf-8")
+    target = write_page(Path(args.out) / f"gallery{done[0].settings.suffix}.html", page(done))
     if not args.quiet:
         print(fill(f"{len(done)} figures in {target}"), file=sys.stderr, flush=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import inspect
 import re
 from collections.abc import Sequence
@@ -11,35 +10,26 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from ..utils.page import data_url
+from ..utils.page import page as html_page
 from .base import Figure, Settings, stem
 from .lines import LINES
 from .shipped import Origin
 
 STYLE = """
-:root { color-scheme: light dark; --text: #1d2430; --soft: #5b6472; --line: #d9dde3; --page: #fff; --mark: #0072b2; }
-@media (prefers-color-scheme: dark) {
-  :root { --text: #e4e7ec; --soft: #9aa3b0; --line: #39414d; --page: #14181e; --mark: #56b4e9; }
-  img { filter: brightness(.92); }
-}
-* { box-sizing: border-box; }
-body { margin: 0 auto; max-width: 62rem; padding: 1.5rem 1rem; background: var(--page); color: var(--text);
-  font: 1rem/1.55 system-ui, sans-serif; overflow-wrap: break-word; }
+@media (prefers-color-scheme: dark) { img { filter: brightness(.92); } }
 nav ol { padding-left: 1.4rem; }
-a { color: inherit; text-decoration-color: var(--mark); text-underline-offset: .2em; }
 section { padding: 1.5rem 0; border-top: 1px solid var(--line); }
-h2 { margin: 0; font-size: 1.3rem; line-height: 1.3; max-width: 50rem; }
-.soft { color: var(--soft); font-size: .9rem; }
-p, ul { margin: .5rem 0; max-width: 50rem; }
+section h2 { margin: 0; font-size: 1.3rem; } h2, p, ul { max-width: 50rem; }
+.soft { font-size: .9rem; }
 .seen { border-left: 3px solid var(--mark); padding-left: .75rem; }
 figure { margin: 1rem 0; }
 img { display: block; width: 100%; height: auto; background: #fff; border-radius: 6px; }
-.wide { overflow-x: auto; border: 1px solid var(--line); border-radius: 6px; margin: .5rem 0; }
-table { border-collapse: collapse; font-size: .85rem; font-variant-numeric: tabular-nums; width: 100%; }
-th, td { padding: .25rem .6rem; text-align: right; vertical-align: top; border-bottom: 1px solid var(--line); }
+.wide { border: 1px solid var(--line); border-radius: 6px; margin: .5rem 0; }
+table { font-size: .85rem; font-variant-numeric: tabular-nums; width: 100%; }
+th, td { padding: .25rem .6rem; text-align: right; }
 td:last-child { max-width: 24rem; }
 th:first-child, td:first-child { text-align: left; white-space: nowrap; }
-summary { cursor: pointer; padding: .15rem 0; }
-code { font-size: .9em; }
 """
 
 
@@ -60,14 +50,12 @@ def page(entries: Sequence[Entry]) -> str:
     links = "\n".join(f'<li><a href="#{e.figure.name}">{_sentence(e.figure.claim)}</a></li>' for e in ordered)
     quick = any(entry.settings.quick for entry in entries)
     size = "The experiments are the quick ones: too small to judge a claim by. " if quick else ""
-    return (
-        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>minicnn: the lecture's figures</title>\n<style>{STYLE}</style>\n</head>\n<body>\n"
+    body = (
         "<h1>The lecture's figures</h1>\n<p>Each heading is a claim of the lecture; below it is what minicnn's own "
         f"networks showed, and where they were computed. {size}A picture leads to its largest form.</p>\n"
-        f"<nav>\n<ol>\n{links}\n</ol>\n</nav>\n" + "\n".join(map(_section, ordered)) + "\n</body>\n</html>\n"
+        f"<nav>\n<ol>\n{links}\n</ol>\n</nav>\n" + "\n".join(map(_section, ordered))
     )
+    return html_page("minicnn: the lecture's figures", body, STYLE)
 
 
 def _sentence(claim: str) -> str:
@@ -78,14 +66,14 @@ def _sentence(claim: str) -> str:
 def _section(entry: Entry) -> str:
     figure, settings = entry.figure, entry.settings
     name = stem(figure, settings)
-    picture = base64.b64encode((entry.folder / f"{name}.png").read_bytes()).decode()
+    picture = data_url((entry.folder / f"{name}.png").read_bytes())
     lines = "\n".join(f"<li>{line} {escape(LINES.get(line, ''))}</li>" for line in figure.lecture)
     origin = "on this machine" if entry.origin is None else escape(str(entry.origin))
     again = "" if entry.origin is None else " --fresh"
     return (
         f'<section id="{figure.name}">\n<h2>{_sentence(figure.claim)}</h2>\n<ul class="soft">\n{lines}\n</ul>\n'
         f'<p class="seen">Seen: {escape(figure.verdict(entry.data))}.</p>\n'
-        f'<figure><a href="{name}.svg"><img src="data:image/png;base64,{picture}" '
+        f'<figure><a href="{name}.svg"><img src="{picture}" '
         f'alt="{escape(figure.name)}: {escape(figure.claim)}"></a></figure>\n'
         f'<p class="soft">Computed {origin}. Files: <a href="{name}.svg">SVG</a>, <a href="{name}.png">PNG</a>, '
         f'<a href="{name}.csv">CSV</a>. Again: <code>{escape(_command(figure, settings))}{again}</code></p>\n'

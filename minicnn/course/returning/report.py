@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from string import Template
 
+from ...utils.page import page as html_page
 from ..manifest import Homework
 from ..misconceptions import mistakes
 from .formats.form import shown, write_text
@@ -24,37 +24,14 @@ STATES = {
     "NOT ATTEMPTED": ("#6b7480", "#98a2ad"),
 }
 OTHER = ("#6639a6", "#c297ff")  # TIMEOUT, CRASH and the like
-INK = {
-    "ink": ("#1b1f24", "#e6e9ed"),
-    "paper": ("#ffffff", "#14171b"),
-    "soft": ("#4a525c", "#b4bcc6"),
-    "bad": ("#a40e26", "#ff9a92"),
-}
-
 STYLE = """
-body { font: 1rem/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper); margin: 1rem auto;
-  max-width: 60rem; padding: 0 .8rem; overflow-wrap: anywhere; }
-h2 { margin: 2rem 0 .4rem; } p, ul { margin: .3rem 0; } .soft { color: var(--soft); }
 .void { color: var(--bad); font-weight: bold; border: 2px solid; padding: .6rem; }
 svg { display: block; width: 100%; max-width: 40rem; } svg.bar { height: .9rem; }
-svg.points { font-size: 11px; text-anchor: middle; } svg text { fill: var(--ink); }
-svg.points rect { fill: var(--pass); }
-table { border-collapse: collapse; width: 100%; }
-td, th { text-align: left; vertical-align: top; padding: .15rem .6rem .15rem 0; overflow-wrap: break-word; }
-td:last-child { overflow-wrap: anywhere; } td:not(:last-child) { max-width: 9rem; }
-tr + tr { border-top: 1px solid var(--soft); } td.number { white-space: nowrap; }
-td.number:not(:first-child) { text-align: right; }
-@media print { body { max-width: none; font-size: 9pt; } tr, svg { break-inside: avoid; } }
+svg.points { font-size: 11px; text-anchor: middle; } svg.points rect { fill: var(--pass); }
+table { width: 100%; } tr + tr { border-top-color: var(--soft); }
+td, th { overflow-wrap: break-word; } td:last-child { overflow-wrap: anywhere; }
+td:not(:last-child) { max-width: 9rem; } td.number:first-child { text-align: left; }
 """
-PAGE = Template("""<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<title>$title</title><style>
-:root { color-scheme: light dark; $light }
-@media (prefers-color-scheme: dark) { :root { $dark } }
-$style</style></head><body>
-$body
-</body></html>
-""")
 
 
 def page(grades: Grades, homework: Homework, pairs: Sequence[Pair] = ()) -> str:
@@ -85,17 +62,13 @@ def page(grades: Grades, homework: Homework, pairs: Sequence[Pair] = ()) -> str:
         "Everybody": _everybody(grades),
     }
     parts += [f"<h2>{name}</h2>\n{body}" for name, body in sections.items() if body]
-    light, dark = (" ".join(f"--{name}: {colors[at]};" for name, colors in _colors().items()) for at in (0, 1))
-    return PAGE.substitute(title=markup(title), light=light, dark=dark, style=STYLE, body="\n".join(parts))
+    colors = {**{_name(state): pair for state, pair in STATES.items()}, "other": OTHER}
+    return html_page(line(title), "\n".join(parts), STYLE, colors=colors)
 
 
 def write(grades: Grades, homework: Homework, out: str | Path, pairs: Sequence[Pair] = ()) -> Path:
     """Write the page to ``out``."""
     return write_text(Path(out), page(grades, homework, pairs))
-
-
-def _colors() -> dict[str, tuple[str, str]]:
-    return {**INK, **{_name(state): colors for state, colors in STATES.items()}, "other": OTHER}
 
 
 def _name(state: str) -> str:
