@@ -27,7 +27,7 @@ from .wire import receive, send
 from .worker import WHERE
 
 POLL_SECONDS = 0.05
-ANSWER_SECONDS = 1.0  # by the clock, for the question where a process is
+ANSWER_SECONDS = 3.0  # by the clock, for the question where a process is
 SETTLED = 3  # looks at the traces between which nothing was written: all is there
 COMPILE_SECONDS = 240.0  # by the clock: Numba's, which is not counted as the student's
 START_SECONDS = 120.0  # by the clock, until a worker is ready
