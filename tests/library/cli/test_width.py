@@ -22,6 +22,7 @@ from minicnn.course.build import course_root
 
 from ..course.returning import made
 
+pytestmark = pytest.mark.slow(seconds=2)
 ROOT = Path(minicnn.__file__).parents[1]
 Command = Callable[..., tuple[int, str, str]]
 

@@ -21,6 +21,7 @@ from minicnn.course.judging import Verdict, conclude
 from minicnn.course.manifest import homework
 from minicnn.course.supervision import Run, Supervisor
 
+pytestmark = pytest.mark.slow(seconds=2)
 ROOT = Path(__file__).resolve().parents[3]
 ANSWER = "from minicnn.ops import broadcast as answer\n    return answer.unbroadcast(gradient, shape)"
 STUB = '    raise NotImplementedError("hw1.1 '

@@ -14,6 +14,7 @@ import pytest
 
 from .test_accidents import ANSWER, ROOT, hand_in
 
+pytestmark = pytest.mark.slow(seconds=2)
 TESTS = "tests/test_autograd.py"
 CHECKS = ["test_unbroadcast_new_axes", "test_unbroadcast_stretched_axes", "test_unbroadcast_kept"]
 

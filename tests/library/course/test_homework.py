@@ -130,6 +130,7 @@ def test_solutions_are_the_reference_itself_and_have_all_points(name):
         assert getattr(modules[hole.stem], first) is getattr(reference, first)
 
 
+@pytest.mark.slow(seconds=2)
 @pytest.mark.parametrize(("author", "seed"), list(zip(AUTHORS, (0, 1), strict=True)), ids=AUTHORS)
 @every_homework
 def test_right_answers_by_another_road_have_all_points(name, author, seed, tmp_path):
@@ -163,6 +164,7 @@ def test_every_planted_mistake_loses_points_in_its_own_task_and_is_named(task_id
         assert proof.table([finding])[-1] in page, f"minicnn course proof {owner.id} --write"
 
 
+@pytest.mark.slow(seconds=1)
 @every_task
 def test_every_cheat_loses_points_in_its_own_task(task_id):
     owner, task = owner_and_task(task_id)
@@ -201,6 +203,7 @@ def pytest_run(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess
     return subprocess.run(command, cwd=cwd, capture_output=True, text=True)
 
 
+@pytest.mark.slow(seconds=8)
 def test_stubs_show_a_table_and_no_traceback(tmp_path):
     result = tmp_path / "result.json"
     done = pytest_run("tests/test_resnet.py", f"--result={result}")
@@ -213,11 +216,13 @@ def test_stubs_show_a_table_and_no_traceback(tmp_path):
     assert {task["state"] for task in owner["tasks"]} == {"NOT ATTEMPTED"}
 
 
+@pytest.mark.slow(seconds=8)
 def test_solutions_pass_from_the_command_line():
     done = pytest_run("tests/test_resnet.py", "--impl", "solutions")
     assert done.returncode == 0 and "100/100" in done.stdout, done.stdout
 
 
+@pytest.mark.slow(seconds=8)
 def test_one_task_of_a_student_is_checked_and_its_mistake_named(tmp_path):
     """A hand-in with one planted mistake: the message as a student reads it."""
     owner = homework("hw4")
@@ -236,11 +241,13 @@ def test_one_task_of_a_student_is_checked_and_its_mistake_named(tmp_path):
     assert f"Hint: {mistake.hint}" in said and "--case" in said and "Traceback" not in said
 
 
+@pytest.mark.slow(seconds=8)
 def test_options_that_make_no_sense_are_refused():
     assert "--task: there is no homework 'hw44'" in pytest_run("tests/test_resnet.py", "--task=hw44").stderr
     assert "--impl: there is no folder 'nowhere'" in pytest_run("tests/test_resnet.py", "--impl=nowhere").stderr
 
 
+@pytest.mark.slow(seconds=2)
 @pytest.mark.parametrize("words", [[], ["tests/test_resnet.py"]], ids=" ".join)
 def test_impl_is_known_wherever_it_stands(words):
     """A word after an option that pytest does not know yet would be taken for the folder of the tests."""

@@ -21,6 +21,7 @@ from minicnn.course.manifest import all_homework, homework
 
 from ..support.other_answers import AUTHORS, hand_in
 
+pytestmark = pytest.mark.slow(seconds=2)
 ROOT = Path(__file__).resolve().parents[3]
 
 
@@ -185,8 +186,6 @@ CHECKS = [c for c in COMMANDS if c.startswith("minicnn hw check")]
 MINE = [c for c in COMMANDS if c.startswith("minicnn") and "--mine" in c]
 PROOF = "minicnn course proof hw4"  # test_homework.py does the same, a task at a time
 OTHERS = [c for c in COMMANDS if of_the_course(c) and c not in (*CHECKS, *MINE, PROOF)]
-USUAL = ("minicnn course build", "minicnn hw list", "minicnn hw solution", "pytest tests/test_resnet.py --result")
-# The others take longer, or are alike.
 
 
 def test_commands_are_found():
@@ -214,9 +213,7 @@ def hw_parser(name: str):
     return parser
 
 
-@pytest.mark.parametrize(
-    "command", [pytest.param(c, marks=() if c.startswith(USUAL) else pytest.mark.slow) for c in OTHERS]
-)
+@pytest.mark.parametrize("command", OTHERS)
 def test_a_printed_command_runs(command, tmp_path):
     """In a copy of the course, as it is handed out: what is not written yet makes status 1 and nothing worse."""
     top = tmp_path / "course"
@@ -254,7 +251,6 @@ print(json.dumps(said))
 """
 
 
-@pytest.mark.slow
 def test_what_a_page_does_with_the_students_code_begins(tmp_path):
     """With right answers in the place of the stubs, up to the first step: the network is built, and fits the images."""
     (tmp_path / "tests").mkdir()

@@ -18,6 +18,7 @@ from minicnn.course.mine import substitutes
 
 from ..support.other_answers import AUTHORS, hand_in
 
+pytestmark = pytest.mark.slow(seconds=2)
 ROOT = Path(__file__).resolve().parents[3]
 
 

@@ -13,6 +13,7 @@ from minicnn.course.manifest import all_homework, reference_path
 from minicnn.course.release import edition
 from minicnn.course.release.leaks import find_leaks
 
+pytestmark = pytest.mark.slow(seconds=2)
 ROOT = Path(__file__).resolve().parents[4]
 DUE = list(all_homework())[3:]
 BLOCK = body(reference_path("minicnn.models.resnet").read_text(encoding="utf-8"), "BasicBlock.forward")
