@@ -1,7 +1,7 @@
 """The page of ``minicnn explore``: one's own network to look into, as one HTML file with its own style and script.
 
-``text`` joins the files of this folder. The script is plain JavaScript in small files; their order is ``SCRIPTS``, since
-they share one scope: what a file uses when it is read stands before it.
+``text`` joins the files of this folder. The script is plain JavaScript in small files that share one scope; their order
+is ``SCRIPTS``: what a file uses as soon as it is read stands before it.
 """
 
 from __future__ import annotations

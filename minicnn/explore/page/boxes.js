@@ -42,13 +42,11 @@ function boxButton({ box, x, y, width, height, middle }, open, quantity, scale) 
 // How long each box's bar is, from 0 to 1: as its value, against the largest of the boxes shown; the gradient, which
 // spans powers of ten, by its logarithm between the smallest and the largest.
 function barScale(boxes, quantity) {
-  const measure = (box) => (QUANTITIES[quantity].logarithmic ? Math.log10(box.values[quantity]) : box.values[quantity]);
-  const known = boxes.filter((box) => box.values[quantity]).map(measure);
-  const [low, high] = [QUANTITIES[quantity].logarithmic ? Math.min(...known) : 0, Math.max(...known)];
-  return (box) => {
-    if (!box.values[quantity]) return 0;
-    return high > low ? 0.02 + (0.98 * (measure(box) - low)) / (high - low) : 1;
-  };
+  const known = boxes.map((box) => box.values[quantity]).filter(Boolean);
+  const largest = Math.max(...known);
+  if (!QUANTITIES[quantity].logarithmic) return (box) => (box.values[quantity] || 0) / (largest || 1);
+  const span = Math.log(largest / Math.min(...known));
+  return (box) => (box.values[quantity] ? 1 - (0.98 * Math.log(largest / box.values[quantity])) / (span || 1) : 0);
 }
 
 // The first row of the box's feature maps.

@@ -10,7 +10,7 @@ function startCam(data, go) {
 
   function paint() {
     canvas.setAttribute("aria-label", `What speaks for ${chosen.label}, over the image`);
-    said.textContent = `For class ${chosen.index}, ${chosen.label}. The map's largest value is ${shortNumber(chosen.peak)}.`;
+    said.textContent = `${chosen.label === `class ${chosen.index}` ? "" : `Class ${chosen.index}. `}The map's largest value is ${shortNumber(chosen.peak)}.`;
     return paintOverlay(canvas, data.input.src, chosen.src, slider.value / 100);
   }
 

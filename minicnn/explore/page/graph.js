@@ -21,8 +21,7 @@ function makeGraph(network, chosen) {
     collect(placed, MARGIN + placed.left, MARGIN, 0, shown, frames, paths);
     const [width, height] = [placed.left + placed.right + 2 * MARGIN, placed.height + 2 * MARGIN];
     const lines = drawing("svg", { width, height, "aria-hidden": "true", class: "lines" },
-      paths.map(({ d, x, y }) => drawing("path", { d, transform: `translate(${x} ${y})` })),
-      drawing("g", { id: "near" }));
+      linesOf(paths), drawing("g", { id: "near" }));
     const scale = barScale([...shown.values()].map(({ box }) => box).filter((box) => !unfolded.has(box.key)), quantity);
     for (const spot of shown.values()) spot.button = boxButton(spot, unfolded.has(spot.box.key), quantity, scale);
     canvas.replaceChildren(...frames, lines, ...[...shown.values()].map((spot) => spot.button));
@@ -57,7 +56,7 @@ function makeGraph(network, chosen) {
     if (!selected) return;
     first.button.setAttribute("aria-current", "true");
     const near = graph.paths.filter((path) => path.from === selected || path.to === selected);
-    byId("near").replaceChildren(...near.map(({ d, x, y }) => drawing("path", { d, transform: `translate(${x} ${y})` })));
+    byId("near").replaceChildren(...linesOf(near));
   }
 
   function select(box, { focus = false, scroll = true } = {}) {
@@ -145,6 +144,13 @@ function collect(placed, x, y, depth, shown, frames, paths) {
     frames.push(spot.frame);
     collect(place, x + item.x, top, depth + 1, shown, frames, paths);
   }
+}
+
+// The paths of each module as one element of SVG: a dense network has thousands.
+function linesOf(paths) {
+  const joined = new Map();
+  for (const { d, x, y } of paths) joined.set(`${x} ${y}`, (joined.get(`${x} ${y}`) || "") + d);
+  return [...joined].map(([place, d]) => drawing("path", { d, transform: `translate(${place})` }));
 }
 
 function frameOf({ x, y, width, height }, depth) {

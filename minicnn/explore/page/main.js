@@ -53,6 +53,8 @@ function startToolbar() {
   const known = Object.entries(QUANTITIES).filter(([name]) => data.nodes.some((node) => node[name]));
   select.append(...known.map(([name, { title }]) => element("option", { value: name, selected: name === "multiply_adds" }, title)));
   select.addEventListener("change", () => graph.setQuantity(select.value));
+  const families = FAMILIES.map(([, family]) => family).filter((family) => data.nodes.some((node) => familyOf(node.kind) === family));
+  byId("legend").replaceChildren(...families.map((family) => element("li", { class: family }, family)));
   byId("unfold").addEventListener("click", () => graph.unfoldAll(true));
   byId("fold").addEventListener("click", () => graph.unfoldAll(false));
   byId("smaller").addEventListener("click", () => graph.zoomBy(-1));
