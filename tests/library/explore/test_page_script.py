@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ..support.explored import random_network, run_script, sample, tall
+from ..support.explored import data, node, random_network, run_script, sample, tall
 
 # ---- the convolution of hand size ------------------------------------------------------------------------------
 
@@ -92,6 +92,13 @@ def test_modules_are_boxes_and_their_layers_are_nodes() -> None:
     assert [child["title"] for child in children["mblock2"]["children"][1]["children"]] == ["two.0", "two.1", "two.2"]
     assert block["values"]["multiply_adds"] == 1000 * sum(range(2, 7)) and block["values"]["bytes"] == 5 * 4096
     assert root["values"]["parameters"] == 10 * sum(range(15))
+
+
+def test_a_layer_of_several_steps_has_a_frame_and_one_that_runs_twice_has_none() -> None:
+    rows = [("relu", "ReLU", [-1]), ("norm", "Mean", [0]), ("norm", "Sub", [0, 1]), ("relu", "ReLU", [2])]
+    root = run_script(TREE, data([node(at, *row) for at, row in enumerate(rows)]))
+    assert [child["key"] for child in root["children"]] == ["n-1", "n0", "mnorm", "n3"]
+    assert [child["title"] for child in root["children"][2]["children"]] == ["Mean", "Sub"]
 
 
 # ---- layout ----------------------------------------------------------------------------------------------------
@@ -198,3 +205,21 @@ def test_unfolding_a_module_keeps_the_order_of_the_others() -> None:
         tops = [box for box in layout["boxes"] if len(box["inside"]) == 1]
         orders.append([box["key"] for box in sorted(tops, key=lambda box: box["y"])])
     assert orders[0] == orders[1] and len(orders[0]) > 1
+
+
+def test_each_branch_is_stacked_on_its_own_and_its_line_runs_straight_down() -> None:
+    rows = [("", "Conv2d", [-1]), ("tall.a", "Conv2d", [0]), ("tall.b", "Conv2d", [1]), ("tall.c", "ReLU", [2])]
+    rows += [("", "Pool", [0]), ("", "Conv2d", [4]), ("", "Cat", [3, 5])]
+    network = data([node(at, *row) for at, row in enumerate(rows)])
+    (layout,) = run_script(LAYOUTS, {"networks": [network], "every": 1}, FILES)
+    places = {box["key"]: box for box in layout["boxes"]}
+    assert places["mtall"]["y"] == places["n4"]["y"] and places["mtall"]["x"] != places["n4"]["x"]
+    gap = places["n5"]["y"] - places["n4"]["y"] - places["n4"]["height"]
+    assert gap == places["n2"]["y"] - places["n1"]["y"] - places["n1"]["height"] < places["mtall"]["height"] / 4
+    lines = {(path["from"], path["to"]): path["d"] for path in layout["paths"]}
+    assert lines["mtall", "n6"].count("C") == lines["n5", "n6"].count("C") == 1  # a bend just above what joins them
+    rows[6:] = [("", "Conv2d", [5]), ("", "Cat", [0, 3, 6])]  # and a shortcut, for which only a lane is free
+    network = data([node(at, *row) for at, row in enumerate(rows)])
+    (layout,) = run_script(LAYOUTS, {"networks": [network], "every": 1}, FILES)
+    lines = {(path["from"], path["to"]): path["d"] for path in layout["paths"]}
+    assert lines["mtall", "n7"].count("C") == 1 and lines["n0", "n7"].count("C") == 2
