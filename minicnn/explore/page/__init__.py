@@ -17,7 +17,7 @@ SCRIPTS = (
     "dom",  # making elements, writing numbers
     "network",  # the recorded nodes as a tree of boxes
     *("layout", "edges"),  # where the boxes stand, and the lines between them
-    *("boxes", "graph"),  # the drawing
+    *("boxes", "overview", "graph"),  # the drawing
     *("overlay", "maps", "gradient", "panel"),  # what is shown of the selected box
     "cam",  # Grad-CAM
     *("convolve", "grids", "lessonview", "lesson"),  # the convolution that one steps through

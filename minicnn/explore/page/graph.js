@@ -7,8 +7,10 @@ const MARGIN = 16;
 function makeGraph(network, chosen) {
   const scroller = byId("graph");
   const canvas = byId("canvas");
+  const overview = makeOverview(scroller);
   const unfolded = new Set();
   let shown = new Map(); // key -> {box, button, x, y, width, height}
+  let marked = []; // what is selected, of shown
   let selected = null;
   let quantity = "multiply_adds";
   let zoom = ZOOMS.length - 1;
@@ -28,6 +30,7 @@ function makeGraph(network, chosen) {
     Object.assign(canvas.style, { width: `${width}px`, height: `${height}px`, transform: `scale(${ZOOMS[zoom]})` });
     Object.assign(byId("room").style, { width: `${width * ZOOMS[zoom]}px`, height: `${height * ZOOMS[zoom]}px` });
     graph.paths = paths;
+    overview.draw(shown, width, height);
     mark();
   }
 
@@ -44,19 +47,20 @@ function makeGraph(network, chosen) {
     if (focused && selected) shown.get(selected.key).button.focus({ preventScroll: true });
   }
 
-  // The selected box, and the lines that reach it.
+  // The selected box, and the lines that reach it. It alone is on the way of the Tab key.
   function mark() {
-    for (const { box, button, frame } of shown.values()) {
+    for (const { button, frame } of marked) {
       button.tabIndex = -1;
       button.removeAttribute("aria-current");
-      if (frame) frame.classList.toggle("current", box === selected);
+      if (frame) frame.classList.remove("current");
     }
-    const first = shown.get(selected ? selected.key : "") || shown.values().next().value;
-    first.button.tabIndex = 0;
+    const spot = (selected && shown.get(selected.key)) || shown.values().next().value;
+    marked = [spot];
+    spot.button.tabIndex = 0;
     if (!selected) return;
-    first.button.setAttribute("aria-current", "true");
-    const near = graph.paths.filter((path) => path.from === selected || path.to === selected);
-    byId("near").replaceChildren(...linesOf(near));
+    spot.button.setAttribute("aria-current", "true");
+    if (spot.frame) spot.frame.classList.add("current");
+    byId("near").replaceChildren(...linesOf(graph.paths.filter((path) => path.from === selected || path.to === selected)));
   }
 
   function select(box, { focus = false, scroll = true } = {}) {

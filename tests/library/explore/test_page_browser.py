@@ -113,6 +113,10 @@ def test_a_thousand_nodes_unfold_and_fold(opened: Open) -> None:
     assert chosen(page) == "n998" and box(page, "n998").is_visible()
     frame, view = box(page, "n998").bounding_box(), page.locator("#graph").bounding_box()
     assert view["y"] <= frame["y"] and frame["y"] + frame["height"] <= view["y"] + view["height"]
+    strip = page.locator("#overview").bounding_box()
+    page.mouse.click(strip["x"] + 20, strip["y"] + strip["height"] / 2)
+    scrolled = page.eval_on_selector("#graph", "one => one.scrollTop / (one.scrollHeight - one.clientHeight)")
+    assert scrolled == pytest.approx(0.5, abs=0.01)
     page.click("#fold")
     assert len(keys(page)) == 11 and chosen(page) == "mstage9"
 
