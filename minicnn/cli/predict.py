@@ -102,17 +102,10 @@ def find_images(arguments: list[str]) -> list[Path]:
 def _load(args: argparse.Namespace) -> Classifier:
     from ..data import read_labels
     from ..models import load_classifier
-    from ..training.run_folder import RunFolder
+    from ..training.run_folder import weights_file
 
-    weights = Path(args.weights)
-    if weights.is_dir():
-        folder = RunFolder(weights)
-        weights = folder.weights
-        if not weights.exists():
-            unfinished = f": finish its run with `minicnn train --resume {folder}`" if folder.config.exists() else ""
-            raise UsageError(f"the folder {folder} holds no {weights.name}{unfinished}")
     labels = None if args.labels is None else read_labels(args.labels)
-    return load_classifier(weights, args.model, args.variant, args.classes, labels, args.size)
+    return load_classifier(weights_file(args.weights), args.model, args.variant, args.classes, labels, args.size)
 
 
 def _as_text(prediction: Prediction) -> str:

@@ -13,7 +13,7 @@ import numpy as np
 
 from ..paths import expanded, printable
 from .cifar import CIFAR10, CIFAR100
-from .dataset import ArrayDataset, Dataset, Subset, stratified_split
+from .dataset import ArrayDataset, ConcatDataset, Dataset, Subset, stratified_split
 from .digits import DIGIT_CLASSES, SHARES, digits, digits_augmentation, digits_statistics
 from .errors import DataError
 from .folder import ImageFolder, split_folders
@@ -179,7 +179,7 @@ def _open_published(kind: str, root: Path, seed: int, augment: bool, image_size:
     training = evaluation if augmentation is None else Compose([augmentation, evaluation])
     kept, cut = stratified_split(images.labels, [0.9, 0.1], seed)
     parts: dict[str, Dataset] = {
-        "train": Subset(_with_transform(images, training), kept),
+        "train": Subset(with_transform(images, training), kept),
         "validation": Subset(images, cut),
         "test": data.kind(root, train=False, transform=evaluation),
     }
@@ -214,12 +214,12 @@ def _open_folder(root: Path, seed: int, augment: bool, image_size: int | None, i
     shares = {part: 0.0 if part in images else SHARES[part] for part in ("validation", "test")}
     rest = 1 - sum(shares.values())
     kept, *cuts = stratified_split(training_images.labels, [rest, *shares.values()], seed)
-    parts: dict[str, Dataset] = {"train": Subset(_with_transform(training_images, training), kept)}
+    parts: dict[str, Dataset] = {"train": Subset(with_transform(training_images, training), kept)}
     for part, cut in zip(shares, cuts, strict=True):
         if part in images:
-            parts[part] = _with_transform(images[part], evaluation)
+            parts[part] = with_transform(images[part], evaluation)
         else:
-            parts[part] = Subset(_with_transform(training_images, evaluation), cut)
+            parts[part] = Subset(with_transform(training_images, evaluation), cut)
     _require_samples(parts, root)
     return DataSource(
         name="folder",
@@ -234,10 +234,15 @@ def _open_folder(root: Path, seed: int, augment: bool, image_size: int | None, i
     )
 
 
-def _with_transform(dataset: Any, transform: Transform) -> Dataset:
-    """The same images with another transform."""
+def with_transform(dataset: Any, transform: Transform | None) -> Any:
+    """The same images with another transform, or with None as they are kept; of parts and sums of data sets, too."""
     copied = copy.copy(dataset)
-    copied.transform = transform
+    if isinstance(dataset, Subset):
+        copied.dataset = with_transform(dataset.dataset, transform)
+    elif isinstance(dataset, ConcatDataset):
+        copied.datasets = [with_transform(part, transform) for part in dataset.datasets]
+    else:
+        copied.transform = transform
     return copied
 
 

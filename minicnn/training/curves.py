@@ -64,14 +64,30 @@ def draw_curves(
 
 def _scales(loss_axes: Any, error_axes: Any) -> None:
     """Most of a training happens at small losses and errors: logarithmic scales, with room for an error of 0."""
+    loss_scale(loss_axes)
+    error_scale(error_axes)
+
+
+def loss_scale(axes: Any, title: str = "loss", logarithmic: bool = True) -> None:
+    """Make axes those of a loss against the epoch."""
+    _epochs(axes, title)
+    if logarithmic:
+        axes.set_yscale("log")
+        style.readable(axes.yaxis)
+
+
+def error_scale(axes: Any, title: str = "top-1 error (%)", logarithmic: bool = True) -> None:
+    """Make axes those of an error in percent against the epoch; a logarithmic one is linear below 1, down to 0."""
+    _epochs(axes, title)
+    if logarithmic:
+        axes.set_yscale("symlog", linthresh=1, linscale=0.5)
+        style.ticks(axes.yaxis, ERROR_TICKS)
+    axes.set_ylim(0, 100)
+
+
+def _epochs(axes: Any, title: str) -> None:
     from matplotlib.ticker import MaxNLocator
 
-    for axes, name in ((loss_axes, "loss"), (error_axes, "top-1 error (%)")):
-        axes.set(title=name, xlabel="epoch")
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.grid(alpha=0.6)
-    loss_axes.set_yscale("log")
-    style.readable(loss_axes.yaxis)
-    error_axes.set_yscale("symlog", linthresh=1, linscale=0.5)
-    style.ticks(error_axes.yaxis, ERROR_TICKS)
-    error_axes.set_ylim(0, 100)
+    axes.set(title=title, xlabel="epoch")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.grid(alpha=0.6)

@@ -182,6 +182,7 @@ class Job:
         test = self.trainer.evaluate(loader(self.config, self.data.test))
         result = {
             **prefixed("test", test),
+            "test_images": len(self.data.test),
             "validation_top1": history[-1]["validation_top1"],
             "best_validation": best(history, "validation_top1"),
             "parameters": self.num_parameters,

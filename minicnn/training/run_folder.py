@@ -18,7 +18,7 @@ from .recipe import Config
 RUNS = Path("runs")
 MAX_JSON_BYTES = 1 << 20  # the files of a run have a few hundred
 
-#: The entries of ``result.json``. From five classes on there is ``test_top5`` too.
+#: The entries of ``result.json``. From five classes on there is ``test_top5`` too, and ``test_images`` says how many.
 RESULT = {
     "test_loss": float,
     "test_top1": float,
@@ -28,6 +28,19 @@ RESULT = {
     "epochs": int,
     "seconds": float,
 }
+RESULT_EXTRAS = {"test_top5": float, "test_images": int}
+
+#: The entries of a line of ``metrics.jsonl``, and those that it has in some runs.
+METRICS = {
+    "epoch": int,
+    "lr": float,
+    "train_loss": float,
+    "train_top1": float,
+    "images_per_second": float,
+    "seconds": float,
+}
+METRICS_EXTRAS = dict.fromkeys(("train_top5", "validation_loss", "validation_top1", "validation_top5"), float)
+MAX_METRICS_BYTES = 1 << 26  # a line has about 300
 
 
 class RunFolderError(FileFormatError):
@@ -63,6 +76,7 @@ class RunFolder:
         self.remedies = {
             self.config: f"bring it back, or move {path} away and start the run again",
             self.checkpoint: f"bring it back, or move {path} away and start the run again",
+            self.metrics: f"remove it and result.json, and `minicnn train --resume {path}` writes both again",
             self.result: f"remove it, and `minicnn train --resume {path}` writes it again",
         }
 
@@ -78,7 +92,7 @@ class RunFolder:
                 first checkpoint, do not count.
         """
         if path is None:
-            folder = cls(_next_free(RUNS / f"{config.model}-{config.data_kind}"))
+            folder = cls(next_free(RUNS / f"{config.model}-{config.data_kind}"))
         else:
             folder = cls(path)
             folder._require_free(config)
@@ -137,8 +151,30 @@ class RunFolder:
             return None
         with self.reading(self.result):
             result = _read_json(self.result)
-            check(result, RESULT | ({"test_top5": float} if "test_top5" in result else {}))
+            check(result, _with_extras(RESULT, RESULT_EXTRAS, result))
             return result
+
+    def read_metrics(self) -> list[dict[str, Any]]:
+        """The lines of ``metrics.jsonl``, one for each epoch so far; a last line that is being written is left out.
+
+        Raises:
+            RunFolderError: if it is not as a run writes it.
+        """
+        if not self.metrics.exists():
+            return []
+        with self.reading(self.metrics):
+            *complete, _ = _read_text(self.metrics, MAX_METRICS_BYTES).split("\n")
+            lines = []
+            for number, text in enumerate(complete, 1):
+                try:
+                    line = json.loads(text)
+                    check(line, _with_extras(METRICS, METRICS_EXTRAS, line))
+                except ValueError as error:
+                    raise ValueError(f"line {number}: {error}") from None
+                if line["epoch"] != number:
+                    raise ValueError(f"line {number} is of epoch {line['epoch']}")
+                lines.append(line)
+            return lines
 
     @contextmanager
     def reading(self, path: Path) -> Iterator[None]:
@@ -172,7 +208,22 @@ class RunFolder:
         _write(self.metrics, "".join(map(_json, lines)))
 
 
-def _next_free(prefix: Path) -> Path:
+def weights_file(path: str | Path) -> Path:
+    """``path`` itself, or, if it is a folder, the weights of the finished run in it.
+
+    Raises:
+        FileNotFoundError: if there are none in the folder.
+    """
+    folder = RunFolder(path)
+    if not folder.path.is_dir():
+        return folder.path
+    if not folder.weights.exists():
+        unfinished = f": finish its run with `minicnn train --resume {folder}`" if folder.config.exists() else ""
+        raise FileNotFoundError(f"the folder {folder} holds no {folder.weights.name}{unfinished}")
+    return folder.weights
+
+
+def next_free(prefix: Path) -> Path:
     """Make and return the first of ``prefix-1``, ``prefix-2``, ... that does not exist."""
     prefix.parent.mkdir(parents=True, exist_ok=True)
     for number in itertools.count(1):
@@ -192,12 +243,21 @@ def _require_plain(path: Path) -> None:
         raise RunFolderError(f"{path} is {kind}, but a run needs a plain file there: move it away")
 
 
+def _with_extras(entries: dict[str, Any], extras: dict[str, Any], content: Any) -> dict[str, Any]:
+    """The entries that ``content`` must have, and those of ``extras`` that it has."""
+    return entries | {name: kind for name, kind in extras.items() if isinstance(content, dict) and name in content}
+
+
 def _read_json(path: Path) -> Any:
+    return json.loads(_read_text(path, MAX_JSON_BYTES))
+
+
+def _read_text(path: Path, most: int) -> str:
     with open(path, "rb") as file:
-        content = file.read(MAX_JSON_BYTES + 1)
-    if len(content) > MAX_JSON_BYTES:
-        raise ValueError(f"longer than {MAX_JSON_BYTES} bytes")
-    return json.loads(content.decode("utf-8"))
+        content = file.read(most + 1)
+    if len(content) > most:
+        raise ValueError(f"longer than {most} bytes")
+    return content.decode("utf-8")
 
 
 def _json(content: dict[str, Any], indent: int | None = None) -> str:

@@ -131,22 +131,26 @@ def save(drawing: Any, path: str | Path, kind: str | None = None) -> None:
     kind = kind or Path(path).suffix.removeprefix(".")
     with replacing(path) as temporary:
         if kind == "png":
-            _save_png(drawing, temporary)
+            Path(temporary).write_bytes(png(drawing))
         else:
             drawing.savefig(temporary, format=kind, metadata={"Date": None})
 
 
-def _save_png(drawing: Any, path: str) -> None:
-    """As Matplotlib does, but without a channel of transparency that nothing uses: a tenth smaller."""
+def png(drawing: Any) -> bytes:
+    """A PNG of ``drawing``, as Matplotlib makes it, but without a channel of transparency that nothing uses.
+
+    It is a tenth smaller.
+    """
     from PIL import Image
     from PIL.PngImagePlugin import PngInfo
 
-    written = io.BytesIO()
+    written, smaller = io.BytesIO(), io.BytesIO()
     drawing.savefig(written, format="png")
     with Image.open(written) as drawn:
         said = PngInfo()
         said.add_text("Software", drawn.info["Software"])
-        drawn.convert("RGB").save(path, "png", optimize=True, pnginfo=said)
+        drawn.convert("RGB").save(smaller, "png", optimize=True, pnginfo=said)
+    return smaller.getvalue()
 
 
 def beside(
