@@ -30,7 +30,7 @@ STYLE = """
 .curves img { display: block; width: 100%; height: auto; background: #fff; border-radius: 6px; }
 .wide table { overflow-wrap: normal; } td { min-width: 3rem; } th.number { white-space: normal; }
 td:first-child { overflow-wrap: anywhere; min-width: 6rem; } .best td:first-child { font-weight: 600; }
-svg { display: block; width: 100%; min-width: 30rem; max-width: 44rem; margin: .6rem 0; font-size: 13px; }
+svg { display: block; width: 100%; min-width: 20rem; max-width: 36rem; margin: .6rem 0; font-size: 12px; }
 svg line { stroke: var(--line); } svg .span { stroke: var(--mark); stroke-width: 3; } svg circle { fill: var(--mark); }
 svg .best { stroke: var(--ink); } svg circle.best { fill: var(--ink); }
 p, li { max-width: 46rem; }

@@ -134,7 +134,8 @@ def _confusion(subject: Subject, evaluation: Evaluation) -> str:
         return _pairs(subject, evaluation)
     labels = [_text(label) for label in subject.classifier.labels]
     turned = ' class="turned"' if max(map(len, labels)) > 3 else ""
-    rows = ["<tr><th></th>" + "".join(f'<th scope="col"><span{turned}>{label}</span></th>' for label in labels)]
+    heads = "".join(f'<th scope="col"><span{turned}>{label}</span></th>' for label in labels)
+    rows = [f"<tr><th></th>{heads}</tr>"]
     for i, row in enumerate(evaluation.confusion):
         images = max(1, int(row.sum()))
         cells = []
