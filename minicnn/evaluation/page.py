@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
+import numpy as np
+
 from ..paths import printable
 from ..utils.page import page as html_page
 from .calibration import Calibration
 from .measuring import Evaluation
 from .pictures import thumbnail
-from .report import FEW_CLASSES, MISTAKES, mistake, most_often, pairs, percent, shown_classes, verdict
+from .report import FEW_CLASSES, MISTAKES, extent, involved, mistake, most_often, pairs, percent, shown_classes, verdict
 from .subject import Subject
 
 PAIRS = 30  # that are shown instead of a large matrix
@@ -22,9 +24,11 @@ STYLE = """
 .note { border-left: 3px solid var(--bad); padding-left: .75rem; }
 table.confusion { font-size: .85rem; font-variant-numeric: tabular-nums; }
 .confusion td, .confusion th { padding: .3rem .4rem; text-align: center; vertical-align: middle; border: 0; }
-.wide .confusion td { min-width: 2.4rem; border: 1px solid var(--paper); }
+.wide .confusion td { min-width: 2.2rem; border: 1px solid var(--paper); }
+.confusion th[scope=col] { vertical-align: bottom; }
 .confusion th[scope=row] { text-align: right; white-space: nowrap; }
-.confusion .turned { writing-mode: vertical-rl; transform: rotate(180deg); text-align: left; white-space: nowrap; }
+.confusion .turned { writing-mode: vertical-rl; transform: rotate(180deg); text-align: left; white-space: nowrap;
+  max-height: 11rem; overflow: hidden; }
 .confusion .right { background: color-mix(in srgb, var(--mark) calc(var(--share) * 40%), var(--paper));
   font-weight: 600; }
 .confusion .wrong { background: color-mix(in srgb, var(--bad) calc(12% + var(--share) * 40%), var(--paper)); }
@@ -63,10 +67,10 @@ def page(subject: Subject, evaluation: Evaluation, command: str) -> str:
     parts = [
         f"<h1>{escape(title)}</h1>",
         f'<p class="soft">{escape(subject.classifier.name)}, weights {_text(subject.weights)}; {part} of the data: '
-        f"{evaluation.count:,} images in {evaluation.num_classes:,} classes.</p>",
+        f"{extent(evaluation)}.</p>",
     ]
     if subject.note:
-        parts.append(f'<p class="note">{escape(subject.note)}.</p>')
+        parts.append(f'<p class="note">{escape(subject.note[:1].upper() + subject.note[1:])}.</p>')
     parts += [f"<h2>{name}</h2>\n{body}" if name else body for name, body in sections.items()]
     parts.append(f'<p class="soft">Made by <code>{escape(printable(command))}</code></p>')
     return html_page(title, "\n".join(parts), STYLE)
@@ -95,14 +99,13 @@ def _figures(evaluation: Evaluation) -> str:
 
 
 def _classes(subject: Subject, evaluation: Evaluation) -> str:
-    many = evaluation.num_classes > FEW_CLASSES
-    table = _class_table(subject, evaluation, shown_classes(evaluation, HARDEST))
-    if not many:
+    shown, every = shown_classes(evaluation, HARDEST), involved(evaluation)
+    table = _class_table(subject, evaluation, shown)
+    if len(every) <= FEW_CLASSES:
         return table
-    every = _class_table(subject, evaluation, range(evaluation.num_classes))
     return (
-        f"<p>The {HARDEST} with the lowest F1 of those that have images.</p>{table}\n"
-        f"<details><summary>All {evaluation.num_classes:,} classes</summary>{every}</details>"
+        f"<p>Those with images that have the lowest F1.</p>{table}\n<details><summary>All {len(every):,} that have "
+        f"images or were said</summary>{_class_table(subject, evaluation, every.tolist())}</details>"
     )
 
 
@@ -130,13 +133,14 @@ def _class_table(subject: Subject, evaluation: Evaluation, classes: Sequence[int
 def _confusion(subject: Subject, evaluation: Evaluation) -> str:
     if not len(evaluation.mistakes(1)):
         return "<p>Nothing: every image was recognised.</p>"
-    if evaluation.num_classes > FEW_CLASSES:
+    classes = involved(evaluation)
+    if len(classes) > FEW_CLASSES:
         return _pairs(subject, evaluation)
-    labels = [_text(label) for label in subject.classifier.labels]
+    labels = [_text(subject.classifier.labels[i]) for i in classes]
     turned = ' class="turned"' if max(map(len, labels)) > 3 else ""
     heads = "".join(f'<th scope="col"><span{turned}>{label}</span></th>' for label in labels)
     rows = [f"<tr><th></th>{heads}</tr>"]
-    for i, row in enumerate(evaluation.confusion):
+    for i, row in enumerate(evaluation.confusion[np.ix_(classes, classes)]):
         images = max(1, int(row.sum()))
         cells = []
         for j, count in enumerate(row):
@@ -156,7 +160,7 @@ def _pairs(subject: Subject, evaluation: Evaluation) -> str:
         for one, other, count, images in found
     )
     return (
-        f"<p>The {len(found)} most frequent mistakes of {evaluation.num_classes:,} classes; all are in "
+        f"<p>The {len(found)} most frequent mistakes; all are in "
         f'<code>evaluation.json</code>.</p><div class="wide"><table><tr><th>class</th><th>taken for</th>'
         f'<th class="number">images</th></tr>\n{rows}</table></div>'
     )

@@ -80,9 +80,7 @@ def lines(subject: Subject, evaluation: Evaluation) -> list[str]:
     """The lines for a terminal."""
     found = evaluation.calibration()
     part = "all" if subject.split == "all" else f"{subject.split} part"
-    images = f"{evaluation.count:,} image{'s' * (evaluation.count != 1)}"
-    classes = f"{evaluation.num_classes:,} class{'es' * (evaluation.num_classes != 1)}"
-    text = [fill(f"{printable(subject.name)} on {printable(subject.data)}, {part}: {images} in {classes}")]
+    text = [fill(f"{printable(subject.name)} on {printable(subject.data)}, {part}: {extent(evaluation)}")]
     if subject.note:
         text.append(fill(f"note: {subject.note}"))
     for k in (1, 5):
@@ -97,8 +95,8 @@ def lines(subject: Subject, evaluation: Evaluation) -> list[str]:
         f"  mean confidence {percent(found.mean_confidence)} %, expected calibration error {percent(found.error)} %",
         *table([_HEAD, *(_row(subject, evaluation, i) for i in shown_classes(evaluation))], "<>>>><", "  "),
     ]
-    if evaluation.num_classes > FEW_CLASSES:
-        text.append(f"  (the {HARDEST} classes with the lowest F1 of {evaluation.num_classes:,})")
+    if len(involved(evaluation)) > FEW_CLASSES:
+        text.append("  (the classes with the lowest F1; all are on the page)")
     return text
 
 
@@ -123,12 +121,28 @@ def most_often(evaluation: Evaluation, i: int) -> tuple[int, int] | None:
     return (int(row.argmax()), int(row.max())) if row.any() else None
 
 
-def shown_classes(evaluation: Evaluation, hardest: int = HARDEST) -> list[int]:
-    """All classes if they are few; else those with the lowest F1, of which there are images."""
+def involved(evaluation: Evaluation) -> np.ndarray:
+    """The classes to speak of: all if they are few, else those that have images or were said."""
     if evaluation.num_classes <= FEW_CLASSES:
-        return list(range(evaluation.num_classes))
+        return np.arange(evaluation.num_classes)
+    return np.flatnonzero(evaluation.scores.images + evaluation.scores.predicted)
+
+
+def shown_classes(evaluation: Evaluation, hardest: int = HARDEST) -> list[int]:
+    """The classes to speak of if they are few; else those with the lowest F1, of which there are images."""
+    found = involved(evaluation)
+    if len(found) <= FEW_CLASSES:
+        return found.tolist()
     present = np.flatnonzero(evaluation.scores.images)
     return present[np.argsort(evaluation.scores.f1[present], kind="stable")][:hardest].tolist()
+
+
+def extent(evaluation: Evaluation) -> str:
+    """``358 images in 10 classes``."""
+    count, every = evaluation.count, evaluation.num_classes
+    present = int((evaluation.scores.images > 0).sum())
+    classes = f"{every:,} class{'es' * (every != 1)}"
+    return f"{count:,} image{'s' * (count != 1)} in {classes if present == every else f'{present:,} of {classes}'}"
 
 
 def verdict(evaluation: Evaluation) -> str:
