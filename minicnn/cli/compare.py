@@ -25,7 +25,7 @@ def run(args: argparse.Namespace) -> int:
     from ..evaluation.comparison import compare
     from ..evaluation.comparison_page import page
     from ..evaluation.comparison_report import as_dict, lines
-    from ..terminal import painter
+    from ..terminal import fill, painter, whole
     from ..utils.page import write_page
 
     with misuse():
@@ -37,5 +37,5 @@ def run(args: argparse.Namespace) -> int:
         print(json.dumps(as_dict(comparison), allow_nan=False))
         return 0
     print(*lines(comparison, painter()), sep="\n")
-    print(f"page: {printable(written)}")
+    print(fill(f"page: {whole(printable(written))}"))
     return 0

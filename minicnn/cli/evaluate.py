@@ -54,6 +54,8 @@ def run(args: argparse.Namespace) -> int:
     from ..evaluation import evaluate
     from ..evaluation.page import page
     from ..evaluation.report import as_dict, lines, percent
+    from ..terminal import fill
+    from ..terminal import whole as one_word
     from ..training.job import one_blas_thread
     from ..training.run_folder import next_free
     from ..utils.page import write_page
@@ -95,7 +97,7 @@ def run(args: argparse.Namespace) -> int:
         print(f"{subject.split} accuracy {percent(evaluation.top1)} %")
     else:
         print(*lines(subject, evaluation), sep="\n")
-    print(f"page: {printable(written)}")
+    print(fill(f"page: {one_word(printable(written))}"))
     return 0
 
 

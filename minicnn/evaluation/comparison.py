@@ -16,7 +16,7 @@ from ..training.recipe import Config
 from ..training.run_folder import RunFolder
 from .scores import wilson_interval
 
-LONGEST_NAME = 28
+LONGEST_NAME = 20
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class ComparedRun:
     def epochs(self) -> str:
         """The epochs that are done, of those that were asked for if these are more."""
         done, all_ = len(self.lines), self.config.epochs
-        return f"{done}" if done == all_ else f"{done} of {all_}"
+        return f"{done}" if done == all_ else f"{done}/{all_}"
 
 
 @dataclass(frozen=True)

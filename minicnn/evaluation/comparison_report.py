@@ -33,9 +33,9 @@ def cells(comparison: Comparison, run: ComparedRun) -> tuple[str, ...]:
     return (
         run.name,
         top1,
-        f"{percent(low)} to {percent(high)}" if run.interval else "-",
-        "-" if run.parameters is None else f"{run.parameters:,}",
-        "-" if run.multiply_adds is None else millions(run.multiply_adds),
+        f"{100 * low:.1f} to {100 * high:.1f}" if run.interval else "-",
+        compact(run.parameters),
+        compact(run.multiply_adds),
         run.epochs,
         f"{run.seconds:,.0f}",
     )
@@ -80,6 +80,8 @@ def words(setting: str) -> str:
     return setting.replace("_", " ")
 
 
-def millions(count: int) -> str:
-    """A number of multiply-adds in millions."""
-    return f"{count / 1e6:,.1f} M" if count < 1e9 else f"{count / 1e6:,.0f} M"
+def compact(count: int | None) -> str:
+    """A large count in millions (M) or thousands of millions (G); a dash for None."""
+    if count is None or count < 1e6:
+        return "-" if count is None else f"{count:,}"
+    return f"{count / 1e6:.2f} M" if count < 1e9 else f"{count / 1e9:.2f} G"

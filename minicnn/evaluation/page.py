@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from html import escape
+from pathlib import Path
 
 import numpy as np
 
@@ -184,7 +185,7 @@ def _calibration(evaluation: Evaluation) -> str:
 def _diagram(found: Calibration) -> str:
     """Accuracy against confidence, above the shares of answers."""
     side, left, top = 240, 58, 10
-    most, low_top = found.counts.max(), top + side + 26
+    most, low_top = found.counts.max(), top + side + 30
     tall = 60
     parts = [f'<path class="axis" d="M{left} {top}v{side}h{side}"/>']
     width = side / len(found.counts)
@@ -213,7 +214,7 @@ def _diagram(found: Calibration) -> str:
         f'<text x="{left + side / 2}" y="{base + 31}" text-anchor="middle">confidence</text>',
         f'<text transform="translate(11 {top + side / 2}) rotate(-90)" text-anchor="middle">right</text>',
         f'<text transform="translate(11 {low_top + tall / 2}) rotate(-90)" text-anchor="middle">answers</text>',
-        f'<text x="{left + 4}" y="{low_top + 10}">up to {most:,}</text>',
+        f'<text x="{left + 4}" y="{low_top - 6}">up to {most:,} answers</text>',
     ]
     said = f"reliability diagram, expected calibration error {percent(found.error)} per cent"
     return f'<svg viewBox="0 0 {left + side + 24} {base + 38}" role="img" aria-label="{said}">{"".join(parts)}</svg>'
@@ -228,7 +229,7 @@ def _mistakes(subject: Subject, evaluation: Evaluation) -> str:
     figures = []
     for index in indices:
         told, (source, width, height) = mistake(subject, evaluation, index), thumbnail(subject.plain[index][0])
-        where = f"image {index}" if told["file"] is None else told["file"].replace("\\", "/").rpartition("/")[2]
+        where = f"image {index}" if told["file"] is None else "/".join(Path(told["file"]).parts[-2:])
         shown, said = _text(told["class"]), _text(told["taken_for"])
         figures.append(
             f'<figure><img{" class=small" if max(width, height) < 64 else ""} src="{source}" alt="{shown}" '

@@ -42,6 +42,8 @@ COMMANDS = [
     ["bench", "ladder", "--size", "5", "--batch", "1", "--channels", "3", "--seconds", "0.01"],
     ["warmup"],
     ["train", "tinynet", "--epochs", "2", "--batch-size", "256"],
+    ["evaluate", "a-run-with-a-rather-long-name-that-says-what-was-changed-in-it"],
+    ["compare", "a-run-with-a-rather-long-name-that-says-what-was-changed-in-it", "run"],
     ["grade", "collect", "class", "--homework", "hw4", "--roster", "class.csv"],
     ["grade", "rubric", "grades", "--out", "rubric.csv"],
     ["grade", "report", "grades", "--out", "report.html"],
@@ -69,6 +71,9 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.parametrize("arguments", COMMANDS, ids=" ".join)
 def test_no_line_is_wider_than_80_columns(arguments: list[str], place: Path, minicnn_command: Command) -> None:
     with np.errstate(all="ignore"):
+        if arguments[0] in ("evaluate", "compare"):
+            for path in arguments[1:]:
+                minicnn_command("train", "tinynet", "--epochs", "1", "--batch-size", "512", "--out", path)
         status, out, error = minicnn_command(*arguments)
     assert (status, out != "") == (1 if arguments[-1] == "hw4.4" else 0, True), error
     for line in [*out.splitlines(), *error.splitlines()]:

@@ -130,7 +130,7 @@ def test_unfinished_runs_are_shown_as_far_as_they_are(epochs: int, half: bool, r
     unfinish(Path("one"), epochs, half)
     comparison = compare(["two", "one"])
     run = comparison.runs[1]
-    assert (len(run.lines), run.epochs, run.top1) == (epochs, f"{epochs} of 2", None)
+    assert (len(run.lines), run.epochs, run.top1) == (epochs, f"{epochs}/2", None)
     assert run.parameters == comparison.runs[0].parameters  # its data say how it is built
     assert comparison.notes == (
         f"one is not finished: {epochs} of 2 epochs are done, and it has no test accuracy yet.",
