@@ -118,7 +118,7 @@ def _images(spec: str, split: str, in_channels: int) -> tuple[Any, tuple[str, ..
     if kind == "folder" and path and split == "all" and not split_folders(root := Path(expanded(path))):
         images = ImageFolder(root, in_channels=in_channels)
         return images, images.classes
-    source = open_data(spec, SPLIT_SEED, augment=False, in_channels=in_channels)
+    source = open_data(spec, SPLIT_SEED, in_channels=in_channels)
     parts = {"train": source.train, "validation": source.validation, "test": source.test}
     return (ConcatDataset(list(parts.values())) if split == "all" else parts[split]), source.classes
 

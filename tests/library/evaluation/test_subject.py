@@ -98,6 +98,7 @@ def test_a_small_folder_is_taken_whole_and_shown_as_it_is(tmp_path: Path) -> Non
     photos(tmp_path / "photos", ("cat", "fox"))
     subject = open_subject("tinynet", str(tmp_path / "w.npz"), f"folder:{tmp_path / 'photos'}", "all")
     found = evaluated(subject)
+    assert [subject.dataset[i][1] for i in range(2)] == [0, 2]
     assert found.targets.tolist() == [0, 2] and found.num_classes == 3  # dog has no image
     assert [subject.plain[i][0].size for i in range(2)] == [(8, 8)] * 2
     assert [file_of(subject.plain, i) for i in range(2)] == [
