@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import shlex
 import sys
 import warnings
@@ -17,6 +18,7 @@ from ._errors import UsageError, complain, misuse, printable
 
 if TYPE_CHECKING:
     from ..evaluation.subject import Subject
+    from ..nn import Module
 
 OUT = Path("evaluations")
 SPLITS = ("test", "validation", "train", "all")
@@ -64,9 +66,8 @@ def run(args: argparse.Namespace) -> int:
         warnings.simplefilter("always")
         subject = _open(args)
         classifier = subject.classifier
-        classifier.model.to(args.device or subject.device)
-        if args.out is not None and Path(args.out).exists() and not Path(args.out).is_dir():
-            raise UsageError(f"--out: {args.out} exists already and is not a folder")
+        _place(classifier.model, args.device, subject.device)
+        _require_writable(OUT if args.out is None else Path(args.out))
     for warning in caught:
         complain(f"warning: {printable(warning.message)}")
 
@@ -117,6 +118,26 @@ def _open(args: argparse.Namespace) -> Subject:
             labels=labels,
             size=args.size,
         )
+
+
+def _place(model: Module, asked: str | None, own: str) -> None:
+    """Move the model to the device that was asked for, or that of its run."""
+    from ..errors import DeviceError
+
+    try:
+        model.to(asked or own)
+    except DeviceError as error:
+        hint = "" if asked else f"the run was trained on {own}, and --device cpu evaluates it here: "
+        raise UsageError(f"{hint}{error}") from error
+
+
+def _require_writable(folder: Path) -> None:
+    """Raise UsageError now, not after a long evaluation, if the page's folder cannot be made."""
+    there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    if not there.is_dir():
+        raise UsageError(f"--out: {there} exists already and is not a folder")
+    if not os.access(there, os.W_OK):
+        raise UsageError(f"--out: the folder {there} cannot be written")
 
 
 @contextmanager

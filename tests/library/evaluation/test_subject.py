@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -167,6 +168,9 @@ MISUSES: dict[str, tuple[list[str], str]] = {
     "too large": (["one", "--size", "16"], r"tinynet does not fit images of 16x16 \(see --size\)"),
     "split": (["one", "--split", "both"], "--split: invalid choice"),
     "a file as folder": (["one", "--out", "w.npz"], "--out: w.npz exists already and is not a folder"),
+    "below a file": (["one", "--out", "w.npz/x"], "--out: .*w.npz exists already and is not a folder"),
+    "device": (["one", "--device", "cuda:99"], "device|CuPy|GPU"),
+    "the run's device": (["far"], "the run was trained on cuda:99, and --device cpu evaluates it here: .*(device|CuPy)"),
     "unfinished": (["started"], "the folder started holds no model.safetensors: finish its run with"),
     "labels": (["one", "--labels", "x.txt"], "label file 'x.txt': No such file"),
 }  # fmt: skip
@@ -181,6 +185,9 @@ def test_misuse_is_one_clear_line(
     (runs / "empty").mkdir()
     (runs / "started").mkdir()
     (runs / "started/config.json").write_bytes((runs / "one/config.json").read_bytes())
+    shutil.copytree(runs / "one", runs / "far")
+    config = json.loads((runs / "far/config.json").read_text())
+    (runs / "far/config.json").write_text(json.dumps({**config, "device": "cuda:99"}))
     photos(runs / "hollow")
     (runs / "hollow/dog/a.png").unlink()
     photos(runs / "few")
