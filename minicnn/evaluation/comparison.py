@@ -115,7 +115,7 @@ class Comparison:
             return f"{said}, and no other interval overlaps its own"
         return (
             f"{said}, but the interval{'s' * (len(near) > 1)} of {_listed(near)} overlap{'s' * (len(near) == 1)} its "
-            "own: on so many images the order may be chance"
+            "own: the order may be chance"
         )
 
 

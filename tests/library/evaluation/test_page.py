@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 from dataclasses import replace
@@ -22,6 +23,8 @@ from minicnn.evaluation.pictures import SIDE, thumbnail
 from minicnn.evaluation.report import FEW_CLASSES, HARDEST, MISTAKES, as_dict, lines
 from minicnn.evaluation.subject import Subject
 from minicnn.models import Classifier
+from tests.library.support.blots import save_tinynet
+from tests.library.support.image_folders import photos
 
 HOSTILE = "<script>alert(1)</script>\x1b[31m & \"'"
 
@@ -187,3 +190,29 @@ def test_weights_of_no_network_are_a_failure_and_leave_nothing(runs: Path, capfd
     assert (status, out) == (1, "")
     assert "the network's logits are not finite" in error and error.count("\n") == 1
     assert not (runs / "evaluations").exists()
+
+
+def test_a_file_that_cannot_be_read_is_named(runs: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    save_tinynet(runs / "w.npz")
+    (photos(runs / "photos", ("cat", "dog")) / "dog/b.png").write_bytes(b"broken")
+    known = ("tinynet", "--weights", "w.npz", "--data", "folder:photos", "--split", "all", "--out", "page")
+    status = cli.main(["evaluate", *known])
+    out, error = capfd.readouterr()
+    assert (status, out, error.count("\n")) == (1, "", 1) and "cannot read 'photos/dog/b.png'" in error
+    assert not Path("page").exists()
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_bar_on_terminals_only(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = {}
+    for kind in (Terminal, io.StringIO):
+        error = kind()
+        monkeypatch.setattr("sys.stderr", error)
+        assert cli.main(["evaluate", "one", "--quiet", "--out", "page"]) == 0
+        shown[kind] = error.getvalue()
+    monkeypatch.undo()
+    assert "/358 [" in shown[Terminal] and shown[io.StringIO] == ""
