@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import shlex
 import sys
@@ -55,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
     from ..errors import ShapeError
     from ..evaluation import evaluate
     from ..evaluation.page import page
-    from ..evaluation.report import as_dict, lines, percent
+    from ..evaluation.report import as_dict, as_json, lines, percent
     from ..terminal import fill
     from ..terminal import whole as one_word
     from ..training.job import one_blas_thread
@@ -86,7 +85,7 @@ def run(args: argparse.Namespace) -> int:
         size = "x".join(map(str, classifier.transform.crop_size))
         raise UsageError(f"{classifier.name} does not fit images of {size} (see --size): {error}") from error
 
-    content = json.dumps(as_dict(subject, evaluation), indent=1, allow_nan=False) + "\n"
+    content = as_json(as_dict(subject, evaluation))
     text = page(subject, evaluation, _command(args))
     folder = Path(args.out) if args.out is not None else next_free(OUT / f"{_stem(subject.name)}-{subject.split}")
     write_page(folder / "evaluation.json", content)

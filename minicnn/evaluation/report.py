@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from typing import Any
 
@@ -61,6 +62,12 @@ def as_dict(subject: Subject, evaluation: Evaluation) -> dict[str, Any]:
         "confusion": [[int(i), int(j), int(evaluation.confusion[i, j])] for i, j in np.argwhere(evaluation.confusion)],
         "mistakes": [mistake(subject, evaluation, index) for index in evaluation.mistakes(MISTAKES).tolist()],
     }
+
+
+def as_json(content: dict[str, Any]) -> str:
+    """JSON with a line for each entry; a line for each number would be long for many classes."""
+    entries = (f"{json.dumps(name)}: {json.dumps(value, allow_nan=False)}" for name, value in content.items())
+    return "{\n" + ",\n".join(entries) + "\n}\n"
 
 
 def mistake(subject: Subject, evaluation: Evaluation, index: int) -> dict[str, Any]:
