@@ -22,13 +22,15 @@ MARKERS = 12  # on a curve
 WIDE_RANGE = 5  # a loss whose largest value is so many times the smallest is drawn on a logarithmic scale
 TICKS = (0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2)  # between lines, as shares
 MOST_TICKS = 6
+CEILING = 10  # times the highest training loss: before its running statistics have settled, a validation's can be 1e8
 SMALL_ERROR = 10  # percent: an error that gets below is
 STYLE = """
 .verdict { font-size: 1.1rem; border-left: 3px solid var(--mark); padding-left: .75rem; margin: 1rem 0; }
 .note { border-left: 3px solid var(--bad); padding-left: .75rem; }
 .curves { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 27rem), 1fr)); gap: .8rem; }
 .curves img { display: block; width: 100%; height: auto; background: #fff; border-radius: 6px; }
-.wide table { overflow-wrap: normal; } td { min-width: 3rem; } th.number { white-space: normal; }
+.wide table { overflow-wrap: normal; } td { min-width: 3rem; }
+.wide td:last-child { white-space: nowrap; } th.number { white-space: normal; }
 td:first-child { overflow-wrap: anywhere; min-width: 6rem; } .best td:first-child { font-weight: 600; }
 svg { display: block; width: 100%; min-width: 20rem; max-width: 36rem; margin: .6rem 0; font-size: 12px; }
 svg line { stroke: var(--line); } svg .span { stroke: var(--mark); stroke-width: 3; } svg circle { fill: var(--mark); }
@@ -122,13 +124,20 @@ def _curves(runs: Sequence[ComparedRun]) -> str:
         return "<p>There are none yet: no run has finished an epoch.</p>"
     parts = []
     for title, value in CURVES.items():
-        curves = {f"{part} {title}": curves_of(runs, part, value) for part in ("train", "validation")}
-        values = [point for named in curves.values() for points in named.values() for _, point in points]
-        for name, named in curves.items():
-            if named:
-                source = data_url(draw(name.replace("train ", "training "), named, values))
-                parts.append(f'<img src="{source}" alt="{name} of {_text(", ".join(named))}">')
+        trained, validated = (curves_of(runs, part, value) for part in ("train", "validation"))
+        low, high = _extent([*trained.values(), *validated.values()])
+        if title == "loss":
+            high = min(high, CEILING * _extent([*trained.values()])[1])
+        for name, curves in ((f"training {title}", trained), (f"validation {title}", validated)):
+            if curves:
+                source = data_url(draw(name, curves, low, high))
+                parts.append(f'<img src="{source}" alt="{name} of {_text(", ".join(curves))}">')
     return f'<div class="curves">{"".join(parts)}</div>'
+
+
+def _extent(curves: Sequence[list[tuple[int, float]]]) -> tuple[float, float]:
+    values = [value for points in curves for _, value in points]
+    return min(values), max(values)
 
 
 def curves_of(
@@ -141,13 +150,13 @@ def curves_of(
     return {name: points for name, points in named.items() if points}
 
 
-def draw(title: str, curves: dict[str, list[tuple[int, float]]], values: Sequence[float]) -> bytes:
+def draw(title: str, curves: dict[str, list[tuple[int, float]]], low: float, high: float) -> bytes:
     """A PNG of some curves, each told by its colour, its dash, its marker and its name at the end.
 
     Args:
         title: with ``loss`` or ``error`` in it.
         curves: the name of each, with its epochs and values.
-        values: all that the axis must hold; they decide whether it is logarithmic.
+        low, high: what the axis must hold, which decides whether it is logarithmic; what is higher is left out.
     """
     with style.applied():
         drawing = style.picture(INCHES[1])
@@ -155,11 +164,13 @@ def draw(title: str, curves: dict[str, list[tuple[int, float]]], values: Sequenc
         axes = drawing.subplots()
         ends = []
         for at, (name, points) in enumerate(curves.items()):
-            epochs, heights = zip(*points, strict=True)
-            every = max(1, len(points) // MARKERS)
-            axes.plot(epochs, heights, **_look(at).line(clip_on=False, markevery=every))
-            ends.append((name, epochs[-1], heights[-1]))
-        low, high = min(values), max(values)
+            shown = [point for point in points if point[1] <= high]
+            if shown:
+                every = max(1, len(shown) // MARKERS)
+                axes.plot(*zip(*shown, strict=True), **_look(at).line(clip_on=False, markevery=every))
+                ends.append((name, *shown[-1]))
+        if _extent([*curves.values()])[1] > high:
+            title += f"; above {high:.2g} not shown"
         if "loss" in title:
             logarithmic = high >= WIDE_RANGE * low > 0
             loss_scale(axes, title, logarithmic)

@@ -80,15 +80,26 @@ def test_curves_differ_in_more_than_colour(monkeypatch: pytest.MonkeyPatch) -> N
     drawn: list[Any] = []
     monkeypatch.setattr(style, "png", lambda drawing: drawn.append(drawing) or b"")
     curves = {f"run {n}": [(e, 2 / e + n) for e in range(1, 30)] for n in range(3 * len(style.LOOKS))}
-    draw("training loss", curves, [2 / 29, 23])
-    draw("validation loss", {"a": [(1, 1.0)]}, [1.0])
-    draw("training top-1 error (%)", {"a": [(1, 0.0)]}, [0.0])
+    draw("training loss", curves, 2 / 29, 23)
+    draw("validation loss", {"a": [(1, 1.0)]}, 1.0, 1.0)
+    draw("training top-1 error (%)", {"a": [(1, 0.0)]}, 0.0, 0.0)
     (axes,) = drawn[0].axes
     looks = {(line.get_marker(), line.get_linestyle(), str(line._unscaled_dash_pattern)) for line in axes.lines}
     assert len({(line.get_color(), line.get_marker()) for line in axes.lines}) == len(curves)
     assert len(looks) == len(style.LOOKS)
     assert [text.get_text() for text in axes.texts] == list(curves)
     assert [d.axes[0].get_yscale() for d in drawn] == ["log", "linear", "symlog"]
+
+
+def test_a_loss_far_above_all_others_does_not_flatten_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[Any] = []
+    monkeypatch.setattr(style, "png", lambda drawing: drawn.append(drawing) or b"")
+    wild = made("wild", 0.9)
+    wild.lines[0]["validation_loss"] = 1e8
+    page(Comparison((wild, made("calm", 0.9)), ()), "x")
+    limits = [drawing.axes[0].get_ylim()[1] for drawing in drawn[:2]]
+    assert limits[0] == limits[1] < 25 and drawn[1].axes[0].get_title("left") == "validation loss; above 20 not shown"
+    assert [list(line.get_xdata()) for line in drawn[1].axes[0].lines] == [[2, 3], [1, 2, 3]]
 
 
 def test_names_are_short() -> None:
@@ -99,7 +110,7 @@ def test_names_are_short() -> None:
 @pytest.fixture
 def no_curves(monkeypatch: pytest.MonkeyPatch) -> None:
     """For a test that needs the page but not its pictures, which take the most time."""
-    monkeypatch.setattr(comparison_page, "draw", lambda title, curves, values: b"picture")
+    monkeypatch.setattr(comparison_page, "draw", lambda title, curves, low, high: b"picture")
 
 
 # ---- folders -----------------------------------------------------------------------------------------------------
