@@ -169,6 +169,8 @@ def draw(title: str, curves: dict[str, list[tuple[int, float]]], low: float, hig
                 every = max(1, len(shown) // MARKERS)
                 axes.plot(*zip(*shown, strict=True), **_look(at).line(clip_on=False, markevery=every))
                 ends.append((name, *shown[-1]))
+        last = max(points[-1][0] for points in curves.values())
+        axes.set_xlim(1 - 0.04 * last, 1.04 * last)
         if _extent([*curves.values()])[1] > high:
             title += f"; above {high:.2g} not shown"
         if "loss" in title:
