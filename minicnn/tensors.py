@@ -7,6 +7,8 @@ attached by ``minicnn.autograd``, and its operations (``+``, ``exp``, ``conv2d``
 from __future__ import annotations
 
 import weakref
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -60,6 +62,7 @@ class Tensor(Methods):
 
     __array_priority__ = 1000  # ndarray + Tensor asks the tensor
     producer: weakref.ref[Any] | None = None  # the nn.Module that returned it, for messages about its shape
+    post_accumulate_hooks: Mapping[int, Any] = MappingProxyType({})  # of a leaf: what is called after ``.grad`` changed
 
     def __init__(
         self, data: Any = (), dtype: DType | None = None, requires_grad: bool = False, device: Place | None = None

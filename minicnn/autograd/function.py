@@ -84,6 +84,8 @@ class AccumulateGrad(Node):
             leaf._grad = Tensor.wrap(gradient, leaf._device)
         else:
             leaf._grad = Tensor.wrap(gradient.copy(order="C"), leaf._device)
+        for hook in list(leaf.post_accumulate_hooks.values()):
+            hook(leaf)
 
 
 class Function(Node):

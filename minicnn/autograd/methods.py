@@ -80,6 +80,14 @@ class Methods:
             self._hooked_accumulator = node  # a leaf keeps the node alive that has its hooks
         return RemovableHandle(node.hooks.setdefault(index, {}), hook)
 
+    def register_post_accumulate_grad_hook(self: Any, hook: Callable[[Tensor], None]) -> RemovableHandle:
+        """Call ``hook(tensor)`` whenever ``backward`` has added to the ``.grad`` of this leaf, before it goes on."""
+        if not self._requires_grad or self.grad_fn is not None:
+            raise AutogradError("register_post_accumulate_grad_hook() needs a leaf that requires grad")
+        if not self.post_accumulate_hooks:
+            self.post_accumulate_hooks = {}
+        return RemovableHandle(self.post_accumulate_hooks, hook)
+
     def backward(
         self: Any, gradient: Any = None, retain_graph: Any = None, create_graph: bool = False, inputs: Any = None
     ) -> None:

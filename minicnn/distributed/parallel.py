@@ -1,0 +1,167 @@
+"""Data parallel training: every rank has the whole network, and a part of each batch."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+from .. import backend as backends
+from ..autograd import Function, is_grad_enabled
+from ..autograd.modes import SWITCHES
+from ..nn import Module
+from ..tensors import Tensor
+from . import group
+from .agreement import require_agreement
+from .buckets import Bucket, buckets_of
+
+
+class DistributedDataParallel(Module):
+    """The network ``module``, whose gradients after ``backward`` are the means over all ranks.
+
+    If each rank's loss is a mean over as many images, the gradients are those of one process with all of these images.
+    Gradients are summed in buckets, those of the last layers first, while backward still computes those before.
+
+    When it is made, all ranks get the parameters and buffers of rank 0. Buffers are not exchanged after that (PyTorch's
+    sends those of rank 0 before each forward): ``average_buffers`` does it when it is wanted, or use ``SyncBatchNorm``.
+    A parameter without a gradient on some ranks counts as zero there; on all, it has none, as in one process.
+
+    Args:
+        module: the network on this rank's device, or what ``minicnn.compile`` makes of it. What is to be frozen must be
+            frozen before.
+        bucket_cap_mb: the largest size of a bucket in megabytes; the first one has at most one.
+
+    Raises:
+        RuntimeError: without a process group.
+        DisagreementError: if the ranks differ in minicnn's version, or in the network's shapes and dtypes.
+    """
+
+    def __init__(self, module: Any, *, bucket_cap_mb: float = 25.0) -> None:
+        super().__init__()
+        self.module: Module = module if isinstance(module, Module) else module.model
+        self.network = module
+        self.require_backward_grad_sync = True
+        require_agreement({"the network": shapes_of(self.module)})
+        for tensor in self.module.state_dict().values():
+            group.broadcast(tensor, 0)
+        parameters = [parameter for parameter in self.module.parameters() if parameter.requires_grad]
+        self._reducer = _Reducer(parameters, bucket_cap_mb, self) if group.get_world_size() > 1 else None
+
+    def forward(self, *inputs: Any, **kwargs: Any) -> Any:
+        """What the network returns."""
+        if SWITCHES.recorder is not None:
+            SWITCHES.recorder.give_up("it communicates: write DistributedDataParallel(minicnn.compile(model))")
+        output = self.network(*inputs, **kwargs)
+        if self._reducer is None or not (self.require_backward_grad_sync and is_grad_enabled()):
+            return output
+        return _mapped(partial(_watched, self._reducer.mark()), output)
+
+    @contextmanager
+    def no_sync(self) -> Iterator[None]:
+        """Forward and backward in this block only add to the gradients of this rank.
+
+        The first backward after it averages what all of them have added.
+        """
+        before = self.require_backward_grad_sync
+        self.require_backward_grad_sync = False
+        try:
+            yield
+        finally:
+            self.require_backward_grad_sync = before
+
+
+class _Watched(Function):
+    """The identity, whose gradient also goes to ``mark``, a leaf."""
+
+    @staticmethod
+    def forward(ctx: Any, mark: Any, x: Any) -> Any:
+        ctx.mark = mark
+        return x.view()
+
+    @staticmethod
+    def backward(ctx: Any, cotangent: Any) -> Any:
+        return ctx.mark, cotangent
+
+
+def _watched(mark: Tensor, output: Tensor) -> Tensor:
+    """``output``, from whose graph backward reaches ``mark`` last of all: then all other gradients are there."""
+    output = _Watched.apply(mark, output)
+    output.grad_fn.edges[0][0].created = -1  # older than all others: backward goes from new to old
+    return output
+
+
+class _Reducer:
+    """Sends each bucket when its gradients are there, all ranks in the same order, and receives them all at the end."""
+
+    def __init__(self, parameters: list[Tensor], megabytes: float, owner: DistributedDataParallel) -> None:
+        self.owner = weakref.proxy(owner)
+        self.buckets = buckets_of(parameters, megabytes)
+        self.sent = 0
+        self.marks: dict[int, weakref.ref[Tensor]] = {}  # of the forward passes whose graph is alive
+        for bucket in self.buckets:
+            for place, parameter in enumerate(bucket.parameters):
+                parameter.register_post_accumulate_grad_hook(partial(self._arrived, bucket, place))
+
+    def mark(self) -> Tensor:
+        """A leaf for the graph of one forward pass; the end of its backward calls ``_finish``."""
+        place = self.buckets[0].tensor.device
+        mark = Tensor.wrap(backends.get(place).xp.zeros(()), place).requires_grad_()
+        mark.register_post_accumulate_grad_hook(self._finish)
+        key = id(mark)
+        self.marks[key] = weakref.ref(mark, lambda _: self.marks.pop(key, None))
+        return mark
+
+    @property
+    def active(self) -> bool:
+        return bool(self.marks) and self.owner.require_backward_grad_sync
+
+    def _arrived(self, bucket: Bucket, place: int, parameter: Tensor) -> None:
+        if not self.active:
+            return
+        assert parameter.grad is not None
+        bucket.fill(place, parameter.grad.array)
+        while self.sent < len(self.buckets) and self.buckets[self.sent].complete:
+            self._send()
+        for earlier in self.buckets[: self.sent]:
+            earlier.work.is_completed()
+
+    def _send(self) -> None:
+        self.buckets[self.sent].send()
+        self.sent += 1
+
+    def _finish(self, mark: Tensor) -> None:
+        if not self.active:
+            return
+        while self.sent < len(self.buckets):
+            self._send()
+        for bucket in self.buckets:
+            bucket.receive()
+        self.sent = 0
+
+
+def average_buffers(module: Module) -> None:
+    """Make every floating-point buffer, such as running statistics, the mean over all ranks; others become rank 0's."""
+    for buffer in module.buffers():
+        if buffer.is_floating_point():
+            group.all_reduce(buffer, group.ReduceOp.AVG)
+        else:
+            group.broadcast(buffer, 0)
+
+
+def shapes_of(module: Module) -> dict[str, tuple[tuple[int, ...], str]]:
+    """The shape and dtype of every parameter and buffer."""
+    return {name: (tuple(tensor.shape), str(tensor.dtype)) for name, tensor in module.state_dict().items()}
+
+
+def _mapped(function: Callable[[Tensor], Tensor], output: Any) -> Any:
+    """``output`` with every tensor that has a graph replaced."""
+    if isinstance(output, Tensor):
+        return function(output) if output.requires_grad else output
+    if isinstance(output, (tuple, list)):
+        items = [_mapped(function, item) for item in output]
+        return type(output)(*items) if hasattr(output, "_fields") else type(output)(items)
+    if isinstance(output, dict):
+        return {key: _mapped(function, item) for key, item in output.items()}
+    return output
