@@ -85,7 +85,8 @@ class Methods:
         if not self._requires_grad or self.grad_fn is not None:
             raise AutogradError("register_post_accumulate_grad_hook() needs a leaf that requires grad")
         if not self.post_accumulate_hooks:
-            self.post_accumulate_hooks = {}
+            hooks: dict[int, Any] = {}
+            self.post_accumulate_hooks = hooks
         return RemovableHandle(self.post_accumulate_hooks, hook)
 
     def backward(

@@ -95,7 +95,12 @@ class Plan:
 
     def _backward_steps(self) -> list[BackwardStep]:
         """The steps of backward, last call first: only those on the way to a wanted gradient."""
-        return [BackwardStep(self, step) for step in reversed(self.steps) if any(step.call.differentiable)]
+        steps = [BackwardStep(self, step) for step in reversed(self.steps) if any(step.call.differentiable)]
+        last = {place: step for step in steps for _, place, _, _ in step.targets}
+        for leaf in self.leaves:
+            if (place := self.slot[leaf]) in last:
+                last[place].completes += ((place, leaf.tensor),)
+        return steps
 
     def holds(self) -> bool:
         """Whether the numbers that the forward has read are still the same."""
@@ -243,6 +248,7 @@ class BackwardStep:
         )
         self.xp = plan.primitives.xp
         adds = getattr(call.operation, "adds", None)  # the argument whose gradient it adds to an earlier one itself
+        self.completes: tuple[tuple[int, Tensor], ...] = ()  # the leaves to which no later step adds a gradient
         self.adds = None if adds is None or not call.needs_input_grad[adds] else plan.slot[call.args[adds]]
 
     def run(self, contexts: list[Any], gradients: list[Any], keep: bool) -> None:

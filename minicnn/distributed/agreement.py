@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Any
-
-import minicnn
 
 from . import group
 
@@ -21,7 +20,7 @@ def require_agreement(settings: dict[str, Any]) -> None:
     Raises:
         DisagreementError: on each rank, if one of them differs from rank 0's; the same text on all.
     """
-    own = {"minicnn's version": minicnn.__version__, **settings}
+    own = {"minicnn's version": import_module("minicnn").__version__, **settings}
     everyone = group.communicator().gather_objects(own)
     first = everyone[0]
     for rank, other in enumerate(everyone):

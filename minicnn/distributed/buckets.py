@@ -33,6 +33,7 @@ class Bucket:
         self.counts = self.flat[ends[-1] :]
         self.work: Any = None
         self.filled = [False] * len(parameters)
+        self.announced: dict[int, Any] = {}  # what a compiled model has said the gradient is, by the parameter's place
 
     @property
     def complete(self) -> bool:

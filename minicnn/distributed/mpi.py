@@ -103,8 +103,7 @@ def import_mpi() -> Any:
         from mpi4py import MPI
     except (ImportError, RuntimeError) as error:
         raise ImportError(
-            f'several processes need mpi4py and an MPI, such as the wheel `mpich`: pip install "minicnn-lecture[mpi]" mpich'
-            f" ({error})"
+            f'several processes need mpi4py and an MPI, for example: pip install "minicnn-lecture[mpi]" mpich ({error})'
         ) from error
     return MPI
 

@@ -1,4 +1,4 @@
-"""NCCL: sums arrays on GPUs over all ranks, one GPU a rank, through ``cupyx.distributed``; ranks find each other by MPI.
+"""NCCL: sums arrays on GPUs over all ranks, one GPU a rank, through ``cupyx.distributed``. Ranks meet by MPI.
 
 Written, and tested against a stand-in for CuPy: it has not run on GPUs yet.
 """

@@ -103,9 +103,15 @@ class _Reducer:
         for bucket in self.buckets:
             for place, parameter in enumerate(bucket.parameters):
                 parameter.register_post_accumulate_grad_hook(partial(self._arrived, bucket, place))
+                parameter.announce = partial(self._announced, bucket, place, weakref.proxy(parameter))
 
     def mark(self) -> Tensor:
         """A leaf for the graph of one forward pass; the end of its backward calls ``_finish``."""
+        if self.sent:
+            raise RuntimeError(
+                "the last backward pass through this network did not end: gradients are averaged only by backward() "
+                "of all parameters, not by backward(inputs=...) and autograd.grad"
+            )
         place = self.buckets[0].tensor.device
         mark = Tensor.wrap(backends.get(place).xp.zeros(()), place).requires_grad_()
         mark.register_post_accumulate_grad_hook(self._finish)
@@ -117,11 +123,28 @@ class _Reducer:
     def active(self) -> bool:
         return bool(self.marks) and self.owner.require_backward_grad_sync
 
+    def _announced(self, bucket: Bucket, place: int, parameter: Tensor, gradient: Any) -> None:
+        """A compiled model has a gradient; that it is all of ``.grad`` shows only when backward is over."""
+        if self.active and parameter.grad is None:
+            bucket.announced[place] = gradient
+            self._fill(bucket, place, gradient)
+
     def _arrived(self, bucket: Bucket, place: int, parameter: Tensor) -> None:
+        """The ``.grad`` of a parameter is there."""
         if not self.active:
             return
         assert parameter.grad is not None
-        bucket.fill(place, parameter.grad.array)
+        gradient, announced = parameter.grad.array, bucket.announced.pop(place, None)
+        if announced is None:
+            self._fill(bucket, place, gradient)
+        elif gradient is not announced and not (gradient == announced).all():
+            raise RuntimeError(
+                f"a parameter of shape {parameter.shape} is also used outside of the compiled model: "
+                "give DistributedDataParallel the model itself"
+            )
+
+    def _fill(self, bucket: Bucket, place: int, gradient: Any) -> None:
+        bucket.fill(place, gradient)
         while self.sent < len(self.buckets) and self.buckets[self.sent].complete:
             self._send()
         for earlier in self.buckets[: self.sent]:
