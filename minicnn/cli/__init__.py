@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 
 from .. import interrupt
 from ..terminal import table
+from . import _ranks
 from ._errors import Parser, Stopped, UsageError, complain, one_line, printable
 
 if TYPE_CHECKING:
@@ -66,13 +67,15 @@ def _main(argv: list[str], mine: Witness | None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return PIPE_CLOSED
     except (Exception, SystemExit, KeyboardInterrupt) as error:
-        if "--debug" in argv:
+        speak = _ranks.speak(error)
+        if speak and "--debug" in argv:
             import traceback
 
             print(*map(printable, traceback.format_exc().splitlines()), sep="\n", file=sys.stderr)
         theirs = mine.explain(error) if mine else None
-        complain(f"error: {printable(theirs)}" if theirs else one_line(error))
-        return FAILED if theirs else _status(error)
+        if speak:
+            complain(f"error: {printable(theirs)}" if theirs else _ranks.named(one_line(error)))
+        return _ranks.end(FAILED if theirs else _status(error))
 
 
 def _run(argv: list[str], mine: Witness | None) -> int:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from . import _mine
+from . import _mine, _ranks
 from ._arguments import LARGEST, device, number, seed, whole
 from ._errors import RunStopped, Stopped, UsageError, describe, misuse, printable
 
@@ -34,11 +35,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--eager", action="store_true", help="run the model's own lines at every step (slower; --mine implies it)"
     )
+    parser.add_argument(
+        "--sync-batchnorm",
+        action="store_true",
+        default=None,
+        help="under mpiexec, normalise the images of all ranks together (eager)",
+    )
     parser.add_argument("--detect-anomaly", action="store_true", help="name the operation of the first NaN (slow)")
     decay = number(LARGEST, zero=True)
     recipe = parser.add_argument_group("recipe (each data set has its own defaults)")
     recipe.add_argument("--epochs", type=whole(1), metavar="N", help="passes over the training images")
-    recipe.add_argument("--batch-size", type=whole(1), metavar="N", help="images per step")
+    recipe.add_argument("--batch-size", type=whole(1), metavar="N", help="images per step, on all ranks together")
     recipe.add_argument("--lr", type=number(LARGEST), metavar="X", help="peak learning rate; rises, then falls to zero")
     recipe.add_argument("--weight-decay", type=decay, metavar="X", help="of weights, not of biases and norms")
     recipe.add_argument("--optimizer", metavar="NAME", help="sgd (Nesterov momentum 0.9), adam or adamw")
@@ -49,10 +56,16 @@ def run(args: argparse.Namespace) -> int:
     if args.model is None and args.resume is None:
         raise UsageError("which model? For example `minicnn train resnet20`; `minicnn models` lists them")
 
+    _ranks.join()
     from ..data import DataError
     from ..training import Job, Progress, RunFolder, make_config
+    from ..training.ranks import by_leader, leads, ranks, share_cores
 
-    progress = Progress(args.quiet)
+    if ranks() > 1:
+        if args.mine:
+            raise UsageError(f"--mine trains in one process, and mpiexec has started {ranks()}")
+        share_cores()
+    progress = Progress(args.quiet, out=None if leads() else io.StringIO(), bar_out=None if leads() else io.StringIO())
     given = {name: value for name in SETTINGS if (value := getattr(args, name)) is not None}
     compiled = not (args.eager or args.mine)
     with misuse():
@@ -62,9 +75,9 @@ def run(args: argparse.Namespace) -> int:
                 job = Job.start(config, args.out, compiled)
         else:
             folder = RunFolder(args.resume)
-            config = folder.read_config()
+            config = by_leader(folder.read_config)
             _check_agreement(config, folder, given, args.out)
-            if (result := folder.read_result()) is not None:
+            if (result := by_leader(folder.read_result)) is not None:
                 progress.line("this run is finished:")
                 progress.result(_tell(result, folder))
                 return 0
@@ -101,6 +114,7 @@ def _telling_how_to_go_on(folder: RunFolder) -> Iterator[None]:
 # The options that belong to a run's configuration.
 SETTINGS = (
     "model", "data", "image_size", "device", "seed", "epochs", "batch_size", "lr", "weight_decay", "optimizer",
+    "sync_batchnorm",
 )  # fmt: skip
 
 

@@ -86,6 +86,7 @@ class DataLoader:
             raise ValueError(f"expected an epoch and a batch >= 0, got {epoch} and {first_batch}")
         self.epoch = epoch
         self.first_batch = first_batch
+        getattr(self.sampler, "set_epoch", lambda epoch: None)(epoch)  # of a DistributedSampler
 
     def order(self, epoch: int) -> np.ndarray:
         """The indices of ``epoch`` in the order in which they are read."""

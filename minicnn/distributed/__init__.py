@@ -15,6 +15,7 @@ from .group import (
     broadcast,
     broadcast_object_list,
     destroy_process_group,
+    enter_gpu,
     get_backend,
     get_local_rank,
     get_rank,
@@ -26,11 +27,16 @@ from .group import (
 )
 from .mpi import Work
 from .parallel import DistributedDataParallel, average_buffers
+from .sampler import DistributedSampler, ShardedLoader
+from .sync_norm import SyncBatchNorm
 
 __all__ = [
     "DisagreementError",
     "DistributedDataParallel",
+    "DistributedSampler",
     "ReduceOp",
+    "ShardedLoader",
+    "SyncBatchNorm",
     "Work",
     "all_gather",
     "all_gather_object",
@@ -40,6 +46,7 @@ __all__ = [
     "broadcast",
     "broadcast_object_list",
     "destroy_process_group",
+    "enter_gpu",
     "get_backend",
     "get_local_rank",
     "get_rank",

@@ -21,7 +21,8 @@ class Bucket:
     many ranks have a gradient for it.
     """
 
-    def __init__(self, parameters: Sequence[Tensor]) -> None:
+    def __init__(self, parameters: Sequence[Tensor], communicator: Any) -> None:
+        self.communicator = communicator
         self.parameters = list(parameters)
         ends = np.cumsum([0, *(prod(parameter.shape) for parameter in parameters)])
         self.slices = [slice(start, stop) for start, stop in zip(ends[:-1], ends[1:], strict=True)]
@@ -55,7 +56,7 @@ class Bucket:
             elif not self.filled[place]:
                 self.flat[self.slices[place]] = 0
             self.counts[place] = self.filled[place]
-        self.work = group.for_array(self.tensor).all_reduce(self.flat, "SUM")
+        self.work = self.communicator.all_reduce(self.flat, "SUM")
 
     def receive(self) -> None:
         """Wait for the sums, and make ``.grad`` the mean over all ranks: None if no rank has a gradient."""
@@ -79,7 +80,10 @@ def buckets_of(parameters: Iterable[Tensor], megabytes: float) -> list[Bucket]:
 
     Every bucket has one dtype and device, and up to ``megabytes``; a larger parameter has its own.
     """
-    return [Bucket(parameters) for parameters in _cut(parameters, megabytes)]
+    parts = list(_cut(parameters, megabytes))
+    places = {str(part[0].device): part[0].device for part in parts}
+    communicators = {name: group.for_device(place, new=True) for name, place in places.items()}
+    return [Bucket(part, communicators[str(part[0].device)]) for part in parts]
 
 
 def _cut(parameters: Iterable[Tensor], megabytes: float) -> Iterator[list[Tensor]]:

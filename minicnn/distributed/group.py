@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from ..devices import device
 from ..tensors import Tensor
 from .mpi import MPICommunicator, Work
 from .nccl import NCCLCommunicator
@@ -57,7 +58,8 @@ def init_process_group(backend: str | None = None) -> None:
     From now on a process that ends by an exception ends all others too, which would wait for it for ever.
 
     Args:
-        backend: ``"mpi"`` (the default) for tensors in main memory; ``"nccl"`` for tensors on GPUs too, one a rank.
+        backend: ``"mpi"`` (the default) for tensors in main memory; ``"nccl"`` for tensors on GPUs too: each rank of
+            a machine takes a GPU of its own.
 
     Raises:
         ImportError: without mpi4py.
@@ -70,7 +72,7 @@ def init_process_group(backend: str | None = None) -> None:
         raise RuntimeError("init_process_group() was called already")
     _group.mpi = MPICommunicator()
     if backend == "nccl":
-        _group.nccl = NCCLCommunicator(_group.mpi)
+        enter_gpu(_group.mpi.local_rank)
     sys.excepthook = _end_all_by
 
 
@@ -82,6 +84,15 @@ def destroy_process_group() -> None:
     _group.mpi = _group.nccl = None
     if sys.excepthook is _end_all_by:
         sys.excepthook = sys.__excepthook__
+
+
+def enter_gpu(index: int) -> None:
+    """Make GPU ``index`` this process's, and let NCCL sum the tensors on it. Every rank has to call it."""
+    import cupy
+
+    cupy.cuda.Device(index).use()
+    if _group.nccl is None:
+        _group.nccl = NCCLCommunicator(communicator())
 
 
 def communicator() -> MPICommunicator:
@@ -126,7 +137,7 @@ def all_reduce(tensor: Tensor, op: ReduceOp = ReduceOp.SUM, group: None = None, 
         RuntimeError: without a group.
     """
     buffer, return_to = _buffer(tensor)
-    work = for_array(tensor).all_reduce(buffer, "SUM" if op is ReduceOp.AVG else op.value)
+    work = for_device(tensor.device).all_reduce(buffer, "SUM" if op is ReduceOp.AVG else op.value)
     size = get_world_size() if op is ReduceOp.AVG else 1
     return _result(work, lambda: return_to(buffer / size if size > 1 else buffer), async_op)
 
@@ -137,7 +148,7 @@ def reduce(
     """As ``all_reduce``, to rank ``dst`` alone: on all others the tensor stays as it is."""
     _require_rank(dst)
     buffer, return_to = _buffer(tensor)
-    work = for_array(tensor).reduce(buffer, dst, "SUM" if op is ReduceOp.AVG else op.value)
+    work = for_device(tensor.device).reduce(buffer, dst, "SUM" if op is ReduceOp.AVG else op.value)
     size = get_world_size() if op is ReduceOp.AVG else 1
 
     def finish() -> None:
@@ -151,7 +162,7 @@ def broadcast(tensor: Tensor, src: int, group: None = None, async_op: bool = Fal
     """Replace ``tensor`` on each rank by that of rank ``src``, of the same shape and dtype."""
     _require_rank(src)
     buffer, return_to = _buffer(tensor)
-    work = for_array(tensor).broadcast(buffer, src)
+    work = for_device(tensor.device).broadcast(buffer, src)
     return _result(work, lambda: return_to(buffer), async_op)
 
 
@@ -165,7 +176,7 @@ def all_gather(tensor_list: list[Tensor], tensor: Tensor, group: None = None, as
     if len(tensor_list) != size or any(t.shape != tensor.shape or t.dtype != tensor.dtype for t in tensor_list):
         raise ValueError(f"expected {size} tensors of shape {tensor.shape} and {tensor.dtype} in tensor_list")
     buffer, _ = _buffer(tensor)
-    gathered, work = for_array(tensor).all_gather(buffer)
+    gathered, work = for_device(tensor.device).all_gather(buffer)
 
     def finish() -> None:
         for place, array in zip(tensor_list, gathered, strict=True):
@@ -186,13 +197,17 @@ def broadcast_object_list(object_list: list[Any], src: int = 0, group: None = No
     object_list[:] = communicator().broadcast_object(object_list, src)
 
 
-def for_array(tensor: Tensor) -> MPICommunicator | NCCLCommunicator:
-    """What communicates arrays of this tensor's device."""
+def for_device(place: device, new: bool = False) -> MPICommunicator | NCCLCommunicator:
+    """What communicates arrays on this device.
+
+    Args:
+        new: one whose messages are not mistaken for others', whatever the order of the two. (NCCL has one for all.)
+    """
     mpi = communicator()
-    if tensor.device.type == "cpu":
-        return mpi
+    if place.type == "cpu":
+        return MPICommunicator() if new else mpi
     if _group.nccl is None:
-        raise RuntimeError(f'for a tensor on {tensor.device} call init_process_group("nccl")')
+        raise RuntimeError(f'for a tensor on {place} call init_process_group("nccl")')
     return _group.nccl
 
 

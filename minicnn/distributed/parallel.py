@@ -47,7 +47,8 @@ class DistributedDataParallel(Module):
         for tensor in self.module.state_dict().values():
             group.broadcast(tensor, 0)
         parameters = [parameter for parameter in self.module.parameters() if parameter.requires_grad]
-        self._reducer = _Reducer(parameters, bucket_cap_mb, self) if group.get_world_size() > 1 else None
+        several = group.get_world_size() > 1
+        self._reducer = _Reducer(parameters, bucket_cap_mb, self) if several and parameters else None
 
     def forward(self, *inputs: Any, **kwargs: Any) -> Any:
         """What the network returns."""

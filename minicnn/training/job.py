@@ -13,6 +13,7 @@ import numpy as np
 from ..autograd import detect_anomaly
 from ..data import DataLoader, DataSource, open_data
 from ..data.drawings import source_style
+from ..distributed import ShardedLoader, SyncBatchNorm, require_agreement
 from ..errors import ShapeError
 from ..models import Card, create_model
 from ..nn import Module
@@ -25,6 +26,7 @@ from .loop import Trainer
 from .memory import TooLarge, require_memory
 from .metrics import ClassificationMetrics, best, prefixed
 from .progress import Progress, epoch_line
+from .ranks import by_leader, leads, own_device, ranks
 from .recipe import Config, make_optimizer, make_scheduler
 from .run_folder import RunFolder, RunFolderError
 
@@ -61,7 +63,8 @@ class Job:
             FileExistsError: if ``path`` exists and is not an empty folder.
         """
         data, trainer = open_training(config, compiled)
-        return cls(config, RunFolder.create(config, path), data, trainer)
+        folder = RunFolder(by_leader(lambda: RunFolder.create(config, path).path))
+        return cls(config, folder, data, trainer)
 
     @classmethod
     def resume(cls, path: str | Path, compiled: bool = True) -> Job:
@@ -73,7 +76,7 @@ class Job:
             ValueError, OSError, DeviceError: as ``start``.
         """
         folder = RunFolder(path)
-        config = folder.read_config()
+        config = by_leader(folder.read_config)
         return cls(config, folder, *open_training(config, compiled))
 
     @property
@@ -93,7 +96,7 @@ class Job:
         return (
             f"{self.config.title}: {self.num_parameters:,} parameters; {images} images of {size} in "
             f"{self.data.num_classes} classes; epochs: {self.config.epochs}, device: {self.config.device}, "
-            f"seed: {self.config.seed}"
+            f"seed: {self.config.seed}" + (f", {ranks()} ranks" if ranks() > 1 else "")
         )
 
     def run(self, progress: Progress, anomaly: bool = False) -> dict[str, Any]:
@@ -112,7 +115,7 @@ class Job:
         """
         # An overflow shows in the loss, which is checked: NumPy's warnings would only repeat it.
         silent = np.errstate(over="ignore", invalid="ignore", divide="ignore")
-        with self.folder.locked():
+        with self.folder.locked() if leads() else nullcontext():
             self._load()
             epoch = self.trainer.epoch
             progress.line(self.describe())
@@ -124,6 +127,13 @@ class Job:
 
     def _load(self) -> None:
         """Bring the trainer to the state in the checkpoint; a new run writes its first one."""
+        state = by_leader(self._read)
+        if leads():
+            self.folder.tidy(self.trainer.history)
+        else:
+            self.trainer.load_state_dict(state)
+
+    def _read(self) -> dict[str, Any]:
         folder = self.folder
         if not folder.checkpoint.exists():
             if folder.metrics.exists():
@@ -135,7 +145,7 @@ class Job:
             if not isinstance(state, dict) or state.get("config") != self.config.as_dict():
                 raise ValueError("written by a run with other settings than config.json says")
             self.trainer.load_state_dict(state)
-        folder.tidy(self.trainer.history)
+        return state
 
     def _save(self) -> None:
         save_checkpoint(self.folder.checkpoint, {"config": self.config.as_dict(), **self.trainer.state_dict()})
@@ -161,7 +171,7 @@ class Job:
         epoch_start = drawn = time.perf_counter()
 
         def on_step(metrics: ClassificationMetrics) -> None:
-            speed = metrics.count / (time.perf_counter() - epoch_start)
+            speed = ranks() * metrics.count / (time.perf_counter() - epoch_start)
             progress.step(self.trainer.epoch + 1, epochs, metrics.summary(), speed)
 
         def on_epoch(line: dict[str, Any]) -> None:
@@ -174,7 +184,7 @@ class Job:
                 drawn = time.perf_counter()
             epoch_start = time.perf_counter()
 
-        return self.trainer.fit(epochs, on_step, on_epoch)
+        return self.trainer.fit(epochs, on_step, on_epoch) if leads() else self.trainer.fit(epochs)
 
     def _finish(self, history: list[dict[str, Any]]) -> dict[str, Any]:
         """Measure the final weights, which are not chosen by the test images, and write the remaining files."""
@@ -189,6 +199,8 @@ class Job:
             "epochs": self.config.epochs,
             "seconds": sum(line["seconds"] for line in history),
         }
+        if not leads():
+            return result
         accuracy = f"test accuracy {100 * test['top1']:.2f} %"
         draw_curves(folder.curves, history, self.config.title, accuracy, self._least_loss)
         save(self.trainer.model.state_dict(), folder.weights, metadata=self._card())
@@ -198,15 +210,23 @@ class Job:
 
 def open_training(config: Config, compiled: bool) -> tuple[DataSource, Trainer]:
     """The data set that ``config`` names, and a trainer with a new network. Raises what ``Job.start`` documents."""
+    if ranks() > 1:
+        require_agreement(config.as_dict())
     manual_seed(config.seed)
     data = open_data(config.data, SPLIT_SEED)
+    least = min(config.batch_size, len(data.train))
+    if least < ranks():
+        raise ValueError(f"{ranks()} ranks need at least an image each, and a batch has {least} (see --batch-size)")
     if data.num_classes < 2:
         raise ValueError(f"a classifier needs at least 2 classes, {config.data} has {data.num_classes}")
     model = create_model(config.model, num_classes=data.num_classes, in_channels=data.in_channels)
     _check_image_size(model, config, data)
     if config.image_size is not None:
         data = open_data(config.data, SPLIT_SEED, image_size=config.image_size)
-    model.to(config.device)
+    if config.sync_batchnorm and ranks() > 1:
+        model, compiled = SyncBatchNorm.convert_sync_batchnorm(model), False
+    place = own_device(config.device)
+    model.to(place)
     train_loader = loader(config, data.train, shuffle=True)
     optimizer = make_optimizer(model, config)
     trainer = Trainer(
@@ -217,7 +237,7 @@ def open_training(config: Config, compiled: bool) -> tuple[DataSource, Trainer]:
         loader(config, data.validation),
         data.num_classes,
         config.label_smoothing,
-        config.device,
+        str(place),
         compiled,
     )
     return data, trainer
@@ -229,7 +249,8 @@ def loader(config: Config, dataset: Any, shuffle: bool = False) -> DataLoader:
     Such a batch of a few images would have noisy batch statistics.
     """
     drop_last = shuffle and len(dataset) >= config.batch_size
-    return DataLoader(dataset, config.batch_size, shuffle=shuffle, drop_last=drop_last, seed=config.seed)
+    kind = ShardedLoader if ranks() > 1 else DataLoader
+    return kind(dataset, config.batch_size, shuffle=shuffle, drop_last=drop_last, seed=config.seed)
 
 
 def _check_image_size(model: Module, config: Config, data: DataSource) -> None:

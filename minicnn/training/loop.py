@@ -13,6 +13,7 @@ from ..autograd import no_grad
 from ..backend.cuda.transfer import prefetch
 from ..compiler import compile
 from ..devices import as_device
+from ..distributed import DistributedDataParallel
 from ..models.googlenet import auxiliary_loss
 from ..nn import Module
 from ..nn.functional import cross_entropy
@@ -22,6 +23,7 @@ from ..random import default_generator
 from ..tensors import Tensor
 from .declared import check
 from .metrics import ClassificationMetrics, prefixed
+from .ranks import add_up, agree_on_buffers, ranks, seed_epoch, weight_of
 
 # The entries of a history line that measure time and so differ from run to run; all others are reproducible.
 WALL_CLOCK = ("seconds", "images_per_second")
@@ -51,6 +53,8 @@ class Trainer:
             the two can be compared, in the validation loss.
         device: where the batches are placed; the model must be there already.
         compiled: run the model by ``minicnn.compile``.
+
+    In a process group it trains with all other ranks: the loaders must then be ``ShardedLoader`` objects.
     """
 
     def __init__(
@@ -67,6 +71,8 @@ class Trainer:
     ) -> None:
         self.model = model
         self.network = compile(model) if compiled else model
+        if ranks() > 1:
+            self.network = DistributedDataParallel(self.network)
         self.optimizer = optimizer
         self.scheduler = scheduler
         self.train_loader = train_loader
@@ -119,6 +125,7 @@ class Trainer:
         """One pass over the training images."""
         self.model.train()
         self.train_loader.set_epoch(self.epoch)
+        seed_epoch(self.train_loader, self.epoch)
         metrics = ClassificationMetrics(self.num_classes)
         unread: list[Outcome] = []
         for images, targets in self.batches(self.train_loader):
@@ -127,12 +134,13 @@ class Trainer:
             if len(unread) == self.read_every:  # before the update, so that a diverged loss changes no weight
                 self.read(unread, metrics)
             self.optimizer.zero_grad()
-            loss.backward()
+            loss.backward(weight_of(len(targets), self.train_loader))
             self.optimizer.step()
             self.scheduler.step()
             on_step(metrics)
         self.read(unread, metrics)
-        return metrics
+        agree_on_buffers(self.model)
+        return add_up(metrics)
 
     def read(self, unread: list[Outcome], metrics: ClassificationMetrics) -> None:
         """Move the outcomes of batches into ``metrics``. On a GPU this waits until they have been computed.
@@ -163,7 +171,7 @@ class Trainer:
                 if len(unread) == self.read_every:
                     self.read(unread, metrics)
         self.read(unread, metrics)
-        return metrics.summary()
+        return add_up(metrics).summary()
 
     def batches(self, loader: Any) -> Iterable[tuple[Tensor, Tensor]]:
         """The loader's batches on the trainer's device; to a GPU each is copied while the one before is in use."""

@@ -70,7 +70,9 @@ ADAPTIVE_DEFAULTS: dict[str, dict[str, float]] = {
 class Config(Recipe):
     """One run: with the same configuration on the same machine every run gives the same numbers.
 
-    ``image_size`` is the side to which images are resized; None keeps the data set's own size.
+    ``image_size`` is the side to which images are resized; None keeps the data set's own size. ``batch_size`` counts
+    the images of a step on all ranks together, and ``sync_batchnorm`` normalises them together: with it a run is the
+    same on any number of ranks.
     """
 
     model: str
@@ -78,6 +80,7 @@ class Config(Recipe):
     image_size: int | None = None
     seed: int = 0
     device: str = "cpu"
+    sync_batchnorm: bool = False
 
     def __post_init__(self) -> None:
         check(vars(self), get_type_hints(type(self)))

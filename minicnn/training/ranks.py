@@ -1,0 +1,103 @@
+"""A training on several processes, the ranks: rank 0 leads, and alone reads and writes the run folder."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import numpy as np
+
+from .. import distributed
+from ..devices import device
+from ..nn import Module
+from ..random import manual_seed
+from ..tensors import Tensor
+from .metrics import ClassificationMetrics
+
+Result = TypeVar("Result")
+THREADS = "NUMBA_NUM_THREADS"
+
+
+def ranks() -> int:
+    """How many processes train together."""
+    return distributed.get_world_size() if distributed.is_initialized() else 1
+
+
+def leads() -> bool:
+    """Whether this process reads and writes the run folder, and shows what happens."""
+    return ranks() == 1 or distributed.get_rank() == 0
+
+
+def by_leader(function: Callable[[], Result]) -> Result:
+    """What ``function()`` returns on rank 0, which alone calls it. It is pickled on the way to the others."""
+    if ranks() == 1:
+        return function()
+    found = [function() if leads() else None]
+    distributed.broadcast_object_list(found)
+    return found[0]  # type: ignore[return-value]
+
+
+def share_cores() -> None:
+    """Compute with this rank's share of the machine's cores, unless NUMBA_NUM_THREADS says how many threads."""
+    import numba
+
+    able = hasattr(os, "sched_getaffinity")
+    cores = frozenset(os.sched_getaffinity(0)) if able else frozenset(range(os.cpu_count() or 1))
+    own = socket.gethostname(), cores
+    everyone: list[Any] = []
+    distributed.all_gather_object(everyone, own)
+    if THREADS not in os.environ:
+        numba.set_num_threads(max(1, min(numba.get_num_threads(), len(cores) // everyone.count(own))))
+
+
+def own_device(name: str) -> device:
+    """Where this rank computes: of ``"cuda"`` each rank of a machine takes a GPU of its own.
+
+    Raises:
+        ValueError: for a GPU with a number, which the ranks would have to share.
+    """
+    place = device(name)
+    if ranks() == 1 or place.type == "cpu":
+        return place
+    if place.index is not None:
+        raise ValueError(f"{ranks()} ranks cannot share {name}: --device cuda gives each rank its own GPU")
+    distributed.enter_gpu(distributed.get_local_rank())
+    return device("cuda", distributed.get_local_rank())
+
+
+def seed_epoch(loader: Any, epoch: int) -> None:
+    """Start this rank's random numbers of an epoch, such as those of dropout: others on each rank."""
+    if ranks() > 1:
+        state = np.random.SeedSequence([loader.seed, epoch, distributed.get_rank()]).generate_state(1, np.uint64)
+        manual_seed(int(state[0]))
+
+
+def add_up(metrics: ClassificationMetrics) -> ClassificationMetrics:
+    """Make ``metrics`` those of the images of all ranks."""
+    if ranks() > 1:
+        means = [metrics.loss, *metrics.topk.values()]
+        sums = Tensor.wrap(np.array([[mean.total, mean.count] for mean in means]))
+        distributed.all_reduce(sums)
+        for mean, (total, count) in zip(means, sums.numpy(), strict=True):
+            mean.total, mean.count = float(total), int(count)
+    return metrics
+
+
+def weight_of(images: int, loader: Any) -> Tensor | None:
+    """The weight of this rank's mean loss, so that the mean over all ranks is that over all images; None for 1.
+
+    Args:
+        images: how many this rank has in the batch.
+        loader: of the training, whose batches are all full, or the whole data set.
+    """
+    if ranks() == 1 or images * ranks() == (everyone := min(loader.batch_size, len(loader.dataset))):
+        return None
+    return Tensor(images * ranks() / everyone)
+
+
+def agree_on_buffers(model: Module) -> None:
+    """Make the running statistics of batch norm the means over all ranks."""
+    if ranks() > 1:
+        distributed.average_buffers(model)
