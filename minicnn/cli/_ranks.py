@@ -6,8 +6,11 @@ Nothing is imported here, and in an ordinary process nothing happens, until a co
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from ._errors import UsageError
@@ -77,6 +80,25 @@ def end(status: int) -> int:
         sys.stdout.flush()
         group.end_all(status)
     return status
+
+
+@contextmanager
+def saying_if_killed(text: str) -> Iterator[None]:
+    """Print ``text`` if this process is killed in this block, as rank 0 is by mpiexec when another has ended.
+
+    It cannot say so itself. A shell waits for the end of a pipe, which comes without a word if its other end is gone.
+    """
+    if _group() is None or _group().get_rank() > 0 or os.name != "posix":
+        yield
+        return
+    script = 'read done || printf "%s\\n" "$1" >&2'
+    watcher = subprocess.Popen(
+        ["/bin/sh", "-c", script, "sh", text], stdin=subprocess.PIPE, start_new_session=True, stdout=subprocess.DEVNULL
+    )
+    try:
+        yield
+    finally:
+        watcher.communicate(b"done\n")
 
 
 def _group() -> Any:

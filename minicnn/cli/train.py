@@ -83,6 +83,8 @@ def run(args: argparse.Namespace) -> int:
                 return 0
             with misuse(f"--data {config.data}", (DataError,)):
                 job = Job.resume(args.resume, compiled)
+    if ranks() > 1 and args.resume is None:
+        progress.line(_share_of_a_step(config, ranks()))
     with _telling_how_to_go_on(job.folder):
         result = job.run(progress, anomaly=args.detect_anomaly)
     progress.result(_tell(result, job.folder))
@@ -97,10 +99,13 @@ def _telling_how_to_go_on(folder: RunFolder) -> Iterator[None]:
     """
     from ..training import RunFolderError
     from ..training.lock import FolderInUse
+    from ..training.ranks import ranks
 
-    go_on = f"go on with: minicnn train --resume {folder}"
+    start = f"mpiexec -n {ranks()} minicnn" if ranks() > 1 else "minicnn"
+    go_on = f"go on with: {start} train --resume {folder}"
     try:
-        yield
+        with _ranks.saying_if_killed(f"minicnn: the processes were ended; {go_on}"):
+            yield
     except (FolderInUse, RunFolderError) as error:
         raise UsageError(describe(error)) from error
     except KeyboardInterrupt:
@@ -130,6 +135,15 @@ def _check_agreement(config: Config, folder: RunFolder, given: dict[str, Any], o
         if asked != kept:
             option = "MODEL" if name == "model" else f"--{name.replace('_', '-')}"
             raise UsageError(f"{option} {asked} contradicts the run in {folder}, which has {kept}; leave it out")
+
+
+def _share_of_a_step(config: Config, ranks: int) -> str:
+    """How many images each rank has, and what to ask for so that each has as many as one process would have."""
+    images, rate = config.batch_size, config.lr
+    return (
+        f"each of {ranks} ranks computes {images / ranks:.3g} of the {images} images of a step; for {images} each: "
+        f"--batch-size {ranks * images} --lr {ranks * rate:g} (linear scaling)"
+    )
 
 
 def _tell(result: dict[str, Any], folder: RunFolder) -> str:
