@@ -80,13 +80,14 @@ def buckets_of(parameters: Iterable[Tensor], megabytes: float) -> list[Bucket]:
 
     Every bucket has one dtype and device, and up to ``megabytes``; a larger parameter has its own.
     """
-    parts = list(_cut(parameters, megabytes))
+    parts = list(parts_of(parameters, megabytes))
     places = {str(part[0].device): part[0].device for part in parts}
     communicators = {name: group.for_device(place, new=True) for name, place in places.items()}
     return [Bucket(part, communicators[str(part[0].device)]) for part in parts]
 
 
-def _cut(parameters: Iterable[Tensor], megabytes: float) -> Iterator[list[Tensor]]:
+def parts_of(parameters: Iterable[Tensor], megabytes: float) -> Iterator[list[Tensor]]:
+    """The parameters of each bucket."""
     limit = min(FIRST, megabytes) * MEGABYTE
     open_ones: dict[Any, list[Tensor]] = {}
     for parameter in reversed(list(parameters)):

@@ -140,7 +140,7 @@ class _Reducer:
             self._fill(bucket, place, gradient)
         elif gradient is not announced and not (gradient == announced).all():
             raise RuntimeError(
-                f"a parameter of shape {parameter.shape} is also used outside of the compiled model: "
+                f"a parameter of shape {parameter.shape} has a hook, or is used outside of the compiled model too: "
                 "give DistributedDataParallel the model itself"
             )
 

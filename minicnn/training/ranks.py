@@ -85,7 +85,7 @@ def add_up(metrics: ClassificationMetrics) -> ClassificationMetrics:
     return metrics
 
 
-def weight_of(images: int, loader: Any) -> Tensor | None:
+def weight_of(images: int, loader: Any) -> np.ndarray | None:
     """The weight of this rank's mean loss, so that the mean over all ranks is that over all images; None for 1.
 
     Args:
@@ -94,7 +94,7 @@ def weight_of(images: int, loader: Any) -> Tensor | None:
     """
     if ranks() == 1 or images * ranks() == (everyone := min(loader.batch_size, len(loader.dataset))):
         return None
-    return Tensor(images * ranks() / everyone)
+    return np.array(images * ranks() / everyone)
 
 
 def agree_on_buffers(model: Module) -> None:
