@@ -7,6 +7,7 @@ import pytest
 
 import minicnn
 from minicnn.errors import AutogradError
+from tests.library.support import peers
 from tests.library.support.leaves import leaf
 
 
@@ -72,3 +73,33 @@ def test_hook_must_keep_the_shape():
     y.register_hook(lambda g: g.sum())
     with pytest.raises(AutogradError, match="hook"):
         y.sum().backward()
+
+
+def test_a_hook_after_accumulation_sees_the_whole_gradient_as_pytorchs_does():
+    def run(library):
+        x = library.tensor([2.0, 3.0], requires_grad=True)
+        seen = []
+        handle = x.register_post_accumulate_grad_hook(lambda tensor: seen.append(tensor.grad.tolist()))
+        other = x.register_post_accumulate_grad_hook(lambda tensor: setattr(tensor, "grad", tensor.grad * 2))
+        (x * 3 + x * 4).sum().backward()
+        (x * 5).sum().backward()
+        other.remove()
+        (x * 1).sum().backward(inputs=[x])
+        handle.remove()
+        (x * 1).sum().backward()
+        return seen, x.grad.tolist()
+
+    assert run(minicnn) == ([[7.0, 7.0], [19.0, 19.0], [39.0, 39.0]], [40.0, 40.0])
+    assert run(peers.torch()) == run(minicnn)
+
+
+def test_a_hook_after_accumulation_is_a_leafs_and_runs_while_backward_goes_on():
+    with pytest.raises(AutogradError, match="leaf that requires grad"):
+        minicnn.ones(2).register_post_accumulate_grad_hook(print)
+    x, y = leaf(2.0), leaf(3.0)
+    with pytest.raises(AutogradError, match="leaf that requires grad"):
+        (x * 1).register_post_accumulate_grad_hook(print)
+    before = []
+    y.register_post_accumulate_grad_hook(lambda tensor: before.append(x.grad))
+    ((x * x) * y).backward()
+    assert before == [None] and x.grad is not None

