@@ -10,7 +10,7 @@ from . import group
 LONGEST = 200  # characters of a setting in a message
 
 
-class DisagreementError(RuntimeError):
+class DisagreementError(ValueError):
     """The ranks of a group are not set up alike."""
 
 

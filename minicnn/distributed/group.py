@@ -6,6 +6,7 @@ Every process (a *rank*) calls the same functions in the same order; each return
 from __future__ import annotations
 
 import importlib.util
+import os
 import sys
 import time
 from enum import Enum
@@ -72,7 +73,7 @@ def init_process_group(backend: str | None = None) -> None:
         raise RuntimeError("init_process_group() was called already")
     _group.mpi = MPICommunicator()
     if backend == "nccl":
-        enter_gpu(_group.mpi.local_rank)
+        enter_gpu()
     sys.excepthook = _end_all_by
 
 
@@ -86,13 +87,26 @@ def destroy_process_group() -> None:
         sys.excepthook = sys.__excepthook__
 
 
-def enter_gpu(index: int) -> None:
-    """Make GPU ``index`` this process's, and let NCCL sum the tensors on it. Every rank has to call it."""
-    import cupy
+def enter_gpu() -> None:
+    """Give this process a GPU of its own, as ``cuda:0``, and let NCCL sum the tensors on it. Every rank has to call it.
 
-    cupy.cuda.Device(index).use()
+    Raises:
+        ValueError: if there are more ranks on this machine than GPUs in ``CUDA_VISIBLE_DEVICES``.
+    """
+    if "cupy" not in sys.modules:  # it looks at the variable once
+        os.environ["CUDA_VISIBLE_DEVICES"] = own_gpu(os.environ.get("CUDA_VISIBLE_DEVICES"), get_local_rank())
     if _group.nccl is None:
         _group.nccl = NCCLCommunicator(communicator())
+
+
+def own_gpu(visible: str | None, local_rank: int) -> str:
+    """Which GPU a rank takes: that of its number on this machine, among the visible ones if they are listed."""
+    listed = visible.split(",") if visible else None
+    if listed is not None and len(listed) == 1:
+        return listed[0]  # chosen for this process
+    if listed is not None and local_rank >= len(listed):
+        raise ValueError(f"rank {local_rank} of this machine has no GPU: CUDA_VISIBLE_DEVICES lists {len(listed)}")
+    return listed[local_rank] if listed else str(local_rank)
 
 
 def communicator() -> MPICommunicator:
@@ -213,8 +227,6 @@ def for_device(place: device, new: bool = False) -> MPICommunicator | NCCLCommun
 
 def end_all(status: int) -> None:
     """End all processes now, this one with them. What is to be read must have been printed before."""
-    import os
-
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # MPI would add a line that says the same
     communicator().abort(status)
 

@@ -26,7 +26,7 @@ from .loop import Trainer
 from .memory import TooLarge, require_memory
 from .metrics import ClassificationMetrics, best, prefixed
 from .progress import Progress, epoch_line
-from .ranks import by_leader, leads, own_device, ranks
+from .ranks import by_leader, enter_device, leads, ranks
 from .recipe import Config, make_optimizer, make_scheduler
 from .run_folder import RunFolder, RunFolderError
 
@@ -225,8 +225,8 @@ def open_training(config: Config, compiled: bool) -> tuple[DataSource, Trainer]:
         data = open_data(config.data, SPLIT_SEED, image_size=config.image_size)
     if config.sync_batchnorm and ranks() > 1:
         model, compiled = SyncBatchNorm.convert_sync_batchnorm(model), False
-    place = own_device(config.device)
-    model.to(place)
+    enter_device(config.device)
+    model.to(config.device)
     train_loader = loader(config, data.train, shuffle=True)
     optimizer = make_optimizer(model, config)
     trainer = Trainer(
@@ -237,7 +237,7 @@ def open_training(config: Config, compiled: bool) -> tuple[DataSource, Trainer]:
         loader(config, data.validation),
         data.num_classes,
         config.label_smoothing,
-        str(place),
+        config.device,
         compiled,
     )
     return data, trainer

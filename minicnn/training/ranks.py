@@ -52,19 +52,10 @@ def share_cores() -> None:
         numba.set_num_threads(max(1, min(numba.get_num_threads(), len(cores) // everyone.count(own))))
 
 
-def own_device(name: str) -> device:
-    """Where this rank computes: of ``"cuda"`` each rank of a machine takes a GPU of its own.
-
-    Raises:
-        ValueError: for a GPU with a number, which the ranks would have to share.
-    """
-    place = device(name)
-    if ranks() == 1 or place.type == "cpu":
-        return place
-    if place.index is not None:
-        raise ValueError(f"{ranks()} ranks cannot share {name}: --device cuda gives each rank its own GPU")
-    distributed.enter_gpu(distributed.get_local_rank())
-    return device("cuda", distributed.get_local_rank())
+def enter_device(name: str) -> None:
+    """Before a rank computes on ``"cuda"``: give it a GPU of its own, and NCCL."""
+    if ranks() > 1 and device(name).type == "cuda":
+        distributed.enter_gpu()
 
 
 def seed_epoch(loader: Any, epoch: int) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from minicnn.distributed.group import own_gpu
 from tests.library.support.cuda import fakecupy, fakeraw
 
 
@@ -71,3 +72,11 @@ def test_broadcast_gather_and_close(communicator: Any) -> None:
     assert array.get().tolist() == [[11.0, 11.0]] * 2
     nccl.close()
     assert nccl.nccl.stopped
+
+
+def test_each_rank_of_a_machine_takes_its_own_gpu() -> None:
+    assert [own_gpu(None, rank) for rank in (0, 3)] == ["0", "3"]
+    assert [own_gpu("4,GPU-7", rank) for rank in (0, 1)] == ["4", "GPU-7"]
+    assert own_gpu("5", 1) == "5"
+    with pytest.raises(ValueError, match="rank 2 of this machine has no GPU: CUDA_VISIBLE_DEVICES lists 2"):
+        own_gpu("0,1", 2)
