@@ -7,8 +7,6 @@ attached by ``minicnn.autograd``, and its operations (``+``, ``exp``, ``conv2d``
 from __future__ import annotations
 
 import weakref
-from collections.abc import Mapping
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -62,7 +60,7 @@ class Tensor(Methods):
 
     __array_priority__ = 1000  # ndarray + Tensor asks the tensor
     producer: weakref.ref[Any] | None = None  # the nn.Module that returned it, for messages about its shape
-    post_accumulate_hooks: Mapping[int, Any] = MappingProxyType({})  # of a leaf: what is called after ``.grad`` changed
+    post_accumulate_hooks: dict[int, Any] | None = None  # of a leaf: what is called after ``.grad`` has changed
     announce: Any = None  # of a parameter: called with a compiled model's gradient, before backward is over
 
     def __init__(

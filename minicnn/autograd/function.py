@@ -84,7 +84,7 @@ class AccumulateGrad(Node):
             leaf._grad = Tensor.wrap(gradient, leaf._device)
         else:
             leaf._grad = Tensor.wrap(gradient.copy(order="C"), leaf._device)
-        for hook in list(leaf.post_accumulate_hooks.values()):
+        for hook in list((leaf.post_accumulate_hooks or {}).values()):
             hook(leaf)
 
 

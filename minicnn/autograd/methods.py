@@ -84,9 +84,7 @@ class Methods:
         """Call ``hook(tensor)`` whenever ``backward`` has added to the ``.grad`` of this leaf, before it goes on."""
         if not self._requires_grad or self.grad_fn is not None:
             raise AutogradError("register_post_accumulate_grad_hook() needs a leaf that requires grad")
-        if not self.post_accumulate_hooks:
-            hooks: dict[int, Any] = {}
-            self.post_accumulate_hooks = hooks
+        self.post_accumulate_hooks = self.post_accumulate_hooks or {}
         return RemovableHandle(self.post_accumulate_hooks, hook)
 
     def backward(

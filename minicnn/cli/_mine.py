@@ -10,6 +10,7 @@ from contextlib import ExitStack, suppress
 
 from ..course.edition import EDITION
 from ..terminal import fill
+from . import _ranks
 from ._errors import UsageError, misuse
 
 
@@ -42,6 +43,7 @@ def run_with(args: argparse.Namespace, argv: Sequence[str]) -> int:
 
     All of minicnn is imported again, so that everything in it uses them.
     """
+    _ranks.require_alone("--mine")
     from ..course.build import course_root
     from ..course.manifest import homework
     from ..course.mine import explain_import, import_all, install, substitutes, uninstall

@@ -43,15 +43,23 @@ def join() -> None:
         return
     from .. import distributed
 
+    kind = UsageError if rank == 0 else Silent
     try:
         distributed.init_process_group()
     except ImportError as error:
-        raise (UsageError if rank == 0 else Silent)(f"started as {size} processes: {error}") from error
+        raise kind(f"started as {size} processes: {error}") from error
     if distributed.get_world_size() != size:
-        raise (UsageError if rank == 0 else Silent)(
+        raise kind(
             f"mpiexec has started {size} processes, but mpi4py finds {distributed.get_world_size()}: "
             "is mpiexec of the MPI that mpi4py loads?"
         )
+
+
+def require_alone(option: str) -> None:
+    """Raise UsageError if a launcher has started several processes."""
+    size, rank = launched()
+    if size > 1:
+        raise (UsageError if rank == 0 else Silent)(f"{option} works in one process, and mpiexec has started {size}")
 
 
 def speak(error: BaseException) -> bool:

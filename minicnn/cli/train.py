@@ -62,8 +62,6 @@ def run(args: argparse.Namespace) -> int:
     from ..training.ranks import by_leader, leads, ranks, share_cores
 
     if ranks() > 1:
-        if args.mine:
-            raise UsageError(f"--mine trains in one process, and mpiexec has started {ranks()}")
         share_cores()
     progress = Progress(args.quiet, out=None if leads() else io.StringIO(), bar_out=None if leads() else io.StringIO())
     given = {name: value for name in SETTINGS if (value := getattr(args, name)) is not None}

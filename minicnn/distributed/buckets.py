@@ -28,9 +28,8 @@ class Bucket:
         self.slices = [slice(start, stop) for start, stop in zip(ends[:-1], ends[1:], strict=True)]
         first = self.parameters[0]
         dtype = np.float32 if first.dtype == np.float16 else first.dtype  # MPI does not know float16
-        xp = backends.get(first.device).xp
-        self.tensor = Tensor.wrap(xp.zeros(ends[-1] + len(parameters), dtype), first.device)
-        self.flat = self.tensor.array
+        self.xp = backends.get(first.device).xp
+        self.flat = self.xp.zeros(ends[-1] + len(parameters), dtype)
         self.counts = self.flat[ends[-1] :]
         self.work: Any = None
         self.filled = [False] * len(parameters)

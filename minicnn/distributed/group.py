@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from .. import backend as backends
 from ..devices import device
 from ..tensors import Tensor
 from .mpi import MPICommunicator, Work
@@ -91,10 +92,12 @@ def enter_gpu() -> None:
     """Give this process a GPU of its own, as ``cuda:0``, and let NCCL sum the tensors on it. Every rank has to call it.
 
     Raises:
+        DeviceError: without CuPy, GPU or driver.
         ValueError: if there are more ranks on this machine than GPUs in ``CUDA_VISIBLE_DEVICES``.
     """
     if "cupy" not in sys.modules:  # it looks at the variable once
         os.environ["CUDA_VISIBLE_DEVICES"] = own_gpu(os.environ.get("CUDA_VISIBLE_DEVICES"), get_local_rank())
+    backends.get(device("cuda", 0))  # raises DeviceError
     if _group.nccl is None:
         _group.nccl = NCCLCommunicator(communicator())
 

@@ -113,7 +113,7 @@ class _Reducer:
                 "the last backward pass through this network did not end: gradients are averaged only by backward() "
                 "of all parameters, not by backward(inputs=...) and autograd.grad"
             )
-        place = self.buckets[0].tensor.device
+        place = self.buckets[0].parameters[0].device
         mark = Tensor.wrap(backends.get(place).xp.zeros(()), place).requires_grad_()
         mark.register_post_accumulate_grad_hook(self._finish)
         key = id(mark)
@@ -138,7 +138,7 @@ class _Reducer:
         gradient, announced = parameter.grad.array, bucket.announced.pop(place, None)
         if announced is None:
             self._fill(bucket, place, gradient)
-        elif gradient is not announced and not (gradient == announced).all():
+        elif gradient is not announced and not bucket.xp.array_equal(gradient, announced, equal_nan=True):
             raise RuntimeError(
                 f"a parameter of shape {parameter.shape} has a hook, or is used outside of the compiled model too: "
                 "give DistributedDataParallel the model itself"

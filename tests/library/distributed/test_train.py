@@ -156,7 +156,7 @@ def test_what_ranks_cannot_do_is_refused_in_one_line(tmp_path: Path) -> None:
     assert (status, error) == (2, "minicnn: error: the ranks differ in seed: rank 0 has 1, rank 1 2\n")
     cases = [
         (2, ("tinynet", "--batch-size", "1"), "2 ranks need at least an image each, and a batch has 1"),
-        (2, ("tinynet", "--mine", "hw2"), "--mine trains in one process"),
+        (2, ("tinynet", "--mine", "hw2"), "--mine works in one process, and mpiexec has started 2"),
         (2, ("--resume", "nowhere"), "there is no run folder nowhere"),
     ]
     for ranks, arguments, words in cases:

@@ -132,7 +132,12 @@ def json_entries(content: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any
             yield from json_entries(value, (*path, key))
 
 
-POSSIBLE = [("image_size", None), ("test_top5", "missing"), ("test_images", "missing")]
+POSSIBLE = [
+    ("image_size", None),
+    ("sync_batchnorm", True),
+    ("test_top5", "missing"),
+    ("test_images", "missing"),
+]
 WRONG = (None, "word", [1], {}, True, float("nan"), float("inf"))
 
 
