@@ -210,10 +210,11 @@ class Job:
 
 def open_training(config: Config, compiled: bool) -> tuple[DataSource, Trainer]:
     """The data set that ``config`` names, and a trainer with a new network. Raises what ``Job.start`` documents."""
-    if ranks() > 1:
-        require_agreement(config.as_dict())
     manual_seed(config.seed)
     data = open_data(config.data, SPLIT_SEED)
+    if ranks() > 1:
+        sizes = {"training": len(data.train), "validation": len(data.validation), "test": len(data.test)}
+        require_agreement({**config.as_dict(), "the images": sizes, "the classes": data.classes})
     least = min(config.batch_size, len(data.train))
     if least < ranks():
         raise ValueError(f"{ranks()} ranks need at least an image each, and a batch has {least} (see --batch-size)")

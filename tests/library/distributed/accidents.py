@@ -4,11 +4,12 @@
 
 PHASE is one of ``PHASES``, at the second time that the rank comes to it (or the first, if it comes only once); HOW is
 ``raise``, ``exit`` or ``kill`` (SIGKILL). With the phase ``none`` there is no accident. ``differ`` gives the rank
-another version of minicnn.
+another version of minicnn, ``fewer`` fewer images.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import signal
 import sys
@@ -17,7 +18,7 @@ from typing import Any
 
 import minicnn
 from minicnn import cli, nn
-from minicnn.data import open_data
+from minicnn.data import Subset, open_data
 from minicnn.models import Paper, list_models, register
 from minicnn.training import job
 from tests.library.support.tiny_training import register_tinynet
@@ -83,7 +84,11 @@ def main() -> int:
     register_plainnet()
     job.open_data = partial(open_data, augment=False)  # type: ignore[attr-defined]  # which is other on each rank
     if os.environ.get("PMI_RANK") == rank:
-        if phase == "differ":
+        if phase == "fewer":
+            whole = open_data("digits", augment=False)
+            fewer = dataclasses.replace(whole, train=Subset(whole.train, range(1000)))
+            job.open_data = lambda *_, **__: fewer  # type: ignore[attr-defined]
+        elif phase == "differ":
             minicnn.__version__ = "0.0.1"
         elif phase != "none":
             plant(phase, how)

@@ -162,6 +162,9 @@ def test_what_ranks_cannot_do_is_refused_in_one_line(tmp_path: Path) -> None:
     for ranks, arguments, words in cases:
         status, _, error = train(ranks, tmp_path, *arguments)
         assert (status, error.count("\n")) == (2, 1) and words in error
+    status, _, error = train(2, tmp_path, "tinynet", phase="fewer", rank=1)
+    wanted = "minicnn: error: the ranks differ in the images: rank 0 has 1260 as training, rank 1 1000\n"
+    assert (status, error) == (2, wanted)
     status, _, error = train(2, tmp_path, "tinynet", phase="differ", rank=1)
     assert (status, error.count("\n")) == (2, 1)
     assert "the ranks differ in minicnn's version: rank 0 has" in error and "rank 1 0.0.1" in error
