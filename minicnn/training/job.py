@@ -142,7 +142,7 @@ class Job:
             self._save()
         with folder.reading(folder.checkpoint):
             state = load_checkpoint(folder.checkpoint)
-            if not isinstance(state, dict) or state.get("config") != self.config.as_dict():
+            if not isinstance(state, dict) or Config.from_dict(state.get("config", {})) != self.config:
                 raise ValueError("written by a run with other settings than config.json says")
             self.trainer.load_state_dict(state)
         return state

@@ -66,6 +66,10 @@ ADAPTIVE_DEFAULTS: dict[str, dict[str, float]] = {
 }
 
 
+# Settings that the runs of an earlier version do not name, as these did it.
+LATER = {"sync_batchnorm": False}
+
+
 @dataclass(frozen=True, kw_only=True)
 class Config(Recipe):
     """One run: with the same configuration on the same machine every run gives the same numbers.
@@ -117,6 +121,8 @@ class Config(Recipe):
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> Config:
         """The inverse of ``as_dict``. Raises ValueError if an entry is missing, unknown or of a wrong type."""
+        if isinstance(content, dict):
+            content = {**LATER, **content}
         try:
             check(content, get_type_hints(cls))
             return cls(**content)

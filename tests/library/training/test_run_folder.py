@@ -135,6 +135,7 @@ def json_entries(content: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any
 POSSIBLE = [
     ("image_size", None),
     ("sync_batchnorm", True),
+    ("sync_batchnorm", "missing"),
     ("test_top5", "missing"),
     ("test_images", "missing"),
 ]
@@ -166,6 +167,17 @@ def test_a_number_that_cannot_be_is_refused(entry: dict[str, Any], run: Path, re
     config = json.loads((run / "config.json").read_text())
     (run / "config.json").write_text(json.dumps({**config, **entry}))
     assert_refused(resume, "config.json")
+
+
+def test_a_run_of_an_earlier_version_goes_on(run: Path, resume: Resume) -> None:
+    """It does not name the settings that there were not."""
+    config = json.loads((run / "config.json").read_text())
+    state = load_checkpoint(run / "checkpoint.npz")
+    for older in (config, state["config"]):
+        del older["sync_batchnorm"]
+    (run / "config.json").write_text(json.dumps(config))
+    save_checkpoint(run / "checkpoint.npz", state)
+    assert resume() == (0, "")
 
 
 def rewrite_archive(path: Path, change: Callable[[str, bytes], bytes]) -> None:
