@@ -1,0 +1,54 @@
+"""What each step costs: the same recording on a backend that only computes shapes, as ``nn.summary`` counts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from math import prod
+
+from .. import backend
+from ..backend.shapes import ShapesBackend, shape_array
+from ..devices import CPU
+from ..nn import Module
+from ..nn.summary import FLOAT32_BYTES, Row, follow_windows
+from ..tensors import Tensor
+from .recording import Step, record
+
+
+def costs(model: Module, input_shape: tuple[int, ...]) -> tuple[list[Step], list[Row]]:
+    """The steps of ``model`` on an image of ``input_shape`` (C, H, W), and a row of ``nn.summary`` for each.
+
+    Nothing is computed. The rows have multiply-adds, bytes, receptive fields and strides, by the conventions of
+    ``nn.summary``; the bytes are those of every step's output, of an addition's too.
+    """
+    counter = backend.load("shapes")
+    assert isinstance(counter, ShapesBackend)
+    with _on_cpu(model), backend.use("shapes"):
+        steps = record(model, Tensor.wrap(shape_array((1, *input_shape))), counter=counter).steps
+    rows = [
+        Row(
+            step.module,
+            step.kind,
+            (1, *step.shape),
+            step.parameters,
+            step.multiply_adds,
+            prod(step.shape) * FLOAT32_BYTES,
+            node=None if step.edge is None else step.edge[0],
+        )
+        for step in steps
+    ]
+    follow_windows(rows)
+    return steps, rows
+
+
+@contextmanager
+def _on_cpu(model: Module) -> Iterator[None]:
+    """The model in main memory, where shapes are computed; afterwards on its device again."""
+    places = {parameter.device for parameter in model.parameters()} - {CPU}
+    try:
+        if places:
+            model.cpu()
+        yield
+    finally:
+        for place in places:
+            model.to(place)
