@@ -44,8 +44,8 @@ def run(args: argparse.Namespace) -> int:
         image, name = subject.image(args.image, args.size)
         transform, model = subject.classifier.transform, subject.classifier.model
         with _Bar() as bar:
+            channels, height, width = image.shape
             try:
-                channels, height, width = image.shape
                 require_memory(model, (channels, height, width), 1)
                 data = look(
                     model.to(args.device),
@@ -61,9 +61,8 @@ def run(args: argparse.Namespace) -> int:
                     watch=bar.show,
                 )
             except (ShapeError, TooLarge) as error:
-                raise UsageError(
-                    f"{subject.title} does not fit images of {'x'.join(map(str, image.shape[1:]))} (see --size): {error}"
-                ) from error
+                shown = f"images of {height}x{width} (see --size)"
+                raise UsageError(f"{subject.title} does not fit {shown}: {error}") from error
     for note in data["notes"]:
         complain(f"warning: {printable(note)}")
     size = write_page(out, text(data)).stat().st_size

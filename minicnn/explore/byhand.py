@@ -53,8 +53,8 @@ def _fits(step: Step, channels: int) -> bool:
         type(layer) is Conv2d
         and step.inputs == [INPUT]
         and (layer.in_channels, layer.groups, layer.dilation) == (channels, 1, (1, 1))
+        and isinstance(layer.padding, tuple)  # not "same"
         and all(len(set(pair)) == 1 for pair in (layer.kernel_size, layer.stride, layer.padding))
-        and all(isinstance(number, int) for number in layer.padding)
     )
 
 

@@ -27,7 +27,7 @@ LABELS = {
     "Flatten": "flatten",
     "GroupNorm": "group norm",
     "Identity": "identity",
-    "Index": "part of it",
+    "Index": "slice",
     "Linear": "linear",
     "LocalResponseNorm": "local response norm",
     "MaxPool2d": "max pool",
@@ -39,6 +39,8 @@ LABELS = {
 
 def kind_of_call(function: str, operations: list[str]) -> str:
     """``"Flatten"`` for a call of ``flatten``, by whatever operations; ``"Add"`` for an addition written as ``+``."""
+    if "DeformIm2col" in operations:
+        return "DeformConv2d"
     if function in FUNCTIONS:
         return KINDS.get(function) or re.sub("_?([a-z0-9]+)", lambda word: word[1][0].upper() + word[1][1:], function)
     main = [name for name in operations if name not in PLUMBING] or operations

@@ -211,7 +211,7 @@ class _Recorder:
         if step is None:
             step = self._step_of(calling(sys._getframe(1)))
         step.operations.append((type(ctx).__name__, getattr(ctx, "window", None)))
-        step.inputs += [at for at in origins if at is not None and at != step.id and at not in step.inputs]
+        step.inputs = list(dict.fromkeys([*step.inputs, *(at for at in origins if at not in (None, step.id))]))
         self._use(step, parameters)
         for tensor in (*outputs, *(tensor for tensor in tensors if id(tensor.array) in ctx._dirty)):
             self.mark(tensor, step.id)

@@ -6,7 +6,6 @@ import inspect
 import linecache
 import os
 from collections import Counter
-from collections.abc import Hashable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -126,7 +125,7 @@ def source_of(module: Module, codes: Counter[CodeType] | None) -> Source | None:
 
 
 @cache
-def _lines(object_: Hashable) -> tuple[str, list[str], int] | None:
+def _lines(object_: Any) -> tuple[str, list[str], int] | None:
     """The file of a function or class, its lines, and the number of the first; None if they are lost."""
     try:
         lines, first = inspect.getsourcelines(object_)
@@ -137,5 +136,5 @@ def _lines(object_: Hashable) -> tuple[str, list[str], int] | None:
 
 def _dedented(lines: list[str]) -> str:
     """The lines without the margin of the first one."""
-    margin = len(lines[0]) - len(lines[0].lstrip())
-    return "".join(line[margin:] if line[:margin].isspace() else line for line in lines).rstrip()
+    margin = lines[0][: len(lines[0]) - len(lines[0].lstrip())]
+    return "".join(line.removeprefix(margin) for line in lines).rstrip()
