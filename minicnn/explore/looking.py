@@ -146,7 +146,8 @@ class _View:
         self.recording: Recording = record(model, batch, self._seen)
 
     def _seen(self, step: Step, output: Tensor) -> None:
-        array = output.detach().cpu().numpy()[0]
+        array = output.detach().cpu().numpy().reshape(step.shape)
+        array = array if array.dtype.kind == "f" else array.astype(np.float32)
         maps = activations.feature_maps(array)
         self.shown[step.id] = {
             "maps": maps,

@@ -44,7 +44,7 @@ class Step:
     Attributes:
         module: the path of the layer, or of the module whose ``forward`` calls the function.
         inputs: the steps whose outputs it reads, ``INPUT`` for the network's.
-        shape: of its first output, without the batch.
+        shape: of its first output, without the batch, as far as that is in front.
         parameters: how many numbers of the network it uses that no earlier step has used.
         multiply_adds: as the backend counts them; 0 on a backend that does not count.
         edge: the tape's node that made the first output, and which of that node's outputs it is.
@@ -213,11 +213,12 @@ class _Recorder:
         step.operations.append((type(ctx).__name__, getattr(ctx, "window", None)))
         step.inputs = list(dict.fromkeys([*step.inputs, *(at for at in origins if at not in (None, step.id))]))
         self._use(step, parameters)
-        for tensor in (*outputs, *(tensor for tensor in tensors if id(tensor.array) in ctx._dirty)):
+        written = [tensor for tensor in tensors if id(tensor.array) in ctx._dirty]
+        for tensor in (*outputs, *written):
             self.mark(tensor, step.id)
         if step is not self._layer:
             step.kind = kind_of_call(self._name, [name for name, _ in step.operations])
-            self._shown(step, outputs[0])
+            self._shown(step, outputs[0], written[0] if written else outputs[0])
 
     def _step_of(self, call: Call) -> Step:
         """The step of a function call: the last one, if it is the same call."""
@@ -254,7 +255,7 @@ class _Recorder:
         self._note(step, call)
         self._use(step, {id(parameter) for parameter in module.parameters(recurse=False)})
         self.mark(first, step.id)
-        self._shown(step, first)
+        self._shown(step, first, first)
         return output
 
     def _use(self, step: Step, parameters: set[int]) -> None:
@@ -266,8 +267,9 @@ class _Recorder:
             step.multiply_adds += self.counter.multiply_adds - self._counted
             self._counted = self.counter.multiply_adds
 
-    def _shown(self, step: Step, output: Tensor) -> None:
-        step.shape = output.shape[1:]
+    def _shown(self, step: Step, output: Tensor, holder: Tensor) -> None:
+        """``holder`` is the tensor that the network goes on with: after a write in place, the one written into."""
+        step.shape = output.shape[1:] if output.shape[:1] == (1,) else output.shape
         step.edge = gradient_edge(output) if output.requires_grad else None
         step.label = label(step, output)
-        self.seen(step, output)
+        self.seen(step, holder)

@@ -24,7 +24,7 @@ def stage_ends(steps: Sequence[Step]) -> list[int]:
     while True:
         stages = [_stage(step, opened) for step in maps]
         largest, count = Counter(stages).most_common(1)[0] if stages else ("", 0)
-        if 2 * count <= len(maps) or all(step.module == largest for step in maps if _stage(step, opened) == largest):
+        if 2 * count <= len(maps) or not any(step.module.startswith(f"{largest}.") for step in maps):
             break
         opened.add(largest)
     ends = dict(zip(stages, maps, strict=True)).values()

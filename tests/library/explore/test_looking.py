@@ -141,6 +141,20 @@ def test_a_forward_that_depends_on_numbers_has_no_costs() -> None:
     assert data["totals"]["multiply_adds"] == 0 and len(data["notes"]) == 1 and "costs are unknown" in data["notes"][0]
 
 
+def test_outputs_of_other_shapes_and_kinds() -> None:
+    """Truth values, whole numbers, single numbers, nothing at all, a batch that is not in front."""
+
+    class Net(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            mask = x > 0
+            turned = x.permute(2, 3, 1, 0)
+            return (mask * x).sum() + turned[:0].sum() + x.argmax() * 0 + turned.mean()
+
+    nodes = looked(Net(), image())["nodes"]
+    assert [tuple(node["shape"]) for node in nodes][:2] == [(3, 8, 8), (8, 8, 3, 1)]
+    assert nodes[0]["maps"]["low"] == 0 and nodes[0]["maps"]["high"] == 1
+
+
 def test_a_compiled_model_is_looked_into() -> None:
     model = Branches().eval()
     assert looked(minicnn.compile(model), image()) == looked(model, image())  # type: ignore[arg-type]
