@@ -41,20 +41,20 @@ def run(args: argparse.Namespace) -> int:
         out = Path(args.out or f"explore-{subject.title}.html")
         if out.is_dir():
             raise UsageError(f"{out} is a folder, expected the name of a file (see --out)")
-        image, name = subject.image(args.image, args.size)
-        transform, model = subject.classifier.transform, subject.classifier.model
+        classifier = subject.classifier
+        height, width = classifier.transform.crop_size
         with _Bar() as bar:
-            channels, height, width = image.shape
             try:
-                require_memory(model, (channels, height, width), 1)
+                require_memory(classifier.model, (classifier.in_channels, height, width), 1)
+                image, name = subject.image(args.image, args.size)
                 data = look(
-                    model.to(args.device),
+                    classifier.model.to(args.device),
                     image,
-                    labels=subject.classifier.labels,
+                    labels=classifier.labels,
                     target=args.target,
                     name=name,
-                    mean=transform.mean,
-                    std=transform.std,
+                    mean=classifier.transform.mean,
+                    std=classifier.transform.std,
                     title=subject.title,
                     origin=subject.origin,
                     command=_command(args),

@@ -1,4 +1,4 @@
-"""The convolution that is done by hand: a filter of the network's own on a patch, large enough to be stepped through."""
+"""The convolution that is done by hand: a filter of the network's own on a patch of the image."""
 
 from __future__ import annotations
 

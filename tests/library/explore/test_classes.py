@@ -43,7 +43,11 @@ def test_the_likeliest_classes() -> None:
     expected = np.exp(scores) / np.exp(scores).sum()
     assert [guess["probability"] for guess in found] == pytest.approx(sorted(expected)[::-1][:5], rel=1e-3)
     assert found[0]["label"] == "class 1"
-    assert Classes(output(1000, -1000), ["a", "b"], None).prediction()[0] == {"index": 0, "label": "a", "probability": 1}
+    assert Classes(output(1000, -1000), ["a", "b"], None).prediction()[0] == {
+        "index": 0,
+        "label": "a",
+        "probability": 1,
+    }
 
 
 def test_labels_of_another_number_are_not_used() -> None:
