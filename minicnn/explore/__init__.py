@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .looking import Watch, look
+from .looking import COMMAND, Watch, look
 
 if TYPE_CHECKING:
     from ..nn import Module
@@ -35,7 +35,7 @@ def explore(
     std: Sequence[float] | None = None,
     title: str | None = None,
     origin: str = "the weights that it has",
-    command: str = "",
+    command: str = COMMAND,
     watch: Watch | None = None,
 ) -> Path:
     """Write the page of ``model`` on ``image`` to ``path``, and return the path.

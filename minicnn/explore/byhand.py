@@ -47,12 +47,13 @@ def by_hand(steps: Sequence[Step], image: np.ndarray) -> tuple[list[Any], dict[s
 
 
 def _fits(step: Step, channels: int) -> bool:
-    """Whether it is a plain square convolution of the network's input."""
+    """Whether it is a plain square convolution of the network's input, larger than 1x1."""
     layer = step.layer
     return (
         type(layer) is Conv2d
         and step.inputs == [INPUT]
         and (layer.in_channels, layer.groups, layer.dilation) == (channels, 1, (1, 1))
+        and layer.kernel_size != (1, 1)  # whose windows are single pixels
         and isinstance(layer.padding, tuple)  # not "same"
         and all(len(set(pair)) == 1 for pair in (layer.kernel_size, layer.stride, layer.padding))
     )

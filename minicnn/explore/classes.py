@@ -20,7 +20,8 @@ class Classes:
     Attributes:
         scores: (classes,) in float64; None for a network that does not return (1, classes).
         labels: the names; None if there are none, or another number of them.
-        chosen: the class that is asked for, or else the likeliest.
+        chosen: the class that is asked for, by its number or its name, or else the likeliest. Digits in a text are a
+            number if no class is called so.
     """
 
     def __init__(self, output: Tensor, labels: Sequence[str] | None, target: int | str | None) -> None:
@@ -56,12 +57,12 @@ class Classes:
             return None
         if not count:
             raise ValueError(f"no class {target!r}: the network does not return one number for each class")
-        if isinstance(target, int) or target.isdecimal():
+        names = self.labels or ()
+        found = [index for index, label in enumerate(names) if label.casefold() == str(target).casefold()]
+        if isinstance(target, int) or (target.isdecimal() and not found):
             if not 0 <= int(target) < count:
                 raise ValueError(f"expected a class from 0 to {count - 1}, got {target}")
             return int(target)
-        names = self.labels or ()
-        found = [index for index, label in enumerate(names) if label.casefold() == target.casefold()]
         if not found:
             raise ValueError(f"no class is called {target!r}{_near(target, names)}")
         if len(found) > 1:

@@ -4,38 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from math import prod
 
 from .. import backend
 from ..backend.shapes import ShapesBackend, shape_array
 from ..devices import CPU
 from ..nn import Module
-from ..nn.summary import FLOAT32_BYTES, Row, Summary, follow_windows, summary
+from ..nn.summary import FLOAT32_BYTES, Row, follow_windows
 from ..tensors import Tensor
 from .recording import Step, record
 
 
-@dataclass(frozen=True)
-class Costs:
-    """The steps of a network, a row of ``nn.summary`` for each, and the summary itself, for the totals.
+def costs(model: Module, input_shape: tuple[int, ...]) -> tuple[list[Step], list[Row]]:
+    """The steps of ``model`` on an image of ``input_shape`` (C, H, W), and a row of ``nn.summary`` for each.
 
-    The rows have multiply-adds, bytes, receptive fields and strides, by the conventions of ``nn.summary``. They have
-    the bytes of every step, of an addition too; in the total are only those of layers.
+    Nothing is computed but shapes. The rows have multiply-adds, bytes, receptive fields and strides, by the conventions
+    of ``nn.summary``; but there only layers have bytes, and here every step has, an addition too.
     """
-
-    steps: list[Step]
-    rows: list[Row]
-    summary: Summary
-
-
-def costs(model: Module, input_shape: tuple[int, ...]) -> Costs:
-    """What ``model`` costs on an image of ``input_shape`` (C, H, W). Nothing is computed but shapes."""
     counter = backend.load("shapes")
     assert isinstance(counter, ShapesBackend)
     with _on_cpu(model), backend.use("shapes"):
         steps = record(model, Tensor.wrap(shape_array((1, *input_shape))), counter=counter).steps
-        total = summary(model, input_shape)
     rows = [
         Row(
             step.module,
@@ -49,7 +38,7 @@ def costs(model: Module, input_shape: tuple[int, ...]) -> Costs:
         for step in steps
     ]
     follow_windows(rows)
-    return Costs(steps, rows, total)
+    return steps, rows
 
 
 @contextmanager

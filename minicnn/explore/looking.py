@@ -14,16 +14,18 @@ import numpy as np
 from .. import nn
 from ..compiler import CompiledModel
 from ..nn.functional import cross_entropy
-from ..nn.summary import FLOAT32_BYTES
+from ..nn.summary import FLOAT32_BYTES, Row
 from ..tensors import Tensor
 from . import activations, gradients
 from .byhand import by_hand
 from .classes import TOP, Classes
-from .costs import Costs, costs
+from .costs import costs
 from .numbers import pair, short
 from .recording import Recording, Step, record
 from .source import source_of
 from .stages import cam_step, stage_ends
+
+COMMAND = "minicnn.explore.explore(model, image, path)"  # how a page was made, if nothing else is said
 
 Watch = Callable[[str, int, int], None]
 
@@ -39,7 +41,7 @@ def look(
     std: Sequence[float] | None = None,
     title: str | None = None,
     origin: str = "the weights that it has",
-    command: str = "",
+    command: str = COMMAND,
     watch: Watch | None = None,
 ) -> dict[str, Any]:
     """Everything about ``model`` on ``image``: graph, costs, maps, gradients, code. ``explore`` makes a page of it.
@@ -95,7 +97,11 @@ def look(
             "src": activations.image_picture(array, mean, std),
             "pixels": patch,
         },
-        "totals": view.totals(),
+        "totals": {
+            "parameters": sum(parameter.numel() for parameter in model.parameters()),
+            "multiply_adds": sum(node["multiply_adds"] for node in nodes),
+            "activation_bytes": sum(node["bytes"] for node in nodes),
+        },
         "prediction": classes.prediction(),
         "cam": cam,
         "modules": [_module(path, module, recording) for path, module in model.named_modules()],
@@ -121,18 +127,17 @@ class _View:
     """The two runs of a network, and what is asked of their tape. ``arriving`` is the last question: it frees it."""
 
     def __init__(self, model: nn.Module, batch: Tensor, notes: list[str], watch: Watch) -> None:
-        self.model, self.notes = model, notes
-        self.costs: Costs | None = None
+        self.notes = notes
+        self.rows: list[Row] | None = None
         try:
-            self.costs = costs(model, batch.shape[1:])
-            plan = self.costs.steps
+            plan, self.rows = costs(model, batch.shape[1:])
         except Exception as error:  # a forward that needs numbers; on the image it may run
             notes.append(f"the costs are unknown, because the forward cannot run on shapes alone: {error}")
             plan = record(model, batch).steps
         self._run(model, batch, plan, watch)
         if [step.likeness for step in plan] != [step.likeness for step in self.recording.steps]:
             notes.append("the costs are unknown, because what runs depends on the numbers in the image")
-            self.costs = None
+            self.rows = None
             self._run(model, batch, self.recording.steps, watch)
 
     def _run(self, model: nn.Module, batch: Tensor, plan: Sequence[Step], watch: Watch) -> None:
@@ -213,7 +218,7 @@ class _View:
 
     def node(self, step: Step, gradient: float | None, looks: dict[str, Any] | None) -> dict[str, Any]:
         """One node of the graph."""
-        row = self.costs.rows[step.id] if self.costs else None
+        row = self.rows[step.id] if self.rows else None
         return {
             "id": step.id,
             "module": step.module,
@@ -230,16 +235,6 @@ class _View:
             "line": None if step.line is None else vars(step.line),
             **self.shown[step.id],
             "looks": looks,
-        }
-
-    def totals(self) -> dict[str, int]:
-        """What ``minicnn summary`` says of the whole network."""
-        parameters = sum(parameter.numel() for parameter in self.model.parameters())
-        total = self.costs.summary if self.costs else None
-        return {
-            "parameters": parameters,
-            "multiply_adds": total.multiply_adds if total else 0,
-            "activation_bytes": total.activation_bytes if total else 0,
         }
 
 

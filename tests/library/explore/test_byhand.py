@@ -48,6 +48,7 @@ def test_the_filter_is_the_networks_own(options: dict, side: int) -> None:
         nn.Sequential(nn.ReLU(), nn.Conv2d(2, 3, 3)),
         nn.Conv2d(2, 4, 3, groups=2),
         nn.Conv2d(2, 4, (3, 5)),
+        nn.Conv2d(2, 4, 1),
         nn.Conv2d(2, 4, 3, dilation=2),
         nn.Conv2d(2, 4, 3, padding="same"),
     ],

@@ -20,6 +20,13 @@ def test_a_class_by_name_or_number(target: int | str | None, index: int) -> None
     assert Classes(output(0, 3, 1, 2), NAMES, target).chosen == index
 
 
+def test_classes_that_are_called_like_numbers() -> None:
+    scores = output(0, 3, 1, 2)
+    assert Classes(scores, ["3", "5", "7", "1"], "7").chosen == 2
+    assert Classes(scores, ["3", "5", "7", "1"], 1).chosen == 1
+    assert Classes(scores, ["3", "5", "7", "1"], "2").chosen == 2
+
+
 @pytest.mark.parametrize(
     ("target", "message"),
     [
