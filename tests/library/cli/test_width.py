@@ -38,6 +38,7 @@ COMMANDS = [
     ["hw", "check", "hw4.4"],
     ["hw", "check", "hw1.5", "--impl", "solutions"],
     ["course", "build", "--check"],
+    ["explore", "tinynet", "--out", "page.html"],
     ["bench", "resnet20", "--size", "8", "--batch", "2", "--seconds", "0.01"],
     ["bench", "ladder", "--size", "5", "--batch", "1", "--channels", "3", "--seconds", "0.01"],
     ["warmup"],
