@@ -3,9 +3,10 @@
     from minicnn.explore import explore
     explore(model, image, "mine.html")
 
-``recording.py`` records the forward of any module as a graph, ``source.py`` finds the lines of code, ``costs.py`` what
-each step costs, ``activations.py`` draws what flows forward and ``gradients.py`` what flows back; ``looking.py`` puts
-all into one dictionary, of which ``page/`` makes HTML. ``subject.py`` finds what ``minicnn explore`` is asked for.
+``recording.py`` records the forward of any module as a graph of ``steps.py``, ``source.py`` finds the lines of code,
+``costs.py`` what each step costs, ``activations.py`` draws what flows forward and ``gradients.py`` what flows back;
+``looking.py`` puts all into one dictionary, of which ``page/`` makes HTML. ``subject.py`` finds what
+``minicnn explore`` is asked for.
 """
 
 from __future__ import annotations

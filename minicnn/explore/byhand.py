@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..nn import Conv2d
-from .recording import INPUT, Step
+from .steps import INPUT, Step
 
 SIDE = 9  # of the patch, at least
 OUTPUTS = 3  # along a side, at least

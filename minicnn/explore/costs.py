@@ -12,7 +12,8 @@ from ..devices import CPU
 from ..nn import Module
 from ..nn.summary import FLOAT32_BYTES, Row, follow_windows
 from ..tensors import Tensor
-from .recording import Step, record
+from .recording import record
+from .steps import Step
 
 
 def costs(model: Module, input_shape: tuple[int, ...]) -> tuple[list[Step], list[Row]]:

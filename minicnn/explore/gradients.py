@@ -11,7 +11,7 @@ from ..autograd.backward import backward
 from ..hooks import RemovableHandle
 from ..lecture.analyses.receptive_field import effective_size
 from ..tensors import Tensor
-from .recording import Step
+from .steps import Step
 
 
 def rms(values: np.ndarray) -> float:
@@ -19,16 +19,20 @@ def rms(values: np.ndarray) -> float:
     return float(np.sqrt(np.square(values, dtype=np.float64).mean())) if values.size else 0.0
 
 
-def arriving(loss: Tensor, steps: Sequence[Step], image: Tensor) -> list[float | None]:
+def arriving(
+    loss: Tensor, steps: Sequence[Step], image: Tensor, tick: Callable[[], None] = lambda: None
+) -> list[float | None]:
     """For each step, the rms of the gradient of ``loss`` that arrives at its first output; None where none arrives.
 
     This is the last use of the tape: what it holds is freed on the way, so that memory shrinks while gradients grow.
+    ``tick`` is called at each step.
     """
     found: list[float | None] = [None] * len(steps)
 
     def hook(at: int) -> Callable[[Tensor], None]:
         def note(gradient: Tensor) -> None:
             found[at] = rms(gradient.cpu().numpy())
+            tick()
 
         return note
 

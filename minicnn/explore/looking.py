@@ -21,9 +21,10 @@ from .byhand import by_hand
 from .classes import TOP, Classes
 from .costs import costs
 from .numbers import pair, short
-from .recording import Recording, Step, record
+from .recording import record
 from .source import source_of
 from .stages import cam_step, stage_ends
+from .steps import Recording, Step
 
 COMMAND = "minicnn.explore.explore(model, image, path)"  # how a page was made, if nothing else is said
 
@@ -143,7 +144,7 @@ class _View:
     def _run(self, model: nn.Module, batch: Tensor, plan: Sequence[Step], watch: Watch) -> None:
         """Run the network, and keep of each step what is shown; ``plan`` are steps of an earlier run."""
         self.ends, self.cam_at = stage_ends(plan), cam_step(plan)
-        self.total = len(plan) + len(self.ends) + TOP + len(plan) // 2
+        self.total = 2 * len(plan) + len(self.ends) + TOP
         self.done, self.watch = 0, watch
         self.kept: dict[int, Tensor] = {}  # the outputs of the steps that are looked at more closely
         self.shown: dict[int, dict[str, Any]] = {}
@@ -164,8 +165,8 @@ class _View:
             self.kept[step.id] = output
         self._tell("forward")
 
-    def _tell(self, what: str, steps: int = 1) -> None:
-        self.done = min(self.done + steps, self.total)
+    def _tell(self, what: str) -> None:
+        self.done = min(self.done + 1, self.total)
         self.watch(what, self.done, self.total)
 
     def cam(self, classes: Classes) -> dict[str, Any] | None:
@@ -194,7 +195,6 @@ class _View:
 
     def arriving(self, chosen: int | None) -> list[float | None]:
         """The gradient at each step; the tape is freed."""
-        self._tell("backward", 0)
         self.kept.clear()
         output, steps = self.recording.output, self.recording.steps
         if chosen is None:
@@ -203,7 +203,7 @@ class _View:
             loss = cross_entropy(output, Tensor(np.array([chosen]), device=output.device))
         found: list[float | None] = [None] * len(steps)
         if loss.requires_grad:
-            found = gradients.arriving(loss, steps, self.recording.image)
+            found = gradients.arriving(loss, steps, self.recording.image, lambda: self._tell("backward"))
         lost = sum(gradient is not None and not np.isfinite(gradient) for gradient in found)
         if lost:
             self.notes.append(f"the gradients at {lost:,} of {len(steps):,} steps are not finite")

@@ -10,7 +10,7 @@ from ..nn import functional
 from ..tensors import Tensor
 
 if TYPE_CHECKING:
-    from .recording import Step
+    from .steps import Step
 
 FUNCTIONS = frozenset(ops.__all__) | frozenset(functional.__all__)
 KINDS = {"relu": "ReLU", "relu6": "ReLU6", "silu": "SiLU", "leaky_relu": "LeakyReLU", "matmul": "MatMul"}

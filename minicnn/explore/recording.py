@@ -17,7 +17,6 @@ import weakref
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -31,57 +30,10 @@ from ..nn.summary import evaluating
 from ..ops.shape import Reshape
 from ..tensors import Tensor
 from .names import kind_of_call, label
-from .source import Call, Line, calling
+from .source import Call, calling
+from .steps import INPUT, Recording, Step
 
-INPUT = -1  # in place of a step: the network's input
 MARK = "_step"  # the attribute of a tensor that says where it comes from
-
-
-@dataclass(eq=False)
-class Step:
-    """One node of the graph.
-
-    Attributes:
-        module: the path of the layer, or of the module whose ``forward`` calls the function.
-        inputs: the steps whose outputs it reads, ``INPUT`` for the network's.
-        shape: of its first output, without the batch, as far as that is in front.
-        parameters: how many numbers of the network it uses that no earlier step has used.
-        multiply_adds: as the backend counts them; 0 on a backend that does not count.
-        edge: the tape's node that made the first output, and which of that node's outputs it is.
-    """
-
-    id: int
-    module: str
-    kind: str
-    inputs: list[int] = field(default_factory=list)
-    shape: tuple[int, ...] = ()
-    label: str = ""
-    parameters: int = 0
-    multiply_adds: int = 0
-    line: Line | None = None
-    edge: tuple[Any, int] | None = None
-    layer: Module | None = None
-    operations: list[Any] = field(default_factory=list, repr=False)  # their names and windows
-
-    @property
-    def likeness(self) -> tuple[Any, ...]:
-        """What is the same in two runs in which the same has run."""
-        return self.module, self.kind, self.inputs, self.shape
-
-
-@dataclass
-class Recording:
-    """The steps in the order in which they ran; ``output`` is what the network returned, ``result`` its step.
-
-    ``image`` is the input to which the tape leads.
-    """
-
-    steps: list[Step]
-    image: Tensor
-    output: Tensor
-    result: int
-    codes: dict[str, Counter[Any]]  # by module: the functions of it that call steps
-
 
 Seen = Callable[[Step, Tensor], None]
 
@@ -158,7 +110,8 @@ class _Recorder:
         self._kept: list[Tensor] = []  # those tensors, so that no id is given twice
         self._arrays: dict[int, tuple[weakref.ref[Any], int]] = {}  # by the id of an array: itself, and its step
         self._layer: Step | None = None  # the layer that runs
-        self._frame: Any = None  # of the function call that the last step is; a new one is a new step
+        self._frame: Any = None  # of the function call that the last step is; another one is another step
+        self._name = ""  # of that function
 
     # ---- where a tensor comes from -------------------------------------------------------------------------------
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from .recording import INPUT, Step
+from .steps import INPUT, Step
 
 
 def has_map(step: Step) -> bool:

@@ -7,7 +7,7 @@ from typing import Any
 
 import minicnn
 from minicnn import nn
-from minicnn.explore.recording import INPUT
+from minicnn.explore.steps import INPUT
 from minicnn.nn import functional as F
 from minicnn.tensors import Tensor
 

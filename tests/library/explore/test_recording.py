@@ -11,7 +11,8 @@ import minicnn
 from minicnn import nn
 from minicnn.autograd.modes import SWITCHES
 from minicnn.errors import ShapeError
-from minicnn.explore.recording import INPUT, record
+from minicnn.explore.recording import record
+from minicnn.explore.steps import INPUT
 from minicnn.models import create_model
 from minicnn.tensors import Tensor
 
