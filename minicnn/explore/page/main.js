@@ -41,6 +41,7 @@ function fillHeader() {
   const totals = [["parameters", longCount(parameters)], ["multiply-adds", shortCount(multiplyAdds)], ["all outputs", shortBytes(bytes)]];
   byId("totals").replaceChildren(...totals.map(([title, value]) => element("div", {}, element("dt", {}, title), element("dd", {}, value))));
   byId("notes").replaceChildren(...(data.notes || []).map((note) => element("li", {}, note)));
+  document.body.classList.toggle("few-pixels", Math.max(...data.input.shape.slice(1)) <= 64); // each is to be seen
   byId("photo").append(element("img", { src: data.input.src, alt: `The input: ${data.input.name || "an image"}` }),
     element("figcaption", { class: "soft" }, [data.input.name, shapeText(data.input.shape)].filter(Boolean).join(", ")));
   if (!data.prediction || data.prediction.length === 0) return byId("prediction").remove();
