@@ -41,8 +41,8 @@ class ShapeArray(np.ndarray):
         return shape_array(self.shape, dtype)
 
     def copy(self, order: Any = "C") -> Any:
-        """Nothing to copy."""
-        return self
+        """Another array: what is written into the one must not be taken for the other."""
+        return shape_array(self.shape, self.dtype)
 
     def mean(self, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: bool = False, **_: Any) -> Any:  # type: ignore[override]
         """NumPy's own mean divides in place, which this array cannot."""
