@@ -22,6 +22,7 @@ from .creation import (
     empty_like,
     equal,
     eye,
+    from_dlpack,
     from_numpy,
     full,
     full_like,
@@ -49,7 +50,7 @@ from .random import Generator, manual_seed
 from .tensors import Tensor
 
 if TYPE_CHECKING:
-    from . import cuda, data, jit, models, optim, utils
+    from . import cuda, data, jit, models, onnx, optim, utils
     from .compiler import compile
     from .models.resnet import residual_add
     from .nn.summary import summary
@@ -63,7 +64,7 @@ inference_mode = no_grad
 
 
 # Imported when they are first used, so that ``import minicnn`` stays quick: name -> module that has it.
-_LAZY = {name: f".{name}" for name in ("cuda", "data", "jit", "models", "optim", "utils")}
+_LAZY = {name: f".{name}" for name in ("cuda", "data", "jit", "models", "onnx", "optim", "utils")}
 _LAZY |= {"load": ".serialization", "save": ".serialization", "summary": ".nn.summary", "compile": ".compiler"}
 _LAZY["residual_add"] = ".models.resnet"
 
@@ -83,11 +84,11 @@ if not TYPE_CHECKING:  # to a type checker no other name exists
 __all__ = [  # and the functional form of every Tensor method
     "Generator", "Tensor", "allclose", "arange", "as_tensor", "autograd", "backend", "bernoulli", "bool", "compile",
     "cuda", "data", "detect_anomaly", "device", "double", "empty", "empty_like", "enable_grad", "equal", "eye", "float",
-    "float16", "float32", "float64", "from_numpy", "full", "full_like", "get_default_dtype", "half", "inference_mode",
-    "int", "int8", "int16", "int32", "int64", "is_grad_enabled", "is_tensor", "isclose", "jit", "linspace", "load",
-    "long", "manual_seed", "models", "nn", "no_grad", "ones", "ones_like", "optim", "rand", "rand_like", "randint",
-    "randn", "randn_like", "random", "randperm", "residual_add", "save", "set_default_dtype", "set_grad_enabled",
-    "set_printoptions", "short", "summary", "tensor", "uint8", "utils", "zeros", "zeros_like",
+    "float16", "float32", "float64", "from_dlpack", "from_numpy", "full", "full_like", "get_default_dtype", "half",
+    "inference_mode", "int", "int8", "int16", "int32", "int64", "is_grad_enabled", "is_tensor", "isclose", "jit",
+    "linspace", "load", "long", "manual_seed", "models", "nn", "no_grad", "ones", "ones_like", "onnx", "optim", "rand",
+    "rand_like", "randint", "randn", "randn_like", "random", "randperm", "residual_add", "save", "set_default_dtype",
+    "set_grad_enabled", "set_printoptions", "short", "summary", "tensor", "uint8", "utils", "zeros", "zeros_like",
 ]
 # fmt: on
 __all__ += ops.__all__

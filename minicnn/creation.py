@@ -10,6 +10,7 @@ import numpy as np
 from . import backend, random
 from .devices import Place, as_device
 from .dtypes import DType, get_default_dtype, int64
+from .foreign import Capsule, device_of_foreign, is_foreign, shared
 from .ops.arithmetic import eq
 from .ops.broadcast import Operand
 from .ops.guards import guard
@@ -19,7 +20,13 @@ from .tensors import Tensor, as_array
 
 
 def tensor(data: Any, dtype: DType | None = None, device: Place | None = None, requires_grad: bool = False) -> Tensor:
-    """A new tensor with a copy of ``data``; Python floats become the default dtype, arrays keep theirs."""
+    """A new tensor with a copy of ``data``; Python floats become the default dtype, arrays keep theirs.
+
+    Arrays may be NumPy's, CuPy's, or of another library that has DLPack, PyTorch's for example; on the device that they
+    live on, unless another is given.
+    """
+    if is_foreign(data) and not isinstance(data, Tensor):
+        data = shared(data)
     array = as_array(data, dtype)
     source = data.array if isinstance(data, Tensor) else data
     if array is source or (isinstance(array, np.ndarray) and np.may_share_memory(array, source)):
@@ -28,7 +35,10 @@ def tensor(data: Any, dtype: DType | None = None, device: Place | None = None, r
 
 
 def as_tensor(data: Any, dtype: DType | None = None, device: Place | None = None) -> Tensor:
-    """``data`` as a tensor; not copied if it already has the dtype and device that are asked for."""
+    """``data`` as a tensor; not copied if it already has the dtype and device that are asked for.
+
+    So it is on the memory of an array, also of PyTorch's and CuPy's: see ``from_dlpack``.
+    """
     if isinstance(data, Tensor):
         return data.to(device=device, dtype=dtype)
     return Tensor(as_array(data, dtype), device=device)
@@ -39,6 +49,39 @@ def from_numpy(array: np.ndarray) -> Tensor:
     if not isinstance(array, np.ndarray):
         raise TypeError(f"from_numpy: expected a numpy.ndarray, got {type(array).__name__}")
     return Tensor(array)
+
+
+def from_dlpack(ext_tensor: Any, *, device: Place | None = None, copy: bool | None = None) -> Tensor:
+    """A tensor on the memory of another library's array, as ``torch.from_dlpack``.
+
+    What is written into one is seen in the other. But a write from outside is not counted: the tape cannot notice that
+    it has overwritten numbers that a later backward needs, and a compiled model may go on with packed copies of the
+    old weights. After such a write call ``mark_written()``. Before NumPy 2.3 the tensor is for reading only.
+
+    Args:
+        ext_tensor: an array with ``__dlpack__`` (of PyTorch, NumPy, CuPy, JAX ...), in host memory or on an NVIDIA GPU;
+            or a capsule of an array in host memory, as ``utils.dlpack.to_dlpack`` makes it.
+        device: where the tensor is to be; on another device than the array's it is a copy.
+        copy: ``True`` copies always, ``False`` refuses to.
+
+    Raises:
+        TypeError: for another object, and a dtype or a device that minicnn does not have.
+        BufferError: if the other library refuses, for a tensor that requires grad for example.
+        DeviceError: for an array on a GPU that cannot be used here.
+        ValueError: if a copy is needed and refused.
+    """
+    if type(ext_tensor).__name__ == "PyCapsule":
+        ext_tensor = Capsule(ext_tensor)
+    if not hasattr(ext_tensor, "__dlpack__"):
+        name = type(ext_tensor).__name__
+        raise TypeError(f"from_dlpack: expected an array that has __dlpack__, or a capsule, got {name}")
+    place = device_of_foreign(ext_tensor)
+    found = Tensor.wrap(shared(ext_tensor), place)
+    if device is not None and as_device(device) != place:
+        if copy is False:
+            raise ValueError(f"from_dlpack: copy=False, but an array on {place} must be copied to {as_device(device)}")
+        return found.to(device)
+    return found.clone() if copy else found
 
 
 def _place(array: Any, dtype: DType | None, device: Place | None, requires_grad: bool) -> Tensor:

@@ -16,6 +16,7 @@ from .devices import CPU, Place, as_device
 from .devices import device as Device  # noqa: N812  (the tensor has a property of that name)
 from .dtypes import DType, as_dtype, get_default_dtype
 from .errors import AutogradError
+from .foreign import device_of_foreign, is_foreign, shared
 
 if TYPE_CHECKING:
     from .ops.methods import Methods
@@ -24,9 +25,14 @@ else:
 
 
 def as_array(data: Any, dtype: DType | None = None) -> Any:
-    """``data`` as an array, by PyTorch's rules: arrays keep their dtype, Python floats take the default dtype."""
+    """``data`` as an array, by PyTorch's rules: arrays keep their dtype, Python floats take the default dtype.
+
+    Arrays of other libraries are taken in by DLPack, on their own memory if the dtype stays.
+    """
     if isinstance(data, Tensor):
         data = data.exposed_array()
+    elif is_foreign(data):
+        data = shared(data)
     elif isinstance(data, (list, tuple)) and any(isinstance(item, Tensor) for item in data):
         data = [item.numpy() if isinstance(item, Tensor) else item for item in data]
     wanted = None if dtype is None else as_dtype(dtype)
@@ -44,7 +50,8 @@ class Tensor(Methods):
     """An n-dimensional array that remembers how it was computed.
 
     Args:
-        data: an array (copied only if its byte order is another machine's), a nested sequence of numbers, or a tensor.
+        data: an array (copied only if its byte order is another machine's), of NumPy, CuPy, or another library that
+            has DLPack, as PyTorch has; a nested sequence of numbers; or a tensor.
         dtype: the dtype to convert to; by default arrays keep theirs and sequences get the default dtype, of integers
             too, as with ``torch.Tensor``. (``minicnn.tensor`` keeps integers integers.)
         requires_grad: whether ``backward()`` should leave a gradient in ``.grad`` (floating point only).
@@ -145,4 +152,6 @@ def device_of(data: Any) -> Device:
     """The device ``data`` lives on: a tensor's own, a GPU for an array in its memory, the CPU for everything else."""
     if isinstance(data, Tensor):
         return data._device
+    if is_foreign(data):
+        return device_of_foreign(data)
     return Device("cuda", 0) if hasattr(data, "__cuda_array_interface__") else CPU

@@ -23,6 +23,8 @@ class ShapeArray(np.ndarray):
             return out[0]
         if method == "reduce":
             return shape_array(_reduced(inputs[0].shape, options), _result_dtype(ufunc, inputs[:1]))
+        if method == "accumulate":
+            return shape_array(inputs[0].shape, _result_dtype(ufunc, inputs[:1]))
         if method != "__call__":
             return NotImplemented
         return shape_array(np.broadcast_shapes(*map(np.shape, inputs)), _result_dtype(ufunc, inputs))

@@ -41,6 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=None,
         help="under mpiexec, normalise the images of all ranks together (eager)",
     )
+    parser.add_argument("--tensorboard", action="store_true", help="also write event files, into RUN/tensorboard")
     parser.add_argument("--detect-anomaly", action="store_true", help="name the operation of the first NaN (slow)")
     decay = number(LARGEST, zero=True)
     recipe = parser.add_argument_group("recipe (each data set has its own defaults)")
@@ -60,12 +61,16 @@ def run(args: argparse.Namespace) -> int:
     from ..data import DataError
     from ..training import Job, Progress, RunFolder, make_config
     from ..training.ranks import by_leader, leads, ranks, share_cores
+    from ..training.tensorboard import TensorBoard, require_tensorboard
 
     if ranks() > 1:
         share_cores()
     progress = Progress(args.quiet, out=None if leads() else io.StringIO(), bar_out=None if leads() else io.StringIO())
     given = {name: value for name in SETTINGS if (value := getattr(args, name)) is not None}
     compiled = not (args.eager or args.mine)
+    if args.tensorboard:
+        with misuse(errors=(ImportError,)):
+            require_tensorboard()
     with misuse():
         if args.resume is None:
             config = make_config(**given)
@@ -76,6 +81,8 @@ def run(args: argparse.Namespace) -> int:
             config = by_leader(folder.read_config)
             _check_agreement(config, folder, given, args.out)
             if (result := by_leader(folder.read_result)) is not None:
+                if args.tensorboard:
+                    raise UsageError(f"--tensorboard: the run in {folder} is finished, and nothing more is written")
                 progress.line("this run is finished:")
                 progress.result(_tell(result, folder))
                 return 0
@@ -83,6 +90,8 @@ def run(args: argparse.Namespace) -> int:
                 job = Job.resume(args.resume, compiled)
     if ranks() > 1 and args.resume is None:
         progress.line(_share_of_a_step(config, ranks()))
+    if args.tensorboard and leads():
+        job.watchers.append(TensorBoard(job.folder))
     with _telling_how_to_go_on(job.folder):
         result = job.run(progress, anomaly=args.detect_anomaly)
     progress.result(_tell(result, job.folder))

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from .errors import ExportError
-from .trace import Array, Batch, Shape
+from .trace import Array, Batch, Shape, Step
 
 
 class Builder:
@@ -27,6 +27,7 @@ class Builder:
         self.nodes: list[Any] = []
         self.initializers: dict[str, Any] = {}
         self.path = ""  # of the module whose operation is written now
+        self.step: Step  # that operation
         self.read: set[int] = set()  # ids of the arrays that a later step reads
         self._names = names
         self._first = first
@@ -74,7 +75,7 @@ class Builder:
 
     def _initialize(self, name: str, array: np.ndarray) -> None:
         if name not in self.initializers:
-            self.initializers[name] = self.onnx.numpy_helper.from_array(np.ascontiguousarray(array), name)
+            self.initializers[name] = self.onnx.numpy_helper.from_array(np.asarray(array, order="C"), name)
 
     def node(self, kind: str, *inputs: Any, outputs: int = 1, **attributes: Any) -> Any:
         """A new node; the name of its output, or a tuple of names for several. ``None`` is an input left out."""
@@ -134,5 +135,3 @@ class Builder:
         for key, name in self._known.items():
             if name == old:
                 self._known[key] = new
-
-

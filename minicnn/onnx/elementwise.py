@@ -115,7 +115,7 @@ COMPARISONS: dict[str, Callable[..., str]] = {
 def compare(b: Builder, x: Any, y: Any, name: str) -> str:
     """The comparisons; not the operations on the bits of integers."""
     if name not in COMPARISONS:
-        raise ExportError(f"{name} has no entry in the table of minicnn.onnx")
+        raise ExportError(f"{name} has no entry in the table")
     return COMPARISONS[name](b, *b.operands(x, y))
 
 

@@ -123,7 +123,10 @@ def _shares(length: int, cells: int, dtype: Any) -> np.ndarray:
 @writes(normalization.FixedNorm)
 def fixed_norm(b: Builder, x: Array, weight: Any, bias: Any, mean: Array, variance: Array, eps: float) -> str:
     """Batch norm in evaluation. In float64 eps is an input, because an attribute is float32."""
-    ones, zeros = np.ones(mean.shape, x.dtype), np.zeros(mean.shape, x.dtype)  # type: ignore[arg-type]
+    channels = x.shape[1]
+    if isinstance(channels, Batch):
+        raise ExportError("batch norm over channels that depend on the number of images")
+    ones, zeros = np.ones(channels, x.dtype), np.zeros(channels, x.dtype)
     scale = b.constant(ones) if weight is None else b.name(weight)
     shift = b.constant(zeros) if bias is None else b.name(bias)
     spread: Any = variance

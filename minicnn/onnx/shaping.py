@@ -73,10 +73,11 @@ def gather(b: Builder, x: Any, axis: int, positions: Any) -> str:
 def index(b: Builder, x: Array, parts: tuple[Any, ...]) -> str:
     """Slices and integers, and at most one array of positions, or mask of one axis, among them."""
     parts = _along_axes(parts, x.ndim)
-    starts, ends, steps, over, chosen = [], [], [], [], []
+    cuts: list[tuple[int, int, int, int]] = []  # start, end, axis, step
+    chosen: list[tuple[int, np.ndarray]] = []
     for axis, part in enumerate(part for part in parts if part is not None):
         if isinstance(part, slice):
-            if part == slice(None) or (part.start in (None, 0) and part.stop == x.shape[axis] and part.step in (None, 1)):
+            if part in (slice(None), slice(None, x.shape[axis]), slice(0, x.shape[axis])):
                 continue
             start, end, step = _bounds(part, x.shape[axis])
         elif isinstance(part, (int, np.integer)):
@@ -84,12 +85,12 @@ def index(b: Builder, x: Array, parts: tuple[Any, ...]) -> str:
         else:
             chosen.append((axis, _positions(part)))
             continue
-        starts, ends, steps, over = [*starts, start], [*ends, end], [*steps, step], [*over, axis]
+        cuts.append((start, end, axis, step))
     y = b.name(x)
-    if over:
-        y = b.node("Slice", y, b.integers(*starts), b.integers(*ends), b.integers(*over), b.integers(*steps))
-    if len(chosen) > 1:
-        raise ExportError("an index with several arrays has no entry in the table of minicnn.onnx")
+    if cuts:
+        y = b.node("Slice", y, *(b.integers(*numbers) for numbers in zip(*cuts, strict=True)))
+    if chosen and len(chosen) + sum(isinstance(part, (int, np.integer)) for part in parts) > 1:
+        raise ExportError("an index with an array and another array or number has no entry in the table")
     for axis, positions in chosen:
         y = b.node("Gather", y, b.constant(positions), axis=axis)
     kept = all(isinstance(part, slice) or hasattr(part, "shape") for part in parts)
@@ -106,7 +107,7 @@ def _along_axes(parts: tuple[Any, ...], ndim: int) -> tuple[Any, ...]:
 
 def _bounds(part: slice, length: int | Batch) -> tuple[int, int, int]:
     if isinstance(length, Batch) or any(isinstance(n, Batch) for n in (part.start, part.stop, part.step)):
-        raise ExportError("a slice along the batch has no entry in the table of minicnn.onnx")
+        raise ExportError("a slice along the batch has no entry in the table")
     start, end, step = part.indices(length)
     return start, end, step
 
@@ -116,7 +117,7 @@ def _positions(part: Any) -> np.ndarray:
     if array.dtype != bool:
         return array.astype(np.int64)
     if array.ndim > 1:
-        raise ExportError("a mask of several axes has no entry in the table of minicnn.onnx")
+        raise ExportError("a mask of several axes has no entry in the table")
     return np.flatnonzero(array)
 
 
@@ -152,7 +153,7 @@ def var(b: Builder, x: Array, over: tuple[int, ...], keepdim: bool, correction: 
         return mean
     lengths = [x.shape[axis] for axis in over]
     if any(isinstance(n, Batch) for n in lengths):
-        raise ExportError("an unbiased variance over the batch has no entry in the table of minicnn.onnx")
+        raise ExportError("an unbiased variance over the batch has no entry in the table")
     count = float(np.prod(np.array(lengths)))
     with np.errstate(divide="ignore"):
         scale = np.float64(count) / max(count - correction, 0)

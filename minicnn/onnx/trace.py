@@ -1,13 +1,13 @@
 """What a model computes, as a list of steps in which the number of images is left open.
 
-The model's own ``forward`` is recorded twice, for two images and for three (``compiler/record.py``), on arrays that have
-a shape and no numbers (``backend/shapes.py``), so even the largest network takes no time. A length that differs between
-the two recordings belongs to the batch: it becomes a ``Batch``. All else must be the same in both.
+The model's own ``forward`` is recorded twice, for two images and for three (``compiler/record.py``), on arrays that
+have a shape and no numbers (``backend/shapes.py``), so even the largest network takes little time. A length that
+differs between the two recordings belongs to the batch: it becomes a ``Batch``. All else must be the same in both.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
@@ -200,5 +200,3 @@ def _require_equal(two: np.ndarray, three: np.ndarray) -> None:
 def place(name: str, path: str) -> str:
     """How a message names an operation: ``Add in layer1.0``."""
     return f"{name} in {path or 'the model itself'}"
-
-

@@ -61,6 +61,29 @@ class Conversions:
         array = self.numpy()
         return np.array(array, dtype=dtype, copy=copy) if dtype is not None or copy else array
 
+    def __dlpack__(self: Any, **options: Any) -> Any:
+        """A capsule on this tensor's memory, for ``torch.from_dlpack(tensor)`` and other libraries' ``from_dlpack``.
+
+        What the other library writes into the memory is seen here, but not counted: see ``minicnn.from_dlpack``.
+
+        Args:
+            options: the protocol's ``stream``, ``max_version``, ``dl_device`` and ``copy``, for NumPy or CuPy.
+
+        Raises:
+            BufferError: for a tensor that requires grad, memory that must not be written into, and a dtype that DLPack
+                does not have.
+        """
+        if self._requires_grad:
+            raise BufferError("a tensor that requires grad cannot be shared by DLPack: use tensor.detach()")
+        array = self.exposed_array()
+        if isinstance(array, np.ndarray) and not array.flags.writeable:
+            raise BufferError("a tensor on read-only memory cannot be shared by DLPack: use tensor.clone()")
+        return array.__dlpack__(**options)
+
+    def __dlpack_device__(self: Any) -> tuple[int, int]:
+        """The kind and number of the device by DLPack: (1, 0) for the CPU, (2, n) for ``cuda:n``."""
+        return (2, self._device.index or 0) if self.is_cuda else (1, 0)
+
     def item(self: Any) -> Any:
         """The one number of a one-element tensor, as a Python number."""
         if self.array.size != 1:

@@ -154,7 +154,7 @@ def gather(input: Tensor, dim: int, index: Tensor) -> Tensor:
 def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
     """The slices of ``input`` along ``dim`` named by ``index``, int32 or int64."""
     _check_positions("index_select", index)
-    return getitem(input, (*(slice(None),) * normal_dim(input, dim), index.reshape(-1)))
+    return getitem(input, (*(slice(None),) * normal_dim(input, dim), index if index.ndim == 1 else index.reshape(-1)))
 
 
 def _check_positions(name: str, index: Tensor) -> None:

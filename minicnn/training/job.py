@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -34,8 +35,23 @@ SPLIT_SEED = 0  # every run of a data set is tested on the same images, whatever
 CURVES_EVERY_SECONDS = 30
 
 
+class Watcher(Protocol):
+    """What a job tells its numbers to, besides its own files; ``tensorboard.TensorBoard`` is one."""
+
+    def start(self, config: Config, history: Sequence[dict[str, Any]]) -> None:
+        """Training begins, after the epochs of ``history``."""
+
+    def epoch(self, line: dict[str, Any]) -> None:
+        """One more epoch is completed, and in the checkpoint."""
+
+    def finish(self, result: dict[str, Any]) -> None:
+        """The run is finished."""
+
+
 class Job:
     """One configured training in its run folder. Make it by ``Job.start`` or ``Job.resume``, then call ``run``.
+
+    What is in the list ``watchers`` is told the numbers.
 
     Args:
         config: what is trained on what.
@@ -49,6 +65,7 @@ class Job:
         self.folder = folder
         self.data = data
         self.trainer = trainer
+        self.watchers: list[Watcher] = []
 
     @classmethod
     def start(cls, config: Config, path: str | Path | None = None, compiled: bool = True) -> Job:
@@ -178,12 +195,16 @@ class Job:
             nonlocal epoch_start, drawn
             folder.append_metrics(line)
             self._save()  # killed before this, a resumed run drops the line and repeats the epoch
+            for watcher in self.watchers:
+                watcher.epoch(line)
             progress.line(epoch_line(line, epochs))
             if time.perf_counter() - drawn > CURVES_EVERY_SECONDS:
                 draw_curves(folder.curves, self.trainer.history, title, least=self._least_loss)
                 drawn = time.perf_counter()
             epoch_start = time.perf_counter()
 
+        for watcher in self.watchers:
+            watcher.start(self.config, self.trainer.history)
         return self.trainer.fit(epochs, on_step, on_epoch) if leads() else self.trainer.fit(epochs)
 
     def _finish(self, history: list[dict[str, Any]]) -> dict[str, Any]:
@@ -204,6 +225,8 @@ class Job:
         accuracy = f"test accuracy {100 * test['top1']:.2f} %"
         draw_curves(folder.curves, history, self.config.title, accuracy, self._least_loss)
         save(self.trainer.model.state_dict(), folder.weights, metadata=self._card())
+        for watcher in self.watchers:
+            watcher.finish(result)
         folder.write_result(result)
         return result
 

@@ -58,6 +58,7 @@ class RunFolder:
     model.safetensors   the trained weights, when the run is finished
     result.json         the accuracy on the test images; written last, so it means "finished"
     .lock               locked by the process that trains; empty
+    tensorboard/        the same numbers as event files, if they were asked for
     ==================  ================================================================================
 
     What is read is checked, because the folder may come from anywhere; and nothing is written through a link.
@@ -72,6 +73,7 @@ class RunFolder:
         self.weights = self.path / "model.safetensors"
         self.result = self.path / "result.json"
         self.lock = self.path / ".lock"
+        self.tensorboard = self.path / "tensorboard"
         self.files = (self.config, self.metrics, self.checkpoint, self.curves, self.weights, self.result, self.lock)
         self.remedies = {
             self.config: f"bring it back, or move {path} away and start the run again",
@@ -196,6 +198,20 @@ class RunFolder:
         """Add one epoch's line to ``metrics.jsonl``."""
         with open(self.metrics, "a", encoding="utf-8") as file:
             file.write(_json(line))
+
+    def empty_tensorboard(self) -> Path:
+        """The folder for event files, without those of an earlier start.
+
+        Raises:
+            RunFolderError: if a link or a file has its place.
+        """
+        folder = self.tensorboard
+        if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
+            raise RunFolderError(f"{folder} is no folder, but a run needs one there: move it away")
+        folder.mkdir(exist_ok=True)
+        for path in folder.glob("events.out.tfevents.*"):
+            path.unlink()
+        return folder
 
     def leftovers(self) -> set[Path]:
         """Files that a killed process left half written."""

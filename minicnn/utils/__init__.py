@@ -3,12 +3,12 @@
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from . import checkpoint
+from . import checkpoint, dlpack
 
 if TYPE_CHECKING:
     from . import data
 
-__all__ = ["checkpoint", "data"]
+__all__ = ["checkpoint", "data", "dlpack"]
 
 if not TYPE_CHECKING:
 

@@ -79,6 +79,10 @@ class FakeArray:
     def __init__(self, host: np.ndarray, base: FakeArray | None = None) -> None:
         self.host, self.base = host, base
 
+    def __dlpack__(self, **options: Any) -> FakeArray:
+        """Stands for a capsule."""
+        return self
+
     shape = property(lambda self: self.host.shape)
     dtype = property(lambda self: self.host.dtype)
     ndim = property(lambda self: self.host.ndim)
@@ -283,6 +287,10 @@ class FakeCupy(ModuleType):
         return FakeArray(np.array(a, dtype=dtype, order=order or "K"))
 
     asanyarray = asarray
+
+    def from_dlpack(self, array: Any) -> FakeArray:
+        """On the memory in the capsule, which here is an array of the stand-in."""
+        return FakeArray(array.__dlpack__().host)
 
     def ascontiguousarray(self, a: FakeArray, dtype: Any = None) -> FakeArray:
         return wrap(np.asarray(unwrap(a), dtype=dtype, order="C"), a)

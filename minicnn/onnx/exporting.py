@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-
 from ..compiler import CompiledModel
 from ..nn import Module
 from ..serialization.atomic import replacing
@@ -104,9 +103,9 @@ def require_onnx() -> Any:
     try:
         import onnx
         import onnx.checker
-        import onnx.shape_inference
         import onnx.helper
         import onnx.numpy_helper
+        import onnx.shape_inference
     except ImportError as error:
         raise ImportError(
             'an export needs the library onnx: install it with `pip install "minicnn-lecture[onnx]"`'

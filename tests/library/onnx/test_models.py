@@ -1,0 +1,23 @@
+"""Every model of the registry: what onnxruntime computes from its file is what minicnn computes, to rounding."""
+
+from __future__ import annotations
+
+import pytest
+
+from minicnn.models import list_models, model_entry
+from tests.library.support.onnx_runs import disagreement
+
+QUICK = ("resnet20", "deformable_resnet18", "googlenet")
+TOLERANCE = 1e-4
+
+CASES = [
+    pytest.param(name, variant, marks=[] if name in QUICK and variant == "paper" else pytest.mark.slow(8))
+    for name in list_models()
+    for variant in model_entry(name).variants
+]
+
+
+@pytest.mark.parametrize(("name", "variant"), CASES)
+def test_the_runtime_computes_what_we_compute(name: str, variant: str) -> None:
+    """For batches of one, two and five images."""
+    assert disagreement(name, variant) <= TOLERANCE
