@@ -22,7 +22,6 @@ from .creation import (
     empty_like,
     equal,
     eye,
-    from_dlpack,
     from_numpy,
     full,
     full_like,
@@ -47,6 +46,7 @@ from .dtypes import float16, float32, float64, get_default_dtype, int8, int16, i
 from .ops import *  # noqa: F403  (the functional form of every Tensor method; ops/__init__.py lists them)
 from .printing import set_printoptions
 from .random import Generator, manual_seed
+from .sharing import from_dlpack
 from .tensors import Tensor
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import numpy as np
 from . import backend, random
 from .devices import Place, as_device
 from .dtypes import DType, get_default_dtype, int64
-from .foreign import Capsule, device_of_foreign, is_foreign, shared
+from .foreign import is_foreign, shared
 from .ops.arithmetic import eq
 from .ops.broadcast import Operand
 from .ops.guards import guard
@@ -49,39 +49,6 @@ def from_numpy(array: np.ndarray) -> Tensor:
     if not isinstance(array, np.ndarray):
         raise TypeError(f"from_numpy: expected a numpy.ndarray, got {type(array).__name__}")
     return Tensor(array)
-
-
-def from_dlpack(ext_tensor: Any, *, device: Place | None = None, copy: bool | None = None) -> Tensor:
-    """A tensor on the memory of another library's array, as ``torch.from_dlpack``.
-
-    What is written into one is seen in the other. But a write from outside is not counted: the tape cannot notice that
-    it has overwritten numbers that a later backward needs, and a compiled model may go on with packed copies of the
-    old weights. After such a write call ``mark_written()``. Before NumPy 2.3 the tensor is for reading only.
-
-    Args:
-        ext_tensor: an array with ``__dlpack__`` (of PyTorch, NumPy, CuPy, JAX ...), in host memory or on an NVIDIA GPU;
-            or a capsule of an array in host memory, as ``utils.dlpack.to_dlpack`` makes it.
-        device: where the tensor is to be; on another device than the array's it is a copy.
-        copy: ``True`` copies always, ``False`` refuses to.
-
-    Raises:
-        TypeError: for another object, and a dtype or a device that minicnn does not have.
-        BufferError: if the other library refuses, for a tensor that requires grad for example.
-        DeviceError: for an array on a GPU that cannot be used here.
-        ValueError: if a copy is needed and refused.
-    """
-    if type(ext_tensor).__name__ == "PyCapsule":
-        ext_tensor = Capsule(ext_tensor)
-    if not hasattr(ext_tensor, "__dlpack__"):
-        name = type(ext_tensor).__name__
-        raise TypeError(f"from_dlpack: expected an array that has __dlpack__, or a capsule, got {name}")
-    place = device_of_foreign(ext_tensor)
-    found = Tensor.wrap(shared(ext_tensor), place)
-    if device is not None and as_device(device) != place:
-        if copy is False:
-            raise ValueError(f"from_dlpack: copy=False, but an array on {place} must be copied to {as_device(device)}")
-        return found.to(device)
-    return found.clone() if copy else found
 
 
 def _place(array: Any, dtype: DType | None, device: Place | None, requires_grad: bool) -> Tensor:

@@ -45,6 +45,7 @@ COMMANDS = [
     ["train", "tinynet", "--epochs", "2", "--batch-size", "256"],
     ["evaluate", "a-run-with-a-rather-long-name-that-says-what-was-changed-in-it"],
     ["compare", "a-run-with-a-rather-long-name-that-says-what-was-changed-in-it", "run"],
+    ["export", "tinynet", "--onnx", "a-file-with-a-rather-long-name-such-as-there-are-many-at-this-university.onnx"],
     ["grade", "collect", "class", "--homework", "hw4", "--roster", "class.csv"],
     ["grade", "rubric", "grades", "--out", "rubric.csv"],
     ["grade", "report", "grades", "--out", "report.html"],
