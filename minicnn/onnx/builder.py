@@ -25,7 +25,7 @@ class Builder:
         self.onnx = onnx
         self.opset = opset
         self.nodes: list[Any] = []
-        self.initializers: dict[str, Any] = {}
+        self.initializers: dict[str, np.ndarray] = {}
         self.path = ""  # of the module whose operation is written now
         self.step: Step  # that operation
         self.read: set[int] = set()  # ids of the arrays that a later step reads
@@ -61,7 +61,7 @@ class Builder:
             if name is None:
                 self.know(value, self.constant(tensor.array))
             else:
-                self._initialize(name, tensor.array)
+                self.initializers[name] = tensor.array
                 self.know(value, name)
         return self._known[id(value)]
 
@@ -70,12 +70,8 @@ class Builder:
         key = array.dtype.str, array.shape, array.tobytes()
         if key not in self._constants:
             self._constants[key] = name = self.unique("constant")
-            self._initialize(name, array)
+            self.initializers[name] = array
         return self._constants[key]
-
-    def _initialize(self, name: str, array: np.ndarray) -> None:
-        if name not in self.initializers:
-            self.initializers[name] = self.onnx.numpy_helper.from_array(np.asarray(array, order="C"), name)
 
     def node(self, kind: str, *inputs: Any, outputs: int = 1, **attributes: Any) -> Any:
         """A new node; the name of its output, or a tuple of names for several. ``None`` is an input left out."""
@@ -109,7 +105,8 @@ class Builder:
         """``value`` under another shape, in which ONNX works out one open length by itself."""
         if sum(isinstance(n, Batch) for n in shape) > 1:
             return self.node("Reshape", value, self.shape(shape))
-        return self.node("Reshape", value, self.integers(*(-1 if isinstance(n, Batch) else n for n in shape)))
+        lengths = self.integers(*(-1 if isinstance(n, Batch) else n for n in shape))
+        return self.node("Reshape", value, lengths, allowzero=1 if 0 in shape else None)
 
     def cast(self, value: Any, dtype: Any) -> str:
         """``value`` in another dtype."""

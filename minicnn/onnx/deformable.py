@@ -35,7 +35,8 @@ def _length(steps: list[Step], start: int) -> int:
         return 0
     if kinds[len(PARTS) :] == BIAS:
         shift, added = steps[start + len(PARTS) : start + len(PARTS) + len(BIAS)]
-        if added.args == (steps[start + len(PARTS) - 1].outputs[0], shift.outputs[0]):
+        images = steps[start + len(PARTS) - 1].outputs[0]
+        if added.args == (images, shift.outputs[0]) and shift.args[0].shape == images.shape[1:2]:
             return len(kinds)
     return len(PARTS)
 

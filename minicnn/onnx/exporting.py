@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ..compiler import CompiledModel
 from ..nn import Module
 from ..serialization.atomic import replacing
@@ -88,14 +90,9 @@ def export(
         [_described(onnx, name, array, batch) for name, array in zip(group, arrays, strict=True)]
         for group, arrays in ((names, found.inputs), (results, found.results))
     ]
-    graph = onnx.helper.make_graph(
-        builder.nodes,
-        type(model).__name__,
-        *described,
-        initializer=list(_small_enough(builder.initializers)),
-        value_info=[_described(onnx, builder.name(a), a, batch) for a in shapes if builder.name(a) not in results],
-    )
-    return _finished(onnx, graph, opset_version, metadata or {}, f)
+    inside = [_described(onnx, builder.name(a), a, batch) for a in shapes if builder.name(a) not in results]
+    graph = onnx.helper.make_graph(builder.nodes, type(model).__name__, *described, value_info=inside)
+    return _finished(onnx, graph, builder.initializers, opset_version, metadata or {}, f)
 
 
 def require_onnx() -> Any:
@@ -104,7 +101,6 @@ def require_onnx() -> Any:
         import onnx
         import onnx.checker
         import onnx.helper
-        import onnx.numpy_helper
         import onnx.shape_inference
     except ImportError as error:
         raise ImportError(
@@ -199,17 +195,15 @@ def _described(onnx: Any, name: str, array: Array, batch: str) -> Any:
     return onnx.helper.make_tensor_value_info(name, onnx.helper.np_dtype_to_tensor_dtype(array.dtype), lengths)
 
 
-def _small_enough(initializers: Mapping[str, Any]) -> Sequence[Any]:
-    size = sum(tensor.ByteSize() for tensor in initializers.values())
-    if size > MOST_BYTES:
-        raise ExportError(f"its numbers take {size:,} bytes, and an ONNX file ends at 2 GiB")
-    return list(initializers.values())
-
-
-def _finished(onnx: Any, graph: Any, opset: int, metadata: Mapping[str, str], f: Any) -> Any:
-    """The model around ``graph``, checked, and in its place."""
+def _finished(
+    onnx: Any, graph: Any, initializers: Mapping[str, np.ndarray], opset: int, metadata: Mapping[str, str], f: Any
+) -> Any:
+    """The model around ``graph``, checked, and in its place. Large weights are copied as seldom as can be."""
     from .. import __version__
 
+    size = sum(array.nbytes for array in initializers.values())
+    if size > MOST_BYTES:
+        raise ExportError(f"its numbers take {size:,} bytes, and an ONNX file ends at 2 GiB")
     opsets = [onnx.helper.make_opsetid("", opset)]
     model = onnx.helper.make_model(
         graph,
@@ -219,14 +213,23 @@ def _finished(onnx: Any, graph: Any, opset: int, metadata: Mapping[str, str], f:
         ir_version=onnx.helper.find_min_ir_version_for(opsets),
     )
     onnx.helper.set_model_props(model, dict(metadata))
+    for name, array in initializers.items():
+        dtype = onnx.helper.np_dtype_to_tensor_dtype(array.dtype)
+        model.graph.initializer.add(name=name, data_type=dtype, dims=array.shape, raw_data=array.tobytes())
+    if f is None:
+        _check_file(onnx, model)
+    else:
+        with replacing(f) as temporary:
+            Path(temporary).write_bytes(model.SerializeToString())
+            _check_file(onnx, temporary)
+    return model
+
+
+def _check_file(onnx: Any, model: Any) -> None:
     try:
         onnx.checker.check_model(model, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
         raise ExportError(f"onnx's own checker refuses the result: {error}") from error
-    if f is not None:
-        with replacing(f) as temporary:
-            Path(temporary).write_bytes(model.SerializeToString())
-    return model
 
 
 __all__ = ["export"]

@@ -75,7 +75,7 @@ PACKAGES = [
 ]
 PUBLIC_MODULES = {
     *("minicnn.backend", "minicnn.cuda", "minicnn.data.transforms", "minicnn.jit", "minicnn.nn.init"),
-    *("minicnn.nn.utils", "minicnn.random", "minicnn.utils", *PACKAGES),
+    *("minicnn.nn.utils", "minicnn.onnx", "minicnn.random", "minicnn.utils", *PACKAGES),
 }
 
 

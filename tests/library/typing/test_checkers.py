@@ -30,7 +30,7 @@ PROGRAMS = sorted((HERE / "programs").glob("*.py"))
 PACKAGES = (
     *("minicnn", "minicnn.autograd", "minicnn.data", "minicnn.data.transforms", "minicnn.models", "minicnn.nn"),
     *("minicnn.nn.functional", "minicnn.nn.init", "minicnn.nn.utils", "minicnn.optim", "minicnn.optim.lr_scheduler"),
-    *("minicnn.random", "minicnn.utils.data"),
+    *("minicnn.onnx", "minicnn.random", "minicnn.utils.data", "minicnn.utils.dlpack"),
 )
 VAGUE = {"Any", "Unknown", "def (*args: Any, **kwargs: Any) -> Any", "(*args: Any, **kwargs: Any) -> Any"}
 
