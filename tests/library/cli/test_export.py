@@ -53,9 +53,10 @@ def test_the_metadata_make_the_network_usable_alone(minicnn_command: Command, tm
     shape, resize, mean, std = (json.loads(found[key]) for key in ("input_shape", "resize", "mean", "std"))
     transform = ImageClassification(shape[1:], tuple(resize), mean, std)
     logits = Runtime(onnx.load(tmp_path / "m.onnx"))(np.asarray(transform(picture()))[None])[0][0]
-    best = json.loads(found["classes"])[int(logits.argmax())]
+    shares = np.exp(logits) / np.exp(logits).sum()
     (prediction,) = load_classifier(tmp_path / "w.npz").predict([picture()], 1)
-    assert prediction.guesses[0].label == best
+    assert prediction.guesses[0].label == json.loads(found["classes"])[int(logits.argmax())]
+    assert prediction.guesses[0].probability == pytest.approx(shares.max(), abs=1e-6)
 
 
 def test_random_weights_are_said_to_be_random(minicnn_command: Command, tmp_path: Path) -> None:
