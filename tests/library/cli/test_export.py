@@ -67,6 +67,7 @@ def test_random_weights_are_said_to_be_random(minicnn_command: Command, tmp_path
     assert y.type.tensor_type.shape.dim[1].dim_value == 7
 
 
+@pytest.mark.slow(3)
 def test_the_variant_is_that_of_the_weights(minicnn_command: Command, tmp_path: Path) -> None:
     model = create_model("googlenet", 2, "torchvision")
     minicnn.save(model.state_dict(), tmp_path / "w.safetensors")

@@ -19,7 +19,6 @@ from tests.library.support.tiny_training import register_tinynet
 pytest.importorskip("tensorboardX", reason="writes event files")
 register_tinynet()
 Command = Callable[..., tuple[int, str, str]]
-TRAIN = ("train", "tinynet", "--batch-size", "256", "--epochs", "1", "--out", "run", "--quiet")
 
 
 @pytest.fixture
@@ -73,20 +72,27 @@ def assert_as_in_the_run(folder: Path) -> None:
         assert found[tag] == [(len(lines), pytest.approx(result[name], rel=1e-6))]
 
 
-def test_a_run_writes_its_numbers(command: Command, tmp_path: Path) -> None:
-    assert command(*TRAIN, "--epochs", "2", "--tensorboard")[0] == 0
-    assert_as_in_the_run(tmp_path / "run")
-    times = [event.wall_time for event in events(tmp_path / "run")]
+@pytest.fixture(scope="module")
+def watched(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run with event files."""
+    folder = tmp_path_factory.mktemp("watched") / "run"
+    train = ["train", "tinynet", "--batch-size", "256", "--epochs", "2", "--lr", "0.03", "--out", str(folder)]
+    assert cli.main([*train, "--quiet", "--tensorboard"]) == 0
+    return folder
+
+
+def test_a_run_writes_its_numbers(watched: Path) -> None:
+    assert_as_in_the_run(watched)
+    times = [event.wall_time for event in events(watched)]
     assert times == sorted(times)
 
 
-def test_the_settings_are_hyperparameters(command: Command, tmp_path: Path) -> None:
+def test_the_settings_are_hyperparameters(watched: Path) -> None:
     from tensorboardX.proto.plugin_hparams_pb2 import HParamsPluginData
 
-    command(*TRAIN, "--lr", "0.03", "--tensorboard")
     found = {
         value.tag: HParamsPluginData.FromString(value.metadata.plugin_data.content)
-        for event in events(tmp_path / "run")
+        for event in events(watched)
         for value in event.summary.value
         if value.metadata.plugin_data.plugin_name == "hparams"
     }
@@ -108,7 +114,10 @@ class Stop:
     def finish(self, result: dict[str, Any]) -> None: ...
 
 
-@pytest.mark.parametrize("stopped", ["behind the event", "before the event", "without event files"])
+@pytest.mark.parametrize(
+    "stopped",
+    ["behind the event", pytest.param("before the event", marks=pytest.mark.slow(2)), "without event files"],
+)
 def test_a_resumed_run_has_each_point_once(tmp_path: Path, stopped: str) -> None:
     job = Job.start(make_config("tinynet", epochs=2, batch_size=256), tmp_path / "run")
     board = TensorBoard(job.folder)
@@ -124,10 +133,9 @@ def test_a_resumed_run_has_each_point_once(tmp_path: Path, stopped: str) -> None
     assert_as_in_the_run(tmp_path / "run")
 
 
-def test_a_finished_run_says_so(command: Command) -> None:
-    command(*TRAIN)
-    status, out, error = command("train", "--resume", "run", "--tensorboard")
-    assert (status, out) == (2, "") and "the run in run is finished" in error
+def test_a_finished_run_says_so(command: Command, watched: Path) -> None:
+    status, out, error = command("train", "--resume", str(watched), "--tensorboard")
+    assert (status, out) == (2, "") and "is finished, and nothing more is written" in error
 
 
 def test_nothing_is_written_through_a_link(tmp_path: Path) -> None:
