@@ -21,7 +21,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The network, its weights, and the file."""
     parser.add_argument("network", metavar="RUN|MODEL", help="a run folder, or one of `minicnn models`")
     parser.add_argument("--onnx", required=True, metavar="FILE", help="the file to write, e.g. resnet20.onnx")
-    parser.add_argument("--weights", metavar="FILE", help="of a MODEL: .pth, .safetensors or .npz (default: random)")
+    parser.add_argument(
+        "--weights", metavar="FILE", help="of a MODEL: .pth, .safetensors, .npz, or a run folder (default: random)"
+    )
     parser.add_argument("--variant", metavar="NAME", help="of the model (default: as for `minicnn predict`)")
     parser.add_argument("--classes", type=whole(1), metavar="N", help="classes of the weights (default: the paper's)")
     parser.add_argument("--size", type=side, metavar="N", help="images of NxN (default: the network's size)")
@@ -85,17 +87,14 @@ class _Network:
 def _open(args: argparse.Namespace) -> _Network:
     """The network that the arguments name."""
     from ..models import create_model, load_classifier, preprocessing
-    from ..training.run_folder import RunFolder
 
     name, weights, labels = args.network, args.weights, None
-    if Path(args.network).is_dir():
+    if Path(name).is_dir():
         if weights is not None:
             raise UsageError("--weights and a run folder contradict each other: a run has its own weights")
-        folder = RunFolder(args.network)
-        name, weights = None, folder.weights
-        if not weights.exists():
-            unfinished = f": finish its run with `minicnn train --resume {folder}`" if folder.config.exists() else ""
-            raise UsageError(f"the folder {folder} holds no {weights.name}{unfinished}")
+        name, weights = None, name
+    if weights is not None and Path(weights).is_dir():
+        weights = _weights_of_run(weights)
     if weights is None:
         from ..random import manual_seed
 
@@ -123,3 +122,13 @@ def _open(args: argparse.Namespace) -> _Network:
         if value is not None
     }
     return _Network(name, model, input_shape, metadata, random)
+
+
+def _weights_of_run(path: str) -> Path:
+    from ..training.run_folder import RunFolder
+
+    folder = RunFolder(path)
+    if not folder.weights.exists():
+        unfinished = f": finish its run with `minicnn train --resume {folder}`" if folder.config.exists() else ""
+        raise UsageError(f"the folder {folder} holds no {folder.weights.name}{unfinished}")
+    return folder.weights

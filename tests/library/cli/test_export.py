@@ -33,6 +33,8 @@ def test_a_run_becomes_a_file(minicnn_command: Command, tmp_path: Path) -> None:
     assert " ".join(out.split()) == (
         "m.onnx: tinynet, 694 parameters, 5 nodes of opset 19, 0.0 MB; any number of images of 1x8x8; checked"
     )
+    assert minicnn_command("export", "tinynet", "--weights", "run", "--onnx", "again.onnx", "--quiet") == (0, "", "")
+    assert (tmp_path / "again.onnx").read_bytes() == (tmp_path / "m.onnx").read_bytes()
     found = properties(tmp_path / "m.onnx")
     assert found["model"] == "tinynet" and json.loads(found["classes"]) == [str(n) for n in range(10)]
     assert json.loads(found["input_shape"]) == [1, 8, 8] and len(json.loads(found["mean"])) == 1
