@@ -1,6 +1,6 @@
 """Models as ONNX and back: what a runtime computes from the file, beside what minicnn computes.
 
-python -m tests.library.support.onnx_runs [MODEL ...]      # the table of docs/export.md, all models by default
+python -m tests.library.support.onnx_runs [MODEL ...]      # the table, of all models by default
 """
 
 from __future__ import annotations
