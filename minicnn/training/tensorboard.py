@@ -9,7 +9,7 @@ from typing import Any
 from .recipe import Config
 from .run_folder import RunFolder
 
-PARTS = ("train", "validation", "test")
+KINDS = ("loss", "top1", "top5")
 ALONE = ("lr", "images_per_second")
 
 
@@ -47,20 +47,22 @@ class TensorBoard:
 
     def epoch(self, line: dict[str, Any], at: float | None = None) -> None:
         """Add the numbers of one epoch; ``at``: when it was over, now by default."""
-        self._add(line, line["epoch"], at)
+        self._add(line, ("train", "validation"), line["epoch"], at)
         self.writer.flush()
 
     def finish(self, result: dict[str, Any]) -> None:
         """Add the numbers of the test images, and close the files."""
-        self._add(result, result["epochs"])
+        self._add(result, ("test",), result["epochs"])  # its validation is that of the last epoch
         self.writer.file_writer.add_summary(self._end)
         self.writer.close()
 
-    def _add(self, numbers: dict[str, Any], step: int, at: float | None = None) -> None:
+    def _add(self, numbers: dict[str, Any], parts: Sequence[str], step: int, at: float | None = None) -> None:
         for name, value in numbers.items():
-            part, _, what = name.partition("_")
-            if name in ALONE or part in PARTS and (part != "validation" or "epoch" in numbers):
-                self.writer.add_scalar(name if name in ALONE else f"{what}/{part}", value, step, at)
+            part, _, kind = name.partition("_")
+            if name in ALONE:
+                self.writer.add_scalar(name, value, step, at)
+            elif part in parts and kind in KINDS:
+                self.writer.add_scalar(f"{kind}/{part}", value, step, at)
 
 
 def require_tensorboard() -> None:
