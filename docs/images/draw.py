@@ -26,7 +26,9 @@ def pictures() -> dict[str, Callable[[Path], None]]:
     """What draws each picture, by the picture's name: called with the path to write to."""
     lecture = {f"lecture-{name}.png": partial(draw_figure, figure(name)) for name in figure_names()}
     lecture["deformable.png"] = lecture.pop("lecture-deformable.png")
-    return {**lecture, "deformable-offsets.png": draw_offsets, "resnet20-digits.png": draw_run}
+    beside = {"deformable-offsets.png": "deformable.py", "scaling.png": "scaling.py"}
+    others = {name: partial(draw_beside, script) for name, script in beside.items()}
+    return {**lecture, **others, "resnet20-digits.png": draw_run}
 
 
 def draw_figure(shown: Figure, path: Path) -> None:
@@ -47,9 +49,9 @@ def draw_run(path: Path) -> None:
     )
 
 
-def draw_offsets(path: Path) -> None:
-    """The picture of ``deformable.py``, which lies beside this file and is no part of a package."""
-    spec = importlib.util.spec_from_file_location("offsets", FOLDER / "deformable.py")
+def draw_beside(script: str, path: Path) -> None:
+    """The picture of a script that lies beside this file and is no part of a package."""
+    spec = importlib.util.spec_from_file_location(f"picture_of_{Path(script).stem}", FOLDER / script)
     assert spec is not None and spec.loader is not None
     module: Any = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
