@@ -283,7 +283,7 @@ def main() -> None:
                 setting = {"model": model, "size": args.size, "batch": args.batch, "way": way, "clock": args.clock}
                 found, profile = measure(setting, args.rounds, args.steps)
                 rows.append(row(setting, found, profile, link))
-                print(f"{model}, {way}: done; load {os.getloadavg()[0]:.1f}", file=sys.stderr)
+                print(*(f"{title}: {cell}" for title, cell in zip(HEADER, rows[-1], strict=True)), sep="; ", flush=True)
     except GroupError as error:
         sys.exit(f"scaling.py: {error}")
     print("", *markdown(rows), sep="\n")
