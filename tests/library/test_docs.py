@@ -42,7 +42,14 @@ every_document = pytest.mark.parametrize("document", DOCUMENTS, ids=named)
 # ---- examples ------------------------------------------------------------------------------------------------
 
 
-@every_document
+@pytest.mark.parametrize(
+    "document",
+    [
+        each if each.name == "evening.md" else pytest.param(each, marks=pytest.mark.slow(seconds=3))
+        for each in DOCUMENTS
+    ],
+    ids=named,
+)
 def test_examples_run_and_print_what_is_shown(document: Path) -> None:
     text = document.read_text(encoding="utf-8")
     assert docs.refresh_outputs(text, document.name) == text, "if this is as it should be: python docs/refresh.py"

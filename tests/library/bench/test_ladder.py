@@ -11,6 +11,7 @@ from minicnn.bench import ladder
 TINY = ladder.Problem(batch=2, channels=3, size=5)
 
 
+@pytest.mark.slow(seconds=4)
 def test_all_rungs_compute_the_same() -> None:
     rungs = ladder.climb(TINY, threads=1, seconds=0)
     assert [rung.name for rung in rungs] == ["loops", "im2col", "im2col, blocked", "direct", "Winograd", "GPU"]

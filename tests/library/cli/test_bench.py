@@ -26,6 +26,7 @@ def command(capfd: pytest.CaptureFixture[str]) -> Command:
     return run
 
 
+@pytest.mark.slow(seconds=4)
 def test_bench_prints_one_line_for_each_kind_of_work(command: Command) -> None:
     status, out, _ = command("resnet20", "--batch", "2", "--size", "8", "--seconds", "0.01", "--threads", "1")
     lines = out.splitlines()
@@ -48,6 +49,7 @@ def test_bench_of_one_kind_of_work(command: Command) -> None:
     assert " inference " in out and " training " not in out.partition("\n\n")[0]
 
 
+@pytest.mark.slow(seconds=4)
 def test_bench_ladder(command: Command) -> None:
     status, out, _ = command("ladder", "--batch", "2", "--channels", "3", "--size", "5", "--seconds", "0.01")
     assert status == 0

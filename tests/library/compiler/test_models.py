@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -35,10 +36,14 @@ FAMILIES = ("alexnet", "vgg11_bn", "googlenet", "resnet18", "resnet20", "densene
 # Some further kinds of block. ``MINICNN_EVERY_MODEL=1 pytest -m slow`` takes them all, and a quarter of an hour.
 RELATIVES = ("vgg16", "resnet50", "plain18", "resnet56", "seresnet50", "densenet169")
 EVERY = set(list_models()) if os.environ.get("MINICNN_EVERY_MODEL") else set(RELATIVES)
-FURTHER = [pytest.param(name, marks=pytest.mark.slow) for name in list_models() if name in EVERY - set(FAMILIES)]
+FURTHER = [name for name in list_models() if name in EVERY - set(FAMILIES)]
 
 
-@pytest.mark.parametrize("name", [*FAMILIES, *FURTHER])
+def slow_but(first: str, names: Iterable[str]) -> list[Any]:
+    return [name if name == first else pytest.param(name, marks=pytest.mark.slow(seconds=5)) for name in names]
+
+
+@pytest.mark.parametrize("name", slow_but("resnet20", [*FAMILIES, *FURTHER]))
 def test_training_steps(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """In float64, with the kernels for everything."""
     minicnn.manual_seed(0)
@@ -50,7 +55,7 @@ def test_training_steps(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(twins.compiled.plans) == 1
 
 
-@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("name", slow_but("efficientnet_b0", FAMILIES))
 def test_training_steps_in_float32(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """With the kernels only where they pay."""
     minicnn.manual_seed(0)

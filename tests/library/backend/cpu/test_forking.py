@@ -74,6 +74,7 @@ WAYS = {
 }
 
 
+@pytest.mark.slow(seconds=4)
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
 @pytest.mark.parametrize("way", WAYS)
 def test_a_forked_process_computes_the_same(way: str) -> None:

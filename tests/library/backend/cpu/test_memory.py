@@ -16,6 +16,7 @@ from minicnn.models import create_model
 
 
 @given(st.lists(st.tuples(st.integers(1, 6), st.booleans()), min_size=1, max_size=40))
+@pytest.mark.slow(seconds=7)
 def test_arrays_never_overlap_and_all_memory_comes_back(requests: list[tuple[int, bool]]) -> None:
     pool, held = memory.Pool(), []
     for number, (size, keep) in enumerate(requests):
