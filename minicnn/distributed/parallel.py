@@ -40,8 +40,8 @@ class DistributedDataParallel(Module):
 
     def __init__(self, module: Any, *, bucket_cap_mb: float = 25.0) -> None:
         super().__init__()
+        self.compiled = None if isinstance(module, Module) else module
         self.module: Module = module if isinstance(module, Module) else module.model
-        self.network = module
         self.require_backward_grad_sync = True
         require_agreement({"the network": shapes_of(self.module)})
         for tensor in self.module.state_dict().values():
@@ -54,7 +54,7 @@ class DistributedDataParallel(Module):
         """What the network returns."""
         if SWITCHES.recorder is not None:
             SWITCHES.recorder.give_up("it communicates: write DistributedDataParallel(minicnn.compile(model))")
-        output = self.network(*inputs, **kwargs)
+        output = (self.compiled or self.module)(*inputs, **kwargs)
         if self._reducer is None or not (self.require_backward_grad_sync and is_grad_enabled()):
             return output
         return _mapped(partial(_watched, self._reducer.mark()), output)

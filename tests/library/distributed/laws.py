@@ -182,6 +182,16 @@ def the_gradients_of_architectures_are_those_of_one_process() -> None:
 
 
 @law
+def names_are_pytorchs() -> None:
+    """Also of a compiled network: its own behind ``module``, each once."""
+    network = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2))
+    for given in (network, minicnn.compile(network)):
+        assert list(dist.DistributedDataParallel(given).state_dict()) == [
+            f"module.{key}" for key in network.state_dict()
+        ]
+
+
+@law
 def parameters_and_buffers_begin_as_those_of_rank_0() -> None:
     minicnn.manual_seed(rank())
     model = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4))
