@@ -70,6 +70,8 @@ def speak(error: BaseException) -> bool:
             time.sleep(PATIENCE)
             return False
         group.wait_for_turn()
+    elif isinstance(error, UsageError):  # of the same words on every rank
+        return launched()[1] == 0
     return not isinstance(error, Silent)
 
 

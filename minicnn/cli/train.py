@@ -106,7 +106,7 @@ def _telling_how_to_go_on(folder: RunFolder) -> Iterator[None]:
     """
     from ..training import RunFolderError
     from ..training.lock import FolderInUse
-    from ..training.ranks import ranks
+    from ..training.ranks import leads, ranks
 
     start = f"mpiexec -n {ranks()} minicnn" if ranks() > 1 else "minicnn"
     go_on = f"go on with: {start} train --resume {folder}"
@@ -118,7 +118,7 @@ def _telling_how_to_go_on(folder: RunFolder) -> Iterator[None]:
     except KeyboardInterrupt:
         raise Stopped(f"stopped; {go_on}") from None
     except OSError as error:
-        if not folder.config.exists():
+        if leads() and not folder.config.exists():
             raise RunStopped(f"{describe(error)}; {folder} is no longer a run's folder: start the run again") from error
         raise RunStopped(f"{describe(error)}; when that is repaired, {go_on}") from error
 

@@ -57,7 +57,8 @@ def is_initialized() -> bool:
 def init_process_group(backend: str | None = None) -> None:
     """Join all processes that ``mpiexec`` has started; without ``mpiexec`` the group is this process alone.
 
-    From now on a process that ends by an exception ends all others too, which would wait for it for ever.
+    From now on a process that ends by an exception ends all others too, which would wait for it for ever. Python does
+    not tell of ``sys.exit``: a program that uses it is started by ``mpiexec ... python -m mpi4py program.py``.
 
     Args:
         backend: ``"mpi"`` (the default) for tensors in main memory; ``"nccl"`` for tensors on GPUs too: each rank of
@@ -78,7 +79,7 @@ def init_process_group(backend: str | None = None) -> None:
     sys.excepthook = _end_all_by
 
 
-def destroy_process_group() -> None:
+def destroy_process_group(group: None = None) -> None:
     """Leave the group; every rank has to call it."""
     if _group.nccl is not None:
         _group.nccl.close()
@@ -119,7 +120,7 @@ def communicator() -> MPICommunicator:
     return _group.mpi
 
 
-def get_rank() -> int:
+def get_rank(group: None = None) -> int:
     """The number of this process, from 0."""
     return communicator().rank
 
@@ -129,17 +130,22 @@ def get_local_rank() -> int:
     return communicator().local_rank
 
 
-def get_world_size() -> int:
+def get_local_size() -> int:
+    """How many processes there are on this machine."""
+    return communicator().local_size
+
+
+def get_world_size(group: None = None) -> int:
     """How many processes there are."""
     return communicator().size
 
 
-def get_backend() -> str:
+def get_backend(group: None = None) -> str:
     """``"mpi"`` or ``"nccl"``."""
     return (_group.nccl or communicator()).backend
 
 
-def barrier() -> None:
+def barrier(group: None = None) -> None:
     """Return when every rank has called it."""
     communicator().barrier()
 

@@ -49,7 +49,9 @@ class MPICommunicator:
         self.MPI = import_mpi()
         self.comm = self.MPI.COMM_WORLD.Dup()
         self.rank, self.size = self.comm.rank, self.comm.size
-        self.local_rank = self.comm.Split_type(self.MPI.COMM_TYPE_SHARED).rank
+        machine = self.comm.Split_type(self.MPI.COMM_TYPE_SHARED)
+        self.local_rank, self.local_size = machine.rank, machine.size
+        machine.Free()
         self._ops = {name: getattr(self.MPI, name) for name in ("SUM", "PROD", "MIN", "MAX")}
 
     def all_reduce(self, array: Any, op: str) -> Work:

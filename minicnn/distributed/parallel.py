@@ -5,6 +5,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import fields, is_dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -43,8 +44,8 @@ class DistributedDataParallel(Module):
         self.compiled = None if isinstance(module, Module) else module
         self.module: Module = module if isinstance(module, Module) else module.model
         self.require_backward_grad_sync = True
-        require_agreement({"the network": shapes_of(self.module)})
-        for tensor in self.module.state_dict().values():
+        require_agreement({"the network": shapes_of(self.module), "bucket_cap_mb": bucket_cap_mb})
+        for tensor in (*self.module.parameters(), *self.module.buffers()):
             group.broadcast(tensor, 0)
         parameters = [parameter for parameter in self.module.parameters() if parameter.requires_grad]
         several = group.get_world_size() > 1
@@ -57,7 +58,7 @@ class DistributedDataParallel(Module):
         output = (self.compiled or self.module)(*inputs, **kwargs)
         if self._reducer is None or not (self.require_backward_grad_sync and is_grad_enabled()):
             return output
-        return _mapped(partial(_watched, self._reducer.mark()), output)
+        return _mapped(partial(_watched, self._reducer, self._reducer.mark()), output)
 
     @contextmanager
     def no_sync(self) -> Iterator[None]:
@@ -74,21 +75,22 @@ class DistributedDataParallel(Module):
 
 
 class _Watched(Function):
-    """The identity, whose gradient also goes to ``mark``, a leaf."""
+    """The identity, whose gradient also goes to ``mark``, a leaf. With its backward that of the network begins."""
 
     @staticmethod
-    def forward(ctx: Any, mark: Any, x: Any) -> Any:
-        ctx.mark = mark
+    def forward(ctx: Any, mark: Any, x: Any, begin: Callable[[], None]) -> Any:
+        ctx.mark, ctx.begin = mark, begin
         return x.view()
 
     @staticmethod
     def backward(ctx: Any, cotangent: Any) -> Any:
-        return ctx.mark, cotangent
+        ctx.begin()
+        return ctx.mark, cotangent, None
 
 
-def _watched(mark: Tensor, output: Tensor) -> Tensor:
+def _watched(reducer: _Reducer, mark: Tensor, output: Tensor) -> Tensor:
     """``output``, from whose graph backward reaches ``mark`` last of all: then all other gradients are there."""
-    output = _Watched.apply(mark, output)
+    output = _Watched.apply(mark, output, partial(reducer.running.add, id(mark)))
     output.grad_fn.edges[0][0].created = -1  # older than all others: backward goes from new to old
     return output
 
@@ -100,7 +102,8 @@ class _Reducer:
         self.owner = weakref.proxy(owner)
         self.buckets = buckets_of(parameters, megabytes)
         self.sent = 0
-        self.marks: dict[int, weakref.ref[Tensor]] = {}  # of the forward passes whose graph is alive
+        self.waiting: dict[int, weakref.ref[Tensor]] = {}  # the marks of forward passes before their backward
+        self.running: set[int] = set()  # the marks of those whose backward has begun
         for bucket in self.buckets:
             for place, parameter in enumerate(bucket.parameters):
                 parameter.register_post_accumulate_grad_hook(partial(self._arrived, bucket, place))
@@ -108,7 +111,7 @@ class _Reducer:
 
     def mark(self) -> Tensor:
         """A leaf for the graph of one forward pass; the end of its backward calls ``_finish``."""
-        if self.sent:
+        if self.running:
             raise RuntimeError(
                 "the last backward pass through this network did not end: gradients are averaged only by backward() "
                 "of all parameters, not by backward(inputs=...) and autograd.grad"
@@ -117,16 +120,19 @@ class _Reducer:
         mark = Tensor.wrap(backends.get(place).xp.zeros(()), place).requires_grad_()
         mark.register_post_accumulate_grad_hook(self._finish)
         key = id(mark)
-        self.marks[key] = weakref.ref(mark, lambda _: self.marks.pop(key, None))
+        self.waiting[key] = weakref.ref(mark, lambda _: self.waiting.pop(key, None))
         return mark
 
     @property
     def active(self) -> bool:
-        return bool(self.marks) and self.owner.require_backward_grad_sync
+        return bool(self.running) and self.owner.require_backward_grad_sync
 
     def _announced(self, bucket: Bucket, place: int, parameter: Tensor, gradient: Any) -> None:
-        """A compiled model has a gradient; that it is all of ``.grad`` shows only when backward is over."""
-        if self.active and parameter.grad is None:
+        """A compiled model has a gradient; that it is all of ``.grad`` shows only when backward is over.
+
+        If it ran several times, it is not.
+        """
+        if self.active and parameter.grad is None and len(self.running | self.waiting.keys()) == 1:
             bucket.announced[place] = gradient
             self._fill(bucket, place, gradient)
 
@@ -156,7 +162,11 @@ class _Reducer:
         self.sent += 1
 
     def _finish(self, mark: Tensor) -> None:
-        if not self.active:
+        """The backward of one forward pass is over; that of the last one averages."""
+        active = self.active
+        self.waiting.pop(id(mark), None)
+        self.running.discard(id(mark))
+        if self.running or not active:
             return
         while self.sent < len(self.buckets):
             self._send()
@@ -174,18 +184,27 @@ def average_buffers(module: Module) -> None:
             group.broadcast(buffer, 0)
 
 
-def shapes_of(module: Module) -> dict[str, tuple[tuple[int, ...], str]]:
-    """The shape and dtype of every parameter and buffer."""
-    return {name: (tuple(tensor.shape), str(tensor.dtype)) for name, tensor in module.state_dict().items()}
+def shapes_of(module: Module) -> dict[str, str]:
+    """What every parameter and buffer is like: its shape and dtype, and of a parameter whether it is frozen."""
+    frozen = {name for name, parameter in module.named_parameters() if not parameter.requires_grad}
+    named = [*module.named_parameters(), *module.named_buffers()]
+    return {name: f"{tuple(t.shape)} {t.dtype}" + ", frozen" * (name in frozen) for name, t in named}
 
 
 def _mapped(function: Callable[[Tensor], Tensor], output: Any) -> Any:
-    """``output`` with every tensor that has a graph replaced."""
+    """``output`` with every tensor that has a graph replaced. Raises TypeError for what may hide tensors."""
     if isinstance(output, Tensor):
         return function(output) if output.requires_grad else output
     if isinstance(output, (tuple, list)):
         items = [_mapped(function, item) for item in output]
         return type(output)(*items) if hasattr(output, "_fields") else type(output)(items)
     if isinstance(output, dict):
-        return {key: _mapped(function, item) for key, item in output.items()}
-    return output
+        return type(output)({key: _mapped(function, item) for key, item in output.items()})
+    if is_dataclass(output) and not isinstance(output, type):
+        return replace(output, **{each.name: _mapped(function, getattr(output, each.name)) for each in fields(output)})
+    if output is None or isinstance(output, (bool, int, float, str)):
+        return output
+    raise TypeError(
+        "DistributedDataParallel: expected the network to return tensors, in tuples, lists, dictionaries and "
+        f"dataclasses, got {type(output).__name__}"
+    )

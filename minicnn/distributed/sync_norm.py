@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from ..autograd import Function
 from ..autograd.modes import SWITCHES
 from ..errors import ShapeError
@@ -31,12 +33,13 @@ class SyncBatchNorm(_BatchNorm):
             raise ShapeError(f"expected (N, {self.num_features}, ...), got shape {tuple(input.shape)}")
         if SWITCHES.recorder is not None:
             SWITCHES.recorder.give_up("it synchronises batch norm")
-        momentum = self.momentum
-        if self.num_batches_tracked is not None:
+        updating, momentum = self.track_running_stats, self.momentum
+        if updating and self.num_batches_tracked is not None:
             self.num_batches_tracked.add_(1)
             if momentum is None:
                 momentum = 1.0 / self.num_batches_tracked.item()
-        running = (None if part is None else part.detach() for part in (self.running_mean, self.running_var))
+        parts = (self.running_mean, self.running_var) if updating else (None, None)
+        running = (None if part is None else part.detach() for part in parts)
         return _Normalise.apply(input, self.weight, self.bias, *running, momentum, self.eps)
 
     @classmethod
@@ -61,13 +64,13 @@ class _Normalise(Function):
     def forward(
         ctx: Any, x: Any, weight: Any, bias: Any, running_mean: Any, running_var: Any, momentum: float, eps: float
     ) -> Any:
-        xp, channels = ctx.backend.xp, x.shape[1]
+        xp, channels, wide = ctx.backend.xp, x.shape[1], _wide(x)
         axes, lined_up = (0, *range(2, x.ndim)), (-1, *[1] * (x.ndim - 2))
         # Of this rank: how many values, their mean, and the sum of their squared distances from it.
         own = xp.zeros((3, channels))
         count = x.size // channels
         if count:
-            mean = x.mean(axis=axes)
+            mean = x.mean(axis=axes, dtype=wide)
             own[0], own[1] = count, mean
             own[2] = ((x - mean.reshape(lined_up)) ** 2).sum(axis=axes)
         # Of all ranks (Chan et al. 1979): the squares around the common mean are those around each rank's own, and for
@@ -91,12 +94,19 @@ class _Normalise(Function):
         x, weight, mean, inv_std = ctx.saved_tensors
         axes, lined_up = (0, *range(2, x.ndim)), (-1, *[1] * (x.ndim - 2))
         x_hat = (x - mean.reshape(lined_up)) * inv_std.reshape(lined_up)
-        own = ctx.backend.xp.stack([dy.sum(axis=axes), (dy * x_hat).sum(axis=axes)])  # (2, C)
-        d_bias, d_weight = _gathered(own, ctx).sum(axis=0) / ctx.total
+        sums = dy.sum(axis=axes, dtype=_wide(x)), (dy * x_hat).sum(axis=axes, dtype=_wide(x))
+        own = ctx.backend.xp.stack(sums)  # (2, C)
+        d_bias, d_weight = (_gathered(own, ctx).sum(axis=0) / ctx.total).astype(x.dtype)
+        own = own.astype(x.dtype)
         # As in one process, where all images are in one batch; weight and bias are averaged over the ranks later.
         scale = inv_std if weight is None else weight * inv_std
         dx = (dy - d_bias.reshape(lined_up) - x_hat * d_weight.reshape(lined_up)) * scale.reshape(lined_up)
         return dx, own[1] if weight is not None else None, own[0] if ctx.needs_input_grad[2] else None, *[None] * 4
+
+
+def _wide(x: Any) -> Any:
+    """The dtype of sums: those of squares are beyond float16."""
+    return np.float32 if x.dtype == np.float16 else x.dtype
 
 
 def _gathered(own: Any, ctx: Any) -> Any:

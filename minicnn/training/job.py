@@ -27,7 +27,7 @@ from .loop import Trainer
 from .memory import TooLarge, require_memory
 from .metrics import ClassificationMetrics, best, prefixed
 from .progress import Progress, epoch_line
-from .ranks import by_leader, enter_device, leads, ranks
+from .ranks import by_leader, enter_device, leads, on_machine, ranks
 from .recipe import Config, make_optimizer, make_scheduler
 from .run_folder import RunFolder, RunFolderError
 
@@ -203,7 +203,7 @@ class Job:
                 drawn = time.perf_counter()
             epoch_start = time.perf_counter()
 
-        for watcher in self.watchers:
+        for watcher in self.watchers if leads() else ():
             watcher.start(self.config, self.trainer.history)
         return self.trainer.fit(epochs, on_step, on_epoch) if leads() else self.trainer.fit(epochs)
 
@@ -281,7 +281,7 @@ def _check_image_size(model: Module, config: Config, data: DataSource) -> None:
     """Raise ValueError if the network is too deep for the images, or they are too large, before any memory is used."""
     height, width = data.image_size if config.image_size is None else (config.image_size, config.image_size)
     try:
-        require_memory(model, (data.in_channels, height, width), min(config.batch_size, len(data.train)))
+        require_memory(model, (data.in_channels, height, width), on_machine(min(config.batch_size, len(data.train))))
     except (ShapeError, TooLarge) as error:
         raise ValueError(
             f"{config.model} does not fit images of {height}x{width} (see --image-size): {error}"

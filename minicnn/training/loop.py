@@ -23,7 +23,7 @@ from ..random import default_generator
 from ..tensors import Tensor
 from .declared import check
 from .metrics import ClassificationMetrics, prefixed
-from .ranks import add_up, agree_on_buffers, ranks, seed_epoch, weight_of
+from .ranks import add_up, agree_on_buffers, ranks, require_weighable, seed_epoch, weight_of
 
 # The entries of a history line that measure time and so differ from run to run; all others are reproducible.
 WALL_CLOCK = ("seconds", "images_per_second")
@@ -54,7 +54,8 @@ class Trainer:
         device: where the batches are placed; the model must be there already.
         compiled: run the model by ``minicnn.compile``.
 
-    In a process group it trains with all other ranks: the loaders must then be ``ShardedLoader`` objects.
+    In a process group it trains with all other ranks: the loaders must then be ``ShardedLoader`` objects, that of the
+    training with ``drop_last``; else it raises ValueError.
     """
 
     def __init__(
@@ -72,6 +73,7 @@ class Trainer:
         self.model = model
         self.network = compile(model) if compiled else model
         if ranks() > 1:
+            require_weighable(train_loader)
             self.network = DistributedDataParallel(self.network)
         self.optimizer = optimizer
         self.scheduler = scheduler

@@ -30,6 +30,22 @@ def leads() -> bool:
     return ranks() == 1 or distributed.get_rank() == 0
 
 
+def on_machine(images: int) -> int:
+    """How many of the images of a step the ranks of this machine compute, at most."""
+    return images if ranks() == 1 else -(-images // ranks()) * distributed.get_local_size()
+
+
+def require_weighable(loader: Any) -> None:
+    """Raise ValueError unless ``weight_of`` knows the images of every batch, and each rank has at least one of them."""
+    images = len(loader.dataset)
+    full = loader.drop_last or images <= loader.batch_size
+    if not full or min(loader.batch_size, images) < ranks():
+        raise ValueError(
+            f"{ranks()} ranks need a training loader whose batches are all full (drop_last=True), or have the whole "
+            f"data set, with an image for each rank at least; got {images} images in batches of {loader.batch_size}"
+        )
+
+
 def by_leader(function: Callable[[], Result]) -> Result:
     """What ``function()`` returns on rank 0, which alone calls it. It is pickled on the way to the others."""
     if ranks() == 1:

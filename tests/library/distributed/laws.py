@@ -10,8 +10,10 @@ import json
 import sys
 import traceback
 import warnings
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -376,7 +378,7 @@ def samplers_of_all_ranks_cover_the_data() -> None:
 def ranks_that_differ_are_refused_on_all_of_them() -> None:
     with raising(dist.DisagreementError, f"the ranks differ in seed: rank 0 has 0, rank {size() - 1} 1"):
         dist.require_agreement({"seed": int(rank() == size() - 1)})
-    with raising(dist.DisagreementError, "the ranks differ in the network: rank 0 has ((3, 2), 'float32') as weight"):
+    with raising(dist.DisagreementError, "the ranks differ in the network: rank 0 has (3, 2) float32 as weight"):
         dist.DistributedDataParallel(nn.Linear(2, 3 + (rank() > 0)))
     version, minicnn.__version__ = minicnn.__version__, f"0.{rank()}"
     with raising(dist.DisagreementError, "the ranks differ in minicnn's version: rank 0 has 0.0, rank 1 0.1"):
@@ -398,6 +400,105 @@ def what_cannot_be_averaged_is_refused() -> None:
     (outer(x).sum() + (inner[0].weight ** 2).sum()).backward()  # eagerly it is right
     (alone(x).sum() + (alone[0].weight ** 2).sum()).backward()
     assert_near(gradients(inner), gradients(alone))
+
+
+@law
+def a_backward_that_leaves_out_parameters_is_refused() -> None:
+    for compiled in (False, True):
+        outer, inner, _ = pair(lambda: random_net(0, norm=False), compiled=compiled)
+        x = minicnn.tensor(images(2, 2, 9, 9))
+        outer(x).sum().backward(inputs=[inner[0].weight])
+        with raising(RuntimeError, "did not end"):
+            outer(x)
+
+
+@law
+def a_backward_beside_the_network_only_adds() -> None:
+    """While the graph of the network's own is still alive."""
+    for compiled in (False, True):
+        outer, inner, alone = pair(lambda: random_net(0, norm=False), compiled=compiled)
+        x, y = images(BATCH * size(), 2, 9, 9), targets(BATCH * size())
+        for model, network, own in ((outer, inner, slice(rank(), None, size())), (alone, alone, slice(None))):
+            for _ in range(2):
+                loss = loss_of(model, x[own], y[own])
+                loss.backward()
+                (1e-2 * network[0].weight.pow(2).sum()).backward()
+            assert loss.requires_grad
+        assert_near(gradients(inner), gradients(alone))
+
+
+@law
+def a_network_may_run_twice_before_one_backward() -> None:
+    for compiled in (False, True):
+        outer, inner, alone = pair(lambda: random_net(0, norm=False), compiled=compiled)
+        x, y = images(BATCH * size(), 2, 9, 9), targets(BATCH * size())
+        for model, own in ((outer, slice(rank(), None, size())), (alone, slice(None))):
+            (loss_of(model, x[own], y[own]) + 3 * loss_of(model, 2 * x[own], y[own])).backward()
+        assert_near(gradients(inner), gradients(alone))
+
+
+@dataclass
+class Answer:
+    logits: Tensor
+    name: str = "of a dataclass"
+
+
+class Answering(nn.Module):
+    def __init__(self, kind: Callable[[Tensor], Any]) -> None:
+        super().__init__()
+        self.kind, self.layer = kind, nn.Linear(3, 2)
+
+    def forward(self, x: Tensor) -> Any:
+        return self.kind(self.layer(x))
+
+
+@law
+def gradients_are_averaged_whatever_holds_the_output() -> None:
+    x = minicnn.tensor(images(2, 3, seed=rank()), dtype=minicnn.float32)
+    kinds: list[tuple[Any, Callable[[Any], Tensor]]] = [
+        (Answer, lambda found: found.logits),
+        (lambda y: OrderedDict(logits=y), lambda found: found["logits"]),
+        (lambda y: [None, (y, "name")], lambda found: found[1][0]),
+    ]
+    for kind, logits in kinds:
+        model = dist.DistributedDataParallel(Answering(kind))
+        logits(model(x)).sum().backward()
+        own = on_all_ranks(model.module.layer.weight.grad.tolist())
+        assert own[0] == own[1]
+    with raising(TypeError, "dataclasses, got range"):
+        dist.DistributedDataParallel(Answering(lambda y: range(2)))(x)
+
+
+@law
+def what_one_rank_alone_has_frozen_is_refused() -> None:
+    model = nn.Linear(3, 2)
+    model.bias.requires_grad_(rank() > 0)
+    with raising(dist.DisagreementError, "the network"):
+        dist.DistributedDataParallel(model)
+
+
+@law
+def synchronised_norm_in_float16_and_with_kept_statistics() -> None:
+    x = minicnn.tensor(images(64, 2, 32, 32), dtype=minicnn.float16)
+    norm = dist.SyncBatchNorm(2, dtype=np.dtype("float16"))
+    y = norm(x)
+    assert abs(float(y.detach().numpy().astype(np.float32).std()) - 1) < 0.01 and norm.running_var.isfinite().all()
+    kept = norm.running_mean.tolist()
+    norm.track_running_stats = False
+    norm(x + 1)
+    assert norm.running_mean.tolist() == kept
+
+
+@law
+def a_training_loader_with_a_short_last_batch_is_refused() -> None:
+    from minicnn.training.ranks import require_weighable
+
+    images_of = [(np.zeros(1, np.float32), 0)] * 11
+    require_weighable(dist.ShardedLoader(images_of, 4, drop_last=True))
+    require_weighable(dist.ShardedLoader(images_of, 16))
+    for loader in (dist.ShardedLoader(images_of, 4), dist.ShardedLoader(images_of, 1, drop_last=True)):
+        with raising(ValueError, "batches are all full"):
+            require_weighable(loader)
 
 
 @law
