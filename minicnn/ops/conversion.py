@@ -70,14 +70,16 @@ class Conversions:
             options: the protocol's ``stream``, ``max_version``, ``dl_device`` and ``copy``, for NumPy or CuPy.
 
         Raises:
-            BufferError: for a tensor that requires grad, memory that must not be written into, and a dtype that DLPack
-                does not have.
+            BufferError: for a tensor that requires grad, memory that must not be written into, negative strides, which
+                PyTorch does not take, and a dtype that DLPack does not have.
         """
         if self._requires_grad:
             raise BufferError("a tensor that requires grad cannot be shared by DLPack: use tensor.detach()")
         array = self.exposed_array()
         if isinstance(array, np.ndarray) and not array.flags.writeable:
             raise BufferError("a tensor on read-only memory cannot be shared by DLPack: use tensor.clone()")
+        if any(step < 0 for step in array.strides):
+            raise BufferError("a tensor with negative strides cannot be shared by DLPack: use tensor.clone()")
         return array.__dlpack__(**options)
 
     def __dlpack_device__(self: Any) -> tuple[int, int]:

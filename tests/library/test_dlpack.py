@@ -105,6 +105,15 @@ def test_read_only_memory_is_refused() -> None:
             np.from_dlpack(tensor)
 
 
+def test_negative_strides_are_refused() -> None:
+    """PyTorch ends the whole process if it is given some."""
+    for tensor in (minicnn.arange(4.0)[::-1], minicnn.ones(2, 3)[:, ::-1]):
+        with pytest.raises(BufferError, match=r"negative strides cannot be shared by DLPack: use tensor.clone\(\)"):
+            np.from_dlpack(tensor)
+        assert min(tensor.clone().stride()) > 0
+        np.testing.assert_array_equal(np.from_dlpack(tensor.clone()), tensor.numpy())
+
+
 def test_what_cannot_be_taken_in_is_named() -> None:
     for given_, message in (
         ([1.0], "expected an array that has __dlpack__, or a capsule, got list"),
