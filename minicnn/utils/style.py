@@ -157,7 +157,7 @@ def beside(
     axes: Any, text: str, point: tuple[float, float], offset: tuple[float, float] = (6, 4), **options: Any
 ) -> None:
     """Write a text beside a point, ``offset`` points to the right and up."""
-    axes.annotate(text, point, offset, textcoords="offset points", **options)
+    axes.annotate(text, point, offset, textcoords="offset points", parse_math=False, **options)
 
 
 def label_ends(axes: Any, ends: Sequence[tuple[str, float, float]], left: bool = False, gap: float = 6) -> None:
@@ -189,6 +189,7 @@ def label_ends(axes: Any, ends: Sequence[tuple[str, float, float]], left: bool =
             if far
             else None,
             annotation_clip=False,
+            parse_math=False,  # a name may have a $
         )
 
 

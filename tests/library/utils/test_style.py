@@ -89,6 +89,14 @@ def test_labels_at_the_ends_of_lines_do_not_collide() -> None:
     assert all(box.x0 >= 0 and box.x1 <= style.WIDTH * drawing.dpi for box in boxes)  # inside the picture
 
 
+def test_a_label_may_have_any_letters() -> None:
+    drawing = style.picture(3)
+    axes = drawing.subplots()
+    style.label_ends(axes, [(r"$\run$", 0.5, 0.5)])
+    style.beside(axes, "$^$", (0.5, 0.5))
+    drawing.draw_without_rendering()
+
+
 def test_logarithmic_axes_have_numbers_to_read() -> None:
     with style.applied():
         axes = style.picture(3).subplots()
