@@ -111,6 +111,10 @@ class Comparison:
         others = [run for run in self.runs if run is not best and run.interval is not None]
         near = [run.name for run in others if run.interval and run.interval[1] >= low and run.interval[0] <= high]
         said = f"{best.name} is best on the {images:,} test images"
+        unknown = [run.name for run in self.runs if run.result is not None and run.interval is None]
+        if not near and unknown:
+            one = len(unknown) == 1
+            return f"{said}; how sure that is, the result{'s' * (not one)} of {_listed(unknown)} do{'es' * one} not say"
         if not near:
             return f"{said}, and no other interval overlaps its own"
         return (

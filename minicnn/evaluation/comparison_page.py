@@ -38,9 +38,10 @@ svg .best { stroke: var(--ink); } svg circle.best { fill: var(--ink); }
 p, li { max-width: 46rem; }
 """
 
-CURVES: dict[str, Callable[[dict[str, Any], str], float]] = {
-    "loss": lambda line, part: line[f"{part}_loss"],
-    "top-1 error (%)": lambda line, part: 100 * (1 - line[f"{part}_top1"]),
+#: What is drawn: the entry of a line, without its part, and what is made of it.
+CURVES: dict[str, tuple[str, Callable[[float], float]]] = {
+    "loss": ("loss", lambda loss: loss),
+    "top-1 error (%)": ("top1", lambda top1: 100 * (1 - top1)),
 }
 
 
@@ -123,8 +124,8 @@ def _curves(runs: Sequence[ComparedRun]) -> str:
     if not any(run.lines for run in runs):
         return "<p>There are none yet: no run has finished an epoch.</p>"
     parts = []
-    for title, value in CURVES.items():
-        trained, validated = (curves_of(runs, part, value) for part in ("train", "validation"))
+    for title, (entry, value) in CURVES.items():
+        trained, validated = (curves_of(runs, f"{part}_{entry}", value) for part in ("train", "validation"))
         low, high = _extent([*trained.values(), *validated.values()])
         if title == "loss":
             high = min(high, CEILING * _extent([*trained.values()])[1])
@@ -141,12 +142,10 @@ def _extent(curves: Sequence[list[tuple[int, float]]]) -> tuple[float, float]:
 
 
 def curves_of(
-    runs: Sequence[ComparedRun], part: str, value: Callable[[dict[str, Any], str], float]
+    runs: Sequence[ComparedRun], entry: str, value: Callable[[float], float]
 ) -> dict[str, list[tuple[int, float]]]:
     """The epochs and values of the runs that have some."""
-    named = {
-        run.name: [(line["epoch"], value(line, part)) for line in run.lines if f"{part}_loss" in line] for run in runs
-    }
+    named = {run.name: [(line["epoch"], value(line[entry])) for line in run.lines if entry in line] for run in runs}
     return {name: points for name, points in named.items() if points}
 
 

@@ -49,6 +49,23 @@ def test_intervals_that_overlap_are_said_to() -> None:
     assert best.interval == wilson_interval(354, 358)
 
 
+def test_an_interval_that_is_not_known_is_said_to_be() -> None:
+    best, far = made("best", 354 / 358), made("far", 300 / 358)
+    unknown = [replace(far, name=name, result={"test_top1": 0.98, "seconds": 7.0}) for name in "ab"]
+    verdict = Comparison((best, far, unknown[0]), ()).verdict()
+    assert verdict == "best is best on the 358 test images; how sure that is, the result of a does not say"
+    assert Comparison((best, *unknown), ()).verdict().endswith("the results of a and b do not say")
+    assert "of near overlaps" in Comparison((best, made("near", 350 / 358), *unknown), ()).verdict()
+
+
+def test_a_line_may_have_a_loss_without_an_accuracy() -> None:
+    run = made("a", 0.9)
+    for line in run.lines:
+        del line["validation_top1"]
+    text = page(Comparison((run, made("b", 0.9)), ()), "x")
+    assert 'alt="validation loss of a, b"' in text and 'alt="validation top-1 error (%) of b"' in text
+
+
 def test_no_run_is_best_of_different_data_or_of_one() -> None:
     other = made("other", 0.5, data="mnist:x")
     for runs in ((made("a", 0.9), other), (made("a", 0.9), made("b", None))):
