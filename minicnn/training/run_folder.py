@@ -154,6 +154,11 @@ class RunFolder:
         with self.reading(self.result):
             result = _read_json(self.result)
             check(result, _with_extras(RESULT, RESULT_EXTRAS, result))
+            for name in ("test_top1", "test_top5", "validation_top1"):
+                if not 0 <= result.get(name, 0) <= 1:
+                    raise ValueError(f"{name} must be from 0 to 1, got {result[name]}")
+            if result.get("test_images", 1) < 1:
+                raise ValueError(f"test_images must be at least 1, got {result['test_images']}")
             return result
 
     def read_metrics(self) -> list[dict[str, Any]]:

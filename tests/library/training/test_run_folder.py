@@ -162,6 +162,14 @@ def test_every_entry_of_a_json_file_is_checked(file: str, finished: Path, run: P
                 read(RunFolder("run"))
 
 
+@pytest.mark.parametrize("entry", [{"test_top1": 7.0}, {"validation_top1": -0.1}, {"test_images": -3}], ids=str)
+def test_a_result_that_cannot_be_is_refused(entry: dict[str, Any], finished: Path, run: Path) -> None:
+    whole = json.loads((finished / "result.json").read_text())
+    (run / "result.json").write_text(json.dumps({**whole, **entry}))
+    with pytest.raises(RunFolderError, match=f"^run/result.json is damaged.*: {next(iter(entry))} must be"):
+        RunFolder("run").read_result()
+
+
 @pytest.mark.parametrize("entry", [{"batch_size": 1.5}, {"seed": 1.5}, {"lr": 1e999}, {"epochs": 10**30}], ids=str)
 def test_a_number_that_cannot_be_is_refused(entry: dict[str, Any], run: Path, resume: Resume) -> None:
     config = json.loads((run / "config.json").read_text())
