@@ -86,10 +86,11 @@ class _Network:
 
 def _open(args: argparse.Namespace) -> _Network:
     """The network that the arguments name."""
-    from ..models import create_model, load_classifier, preprocessing
+    from ..models import create_model, list_models, load_classifier, preprocessing
+    from ..training.run_folder import RunFolder
 
     name, weights, labels = args.network, args.weights, None
-    if Path(name).is_dir():
+    if Path(name).is_dir() and (name not in list_models() or RunFolder(name).config.exists()):
         if weights is not None:
             raise UsageError("--weights and a run folder contradict each other: a run has its own weights")
         name, weights = None, name

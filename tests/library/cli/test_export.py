@@ -69,6 +69,13 @@ def test_random_weights_are_said_to_be_random(minicnn_command: Command, tmp_path
     assert y.type.tensor_type.shape.dim[1].dim_value == 7
 
 
+def test_a_folder_that_is_called_like_a_model_is_not_in_the_way(minicnn_command: Command, tmp_path: Path) -> None:
+    (tmp_path / "tinynet").mkdir()
+    assert minicnn_command("export", "tinynet", "--onnx", "m.onnx", "--size", "8", "--quiet")[0] == 0
+    save_tinynet(tmp_path / "w.npz")
+    assert minicnn_command("export", "tinynet", "--weights", "w.npz", "--onnx", "m.onnx", "--quiet") == (0, "", "")
+
+
 @pytest.mark.slow(3)
 def test_the_variant_is_that_of_the_weights(minicnn_command: Command, tmp_path: Path) -> None:
     model = create_model("googlenet", 2, "torchvision")
