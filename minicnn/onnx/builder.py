@@ -51,6 +51,9 @@ class Builder:
         """The name of a value: of an ``Array``, of a name, of NumPy's or Python's numbers (which get ``dtype``)."""
         if isinstance(value, str):
             return value
+        if isinstance(value, Batch):
+            number = self.node("Squeeze", self.length(value))
+            return number if dtype is None else self.cast(number, dtype)
         if not isinstance(value, Array):
             return self.constant(np.asarray(value, dtype))
         if id(value) not in self._known:

@@ -52,7 +52,7 @@ def leaky_relu(b: Builder, x: Any, slope: float) -> str:
 @writes(activation.Hardtanh, elementwise.Clamp)
 def clip(b: Builder, x: Any, low: float | None, high: float | None) -> str:
     """Bounds that are left out hold nothing back."""
-    bounds = (None if bound is None else b.constant(np.array(bound, x.dtype)) for bound in (low, high))
+    bounds = (None if bound is None else b.name(bound, x.dtype) for bound in (low, high))
     return b.node("Clip", x, *bounds)
 
 

@@ -57,13 +57,16 @@ def linear(b: Builder, x: Array, weight: Any, bias: Any) -> str:
 @writes(pooling.MaxPool2d)
 def max_pool2d(b: Builder, x: Array, window: Window, out_size: Pair) -> Any:
     """The padding is written out, with what ``ceil_mode`` lets hang over, and never wins."""
-    x, window = _padded(b, x, _reaching(window, x.lengths()[1:], out_size), -np.inf)
+    plane = x.lengths()[1:]
+    padded, window = _padded(b, x, _reaching(window, plane, out_size), -np.inf)
     indices = b.step.outputs[1]
     if id(indices) not in b.read:
-        return b.node("MaxPool", x, **geometry(window)), None
+        return b.node("MaxPool", padded, **geometry(window)), None
+    if padded is not x:
+        raise ExportError("positions under padding as wide as the kernel have no entry in the table")
     values, positions = b.node("MaxPool", x, outputs=2, **geometry(window))
-    plane = b.step.args[0].lengths()[1:]  # ONNX counts through the whole batch, we through one plane
-    return values, b.node("Mod", positions, b.constant(np.array(prod(plane))))
+    one_plane = b.constant(np.array(prod(plane)))  # ONNX counts through the whole batch, we through one plane
+    return values, b.node("Mod", positions, one_plane)
 
 
 @writes(pooling.AvgPool2d)

@@ -93,7 +93,7 @@ def index(b: Builder, x: Array, parts: tuple[Any, ...]) -> str:
         raise ExportError("an index with an array and another array or number has no entry in the table")
     for axis, positions in chosen:
         y = b.node("Gather", y, b.constant(positions), axis=axis)
-    kept = all(isinstance(part, slice) or hasattr(part, "shape") for part in parts)
+    kept = not any(part is None or isinstance(part, (int, np.integer)) for part in parts)
     return y if kept else b.reshape(y, b.step.outputs[0].shape)
 
 
@@ -109,7 +109,7 @@ def _bounds(part: slice, length: int | Batch) -> tuple[int, int, int]:
     if isinstance(length, Batch) or any(isinstance(n, Batch) for n in (part.start, part.stop, part.step)):
         raise ExportError("a slice along the batch has no entry in the table")
     start, end, step = part.indices(length)
-    return start, end, step
+    return start, end if end >= 0 else np.iinfo(np.int64).min, step  # -1 is the last one, as in Python
 
 
 def _positions(part: Any) -> np.ndarray:

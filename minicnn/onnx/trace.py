@@ -32,6 +32,9 @@ class Batch:
 
     times: int
 
+    def __float__(self) -> float:
+        raise ExportError("a number that follows the number of images has no entry in the table here")
+
 
 Shape = tuple[int | Batch, ...]
 
@@ -119,7 +122,10 @@ class _Merge:
         if [call.operation for call in two.calls] != [call.operation for call in three.calls]:
             raise ExportError(f"for {SIZES[0]} images its forward runs other operations than for {SIZES[1]}")
         steps = [self.step(a, b) for a, b in zip(two.calls, three.calls, strict=True)]
-        results = [self.value(a.value, b.value) for a, b in zip(two.returned, three.returned, strict=True)]
+        try:
+            results = [self.value(a.value, b.value) for a, b in zip(two.returned, three.returned, strict=True)]
+        except Differs as difference:
+            raise ExportError(f"what it returns does not follow the number of images: {difference}") from None
         return Trace(inputs, steps, results)
 
     def step(self, two: Call, three: Call) -> Step:

@@ -185,6 +185,15 @@ REFUSED: dict[str, tuple[Callable[[Any], Any], str]] = {
         lambda x: minicnn.cat([x, minicnn.zeros(x.shape[0], 1, 4, 4)], 1),
         r"Cat in .*makes a tensor of shape \(2, 1, 4, 4\) for 2 and of \(3, 1, 4, 4\) for 3; dynamic_axes={}",
     ),
+    "the batch as an attribute": (lambda x: F.leaky_relu(x, x.shape[0]), "LeakyReLU in .*: a number that follows"),
+    "a result of the batch": (
+        lambda x: minicnn.zeros(x.shape[0], 2),
+        r"what it returns does not follow the number of images: it makes a tensor of shape \(2, 2\)",
+    ),
+    "positions under wide padding": (
+        lambda x: F.max_pool2d(x, 2, 3, dilation=2, ceil_mode=True, return_indices=True),
+        "MaxPool2d in .*: positions under padding as wide as the kernel",
+    ),
     "bits": (lambda x: x.long() & 3, "Compare in .*: bitwise_and has no entry"),
 }
 
