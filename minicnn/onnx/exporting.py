@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from itertools import count as numbers
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -47,10 +49,12 @@ def export(
         model: any module, of this package or your own, on the CPU.
         args: an example of what it is called with, a tensor or several. Only shapes and dtypes count.
         f: the file; it is checked before it appears. ``None`` writes none.
-        input_names, output_names: ``input`` and ``output`` unless given, with ``_0``, ``_1`` ... behind for several.
+        input_names, output_names: ``input`` and ``output`` unless given, with ``_0``, ``_1`` ... behind for several, or
+            where the model has a tensor of that name.
         opset_version: of ONNX's operators, 18 or later; deformable convolution needs 19.
         dynamic_axes: which lengths are left open, ``{"input": {0: "batch"}}``: only the first of an input can be.
-            ``None``: the first of every input, which is the number of images. ``{}``: none.
+            ``None``: the first of every input, which is the number of images. ``{}``: none. Outputs may be named too,
+            as for PyTorch: their lengths follow from the inputs'.
         metadata: text for the file's ``metadata_props``, by its key.
 
     Returns:
@@ -70,13 +74,17 @@ def export(
     newest = onnx.defs.onnx_opset_version()
     if not OLDEST <= opset_version <= newest:
         raise ValueError(f"opset_version (={opset_version}) must be from {OLDEST} to {newest}")
-    names = _names("input", input_names, len(inputs))
-    free = _free(names, dynamic_axes)
-    found = trace(model, inputs, [name in free for name in names])
-    results = _names("output", output_names, len(found.results), taken=names)
-
     tensors = [*model.named_parameters(), *model.named_buffers()]
     own = {id(tensor): key for key, tensor in reversed(tensors)}
+    names = _names("input", input_names, len(inputs), [*own.values()])
+    free = _free(names, inputs, dynamic_axes)
+    found = trace(model, inputs, [name in free for name in names])
+    results = _names("output", output_names, len(found.results), [*own.values(), *names])
+    if unknown := [name for name in dynamic_axes or () if name not in {*names, *results}]:
+        raise ValueError(
+            f"dynamic_axes: {unknown[0]!r} is none of the inputs and outputs: {', '.join([*names, *results])}"
+        )
+
     builder = Builder(own, next((name for name in names if name in free), ""), opset_version)
     for name in (*names, *results, *own.values()):
         builder.unique(name)
@@ -119,25 +127,34 @@ def _check(model: Any, inputs: tuple[Any, ...]) -> None:
             raise ValueError(f"export: a tensor is on {tensor.device}: export model.cpu(), with args on the CPU")
 
 
-def _names(kind: str, given: Sequence[str] | None, count: int, taken: Sequence[str] = ()) -> list[str]:
+def _names(kind: str, given: Sequence[str] | None, count: int, taken: Sequence[str]) -> list[str]:
     """The names of the inputs or outputs. Raises ValueError for too many, too few, or one that is there twice."""
-    names = [kind] if count == 1 else [f"{kind}_{index}" for index in range(count)]
-    if given is not None:
-        names = list(given)
-    if len(names) != count or len({*names, *taken}) != len(names) + len(taken) or not all(names):
+    if given is None:
+        if count == 1 and kind not in taken:
+            return [kind]
+        numbered = (f"{kind}_{index}" for index in numbers())
+        return list(islice((name for name in numbered if name not in taken), count))
+    names = list(given)
+    if len(names) != count or len({*names}) != count or not all(names):
         raise ValueError(f"{kind}_names: expected {count} different names, got {names}")
+    for name in names:
+        if name in taken:
+            raise ValueError(f"{kind}_names: {name!r} is the name of an input or of one of the model's own tensors")
     return names
 
 
-def _free(names: Sequence[str], dynamic_axes: DynamicAxes | None) -> dict[str, str]:
+def _free(names: Sequence[str], inputs: Sequence[Tensor], dynamic_axes: DynamicAxes | None) -> dict[str, str]:
     """For each input whose first length stays open, the name of that length."""
+    open_ = [name for name, x in zip(names, inputs, strict=True) if x.ndim]  # a single number has no length
     if dynamic_axes is None:
-        return dict.fromkeys(names, "batch")
+        return dict.fromkeys(open_, "batch")
     free = {}
     for name, lengths in dynamic_axes.items():
         axes = dict(lengths) if isinstance(lengths, Mapping) else dict.fromkeys(lengths, "batch")
         if set(axes) != {0}:
             raise ValueError(f"dynamic_axes: only the first length can be open, 0, got {list(axes)} for {name!r}")
+        if name in names and name not in open_:
+            raise ValueError(f"dynamic_axes: the input {name!r} is a single number, without a length")
         free[name] = axes[0]
     return {name: free[name] for name in names if name in free}
 

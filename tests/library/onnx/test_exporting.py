@@ -100,9 +100,26 @@ def test_inputs_and_outputs_have_the_names_that_are_given() -> None:
     x, y = np.random.default_rng(0).standard_normal((2, 3, 2, 4, 4)).astype("f")
     for found, expected in zip(Runtime(exported)(x, y), (x + y, x, y * 2), strict=True):
         np.testing.assert_array_equal(found, expected)
-    for options in ({"input_names": ["a"]}, {"output_names": ["a", "a", "b"]}, {"output_names": ["input_0", "b", "c"]}):
+    for options in ({"input_names": ["a"]}, {"output_names": ["a", "a", "b"]}):
         with pytest.raises(ValueError, match="expected . different names"):
             minicnn.onnx.export(model, (IMAGES, IMAGES), **options)
+    with pytest.raises(ValueError, match="output_names: 'input_0' is the name of an input or"):
+        minicnn.onnx.export(model, (IMAGES, IMAGES), output_names=["input_0", "b", "c"])
+
+
+def test_no_input_or_output_has_the_name_of_a_tensor_of_the_model() -> None:
+    model = module(lambda x: x * model.input + model.output)
+    model.input, model.output = nn.Parameter(minicnn.full((1,), 5.0)), nn.Parameter(minicnn.full((1,), 7.0))
+    exported = minicnn.onnx.export(model, IMAGES)
+    assert ([v.name for v in exported.graph.input], [v.name for v in exported.graph.output]) == (
+        ["input_0"],
+        ["output_0"],
+    )
+    x = np.random.default_rng(0).standard_normal((3, 2, 4, 4)).astype("f")
+    np.testing.assert_allclose(Runtime(exported)(x)[0], 5 * x + 7, rtol=1e-6)
+    for kind in ("input", "output"):
+        with pytest.raises(ValueError, match=f"{kind}_names: '{kind}' is the name of .* the model's own tensors"):
+            minicnn.onnx.export(model, IMAGES, **{f"{kind}_names": [kind]})
 
 
 def test_a_file_for_one_number_of_images() -> None:
@@ -118,6 +135,21 @@ def test_the_open_length_has_the_name_that_is_given() -> None:
         assert name == ("n" if isinstance(axes["input"], dict) else "batch")
     with pytest.raises(ValueError, match=r"only the first length can be open, 0, got \[0, 2\] for 'input'"):
         minicnn.onnx.export(nn.ReLU(), IMAGES, dynamic_axes={"input": {0: "n", 2: "h"}})
+
+
+def test_open_lengths_of_unknown_inputs_are_refused() -> None:
+    minicnn.onnx.export(nn.ReLU(), IMAGES, dynamic_axes={"input": {0: "n"}, "output": {0: "n"}})
+    with pytest.raises(ValueError, match="dynamic_axes: 'images' is none of the inputs and outputs: input, output"):
+        minicnn.onnx.export(nn.ReLU(), IMAGES, dynamic_axes={"images": {0: "n"}})
+
+
+def test_an_input_without_dimensions_stays_without() -> None:
+    model = module(lambda scale, x: x * scale)
+    exported = minicnn.onnx.export(model, (minicnn.tensor(1.0), IMAGES))
+    x = np.ones((5, 2, 4, 4), "f")
+    np.testing.assert_array_equal(Runtime(exported)(np.array(3, "f"), x)[0], 3 * x)
+    with pytest.raises(ValueError, match="the input 'input_0' is a single number"):
+        minicnn.onnx.export(model, (minicnn.tensor(1.0), IMAGES), dynamic_axes={"input_0": [0]})
 
 
 def test_one_input_may_be_open_and_another_fixed() -> None:
