@@ -40,7 +40,7 @@ def export(
     dynamic_axes: DynamicAxes | None = None,
     metadata: Mapping[str, str] | None = None,
 ) -> Any:
-    """Write ``model`` as ONNX, as ``torch.onnx.export``; needs the library ``onnx``.
+    """Write ``model`` as ONNX, after ``torch.onnx.export``; needs the library ``onnx``.
 
     The forward is recorded as it runs in evaluation, without dropout and with running statistics. What it does must not
     depend on the numbers (``if x.mean() > 0``). Heights and widths are fixed to those of ``args``.
