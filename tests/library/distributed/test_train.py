@@ -90,7 +90,9 @@ def test_a_run_goes_on_on_another_number_of_ranks_and_in_one_process(tmp_path: P
 
 
 ACCIDENTS = [
-    *((phase, rank, how) for phase in PHASES for rank in (0, 1) for how in ("raise", "kill")),
+    *((phase, rank, how) for phase in PHASES for rank, how in ((0, "raise"), (1, "kill"))),
+    *((phase, 0, "kill") for phase in ("start", "sum", "checkpoint", "result")),
+    *((phase, 1, "raise") for phase in ("opening", "forward", "norm", "validation")),
     ("forward", 2, "raise"), ("forward", 1, "exit"), ("sum", 2, "kill"),
 ]  # fmt: skip
 LEADS = {"checkpoint"}  # what only rank 0 does
