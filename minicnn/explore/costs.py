@@ -13,11 +13,11 @@ from ..nn import Module
 from ..nn.summary import FLOAT32_BYTES, Row, follow_windows
 from ..tensors import Tensor
 from .recording import record
-from .steps import Step
+from .steps import Recording
 
 
-def costs(model: Module, input_shape: tuple[int, ...]) -> tuple[list[Step], list[Row]]:
-    """The steps of ``model`` on an image of ``input_shape`` (C, H, W), and a row of ``nn.summary`` for each.
+def costs(model: Module, input_shape: tuple[int, ...]) -> tuple[Recording, list[Row]]:
+    """What ``model`` does with an image of ``input_shape`` (C, H, W), and a row of ``nn.summary`` for each step.
 
     Nothing is computed but shapes. The rows have multiply-adds, bytes, receptive fields and strides, by the conventions
     of ``nn.summary``; but there only layers have bytes, and here every step has, an addition too.
@@ -25,7 +25,7 @@ def costs(model: Module, input_shape: tuple[int, ...]) -> tuple[list[Step], list
     counter = backend.load("shapes")
     assert isinstance(counter, ShapesBackend)
     with _on_cpu(model), backend.use("shapes"):
-        steps = record(model, Tensor.wrap(shape_array((1, *input_shape))), counter=counter).steps
+        recording = record(model, Tensor.wrap(shape_array((1, *input_shape))), counter=counter)
     rows = [
         Row(
             step.module,
@@ -36,10 +36,10 @@ def costs(model: Module, input_shape: tuple[int, ...]) -> tuple[list[Step], list
             prod(step.shape) * FLOAT32_BYTES,
             node=None if step.edge is None else step.edge[0],
         )
-        for step in steps
+        for step in recording.steps
     ]
     follow_windows(rows)
-    return steps, rows
+    return recording, rows
 
 
 @contextmanager

@@ -134,17 +134,17 @@ class _View:
             plan, self.rows = costs(model, batch.shape[1:])
         except Exception as error:  # a forward that needs numbers; on the image it may run
             notes.append(f"the costs are unknown, because the forward cannot run on shapes alone: {error}")
-            plan = record(model, batch).steps
+            plan = record(model, batch)
         self._run(model, batch, plan, watch)
-        if [step.likeness for step in plan] != [step.likeness for step in self.recording.steps]:
+        if [step.likeness for step in plan.steps] != [step.likeness for step in self.recording.steps]:
             notes.append("the costs are unknown, because what runs depends on the numbers in the image")
             self.rows = None
-            self._run(model, batch, self.recording.steps, watch)
+            self._run(model, batch, self.recording, watch)
 
-    def _run(self, model: nn.Module, batch: Tensor, plan: Sequence[Step], watch: Watch) -> None:
-        """Run the network, and keep of each step what is shown; ``plan`` are steps of an earlier run."""
-        self.ends, self.cam_at = stage_ends(plan), cam_step(plan)
-        self.total = 2 * len(plan) + len(self.ends) + TOP
+    def _run(self, model: nn.Module, batch: Tensor, plan: Recording, watch: Watch) -> None:
+        """Run the network, and keep of each step what is shown; ``plan`` is an earlier run."""
+        self.ends, self.cam_at = stage_ends(plan.steps), cam_step(plan)
+        self.total = 2 * len(plan.steps) + len(self.ends) + TOP
         self.done, self.watch = 0, watch
         self.kept: dict[int, Tensor] = {}  # the outputs of the steps that are looked at more closely
         self.shown: dict[int, dict[str, Any]] = {}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from .steps import INPUT, Step
+from .steps import INPUT, Recording, Step
 
 
 def has_map(step: Step) -> bool:
@@ -38,11 +38,10 @@ def _stage(step: Step, opened: set[str]) -> str:
     return next((path for path in paths if path not in opened), f"{step.module}#{step.id}")
 
 
-def cam_step(steps: Sequence[Step]) -> int | None:
-    """The last step with a map on which the last step depends; None if there is none."""
-    if not steps:
-        return None
-    behind, waiting = {steps[-1].id}, [steps[-1]]
+def cam_step(recording: Recording) -> int | None:
+    """The last step with a map on which what the network returns depends; None if there is none."""
+    steps = recording.steps
+    behind, waiting = {recording.result}, [steps[recording.result]]
     while waiting:
         for at in waiting.pop().inputs:
             if at != INPUT and at not in behind:

@@ -18,7 +18,8 @@ FEW = ("alexnet", "deformable_resnet18", "densenet121", "efficientnet_b0", "goog
 
 def check(name: str, variant: str | None = None) -> None:
     model = create_model(name, variant=variant, init=False)
-    steps, rows = costs(model, (3, 96, 96))
+    recording, rows = costs(model, (3, 96, 96))
+    steps = recording.steps
     total = summary(model, (3, 96, 96))
     assert_connected(steps, steps[-1].id)
     assert steps[-1].shape == (model_entry(name).num_classes,)
@@ -41,7 +42,7 @@ def check(name: str, variant: str | None = None) -> None:
 
     ends = stage_ends(steps)
     assert len({steps[at].shape[1:] for at in ends}) == len(ends) >= 3
-    last = cam_step(steps)
+    last = cam_step(recording)
     assert last is not None and has_map(steps[last])
 
 
@@ -59,7 +60,7 @@ def test_the_laws_hold_for_all(name: str) -> None:
 
 def test_parameters_of_what_does_not_run_are_of_no_step() -> None:
     model = Branches()
-    steps, _ = costs(model, (3, 8, 8))
+    steps = costs(model, (3, 8, 8))[0].steps
     idle = 6 * 5 + 5
     assert sum(parameter.numel() for parameter in model.parameters()) - sum(step.parameters for step in steps) == idle
 
@@ -74,17 +75,17 @@ def test_parameters_of_what_does_not_run_are_of_no_step() -> None:
 )
 def test_the_ends_of_stages(name: str, ends: list[str]) -> None:
     """The last step at each size of map: a block's last one, not the first convolution of the next stage."""
-    steps = costs(create_model(name, init=False), (3, 224, 224))[0]
+    steps = costs(create_model(name, init=False), (3, 224, 224))[0].steps
     assert [steps[at].module for at in stage_ends(steps)] == ends
 
 
 def test_the_lines_of_a_helper_are_those_that_call_it() -> None:
-    steps = costs(create_model("resnet18", init=False), (3, 64, 64))[0]
+    steps = costs(create_model("resnet18", init=False), (3, 64, 64))[0].steps
     add = next(step for step in steps if step.kind == "Add")
     assert add.line is not None and "residual_add(out, identity)" in add.line.text
 
 
 def test_files_are_shown_without_the_folders_above() -> None:
-    line = costs(Branches(), (3, 8, 8))[0][0].line
+    line = costs(Branches(), (3, 8, 8))[0].steps[0].line
     assert line is not None and line.text == "joined = minicnn.cat([self.left(x), self.right(x)], 1)"
     assert not Path(line.file).is_absolute() and line.file.endswith("networks.py")

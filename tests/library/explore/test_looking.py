@@ -142,6 +142,21 @@ def test_a_forward_that_depends_on_numbers_has_no_costs() -> None:
     assert data["totals"]["multiply_adds"] == 0 and len(data["notes"]) == 1 and "costs are unknown" in data["notes"][0]
 
 
+def test_grad_cam_when_more_than_the_scores_is_returned() -> None:
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv, self.fc = nn.Conv2d(3, 4, 3), nn.Linear(4, 2)
+
+        def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+            x = self.conv(x)
+            return self.fc(x.mean((2, 3))), x.relu()
+
+    minicnn.manual_seed(0)
+    cam = looked(Net(), image())["cam"]
+    assert cam["node"] == 0 and any(found["peak"] > 0 for found in cam["classes"])
+
+
 def test_outputs_of_other_shapes_and_kinds() -> None:
     """Truth values, whole numbers, single numbers, nothing at all, a batch that is not in front."""
 

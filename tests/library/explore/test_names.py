@@ -40,7 +40,7 @@ def test_labels() -> None:
         nn.Flatten(),
         nn.Linear(32, 7),
     )
-    assert [step.label for step in costs(network, (4, 16, 16))[0]] == [
+    assert [step.label for step in costs(network, (4, 16, 16))[0].steps] == [
         "conv 3x5, 8, /2x1",
         "depthwise conv 3x3, 8",
         "2 groups: conv 1x1, 8",
@@ -50,5 +50,5 @@ def test_labels() -> None:
         "flatten",
         "linear, 7",
     ]
-    deformable = costs(create_model("deformable_resnet18", init=False), (3, 64, 64))[0]
+    deformable = costs(create_model("deformable_resnet18", init=False), (3, 64, 64))[0].steps
     assert "deformable conv 3x3, 512" in [step.label for step in deformable]
