@@ -51,7 +51,7 @@ def record(model: Module, image: Tensor, seen: Seen | None = None, counter: Any 
         counter: has ``multiply_adds``, which grow while operations run.
 
     Raises:
-        ValueError: if the network returns no tensor that it has computed from the image.
+        ValueError: if the network returns no tensor that it has computed from the image, or the image itself.
     """
     recorder = _Recorder(model, seen or (lambda step, output: None), counter)
     image = image.detach().requires_grad_()
@@ -60,6 +60,8 @@ def record(model: Module, image: Tensor, seen: Seen | None = None, counter: Any 
         returned = model(image)
     output = next(_tensors(returned), None)
     origin = None if output is None else recorder.origin(output)
+    if origin == INPUT:
+        raise ValueError("expected a network that computes something from the image, got one that returns the image")
     if output is None or origin is None:
         raise ValueError(
             f"expected a network whose output is computed from the image by minicnn's operations, got one that returns "
@@ -222,7 +224,8 @@ class _Recorder:
 
     def _shown(self, step: Step, output: Tensor, holder: Tensor) -> None:
         """``holder`` is the tensor that the network goes on with: after a write in place, the one written into."""
-        step.shape = output.shape[1:] if output.shape[:1] == (1,) else output.shape
+        step.batched = output.shape[:1] == (1,)
+        step.shape = output.shape[1:] if step.batched else output.shape
         step.edge = gradient_edge(output) if output.requires_grad else None
         step.label = label(step, output)
         self.seen(step, holder)

@@ -9,8 +9,8 @@ from .steps import INPUT, Recording, Step
 
 
 def has_map(step: Step) -> bool:
-    """Whether its output is (C, H, W) with more than one pixel."""
-    return len(step.shape) == 3 and step.shape[1:] != (1, 1)
+    """Whether its output is (1, C, H, W) with more than one pixel."""
+    return step.batched and len(step.shape) == 3 and step.shape[1:] != (1, 1)
 
 
 def stage_ends(steps: Sequence[Step]) -> list[int]:

@@ -21,6 +21,7 @@ class Step:
         module: the path of the layer, or of the module whose ``forward`` calls the function.
         inputs: the steps whose outputs it reads, ``INPUT`` for the network's.
         shape: of its first output, without the batch, as far as that is in front.
+        batched: whether it is.
         parameters: how many numbers of the network it uses that no earlier step has used.
         multiply_adds: as the backend counts them; 0 on a backend that does not count.
         edge: the tape's node that made the first output, and which of that node's outputs it is.
@@ -31,6 +32,7 @@ class Step:
     kind: str
     inputs: list[int] = field(default_factory=list)
     shape: tuple[int, ...] = ()
+    batched: bool = False
     label: str = ""
     parameters: int = 0
     multiply_adds: int = 0

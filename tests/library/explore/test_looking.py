@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -155,6 +156,38 @@ def test_grad_cam_when_more_than_the_scores_is_returned() -> None:
     minicnn.manual_seed(0)
     cam = looked(Net(), image())["cam"]
     assert cam["node"] == 0 and any(found["peak"] > 0 for found in cam["classes"])
+
+
+class Around(nn.Module):
+    """A convolution and a classifier; ``between`` says what is done between them."""
+
+    def __init__(self, between: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        minicnn.manual_seed(0)
+        self.conv, self.fc, self.between = nn.Conv2d(3, 4, 3), nn.Linear(4, 2), between
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc(self.between(self.conv(x)).mean((2, 3)))
+
+
+def test_heads_in_front_are_no_maps() -> None:
+    def attention(x: Tensor) -> Tensor:
+        heads = x.reshape(2, 2, 36).transpose(1, 2)  # (heads, T, d)
+        return x + heads.transpose(1, 2).reshape(1, 4, 6, 6)
+
+    data = looked(Around(attention), image())
+    assert (2, 36, 2) in [tuple(node["shape"]) for node in data["nodes"]]
+    assert all(len(node["shape"]) == 3 and node["shape"][0] == 4 for node in data["nodes"] if node["looks"])
+
+
+def test_a_network_that_returns_the_image() -> None:
+    class Net(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            x.relu()
+            return x
+
+    with pytest.raises(ValueError, match="returns the image"):
+        look(Net(), image())
 
 
 def test_outputs_of_other_shapes_and_kinds() -> None:
