@@ -54,15 +54,17 @@ def sensitivity(output: Tensor, image: Tensor) -> np.ndarray:
     """(H, W): how strongly the unit in the middle of the map ``output`` depends on each pixel, by one image.
 
     As ``lecture.analyses.receptive_field.centre_gradient``, from a tape that is there already, and stays: absolute
-    gradients of the sum over channels, averaged over the image's channels, with a maximum of 1.
+    gradients of the sum over channels, averaged over the image's channels, with a maximum of 1. All are 0 if the tape
+    does not lead from the unit to the image.
     """
     unit = output[:, :, output.shape[2] // 2, output.shape[3] // 2].sum()
-    (reached,) = grad(unit, [image], retain_graph=True, allow_unused=True)
+    reached = _along(unit, image)
     if reached is None:
         return np.zeros(image.shape[2:])
     gradient = np.abs(reached.cpu().numpy().astype(np.float64)).mean(axis=(0, 1))
     peak = gradient.max()
-    return gradient / peak if peak > 0 else gradient
+    with np.errstate(all="ignore"):  # where it is not finite
+        return gradient / peak if peak > 0 else gradient
 
 
 def class_map(logit: Tensor, maps: Tensor) -> tuple[np.ndarray, float]:
@@ -70,16 +72,24 @@ def class_map(logit: Tensor, maps: Tensor) -> tuple[np.ndarray, float]:
 
     Selvaraju et al., "Grad-CAM: Visual Explanations from Deep Networks via Gradient-based Localization", ICCV 2017,
     equations 1 and 2: each map is weighted by the mean of the logit's gradient over it, and of their sum the positive
-    part counts. The tape stays.
+    part counts. The map is empty if the tape does not lead from the logit to ``maps``. The tape stays.
     """
-    (gradient,) = grad(logit, [maps], retain_graph=True, allow_unused=True)
+    gradient = _along(logit, maps)
     if gradient is None:
         return np.zeros(maps.shape[2:]), 0.0
-    weights = gradient.cpu().numpy().astype(np.float64).mean(axis=(0, 2, 3))
     values = maps.detach().cpu().numpy()[0].astype(np.float64)
-    cam = np.maximum(np.tensordot(weights, values, 1), 0)
-    peak = float(cam.max())
-    return (cam / peak if peak > 0 else cam), peak
+    with np.errstate(all="ignore"):  # where the gradient is not finite
+        weights = gradient.cpu().numpy().astype(np.float64).mean(axis=(0, 2, 3))
+        cam = np.maximum(np.tensordot(weights, values, 1), 0)
+        peak = float(cam.max())
+        return (cam / peak if peak > 0 else cam), peak
+
+
+def _along(output: Tensor, source: Tensor) -> Tensor | None:
+    """The gradient of ``output`` at ``source``; None if the tape does not lead from one to the other."""
+    if not output.requires_grad or not source.requires_grad:
+        return None
+    return grad(output, [source], retain_graph=True, allow_unused=True)[0]
 
 
 __all__ = ["arriving", "class_map", "effective_size", "rms", "sensitivity"]

@@ -173,13 +173,18 @@ class _View:
         """Grad-CAM of the likeliest classes and the chosen one."""
         if self.cam_at is None or classes.chosen is None or not classes.finite:
             return None
-        found = []
+        found, lost = [], []
         for index in dict.fromkeys([*(guess["index"] for guess in classes.prediction()), classes.chosen]):
             self._tell("Grad-CAM")
             cam, peak = gradients.class_map(self.recording.output[0, index], self.kept[self.cam_at])
+            if not np.isfinite(cam).all():
+                lost.append(classes.label(index))
+                continue
             source = activations.share_picture(cam)
             found.append({"index": index, "label": classes.label(index), "src": source, "peak": short(peak)})
-        return {"node": self.cam_at, "classes": found}
+        if lost:
+            self.notes.append(f"which places speak for {', '.join(lost)} is left out: the gradients are not finite")
+        return {"node": self.cam_at, "classes": found} if found else None
 
     def looks(self) -> dict[int, dict[str, Any]]:
         """Where the middle unit looks, at the ends of the stages."""

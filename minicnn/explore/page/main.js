@@ -104,5 +104,5 @@ addEventListener("hashchange", () => {
   const box = boxOfHash(location.hash);
   if (box) go(box);
 });
-startCam(data, go);
 startLesson(data);
+startCam(data, go);

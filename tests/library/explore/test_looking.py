@@ -170,6 +170,24 @@ class Around(nn.Module):
         return self.fc(self.between(self.conv(x)).mean((2, 3)))
 
 
+@pytest.mark.parametrize("between", [lambda x: x.detach(), lambda x: (x > 0).to(x.dtype)], ids=["detach", "mask"])
+def test_maps_that_are_beside_the_tape(between: Callable[[Tensor], Tensor]) -> None:
+    data = looked(Around(between), image())
+    assert len(data["cam"]["classes"]) == 2 and not data["notes"]
+
+
+def test_a_backbone_without_a_tape() -> None:
+    class Net(Around):
+        def forward(self, x: Tensor) -> Tensor:
+            with minicnn.no_grad():
+                x = self.conv(x).relu()
+            return self.fc(x.mean((2, 3)))
+
+    data = looked(Net(lambda x: x), image())
+    assert [found["peak"] for found in data["cam"]["classes"]] == [0, 0]
+    assert [node["gradient"] for node in data["nodes"]] == [None] * 4
+
+
 def test_heads_in_front_are_no_maps() -> None:
     def attention(x: Tensor) -> Tensor:
         heads = x.reshape(2, 2, 36).transpose(1, 2)  # (heads, T, d)
@@ -178,6 +196,15 @@ def test_heads_in_front_are_no_maps() -> None:
     data = looked(Around(attention), image())
     assert (2, 36, 2) in [tuple(node["shape"]) for node in data["nodes"]]
     assert all(len(node["shape"]) == 3 and node["shape"][0] == 4 for node in data["nodes"] if node["looks"])
+
+
+@pytest.mark.filterwarnings("error")
+def test_gradients_that_are_not_finite() -> None:
+    """The root has an infinite slope at 0, and 0 times infinity is NaN."""
+    model = Around(lambda x: (x.mean((2, 3), keepdim=True) * 0).sqrt())
+    data = looked(model, image(), labels=["cat", "dog"])
+    assert len(data["prediction"]) == 2 and data["cam"] is None
+    assert any(note.startswith("which places speak for") and "cat" in note for note in data["notes"])
 
 
 def test_a_network_that_returns_the_image() -> None:
