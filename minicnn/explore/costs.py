@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from math import prod
 
+import numpy as np
+
 from .. import backend
 from ..backend.shapes import ShapesBackend, shape_array
 from ..devices import CPU
@@ -24,8 +26,10 @@ def costs(model: Module, input_shape: tuple[int, ...]) -> tuple[Recording, list[
     """
     counter = backend.load("shapes")
     assert isinstance(counter, ShapesBackend)
+    first = next(model.parameters(), None)
+    image = shape_array((1, *input_shape), np.float32 if first is None else first.dtype)
     with _on_cpu(model), backend.use("shapes"):
-        recording = record(model, Tensor.wrap(shape_array((1, *input_shape))), counter=counter)
+        recording = record(model, Tensor.wrap(image), counter=counter)
     rows = [
         Row(
             step.module,

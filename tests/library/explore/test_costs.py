@@ -65,6 +65,11 @@ def test_parameters_of_what_does_not_run_are_of_no_step() -> None:
     assert sum(parameter.numel() for parameter in model.parameters()) - sum(step.parameters for step in steps) == idle
 
 
+def test_costs_do_not_depend_on_the_dtype() -> None:
+    single, double = costs(Branches(), (3, 8, 8))[1], costs(Branches().double(), (3, 8, 8))[1]
+    assert [row.multiply_adds for row in double] == [row.multiply_adds for row in single]
+
+
 @pytest.mark.parametrize(
     ("name", "ends"),
     [
