@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import operator
 from collections.abc import Sequence
 from typing import Any
 
@@ -29,7 +30,7 @@ class Classes:
         if output.ndim == 2 and output.shape[0] == 1 and output.shape[1] > 1:
             self.scores = output.detach().cpu().numpy()[0].astype(np.float64)
         count = 0 if self.scores is None else len(self.scores)
-        self.labels = labels if labels is not None and len(labels) == count else None
+        self.labels = list(map(str, labels)) if labels is not None and len(labels) == count else None
         self.chosen: int | None = self._index(target, count)
         if self.scores is not None and self.chosen is None:
             self.chosen = int(np.where(np.isnan(self.scores), -np.inf, self.scores).argmax())
@@ -55,6 +56,8 @@ class Classes:
     def _index(self, target: int | str | None, count: int) -> int | None:
         if target is None:
             return None
+        if hasattr(target, "__index__"):  # NumPy's whole numbers too
+            target = operator.index(target)
         if not count:
             raise ValueError(f"no class {target!r}: the network does not return one number for each class")
         names = self.labels or ()

@@ -43,6 +43,14 @@ def test_a_class_that_there_is_not(target: int | str, message: str) -> None:
         Classes(output(0, 3, 1, 2), NAMES, target)
 
 
+def test_numbers_and_labels_of_other_types() -> None:
+    scores = output(0, 3, 1)
+    assert Classes(scores, None, np.int64(2)).chosen == 2  # type: ignore[arg-type]
+    assert Classes(scores, np.array(["a", "b", "c"]), "C").chosen == 2  # type: ignore[arg-type]
+    found = Classes(scores, [4, 5, 6], "6")  # type: ignore[list-item]
+    assert (found.chosen, found.label(2)) == (2, "6")
+
+
 def test_the_likeliest_classes() -> None:
     scores = np.array([0.0, 3, 1, 2, -1, 0.5])
     found = Classes(output(*scores), None, None).prediction()
