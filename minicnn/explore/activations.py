@@ -64,17 +64,19 @@ def filters(weight: np.ndarray, channels: Sequence[int] | None) -> dict[str, Any
     """The filters of a convolution (K, C, h, w): in colours for three channels, else one slice of each in grey.
 
     Middle grey is 0. Shown are the first 64 in colours, or those that make the maps of ``channels``; of several slices
-    the one with the largest weights. None for 1x1 filters, which have no shape, and for weights that are not finite.
+    the one with the largest weights. ``channels`` says which filters these are, ``slices`` which slice of each (None in
+    colours). None for 1x1 filters, which have no shape, and for weights that are not finite.
     """
     if weight.ndim != 4 or weight.shape[2:] == (1, 1) or not np.isfinite(weight).all():
         return None
     color = weight.shape[1] == 3
     if color:
-        tiles = weight[:FILTERS].transpose(0, 2, 3, 1)
+        shown, slices = list(range(len(weight[:FILTERS]))), None
+        tiles = weight[shown].transpose(0, 2, 3, 1)
     else:
-        chosen = weight[list(channels) if channels is not None else slice(CHANNELS)]
-        strongest = np.square(chosen, dtype=np.float64).sum(axis=(2, 3)).argmax(axis=1)
-        tiles = chosen[np.arange(len(chosen)), strongest]
+        shown = list(range(len(weight[:CHANNELS])) if channels is None else channels)
+        slices = np.square(weight[shown], dtype=np.float64).sum(axis=(2, 3)).argmax(axis=1).tolist()
+        tiles = weight[shown, slices]
     largest = np.abs(tiles).max() or 1
     columns = math.ceil(math.sqrt(len(tiles)))
     bytes_ = np.rint(127.5 + 127.5 * tiles / largest).astype(np.uint8)
@@ -83,6 +85,8 @@ def filters(weight: np.ndarray, channels: Sequence[int] | None) -> dict[str, Any
         "columns": columns,
         "size": list(weight.shape[2:]),
         "count": len(tiles),
+        "channels": shown,
+        "slices": slices,
         "color": color,
     }
 

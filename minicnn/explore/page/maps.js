@@ -20,9 +20,10 @@ function filtersPart(network, box) {
   const sprite = node && node.filters;
   if (!sprite) return null;
   const said = sprite.color ? "Each filter with its weights for red, green and blue as colours."
-    : "Each filter's weights for its first input channel.";
+    : "Of each filter the slice with the largest weights; middle grey is 0.";
+  const told = (at) => `filter ${sprite.channels[at]}${sprite.slices ? `, slice ${sprite.slices[at]}` : ""}`;
   return part("Filters", element("p", { class: "soft" }, said),
-    gallery(sprite, (at) => `filter ${at}`, (at) => String(at)));
+    gallery(sprite, told, (at) => String(sprite.channels[at])));
 }
 
 // The pictures of a sprite as buttons; a click shows one large above them, another click takes it away.

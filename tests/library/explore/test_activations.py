@@ -84,6 +84,7 @@ def test_filters_in_colours_and_in_grey() -> None:
     weight = np.random.default_rng(0).standard_normal((70, 3, 3, 5)).astype(np.float32)
     found = activations.filters(weight, None)
     assert found is not None and (found["count"], found["color"], found["size"]) == (64, True, [3, 5])
+    assert (found["channels"], found["slices"]) == (list(range(64)), None)
     expected = 127.5 + 127.5 * weight[:64].transpose(0, 2, 3, 1) / abs(weight[:64]).max()
     assert abs(tiles(found, 64) - expected).max() <= 0.5
 
@@ -92,6 +93,7 @@ def test_filters_in_colours_and_in_grey() -> None:
     weight[2, 1] = -1
     found = activations.filters(weight, [5, 2])
     assert found is not None and (found["count"], found["color"]) == (2, False)
+    assert (found["channels"], found["slices"]) == ([5, 2], [4, 1])
     assert tiles(found, 2)[0].min() == 255 and tiles(found, 2)[1].max() == 64
 
 

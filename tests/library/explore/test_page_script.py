@@ -73,6 +73,25 @@ def test_a_kernel_that_does_not_fit_gives_no_output() -> None:
     assert run_script(LESSONS, [lesson], ("convolve",)) == [[[], []]]
 
 
+# ---- filters ---------------------------------------------------------------------------------------------------
+
+FILTERS = """
+var element = (tag, attributes, ...children) => children.flat();
+var part = (title, ...children) => children.flat();
+var gallery = (sprite, told, short) => Array.from({ length: sprite.count }, (_, at) => [told(at), short(at)]);
+console.log(JSON.stringify(given.map((filters) => filtersPart(null, { node: { filters } }))));
+"""
+
+
+def test_filters_have_the_number_of_their_map_and_of_their_slice() -> None:
+    grey = {"count": 2, "channels": [5, 2], "slices": [4, 1], "color": False}
+    color = {"count": 1, "channels": [0], "slices": None, "color": True}
+    found = run_script(FILTERS, [grey, color], ("maps",))
+    assert found[0][0].startswith("Of each filter the slice with the largest weights")
+    assert [gallery for _, *gallery in found[:1]] == [[["filter 5, slice 4", "5"], ["filter 2, slice 1", "2"]]]
+    assert found[1][1:] == [["filter 0", "0"]]
+
+
 # ---- the tree of boxes -----------------------------------------------------------------------------------------
 
 TREE = """

@@ -92,7 +92,8 @@ def sample() -> dict[str, Any]:
         maps = {"src": picture((16, 16), one["id"]), "columns": 2, "size": [8, 8], "channels": [3, 0, 5, 7]}
         one |= {"field": [side, side], "stride": [2, 2], "gradient": float(10 ** -rng.uniform(2, 5)), "line": line}
         one["maps"] = {**maps, "low": -1.5, "high": 2.0}
-    nodes[0]["filters"] = {"src": picture((6, 12, 3)), "columns": 4, "size": [3, 3], "count": 8, "color": True}
+    filters = {"src": picture((6, 12, 3)), "columns": 4, "size": [3, 3], "count": 8, "color": True}
+    nodes[0]["filters"] = filters | {"channels": list(range(8)), "slices": None}
     nodes[6]["looks"] = {"src": picture((16, 16)), "effective": 9.5}
     nodes[13]["shape"], nodes[14]["shape"] = [2048], [10]
     nodes[14] |= {"values": [[HOSTILE, 3.2], [4, -1.5]], "gradient": 0.03}
