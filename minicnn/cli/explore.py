@@ -66,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
     for note in data["notes"]:
         complain(f"warning: {printable(note)}")
     size = write_page(out, text(data)).stat().st_size
-    print(fill(f"{printable(out)}: {size / 1e6:.1f} MB, {subject.origin}"))
+    print(fill(f"{printable(out)}: {size / 1e6:.1f} MB, {printable(subject.origin)}"))
     return 0
 
 

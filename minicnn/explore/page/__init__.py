@@ -9,6 +9,7 @@ from __future__ import annotations
 from importlib.resources import files
 from typing import Any
 
+from ...paths import printable
 from ...utils.page import page
 
 __all__ = ["text"]
@@ -52,4 +53,4 @@ def text(data: dict[str, Any]) -> str:
     script = "\n".join((folder / f"{name}.js").read_text(encoding="utf-8") for name in SCRIPTS)
     style = (folder / "page.css").read_text(encoding="utf-8")
     body = (folder / "body.html").read_text(encoding="utf-8")
-    return page(f"{data['title']}: explore", body, style, script, data, COLORS)
+    return page(f"{printable(data['title'])}: explore", body, style, script, data, COLORS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -94,6 +95,12 @@ def test_a_run_and_its_first_test_image(command: Command) -> None:
     assert data["input"]["shape"] == [1, 8, 8]
     assert data["input"]["name"] == f"the first test image of digits: {label}"
     np.testing.assert_allclose(data["input"]["pixels"], image.numpy(), atol=5e-4)
+
+    odd = Path("run").rename(os.fsdecode(b"odd\xff"))
+    status, out, error = command("explore", odd)
+    assert (status, error) == (0, "") and out.endswith("weights of odd\\udcff, epoch 1\n")
+    assert data_of(f"explore-{odd}.html")["nodes"] == data["nodes"]
+    odd.rename("run")
 
     assert command("explore", "tinynet", "--weights", "run", "--out", "same.html")[0] == 0
     assert data_of("same.html")["nodes"] == data["nodes"]
