@@ -6,8 +6,8 @@ The conventions, because counts can be compared only if their conventions are kn
   for one image. Biases, norms, activations and pooling are not counted. One multiply-add is two FLOPs.
 - *Activation memory*: the bytes of every layer's output for one image in float32: what training has to keep, except
   for layers whose gradient needs less.
-- *Receptive field*: the side of the square of input pixels on which one output pixel can depend at most; it may be
-  larger than the image. *Stride*: input pixels between neighbouring output pixels.
+- *Receptive field*: the side of the square of input pixels on which one output pixel can depend at most through
+  windows; it may be larger than the image. *Stride*: input pixels between neighbouring output pixels.
 - Of modules that do not run in evaluation (GoogLeNet's auxiliary classifiers) only the parameters are counted.
 """
 
@@ -206,6 +206,9 @@ def follow_windows(rows: list[Row]) -> None:
     """Fill in each row's receptive field and stride, by a walk along the tape, from the input on.
 
     A window of extent e with stride s on a field f with stride j sees f + (e - 1) j pixels, at stride j s.
+
+    Nothing else widens a field. Through a gate (squeeze and excitation) or other global pooling a unit depends on the
+    whole image, which is not counted. Adaptive pooling, to more than 1x1 too, keeps the field and stride of its input.
     """
     roots = [row.node for row in rows if row.node is not None]
     seen: dict[Node, tuple[Pair, Pair]] = {}
