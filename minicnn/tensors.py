@@ -68,7 +68,7 @@ class Tensor(Methods):
     __array_priority__ = 1000  # ndarray + Tensor asks the tensor
     producer: weakref.ref[Any] | None = None  # the nn.Module that returned it, for messages about its shape
     post_accumulate_hooks: dict[int, Any] | None = None  # of a leaf: what is called after ``.grad`` has changed
-    announce: Any = None  # of a parameter: called with a compiled model's gradient, before backward is over
+    _announce: Any = None  # of a parameter: called with a compiled model's gradient, before backward is over
 
     def __init__(
         self, data: Any = (), dtype: DType | None = None, requires_grad: bool = False, device: Place | None = None

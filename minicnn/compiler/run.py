@@ -78,8 +78,8 @@ class Compiled(Function):
         for step in plan.backward_steps:
             step.run(contexts, gradients, retain_graph)
             for place, parameter in step.completes:
-                if parameter.announce is not None and gradients[place] is not None:
-                    parameter.announce(gradients[place])
+                if parameter._announce is not None and gradients[place] is not None:
+                    parameter._announce(gradients[place])
         found = [None, *gradients[: len(self.edges) - 1]]
         if retain_graph:  # what is kept for another backward must not be written into
             kept = {id(owner(array)) for ctx in contexts if ctx is not None for array in ctx._saved}

@@ -107,7 +107,7 @@ class _Reducer:
         for bucket in self.buckets:
             for place, parameter in enumerate(bucket.parameters):
                 parameter.register_post_accumulate_grad_hook(partial(self._arrived, bucket, place))
-                parameter.announce = partial(self._announced, bucket, place, weakref.proxy(parameter))
+                parameter._announce = partial(self._announced, bucket, place, weakref.proxy(parameter))
 
     def mark(self) -> Tensor:
         """A leaf for the graph of one forward pass; the end of its backward calls ``_finish``."""

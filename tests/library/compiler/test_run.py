@@ -180,7 +180,7 @@ def test_a_plan_announces_each_gradient_once_whole_and_before_it_is_over() -> No
                 assert parameter.grad is None
                 to.append((name, gradient.copy()))
 
-            parameter.announce = listen
+            parameter._announce = listen
         objective(compiled(x_of())).backward()
         used = {name: parameter.grad for name, parameter in model.named_parameters() if parameter.grad is not None}
         assert sorted(name for name, _ in announced) == sorted(used)

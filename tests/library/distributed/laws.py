@@ -176,11 +176,9 @@ def _architecture(name: str, side: int, synchronised: bool, compiled: bool) -> N
 
 @law
 def the_gradients_of_architectures_are_those_of_one_process() -> None:
-    for name, side in (("resnet20", 32), ("googlenet", 64), ("densenet121", 32), ("seresnet18", 32)):
-        for compiled in (False, True):
-            _architecture(name, side, False, compiled)
-    for name in ("resnet20", "resnet18"):
-        _architecture(name, 32, True, False)
+    for name, side, compiled in (("googlenet", 64, False), ("densenet121", 32, True), ("seresnet18", 32, True)):
+        _architecture(name, side, False, compiled)
+    _architecture("resnet18", 32, True, False)
 
 
 @law
