@@ -21,6 +21,7 @@ from .mpi import MPICommunicator, Work
 from .nccl import NCCLCommunicator
 
 BACKENDS = ("mpi", "nccl")
+DELIVERY = 0.3  # seconds that mpiexec has to pass on what was printed, before it ends with all processes
 TURN = 0.3  # seconds that a failing rank leaves to each rank before it to speak first
 
 
@@ -236,6 +237,7 @@ def for_device(place: device, new: bool = False) -> MPICommunicator | NCCLCommun
 
 def end_all(status: int) -> None:
     """End all processes now, this one with them. What is to be read must have been printed before."""
+    time.sleep(DELIVERY)
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # MPI would add a line that says the same
     communicator().abort(status)
 

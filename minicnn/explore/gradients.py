@@ -53,18 +53,20 @@ def arriving(
 def sensitivity(output: Tensor, image: Tensor) -> np.ndarray:
     """(H, W): how strongly the unit in the middle of the map ``output`` depends on each pixel, by one image.
 
-    As ``lecture.analyses.receptive_field.centre_gradient``, from a tape that is there already, and stays: absolute
+    As ``lecture.analyses.receptive_field.centre_gradient``, from a tape that is there already, and stays: sizes of the
     gradients of the sum over channels, averaged over the image's channels, with a maximum of 1. All are 0 if the tape
     does not lead from the unit to the image.
     """
-    unit = output[:, :, output.shape[2] // 2, output.shape[3] // 2].sum()
-    reached = _along(unit, image)
-    if reached is None:
-        return np.zeros(image.shape[2:])
-    gradient = np.abs(reached.cpu().numpy().astype(np.float64)).mean(axis=(0, 1))
-    peak = gradient.max()
+    row, column = (side // 2 for side in output.shape[2:])
+    flow = _along(output[..., row, column].sum(), image)
+    return _to_one(np.zeros(image.shape[1:]) if flow is None else np.abs(flow.cpu().numpy()[0], dtype=np.float64))
+
+
+def _to_one(values: np.ndarray) -> np.ndarray:
+    """The mean over channels, over its largest number if that is positive."""
+    means = values.mean(axis=0)
     with np.errstate(all="ignore"):  # where it is not finite
-        return gradient / peak if peak > 0 else gradient
+        return means / means.max() if means.max() > 0 else means
 
 
 def class_map(logit: Tensor, maps: Tensor) -> tuple[np.ndarray, float]:
