@@ -86,16 +86,14 @@ class _Network:
 
 def _open(args: argparse.Namespace) -> _Network:
     """The network that the arguments name."""
-    from ..models import create_model, list_models, load_classifier, preprocessing
-    from ..training.run_folder import RunFolder
+    from ..models import create_model, load_classifier, preprocessing
+    from ..training.run_folder import is_run, weights_file
 
     name, weights, labels = args.network, args.weights, None
-    if Path(name).is_dir() and (name not in list_models() or RunFolder(name).config.exists()):
+    if is_run(name):
         if weights is not None:
             raise UsageError("--weights and a run folder contradict each other: a run has its own weights")
         name, weights = None, name
-    if weights is not None and Path(weights).is_dir():
-        weights = _weights_of_run(weights)
     if weights is None:
         from ..random import manual_seed
 
@@ -104,7 +102,7 @@ def _open(args: argparse.Namespace) -> _Network:
         transform, channels, random = preprocessing(name, args.variant), 3, True
         transform = transform if args.size is None else transform.at(args.size)
     else:
-        found = load_classifier(weights, name, args.variant, args.classes, size=args.size)
+        found = load_classifier(weights_file(weights), name, args.variant, args.classes, size=args.size)
         name, model, labels = found.name, found.model, found.labels
         transform, channels, random = found.transform, found.in_channels, False
     input_shape = channels, *transform.crop_size
@@ -123,13 +121,3 @@ def _open(args: argparse.Namespace) -> _Network:
         if value is not None
     }
     return _Network(name, model, input_shape, metadata, random)
-
-
-def _weights_of_run(path: str) -> Path:
-    from ..training.run_folder import RunFolder
-
-    folder = RunFolder(path)
-    if not folder.weights.exists():
-        unfinished = f": finish its run with `minicnn train --resume {folder}`" if folder.config.exists() else ""
-        raise UsageError(f"the folder {folder} holds no {folder.weights.name}{unfinished}")
-    return folder.weights

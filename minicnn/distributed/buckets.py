@@ -13,7 +13,8 @@ from ..tensors import Tensor
 from . import group
 
 MEGABYTE = 1 << 20
-FIRST = 1.0  # megabytes of the first bucket: small, so that the first message leaves early
+LARGEST = 25.0  # megabytes of a bucket, as PyTorch's
+FIRST = 1.0  # megabytes of the first one: small, so that the first message leaves early
 
 
 class Bucket:
@@ -65,12 +66,10 @@ class Bucket:
         for parameter, where, used in zip(self.parameters, self.slices, found, strict=True):
             if not used:
                 continue
-            mean = self.flat[where].reshape(parameter.shape) / size
             if parameter.grad is None:
-                parameter.grad = Tensor.wrap(mean.astype(parameter.dtype, copy=False), parameter.device)
-            else:
-                parameter.grad.array[...] = mean
-                parameter.grad.mark_written()
+                parameter.grad = Tensor.wrap(self.xp.empty(parameter.shape, parameter.dtype), parameter.device)
+            self.xp.divide(self.flat[where].reshape(parameter.shape), size, out=parameter.grad.array)
+            parameter.grad.mark_written()
         self.work, self.filled = None, [False] * len(self.parameters)
 
 

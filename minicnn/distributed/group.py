@@ -21,8 +21,8 @@ from .mpi import MPICommunicator, Work
 from .nccl import NCCLCommunicator
 
 BACKENDS = ("mpi", "nccl")
-DELIVERY = 0.3  # seconds that mpiexec has to pass on what was printed, before it ends with all processes
-TURN = 0.3  # seconds that a failing rank leaves to each rank before it to speak first
+DELIVERY = 0.2  # seconds that mpiexec has to pass on what was printed, before it ends with all processes
+TURN = 1.0  # seconds that a failing rank leaves to each rank before it to speak first, and to deliver that
 
 
 class ReduceOp(Enum):
@@ -244,7 +244,7 @@ def end_all(status: int) -> None:
 
 def wait_for_turn() -> None:
     """Of ranks that fail together the first is to speak, and to end the others before they do."""
-    time.sleep(TURN * min(get_rank(), 10))
+    time.sleep(TURN * min(get_rank(), 4))
 
 
 def _end_all_by(kind: type[BaseException], error: BaseException, traceback: Any) -> None:

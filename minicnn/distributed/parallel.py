@@ -16,7 +16,7 @@ from ..nn import Module
 from ..tensors import Tensor
 from . import group
 from .agreement import require_agreement
-from .buckets import Bucket, buckets_of
+from .buckets import LARGEST, Bucket, buckets_of
 
 
 class DistributedDataParallel(Module):
@@ -39,7 +39,7 @@ class DistributedDataParallel(Module):
         DisagreementError: if the ranks differ in minicnn's version, or in the network's shapes and dtypes.
     """
 
-    def __init__(self, module: Any, *, bucket_cap_mb: float = 25.0) -> None:
+    def __init__(self, module: Any, *, bucket_cap_mb: float = LARGEST) -> None:
         super().__init__()
         self.compiled = None if isinstance(module, Module) else module
         self.module: Module = module if isinstance(module, Module) else module.model

@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 from ..nn import Module
 from ..nn.summary import summary
+from .buckets import FIRST, LARGEST, MEGABYTE
 
 __all__ = [
     "Layer",
@@ -32,8 +33,7 @@ __all__ = [
     "tree",
 ]
 
-# As in DistributedDataParallel. The first bucket is smaller, so that the first message leaves early.
-BUCKET_BYTES, FIRST_BYTES = 25 * 2**20, 2**20
+BUCKET_BYTES, FIRST_BYTES = LARGEST * MEGABYTE, FIRST * MEGABYTE  # as in DistributedDataParallel
 
 
 class Layer(NamedTuple):

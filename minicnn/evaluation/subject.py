@@ -18,7 +18,7 @@ from ..models import Classifier, list_models, load_classifier
 from ..paths import expanded, printable
 from ..tensors import Tensor
 from ..training.job import SPLIT_SEED
-from ..training.run_folder import RunFolder, weights_file
+from ..training.run_folder import RunFolder, is_run, weights_file
 
 SPLITS = ("test", "validation", "train", "all")
 BATCH_SIZE = 32  # where no run says how many
@@ -83,7 +83,7 @@ def open_subject(
     """
     if split not in SPLITS:
         raise ValueError(f"expected as split {', '.join(SPLITS)}, got {split!r}")
-    if weights is None and not Path(what).is_dir() and what in list_models():
+    if weights is None and what in list_models() and not is_run(what):
         raise ValueError(f"{what} needs the weights of a trained network: name them with --weights")
     place = Path(what if weights is None else weights)
     config = None

@@ -9,7 +9,6 @@ import numpy as np
 from ..autograd import grad
 from ..autograd.backward import backward
 from ..hooks import RemovableHandle
-from ..lecture.analyses.receptive_field import effective_size
 from ..tensors import Tensor
 from .steps import Step
 
@@ -65,8 +64,9 @@ def sensitivity(output: Tensor, image: Tensor) -> np.ndarray:
 def _to_one(values: np.ndarray) -> np.ndarray:
     """The mean over channels, over its largest number if that is positive."""
     means = values.mean(axis=0)
+    largest = means.max()
     with np.errstate(all="ignore"):  # where it is not finite
-        return means / means.max() if means.max() > 0 else means
+        return means / largest if largest > 0 else means
 
 
 def class_map(logit: Tensor, maps: Tensor) -> tuple[np.ndarray, float]:
@@ -92,6 +92,3 @@ def _along(output: Tensor, source: Tensor) -> Tensor | None:
     if not output.requires_grad or not source.requires_grad:
         return None
     return grad(output, [source], retain_graph=True, allow_unused=True)[0]
-
-
-__all__ = ["arriving", "class_map", "effective_size", "rms", "sensitivity"]

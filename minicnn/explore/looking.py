@@ -13,6 +13,7 @@ import numpy as np
 
 from .. import nn
 from ..compiler import CompiledModel
+from ..lecture.analyses.receptive_field import effective_size
 from ..nn.functional import cross_entropy
 from ..nn.summary import FLOAT32_BYTES, Row
 from ..tensors import Tensor
@@ -194,7 +195,7 @@ class _View:
             seen = gradients.sensitivity(self.kept[at], self.recording.image)
             if np.isfinite(seen).all():
                 heat = activations.shrunk(seen, activations.HEAT_SIDE)
-                size = round(gradients.effective_size(seen), 1)
+                size = round(effective_size(seen), 1)
                 found[at] = {"src": activations.share_picture(heat), "effective": size}
         return found
 

@@ -11,12 +11,12 @@ from ..data import DataError, load_image, open_data
 from ..data.bundled import FOLDER
 from ..data.drawings import in_style
 from ..data.transforms import ImageClassification
-from ..models import Classifier, create_model, list_models, load_classifier, model_entry, preprocessing
+from ..models import Classifier, create_model, load_classifier, model_entry, preprocessing
 from ..models.prediction import KNOWN_LABELS
 from ..random import manual_seed
 from ..tensors import Tensor
 from ..training.job import SPLIT_SEED
-from ..training.run_folder import RunFolder
+from ..training.run_folder import RunFolder, is_run, weights_file
 
 SEED = 0  # of random weights
 PHOTOGRAPH = FOLDER / "flower.jpg"
@@ -77,11 +77,11 @@ def find(name: str, weights: str | Path | None = None, variant: str | None = Non
         OSError: for files that cannot be read.
     """
     load = partial(load_classifier, variant=variant, size=size)
-    run = RunFolder(name)
-    if run.path.is_dir() and (name not in list_models() or run.config.exists()):
+    if is_run(name):
+        run = RunFolder(name)
         if weights is not None:
             raise ValueError(f"{name} is a folder with weights of its own; for others give the model's name")
-        return Subject(run.path.resolve().name, _origin(run), load(_weights(run)), run)
+        return Subject(run.path.resolve().name, _origin(run), load(weights_file(name)), run)
     entry = model_entry(name)
     if weights is None:
         manual_seed(SEED)
@@ -93,15 +93,8 @@ def find(name: str, weights: str | Path | None = None, variant: str | None = Non
         return Subject(name, f"random weights, seed {SEED}", classifier)
     other = RunFolder(weights)
     if other.path.is_dir():
-        return Subject(name, _origin(other), load(_weights(other), name), other)
+        return Subject(name, _origin(other), load(weights_file(weights), name), other)
     return Subject(name, f"weights of {Path(weights).name}", load(weights, name))
-
-
-def _weights(run: RunFolder) -> Path:
-    if not run.weights.exists():
-        unfinished = f": finish its run with `minicnn train --resume {run}`" if run.config.exists() else ""
-        raise ValueError(f"the folder {run} holds no {run.weights.name}{unfinished}")
-    return run.weights
 
 
 def _origin(run: RunFolder) -> str:

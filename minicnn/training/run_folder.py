@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import FileFormatError
+from ..models import list_models
 from ..serialization.atomic import replacing
 from .declared import check
 from .lock import locked
@@ -227,6 +228,11 @@ class RunFolder:
         for leftover in self.leftovers():
             leftover.unlink()
         _write(self.metrics, "".join(map(_json, lines)))
+
+
+def is_run(name: str) -> bool:
+    """Whether ``name`` is a folder to be taken for a run, and not the model of that name, beside which it lies."""
+    return Path(name).is_dir() and (name not in list_models() or RunFolder(name).config.exists())
 
 
 def weights_file(path: str | Path) -> Path:

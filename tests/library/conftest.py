@@ -1,4 +1,4 @@
-"""How many examples Hypothesis draws. Not for the homework: importing Hypothesis takes longer than checking a task.
+"""How many examples Hypothesis draws, and the command. Not for the homework: importing Hypothesis takes longer than checking.
 
 The default profile draws the same few examples on every run, so that the whole suite stays under five minutes
 on two cores and a red test stays red. To search further:
@@ -9,12 +9,14 @@ on two cores and a red test stays red. To search further:
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numba
 import pytest
 from hypothesis import HealthCheck, settings
+
+from minicnn import cli
 
 EXAMPLES = 8
 
@@ -45,3 +47,18 @@ def threads(request: pytest.FixtureRequest) -> Iterator[None]:
     numba.set_num_threads(before if folder in SEVERAL_THREADS else 1)
     yield
     numba.set_num_threads(before)
+
+
+@pytest.fixture
+def minicnn_command(
+    capfd: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., tuple[int, str, str]]:
+    """Run the command in this process and an empty directory: exit status, standard output, standard error."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        status = cli.main(list(map(str, arguments)))
+        out, error = capfd.readouterr()
+        return status, out, error
+
+    return run

@@ -14,7 +14,6 @@ import pytest
 from PIL import Image
 
 import minicnn
-from minicnn import cli
 from minicnn.data import digits
 from tests.library.support.blots import picture, save_tinynet
 from tests.library.support.tiny_training import register_tinynet
@@ -25,16 +24,9 @@ Command = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
-def command(capfd: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
+def command(minicnn_command: Command) -> Command:
     """``minicnn`` in an empty directory: exit status, standard output, standard error."""
-    monkeypatch.chdir(tmp_path)
-
-    def run(*arguments: Any) -> tuple[int, str, str]:
-        status = cli.main(list(map(str, arguments)))
-        out, error = capfd.readouterr()
-        return status, out, error
-
-    return run
+    return minicnn_command
 
 
 def data_of(path: str | Path) -> dict[str, Any]:

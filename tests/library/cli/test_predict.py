@@ -9,6 +9,7 @@ import re
 import shutil
 import warnings
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,16 +34,9 @@ Command = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
-def command(capfd: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
+def command(minicnn_command: Command) -> Command:
     """``minicnn predict`` in an empty directory: exit status, standard output, standard error."""
-    monkeypatch.chdir(tmp_path)
-
-    def run(*arguments: Any) -> tuple[int, str, str]:
-        status = cli.main(["predict", *map(str, arguments)])
-        out, error = capfd.readouterr()
-        return status, out, error
-
-    return run
+    return partial(minicnn_command, "predict")
 
 
 def test_text_for_people(command: Command, tmp_path: Path) -> None:

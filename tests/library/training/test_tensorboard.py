@@ -21,19 +21,6 @@ register_tinynet()
 Command = Callable[..., tuple[int, str, str]]
 
 
-@pytest.fixture
-def command(capfd: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
-    """The command in an empty directory: exit status, standard output, standard error."""
-    monkeypatch.chdir(tmp_path)
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        status = cli.main(arguments)
-        out, error = capfd.readouterr()
-        return status, out, error
-
-    return run
-
-
 def events(folder: Path) -> list[Any]:
     """The events of the one file of ``folder``: records of (length, checksum, bytes, checksum)."""
     from tensorboardX.proto.event_pb2 import Event
@@ -133,8 +120,8 @@ def test_a_resumed_run_has_each_point_once(tmp_path: Path, stopped: str) -> None
     assert_as_in_the_run(tmp_path / "run")
 
 
-def test_a_finished_run_says_so(command: Command, watched: Path) -> None:
-    status, out, error = command("train", "--resume", str(watched), "--tensorboard")
+def test_a_finished_run_says_so(minicnn_command: Command, watched: Path) -> None:
+    status, out, error = minicnn_command("train", "--resume", str(watched), "--tensorboard")
     assert (status, out) == (2, "") and "is finished, and nothing more is written" in error
 
 
@@ -148,8 +135,8 @@ def test_nothing_is_written_through_a_link(tmp_path: Path) -> None:
     assert (tmp_path / "elsewhere" / "events.out.tfevents.1").read_text() == "mine"
 
 
-def test_without_the_writer_the_extra_is_named(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_writer_the_extra_is_named(minicnn_command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "tensorboardX", None)
-    status, out, error = command("train", "tinynet", "--out", "run", "--tensorboard")
+    status, out, error = minicnn_command("train", "tinynet", "--out", "run", "--tensorboard")
     assert (status, out) == (2, "") and 'pip install "minicnn-lecture[tensorboard]"' in error
     assert error.count("\n") == 1 and not Path("run").exists()
