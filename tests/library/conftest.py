@@ -1,4 +1,4 @@
-"""How many examples Hypothesis draws, and the command. Not for the homework: importing Hypothesis takes longer than checking.
+"""The command, and how many examples Hypothesis draws. Not for the homework: importing Hypothesis takes its time.
 
 The default profile draws the same few examples on every run, so that the whole suite stays under five minutes
 on two cores and a red test stays red. To search further:
