@@ -14,7 +14,7 @@ BLOCK = 256  # threads, as in common.cuh
 MAX_BLOCKS = 65535
 WIDE = 2**30  # elements from which an int index, plus one stride of the grid, may overflow
 
-# The C types of kernel parameters, as NumPy's. REAL and INDEX depend on the variant.
+# The C types of kernel parameters, as NumPy's. STORE, REAL and INDEX depend on the variant.
 SCALARS = {"int": np.int32, "double": np.float64, "WORDS": np.uint64}
 POINTERS = {"long long": np.int64, "WORD": np.uint32}
 
@@ -67,7 +67,7 @@ class Kernels:
         if len(types) != len(args):
             raise TypeError(f"{name}: expected {len(types)} arguments after the count, got {len(args)}")
         index = np.int64 if wide else np.int32
-        scalars = {**SCALARS, "REAL": np.dtype(dtype).type, "INDEX": index}
+        scalars = {**SCALARS, "STORE": np.dtype(dtype).type, "REAL": np.dtype(dtype).type, "INDEX": index}
         typed = [_typed(name, kind, arg, scalars) for kind, arg in zip(types, args, strict=True)]
         blocks = count if block_each else -(-count // BLOCK)
         self._function(file, name, np.dtype(dtype), wide)((min(blocks, MAX_BLOCKS),), (BLOCK,), (index(count), *typed))

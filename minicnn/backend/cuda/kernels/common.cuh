@@ -1,12 +1,16 @@
 // What all kernels share. A file is compiled once for each number type (float, or double with -DDOUBLE) and each index
 // type (int, or long long with -DWIDE, for arrays too large for an int).
 //
+// STORE is the type of the numbers of images, filters and their gradients in memory; REAL that of the arithmetic on
+// them, of sums, and of everything that there is once per channel or per call.
+//
 // Every loop strides over the whole grid, so that any number of threads computes the right result: one is enough.
 #ifdef DOUBLE
 typedef double REAL;
 #else
 typedef float REAL;
 #endif
+typedef REAL STORE;
 
 #ifdef WIDE
 typedef long long INDEX;

@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from minicnn import backend
+from tests.library.support.cuda.fakecublas import gemm_strided_batched_ex
 from tests.library.support.cuda.fakeraw import RawModule
 from tests.library.support.cuda.streams import Event, Stream, current_stream, syncs
 
@@ -91,6 +92,7 @@ class FakeArray:
     itemsize = property(lambda self: self.host.itemsize)
     strides = property(lambda self: self.host.strides)
     T = property(lambda self: self.transpose())
+    data = property(lambda self: SimpleNamespace(ptr=self.host.ctypes.data))
 
     @property
     def flags(self) -> SimpleNamespace:
@@ -337,6 +339,7 @@ def _cuda_namespace(devices: int) -> ModuleType:
     modes = {0: 0}
     cublas.getMathMode = modes.__getitem__  # type: ignore[attr-defined]
     cublas.setMathMode = modes.__setitem__  # type: ignore[attr-defined]
+    cublas.gemmStridedBatchedEx = gemm_strided_batched_ex  # type: ignore[attr-defined]
     cuda.__dict__.update(
         __path__=[],
         cublas=cublas,
