@@ -14,6 +14,14 @@ BLOCK = 256  # threads, as in common.cuh
 MAX_BLOCKS = 65535
 WIDE = 2**30  # elements from which an int index, plus one stride of the grid, may overflow
 
+# By the dtype of STORE: how the kernels are compiled, and the dtype of REAL.
+VARIANTS: dict[str, tuple[tuple[str, ...], Any]] = {
+    "float32": ((), np.float32),
+    "float64": (("-DDOUBLE",), np.float64),
+    "float16": (("-DHALF",), np.float32),
+    "bfloat16": (("-DBFLOAT16",), np.float32),
+}
+
 # The C types of kernel parameters, as NumPy's. STORE, REAL and INDEX depend on the variant.
 SCALARS = {"int": np.int32, "double": np.float64, "WORDS": np.uint64}
 POINTERS = {"long long": np.int64, "WORD": np.uint32}
@@ -51,15 +59,16 @@ class Kernels:
         """Run ``name`` from ``<file>.cu`` over ``count`` jobs.
 
         Args:
-            dtype: of REAL: float32 or float64.
+            dtype: of STORE, one of ``VARIANTS``.
             args: the arguments after the count in the kernel's signature; ``None`` is a null pointer.
             block_each: whether a whole block works on each job, not one thread.
 
         Raises:
             TypeError: for another dtype, or arguments that do not fit the signature. CuPy itself does not check them.
         """
-        if dtype not in (np.float32, np.float64):
-            raise TypeError(f"{name}: CUDA kernels compute in float32 and float64, got {dtype}: convert with .float()")
+        dtype = np.dtype(dtype)
+        if dtype.name not in VARIANTS:
+            raise TypeError(f"{name}: CUDA kernels are for {', '.join(VARIANTS)}, got {dtype}: convert with .float()")
         if count == 0:
             return
         wide = max(count, *(arg.size for arg in args if hasattr(arg, "flags"))) >= WIDE
@@ -67,15 +76,15 @@ class Kernels:
         if len(types) != len(args):
             raise TypeError(f"{name}: expected {len(types)} arguments after the count, got {len(args)}")
         index = np.int64 if wide else np.int32
-        scalars = {**SCALARS, "STORE": np.dtype(dtype).type, "REAL": np.dtype(dtype).type, "INDEX": index}
+        scalars = {**SCALARS, "STORE": dtype.type, "REAL": VARIANTS[dtype.name][1], "INDEX": index}
         typed = [_typed(name, kind, arg, scalars) for kind, arg in zip(types, args, strict=True)]
         blocks = count if block_each else -(-count // BLOCK)
-        self._function(file, name, np.dtype(dtype), wide)((min(blocks, MAX_BLOCKS),), (BLOCK,), (index(count), *typed))
+        self._function(file, name, dtype, wide)((min(blocks, MAX_BLOCKS),), (BLOCK,), (index(count), *typed))
 
     def _function(self, file: str, name: str, dtype: np.dtype, wide: bool) -> Any:
         key = (self.cupy.cuda.runtime.getDevice(), file, name, dtype, wide)
         if key not in self._functions:
-            options = ("-DDOUBLE",) * (dtype == np.float64) + ("-DWIDE",) * wide
+            options = VARIANTS[dtype.name][0] + ("-DWIDE",) * wide
             module = self.cupy.RawModule(code=source(file), options=options)
             for function in signatures(file):
                 self._functions[*key[:2], function, *key[3:]] = module.get_function(function)

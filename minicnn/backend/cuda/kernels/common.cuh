@@ -1,16 +1,24 @@
-// What all kernels share. A file is compiled once for each number type (float, or double with -DDOUBLE) and each index
-// type (int, or long long with -DWIDE, for arrays too large for an int).
+// What all kernels share. A file is compiled once for each number type (float, or one of -DDOUBLE, -DHALF, -DBFLOAT16) and
+// each index type (int, or long long with -DWIDE, for arrays too large for an int).
 //
 // STORE is the type of the numbers of images, filters and their gradients in memory; REAL that of the arithmetic on
-// them, of sums, and of everything that there is once per channel or per call.
+// them, of sums, and of everything that there is once per channel or per call. A STORE of 16 bits becomes a REAL, and a
+// REAL is rounded to a STORE, by assignment; no kernel computes with STOREs.
 //
 // Every loop strides over the whole grid, so that any number of threads computes the right result: one is enough.
-#ifdef DOUBLE
-typedef double REAL;
-#else
+#if defined DOUBLE
+typedef double REAL, STORE;
+#elif defined HALF
+#include <cuda_fp16.h>
 typedef float REAL;
+typedef __half STORE;
+#elif defined BFLOAT16
+#include <cuda_bf16.h>
+typedef float REAL;
+typedef __nv_bfloat16 STORE;
+#else
+typedef float REAL, STORE;
 #endif
-typedef REAL STORE;
 
 #ifdef WIDE
 typedef long long INDEX;

@@ -168,9 +168,9 @@ def test_a_wrong_label_makes_the_loss_nan(cuda):
     assert np.isnan(loss.item())
 
 
-def test_half_precision_is_refused_with_the_way_out(cuda):
-    with pytest.raises(TypeError, match=r"float32 and float64, got float16: convert with \.float\(\)"):
-        nn.functional.max_pool2d(minicnn.ones(1, 1, 4, 4, dtype="float16", device="cuda"), 2)
+def test_integers_are_refused_with_the_way_out(cuda):
+    with pytest.raises(TypeError, match=r"float32, .*bfloat16, got int64: convert with \.float\(\)"):
+        nn.functional.max_pool2d(minicnn.ones(1, 1, 4, 4, dtype="int64", device="cuda"), 2)
 
 
 # --- the stand-in itself is strict -------------------------------------------------------------------------------

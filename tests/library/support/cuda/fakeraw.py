@@ -41,6 +41,7 @@ CTYPES = {
 def _compiled(code: str, options: tuple[str, ...]) -> ctypes.CDLL:
     assert COMPILER is not None, "ask for COMPILER first"
     names = re.findall(r'extern "C" __global__ void (\w+)\(', code)
+    code = re.sub(r"#include <cuda_\w+\.h>", "", code)  # the shim has what the kernels use of them
     text = SHIM.read_text() + code + "\n" + "".join(f"DESCRIBE({name})\n" for name in names)
     command = [COMPILER, *FLAGS, *(["-fsanitize=address", "-g"] if SANITIZE else []), *options]
     library = KEPT / f"{hashlib.sha256(repr((text, command)).encode()).hexdigest()[:16]}.so"
@@ -114,9 +115,9 @@ class RawKernel:
             return arg.item()
         if isinstance(arg, np.uint64) and arg == 0:
             return None
-        host = arg.host
-        if host.dtype != np.dtype(parameter[1:]) or not host.flags.c_contiguous:
-            raise TypeError(f"{self.name}: a contiguous {np.dtype(parameter[1:])} array expected, got {host.dtype}")
+        host, expected = arg.host, "bfloat16" if parameter == "PE" else np.dtype(parameter[1:])
+        if host.dtype != expected or not host.flags.c_contiguous:
+            raise TypeError(f"{self.name}: a contiguous {expected} array expected, got {host.dtype}")
         return memory.address(host)
 
 

@@ -1,6 +1,7 @@
 // What makes CUDA C a C++ program for the CPU. Threads of a block are threads of the caller, blocks run one by one.
 #include <math.h>
 #include <pthread.h>
+#include <string.h>
 
 #define __global__
 #define __device__
@@ -24,6 +25,66 @@ static T atomicAdd(T* address, T value) {
     pthread_mutex_unlock(&atomic);
     return before;
 }
+
+// CUDA's numbers of 16 bits. They are converted as there (to float, and from it to the nearest, of two the even one). Their
+// arithmetic would be ambiguous or round every result, so there is none.
+template <class Format>
+struct Small {
+    unsigned short bits;
+    Small() = default;
+    Small(float value) : bits(Format::rounded(value)) {}
+    operator float() const { return Format::exact(bits); }
+    friend void operator+(Small, Small) = delete;
+    friend void operator-(Small, Small) = delete;
+    friend void operator*(Small, Small) = delete;
+    friend void operator/(Small, Small) = delete;
+    friend void operator<(Small, Small) = delete;
+    friend void operator>(Small, Small) = delete;
+    friend void operator<=(Small, Small) = delete;
+    friend void operator>=(Small, Small) = delete;
+    friend void operator==(Small, Small) = delete;
+    friend void operator!=(Small, Small) = delete;
+};
+
+template <class To, class From>
+static To same_bits(From value) {
+    To result;
+    static_assert(sizeof result == sizeof value, "only the type changes");
+    memcpy(&result, &value, sizeof value);
+    return result;
+}
+
+struct Float16 {  // 1 sign, 5 exponent and 10 fraction bits
+    static unsigned short rounded(float value) {
+        unsigned word = same_bits<unsigned>(value);
+        const unsigned sign = word >> 16 & 0x8000;
+        word &= 0x7fffffff;
+        if (word > 0x7f800000) return sign | 0x7e00;   // NaN
+        if (word >= 0x477ff000) return sign | 0x7c00;  // infinity, from 65520 on
+        if (word < 0x38800000)  // below 2^-14: the last bit of numbers around 1/2 is worth 2^-24, as theirs is
+            return sign | (same_bits<unsigned>(same_bits<float>(word) + 0.5f) - 0x3f000000);
+        return sign | (word - 0x38000000 + 0xfff + (word >> 13 & 1)) >> 13;
+    }
+    static float exact(unsigned short bits) {
+        const unsigned magnitude = bits & 0x7fff;
+        const float value = magnitude < 0x400    ? magnitude / 16777216.0f
+                            : magnitude < 0x7c00 ? same_bits<float>((magnitude << 13) + 0x38000000)
+                                                 : same_bits<float>((magnitude << 13) + 0x70000000);
+        return bits & 0x8000 ? -value : value;
+    }
+};
+
+struct BFloat16 {  // the upper half of a float
+    static unsigned short rounded(float value) {
+        const unsigned word = same_bits<unsigned>(value);
+        if (value != value) return 0x7fff;
+        return (word + 0x7fff + (word >> 16 & 1)) >> 16;
+    }
+    static float exact(unsigned short bits) { return same_bits<float>((unsigned)bits << 16); }
+};
+
+typedef Small<Float16> __half;
+typedef Small<BFloat16> __nv_bfloat16;
 
 template <class T>
 static T min(T a, T b) {
@@ -58,6 +119,8 @@ LETTER(int, 'i');
 LETTER(unsigned, 'I');
 LETTER(long long, 'q');
 LETTER(unsigned long long, 'Q');
+LETTER(__half, 'e');
+LETTER(__nv_bfloat16, 'E');
 template <class T>
 struct Letter<const T> : Letter<T> {};
 template <class T>
