@@ -8,6 +8,7 @@ import numpy as np
 
 from ..autograd import Function
 from ..tensors import Tensor
+from . import division
 from .broadcast import Operand, operands, result_type, unbroadcast
 from .integers import check_bits
 
@@ -136,14 +137,15 @@ class Remainder(Function):
     def forward(ctx: Any, a: Any, b: Any) -> Any:
         ctx.shapes = np.shape(a), np.shape(b)
         ctx.save_for_backward(a, b)
-        return a % b
+        return division.remainder(ctx.backend, a, b)
 
     @staticmethod
     def backward(ctx: Any, dc: Any) -> Any:
         a, b = ctx.saved_tensors
         a_shape, b_shape = ctx.shapes
         wants_a, wants_b = ctx.needs_input_grad
-        return unbroadcast(dc, a_shape) if wants_a else None, unbroadcast(-dc * (a // b), b_shape) if wants_b else None
+        db = unbroadcast(-dc * division.floored_quotient(ctx.backend, a, b), b_shape) if wants_b else None
+        return unbroadcast(dc, a_shape) if wants_a else None, db
 
 
 def add(input: Operand, other: Operand, *, alpha: float = 1) -> Tensor:
@@ -192,6 +194,8 @@ class Compare(Function):
 
     @staticmethod
     def forward(ctx: Any, a: Any, b: Any, name: str) -> Any:
+        if name == "floor_divide":
+            return division.floored_quotient(ctx.backend, a, b)
         return getattr(ctx.backend.xp, name)(a, b)
 
 

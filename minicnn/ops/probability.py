@@ -57,5 +57,7 @@ def log_softmax(input: Tensor, dim: int) -> Tensor:
 
 
 def _along(function: type[Function], input: Tensor, dim: int) -> Tensor:
-    axis = normal_dim(input, dim)
-    return function.apply(as_float(input), axis) if input.numel() else as_float(input).clone()
+    axis, input = normal_dim(input, dim), as_float(input)
+    if input.ndim == 0:  # which CuPy cannot reduce along an axis
+        return function.apply(input.reshape(1), axis).reshape(())
+    return function.apply(input, axis) if input.numel() else input.clone()

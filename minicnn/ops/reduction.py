@@ -281,9 +281,10 @@ def prod(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor
     """The product over ``dim``, or of all elements; right in value and gradient with zeros too."""
     if not input.is_floating_point():
         input = input.to(int64)
-    if dim is None:
-        return Prod.apply(input.reshape(-1), 0, keepdim)
-    return Prod.apply(input, normal_dim(input, dim), keepdim)
+    axis = 0 if dim is None else normal_dim(input, dim)
+    if dim is None or input.ndim == 0:
+        return Prod.apply(input.reshape(-1), axis, keepdim and input.ndim > 0)
+    return Prod.apply(input, axis, keepdim)
 
 
 def cumsum(input: Tensor, dim: int) -> Tensor:

@@ -301,7 +301,8 @@ def _pad_by_index(input: Tensor, widths: list[tuple[int, int]], mode: str) -> Te
 
 def flip(input: Tensor, *dims: Size) -> Tensor:
     """The dimensions ``dims`` read backwards."""
-    return Flip.apply(input, tuple(normal_dim(input, d) for d in shape_of(dims)))
+    axes = tuple(normal_dim(input, d) for d in shape_of(dims))
+    return Flip.apply(input, axes) if input.ndim else input.clone()
 
 
 def clone(input: Tensor) -> Tensor:

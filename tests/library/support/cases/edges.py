@@ -26,6 +26,7 @@ SPOILT = np.where(IMAGE % 7 == 3, NAN, IMAGE)
 DARK = np.where(IMAGE < 13, -INF, IMAGE)
 NO_IMAGE = np.zeros((0, 3, 4, 4))
 FIVE_CHANNELS = IMAGE.reshape(5, 5, 1, 1)
+OF_A_NUMBER = ("sum", "mean", "amax", "amin", "prod", "logsumexp")
 SQUARE, BRICK = [[1.0, 2.0], [3.0, 4.0]], np.arange(24.0).reshape(2, 4, 3)
 
 
@@ -120,7 +121,13 @@ TIES = {
         each(method("sum"), method("sum", 0), method("prod"), method("mean"), method("mean", 0)),
         NONE,
     ),
-    "reductions of a number": (each(*map(method, ("sum", "mean", "max", "amax", "prod")), method("sum", 0)), 2.0),
+    "reductions of a number": (each(*map(method, ("sum", "mean", "max", "amax", "prod", "norm", "argmin"))), 2.0),
+    "reductions of a number along 0": (each(*(method(name, 0) for name in OF_A_NUMBER)), 2.0),
+    "reductions of a number along -1, kept": (each(*(method(name, -1, keepdim=True) for name in OF_A_NUMBER)), 2.0),
+    "order of a number": (lambda lib, x: (*x.sort(0), *x.topk(1), *x.max(0), *x.min(-1, keepdim=True)), 2.0),
+    "positions of a number": (each(method("argsort", -1, True), method("argmax", 0), method("argmin", -1, True)), 2.0),
+    "truth of a number": (each(method("all", 0), method("any", -1), method("all"), method("any")), 2.0),
+    "cumsum and flip of a number": (each(method("cumsum", 0), method("cumsum", -1), method("flip", 0)), 2.0),
 }
 
 LOSSES = {
@@ -128,7 +135,7 @@ LOSSES = {
     "log_softmax": (nn("log_softmax", dim=1), LARGE),
     "softmax with -inf": (nn("softmax", dim=-1), IMPOSSIBLE),
     "log_softmax with -inf": (nn("log_softmax", dim=-1), IMPOSSIBLE),
-    "softmax of a number": (nn("softmax", dim=0), 3.0),
+    "softmax of a number": (each(nn("softmax", dim=0), nn("log_softmax", dim=-1)), 3.0),
     "softmax of nothing": (nn("softmax", dim=1), NONE),
     "cross_entropy": (nn("cross_entropy"), LARGE, LABELS),
     "cross_entropy, smoothed": (nn("cross_entropy", label_smoothing=0.1), LARGE, LABELS),

@@ -70,6 +70,12 @@ def check_keywords(name: str, given: Any, allowed: list[str]) -> None:
         raise TypeError(f"cupy.{name}() got an unexpected keyword argument {unknown[0]!r}")
 
 
+def check_axis(array: Any, axis: Any) -> None:
+    """NumPy lets a single number have the axes 0 and -1 where it reduces; CuPy does not."""
+    if getattr(array, "ndim", None) == 0 and axis not in (None, ()):
+        raise np.exceptions.AxisError(axis if isinstance(axis, int) else axis[0], 0)
+
+
 class FakeArray:
     """A device array; ``host`` is the NumPy memory behind it, which only the stand-in may touch."""
 
@@ -182,6 +188,7 @@ def _axes(part: Any) -> int:
 def _method(name: str, allowed: list[str]) -> Any:
     def method(self: FakeArray, *args: Any, **kwargs: Any) -> Any:
         check_keywords(f"ndarray.{name}", kwargs, allowed)
+        check_axis(self, kwargs.get("axis"))
         if name in WAITING:
             syncs.note(name)
         result = getattr(self.host, name)(*unwrap(args), **{k: unwrap(v) for k, v in kwargs.items()})
@@ -215,16 +222,31 @@ def _in_place(ufunc: np.ufunc) -> Any:
     return apply
 
 
+def _floor_divide(a: Any, b: Any, **options: Any) -> Any:
+    """CuPy rounds the quotient: 1.0 // 0.1 is 10."""
+    if np.result_type(a, b).kind != "f":
+        return np.floor_divide(a, b, **options)
+    return np.floor(np.true_divide(a, b, **options))
+
+
+def _remainder(a: Any, b: Any, **options: Any) -> Any:
+    """CuPy computes it from ``//``, so that 5.5 % inf is NaN."""
+    if np.result_type(a, b).kind != "f":
+        return np.remainder(a, b, **options)
+    return np.subtract(a, _floor_divide(a, b) * b, **options)
+
+
+ROUNDED = {"floor_divide": _floor_divide, "remainder": _remainder, "mod": _remainder, "floordiv": _floor_divide}
 BINARY = (
     "add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "matmul", "lt", "le", "gt", "ge", "eq", "ne", "and", "or",
     "xor",
 )  # fmt: skip
 IN_PLACE = {
-    "add": np.add, "sub": np.subtract, "mul": np.multiply, "truediv": np.true_divide, "mod": np.remainder,
+    "add": np.add, "sub": np.subtract, "mul": np.multiply, "truediv": np.true_divide, "mod": _remainder,
     "pow": np.power, "and": np.bitwise_and, "or": np.bitwise_or,
 }  # fmt: skip
 for _name in BINARY:
-    _function = getattr(operator, f"__{_name}__")
+    _function = ROUNDED.get(_name) or getattr(operator, f"__{_name}__")
     setattr(FakeArray, f"__{_name}__", _operator(_function, swapped=False))
     setattr(FakeArray, f"__r{_name}__", _operator(_function, swapped=True))
 for _name, _ufunc in IN_PLACE.items():
@@ -237,7 +259,7 @@ class FakeUfunc:
     """A ufunc: ``out``, ``dtype`` and ``casting`` are all its keywords."""
 
     def __init__(self, name: str) -> None:
-        self.name, self.numpy = name, getattr(np, name)
+        self.name, self.numpy = name, ROUNDED.get(name) or getattr(np, name)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         check_keywords(self.name, kwargs, ["out", "dtype", "casting"])
@@ -319,6 +341,7 @@ def _function_called(name: str) -> Any:
 
     def call(*args: Any, **kwargs: Any) -> Any:
         check_keywords(name, kwargs, allowed)
+        check_axis(next(iter(args), None), kwargs.get("axis"))
         if name in WAITING:
             syncs.note(name)
         if name not in FROM_HOST:
