@@ -27,9 +27,9 @@ extern "C" __global__ void narrow(INDEX count, const REAL* x, STORE* y) { FOR_EA
 def converted(name: str, dtype: str, x: np.ndarray, to: str) -> np.ndarray:
     code = (compiler.KERNELS / "common.cuh").read_text() + CONVERT
     module = fakeraw.RawModule(code=code, options=compiler.VARIANTS[dtype][0])
-    y = np.empty(x.shape, to)
-    module.get_function(name)((1,), (256,), (np.int32(x.size), FakeArray(x), FakeArray(y)))
-    return y
+    y = FakeArray(np.empty(x.shape, to))
+    module.get_function(name)((1,), (256,), (np.int32(x.size), FakeArray(x), y))
+    return y.get()
 
 
 def assert_equal_with_signs(got: np.ndarray, want: np.ndarray) -> None:

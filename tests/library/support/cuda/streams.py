@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+import weakref
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -31,38 +34,49 @@ class Syncs:
 syncs = Syncs()
 
 
+streams: weakref.WeakSet[Stream] = weakref.WeakSet()
+
+
 class Stream:
     """A queue of work. The first stream works at once; another one not before somebody waits for it."""
 
-    current: list[Stream] = []
+    null: Stream
 
-    def __init__(self, non_blocking: bool = False) -> None:
-        self.queue: list[Callable[[], None]] = []
+    def __init__(self, null: bool = False, non_blocking: bool = False) -> None:
+        self.queue: deque[Callable[[], None]] = deque()
         self.done = 0
+        streams.add(self)
 
     def __enter__(self) -> Stream:
-        Stream.current.append(self)
+        entered.streams.append(self)
         return self
 
     def __exit__(self, *_: object) -> None:
-        Stream.current.pop()
+        entered.streams.pop()
+
+    @property
+    def asked(self) -> int:
+        """The position in the queue after everything so far."""
+        return self.done + len(self.queue)
 
     def do(self, work: Callable[[], None]) -> None:
         """Queue some work."""
-        self.queue.append(work)
         if self is DEFAULT:
-            self.work_until(len(self.queue))
+            work()
+            self.done += 1
+        else:
+            self.queue.append(work)
 
     def work_until(self, position: int) -> None:
         """Do what was queued before ``position``."""
-        for work in self.queue[self.done : position]:
-            work()
-        self.done = max(self.done, position)
+        while self.done < position:
+            self.queue.popleft()()
+            self.done += 1
 
     def record(self, event: Event | None = None) -> Event:
         """An event that happens when all that is queued now is done."""
         event = event or Event()
-        event.stream, event.position = self, len(self.queue)
+        event.stream, event.position = self, self.asked
         return event
 
     def wait_event(self, event: Event) -> None:
@@ -72,7 +86,7 @@ class Stream:
     def synchronize(self) -> None:
         """The host waits for everything."""
         syncs.note("Stream.synchronize()")
-        self.work_until(len(self.queue))
+        self.work_until(self.asked)
 
 
 class Event:
@@ -81,14 +95,32 @@ class Event:
     stream: Stream
     position: int
 
+    def __init__(self, block: bool = False, disable_timing: bool = False) -> None:
+        """Of which the stand-in measures no time."""
+
     def synchronize(self) -> None:
         """The host waits for what came before, which for a copy of long ago is no waiting."""
         self.stream.work_until(self.position)
 
 
-DEFAULT = Stream()
+class _Entered(threading.local):
+    """The streams that this thread is in."""
+
+    def __init__(self) -> None:
+        self.streams: list[Stream] = []
+
+
+entered = _Entered()
+DEFAULT = Stream.null = Stream()
 
 
 def current_stream() -> Stream:
     """The innermost stream that was entered."""
-    return Stream.current[-1] if Stream.current else DEFAULT
+    return entered.streams[-1] if entered.streams else DEFAULT
+
+
+def finish_all(what: str) -> None:
+    """The host waits for every stream."""
+    syncs.note(what)
+    for stream in list(streams):
+        stream.work_until(stream.asked)
