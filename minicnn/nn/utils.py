@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from typing import Any
 
 from .. import backend
 from ..autograd import no_grad
@@ -40,7 +41,7 @@ def clip_grad_norm_(
     if gradients and gradients[0].is_cuda and not error_if_nonfinite:
         return _clip_on_device(gradients, max_norm, norm_type)
     if math.isinf(norm_type):
-        total = max((float(abs(gradient.array).max()) for gradient in gradients), default=0.0)
+        total = max((float(abs(gradient.array).max(initial=0)) for gradient in gradients), default=0.0)
     else:
         powers = (float((abs(gradient.array) ** norm_type).sum(dtype="float64")) for gradient in gradients)
         total = sum(powers) ** (1.0 / norm_type)
@@ -56,17 +57,12 @@ def clip_grad_norm_(
 
 def _clip_on_device(gradients: list[Tensor], max_norm: float, norm_type: float) -> Tensor:
     """``clip_grad_norm_`` without reading a number on the host: it scales by 1 instead of not scaling."""
-    xp = backend.get(gradients[0].device).xp
-    if math.isinf(norm_type):
-        total = xp.stack([abs(gradient.array).max() for gradient in gradients]).max()
-    else:
-        powers = [(abs(gradient.array) ** norm_type).sum(dtype="float64") for gradient in gradients]
-        total = xp.stack(powers).sum() ** (1.0 / norm_type)
-    factor = xp.minimum(max_norm / (total + 1e-6), 1.0)  # NaN stays NaN
+    place = gradients[0].device
+    primitives: Any = backend.get(place)
+    total = primitives.clip([gradient.array for gradient in gradients], max_norm, norm_type)
     for gradient in gradients:
-        gradient.array *= factor.astype(gradient.dtype)
         gradient.mark_written()
-    return Tensor.wrap(total.astype(get_default_dtype()), gradients[0].device)
+    return Tensor.wrap(total.astype(get_default_dtype()), place)
 
 
 def parameters_to_vector(parameters: Iterable[Tensor]) -> Tensor:

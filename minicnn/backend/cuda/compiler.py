@@ -23,6 +23,7 @@ VARIANTS: dict[str, tuple[tuple[str, ...], Any]] = {
 }
 
 # The C types of kernel parameters, as NumPy's. STORE, REAL and INDEX depend on the variant.
+STRUCTS = {"Tensors"}  # passed by value: NumPy arrays of one structure
 SCALARS = {"int": np.int32, "double": np.float64, "WORDS": np.uint64}
 POINTERS = {"long long": np.int64, "WORD": np.uint32}
 
@@ -93,6 +94,8 @@ class Kernels:
 
 def _typed(name: str, kind: str, arg: Any, scalars: dict[str, Any]) -> Any:
     """``arg`` as the C type ``kind``: a scalar of the right width, or an array that is what the pointer expects."""
+    if kind in STRUCTS:
+        return arg
     if not kind.endswith("*"):
         return scalars[kind](arg)
     if arg is None:

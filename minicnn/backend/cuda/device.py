@@ -10,6 +10,7 @@ import numpy as np
 from . import conv, deformable, loss, matrix, norm, optimizer, pooling
 from .compiler import Kernels
 from .loading import open_cupy
+from .numbers import Numbers
 
 
 class CudaBackend:
@@ -26,6 +27,7 @@ class CudaBackend:
     def __init__(self) -> None:
         self.xp = open_cupy()
         self.launch = Kernels(self.xp).launch
+        self.numbers = Numbers(self.xp)
         self.fused = {name: partial(getattr(norm, name), self) for name in ("norm", "norm_grad")}
 
     matmul = matrix.matmul
@@ -46,6 +48,7 @@ class CudaBackend:
     softmax_cross_entropy = loss.softmax_cross_entropy
     sgd_step = optimizer.sgd_step
     adam_step = optimizer.adam_step
+    clip = optimizer.clip
 
     def release_memory(self) -> None:
         """Does nothing: the memory in CuPy's pool is for the next step."""

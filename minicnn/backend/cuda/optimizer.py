@@ -1,20 +1,41 @@
-"""Optimiser steps on the GPU: one kernel per parameter, which reads and writes every number once."""
+"""Optimiser steps on the GPU: one kernel for many parameters, which reads and writes every number once."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
+
+from .tensors import tables
+
+GRADIENTS = 1  # the column of arrays that are not written
 
 
 def sgd_step(
-    cuda: Any, params: Sequence[Any], grads: Sequence[Any], momentum_buffers: Sequence[Any], **options: Any
+    cuda: Any,
+    params: Sequence[Any],
+    grads: Sequence[Any],
+    momentum_buffers: Sequence[Any],
+    *,
+    lr: float,
+    momentum: float = 0.0,
+    dampening: float = 0.0,
+    weight_decay: float = 0.0,
+    nesterov: bool = False,
+    maximize: bool = False,
 ) -> list[Any]:
     """See ``reference.optimizer.sgd_step``."""
-    return [
-        _sgd(cuda, *arrays, **options)  # one launch per parameter
-        for arrays in zip(params, grads, momentum_buffers, strict=True)
-    ]
+    buffers: list[Any] = [None] * len(params)
+    if momentum != 0:
+        buffers = [
+            cuda.xp.empty(param.shape, param.dtype) if buffer is None else buffer
+            for param, buffer in zip(params, momentum_buffers, strict=True)
+        ]
+    for first in (False, True):
+        chosen = [i for i, buffer in enumerate(momentum_buffers) if (buffer is None) == first]
+        columns = [[column[i] for i in chosen] for column in (params, grads, buffers)]
+        numbers = (lr, momentum, 1 - dampening, weight_decay)
+        _update(cuda, "sgd_step", columns, numbers, first, nesterov, maximize)
+    return buffers
 
 
 def adam_step(
@@ -26,48 +47,6 @@ def adam_step(
     max_exp_avg_sqs: Sequence[Any] | None = None,
     *,
     steps: Sequence[int],
-    **options: Any,
-) -> None:
-    """See ``reference.optimizer.adam_step``."""
-    largest = [None] * len(params) if max_exp_avg_sqs is None else max_exp_avg_sqs
-    for *arrays, step in zip(params, grads, exp_avgs, exp_avg_sqs, largest, steps, strict=True):
-        _adam(cuda, *arrays, step=step, **options)
-
-
-def _sgd(
-    cuda: Any,
-    param: Any,
-    grad: Any,
-    momentum_buffer: Any,
-    *,
-    lr: float,
-    momentum: float = 0.0,
-    dampening: float = 0.0,
-    weight_decay: float = 0.0,
-    nesterov: bool = False,
-    maximize: bool = False,
-) -> Any:
-    first = momentum_buffer is None
-    if momentum == 0:
-        momentum_buffer = None
-    elif first:
-        momentum_buffer = cuda.xp.empty(param.shape, param.dtype)
-    with _written(cuda, param, momentum_buffer) as (weights, buffer):
-        options = (first, lr, momentum, 1 - dampening, weight_decay, nesterov, maximize)
-        gradient = cuda.xp.ascontiguousarray(grad, param.dtype)
-        cuda.launch("optimizer", "sgd_step", param.dtype, param.size, weights, gradient, buffer, *options)
-    return momentum_buffer
-
-
-def _adam(
-    cuda: Any,
-    param: Any,
-    grad: Any,
-    exp_avg: Any,
-    exp_avg_sq: Any,
-    max_exp_avg_sq: Any,
-    *,
-    step: int,
     lr: float,
     beta1: float = 0.9,
     beta2: float = 0.999,
@@ -76,21 +55,57 @@ def _adam(
     decoupled_weight_decay: bool = False,
     maximize: bool = False,
 ) -> None:
+    """See ``reference.optimizer.adam_step``."""
     decay, shrink = (0.0, 1 - lr * weight_decay) if decoupled_weight_decay else (weight_decay, 1.0)
-    options = (
-        beta1, 1 - beta1, beta2, 1 - beta2, eps, decay, shrink, lr / (1 - beta1**step), (1 - beta2**step) ** 0.5,
-        maximize,
-    )  # fmt: skip
-    with _written(cuda, param, exp_avg, exp_avg_sq, max_exp_avg_sq) as (weights, *averages):
-        gradient = cuda.xp.ascontiguousarray(grad, param.dtype)
-        cuda.launch("optimizer", "adam_step", param.dtype, param.size, weights, gradient, *averages, *options)
+    numbers = [beta1, 1 - beta1, beta2, 1 - beta2, eps, decay, shrink]
+    for step in steps:
+        numbers += (lr / (1 - beta1**step), (1 - beta2**step) ** 0.5)
+    largest = [None] * len(params) if max_exp_avg_sqs is None else max_exp_avg_sqs
+    _update(cuda, "adam_step", [params, grads, exp_avgs, exp_avg_sqs, largest], numbers, maximize)
 
 
-@contextmanager
-def _written(cuda: Any, *arrays: Any) -> Iterator[list[Any]]:
-    """Contiguous arrays to write into: ``arrays`` themselves, or copies that are copied back."""
-    contiguous = [None if array is None else cuda.xp.ascontiguousarray(array) for array in arrays]
-    yield contiguous
-    for array, written in zip(arrays, contiguous, strict=True):
-        if written is not array:
-            array[...] = written
+def _update(cuda: Any, kernel: str, columns: Sequence[Sequence[Any]], numbers: Sequence[float], *options: Any) -> None:
+    """Launch ``kernel`` on all tensors. It works on contiguous memory: strided arrays are copied there and back."""
+    params = columns[0]
+    if not params:
+        return
+    dtype = params[0].dtype
+    contiguous = cuda.xp.ascontiguousarray
+    used = [[None if array is None else contiguous(array, dtype) for array in column] for column in columns]
+    on_device = cuda.numbers(numbers, dtype)
+    for table in tables(used):
+        cuda.launch("optimizer", kernel, dtype, table.chunks, table.argument, on_device, *options, block_each=True)
+    for position, (column, written) in enumerate(zip(columns, used, strict=True)):
+        for array, contiguous_array in zip(column, written, strict=True):
+            if contiguous_array is not array and position != GRADIENTS:
+                array[...] = contiguous_array
+
+
+def clip(cuda: Any, gradients: Sequence[Any], limit: float, p: float) -> Any:
+    """Scale all gradients by one factor, so that their p-norm as one vector is at most ``limit``.
+
+    Returns:
+        The norm before, a 0-d float64 array. The host does not wait for it.
+    """
+    xp = cuda.xp
+    used = [xp.ascontiguousarray(gradient) for gradient in gradients]
+    parts = [
+        (dtype, table)
+        for dtype in dict.fromkeys(array.dtype for array in used)
+        for table in tables([[array for array in used if array.dtype == dtype]])
+    ]
+    chunks = sum(table.chunks for _, table in parts)
+    sums, result = xp.empty(chunks, "float64"), xp.empty(2, "float64")
+    offset = 0
+    for dtype, table in parts:
+        arguments = table.argument, sums, offset, p
+        cuda.launch("optimizer", "norm_of_chunks", dtype, table.chunks, *arguments, block_each=True)
+        offset += table.chunks
+    limits = cuda.numbers((limit,), "float64")
+    cuda.launch("optimizer", "norm_and_factor", used[0].dtype, 1, sums, chunks, limits, p, result, block_each=True)
+    for dtype, table in parts:
+        cuda.launch("optimizer", "scale_tensors", dtype, table.chunks, table.argument, result[1:], block_each=True)
+    for gradient, scaled in zip(gradients, used, strict=True):
+        if scaled is not gradient:
+            gradient[...] = scaled
+    return result[0]

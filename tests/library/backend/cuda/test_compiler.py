@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from minicnn.backend.cuda import compiler
+from minicnn.backend.cuda import compiler, tensors
 from tests.library.support.cuda import fakeraw
 from tests.library.support.cuda.nvrtc import Nvrtc
 
@@ -77,6 +77,7 @@ def test_arguments_that_do_not_fit_are_refused(cuda, name):
 def test_the_python_side_reads_the_signatures_the_compiler_sees(cuda):
     """Parameter for parameter: the text of the .cu file against g++'s view of it."""
     letters = {"int": "i", "double": "d", "WORDS": "Q", "WORD": "I", "REAL": "d", "INDEX": "i", "long long": "q"}
+    letters["Tensors"] = f"V{tensors.TABLE.itemsize}"
     for path in compiler.KERNELS.glob("*.cu"):
         for name, types in compiler.signatures(path.stem).items():
             kernel = fakeraw.RawModule(code=compiler.source(path.stem), options=("-DDOUBLE",)).get_function(name)

@@ -62,7 +62,7 @@ def test_all_files_are_there():
     assert {path.stem for path in compiler.KERNELS.glob("*.cu")} == {
         "conv", "deformable", "loss", "norm", "optimizer", "pooling", "random",
     }  # fmt: skip
-    assert len(kernel_names()) == 23
+    assert len(kernel_names()) == 26
 
 
 @pytest.mark.slow

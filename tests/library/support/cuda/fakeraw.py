@@ -79,7 +79,7 @@ class RawKernel:
         self.parameters = describe().decode().rstrip(",").split(",")
         self.function = getattr(library, name)
         self.function.restype = None
-        self.function.argtypes = [ctypes.c_void_p if p[0] == "P" else CTYPES[p] for p in self.parameters]
+        self.function.argtypes = list(map(_ctype, self.parameters))
 
     def __call__(self, grid: tuple[int, ...], block: tuple[int, ...], args: tuple[Any, ...]) -> None:
         """Run the kernel; the grid is cut down to few blocks, and blocks to ``threads`` threads."""
@@ -109,6 +109,12 @@ class RawKernel:
                 list(pool.map(run, range(self.threads)))
 
     def _value(self, parameter: str, arg: Any, memory: _Memory) -> Any:
+        if parameter[0] == "V":
+            if not isinstance(arg, np.ndarray) or arg.size != 1 or not arg.dtype.isalignedstruct:
+                raise TypeError(f"{self.name}: a NumPy array of one aligned structure expected, got {arg!r}")
+            if arg.nbytes != int(parameter[1:]):
+                raise TypeError(f"{self.name}: a structure of {parameter[1:]} bytes expected, got {arg.nbytes}")
+            return _ctype(parameter).from_buffer_copy(arg)
         if parameter[0] != "P":
             if not isinstance(arg, np.generic) or arg.dtype != np.dtype(parameter):
                 raise TypeError(f"{self.name}: a scalar {np.dtype(parameter)} expected, got {type(arg).__name__}")
@@ -119,6 +125,16 @@ class RawKernel:
         if host.dtype != expected or not host.flags.c_contiguous:
             raise TypeError(f"{self.name}: a contiguous {expected} array expected, got {host.dtype}")
         return memory.address(host)
+
+
+@cache
+def _ctype(parameter: str) -> Any:
+    if parameter[0] == "P":
+        return ctypes.c_void_p
+    if parameter[0] == "V":
+        words = ctypes.c_ulonglong * (int(parameter[1:]) // 8)
+        return type("Struct", (ctypes.Structure,), {"_fields_": [("words", words)]})
+    return CTYPES[parameter]
 
 
 class _Memory:

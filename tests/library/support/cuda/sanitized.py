@@ -65,6 +65,7 @@ def calls(cuda: Any) -> Iterator[Any]:
     yield cuda.sgd_step([parameter], [gradient], buffers, lr=0.1, momentum=0.9, nesterov=True)
     averages = [[put(np.zeros(5))] for _ in range(3)]
     yield cuda.adam_step([parameter], [gradient], *averages, steps=[1], lr=0.1)
+    yield cuda.clip([gradient, parameter], 0.1, 2.0)
 
 
 if __name__ == "__main__":

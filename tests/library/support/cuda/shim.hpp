@@ -1,6 +1,7 @@
 // What makes CUDA C a C++ program for the CPU. Threads of a block are threads of the caller, blocks run one by one.
 #include <math.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <string.h>
 
 #define __global__
@@ -104,9 +105,13 @@ extern "C" void begin_block(unsigned block) { blockIdx.x = block; }
 extern "C" void begin_thread(unsigned thread) { threadIdx.x = thread; }
 extern "C" void end_launch() { pthread_barrier_destroy(&barrier); }
 
-// The kernel's parameters as the compiler sees them: one letter each (NumPy's), "P" before what a pointer points at.
+// The kernel's parameters as the compiler sees them: one letter each (NumPy's), "P" before what a pointer points at,
+// and "V" with its size for a structure.
 template <class T>
-struct Letter;
+struct Letter {
+    static const char value = 'V';  // a structure, passed by value
+    static const bool pointer = false;
+};
 #define LETTER(type, letter)                \
     template <>                             \
     struct Letter<type> {                   \
@@ -130,9 +135,11 @@ struct Letter<T*> {
 };
 template <class... Parameters>
 static const char* described(void (*)(Parameters...)) {
-    static char text[3 * sizeof...(Parameters) + 1];
+    static char text[16 * sizeof...(Parameters) + 1];
     char* end = text;
-    ((Letter<Parameters>::pointer ? (void)(*end++ = 'P') : (void)0, *end++ = Letter<Parameters>::value, *end++ = ','),
+    ((Letter<Parameters>::pointer ? (void)(*end++ = 'P') : (void)0, *end++ = Letter<Parameters>::value,
+      Letter<Parameters>::value == 'V' ? (void)(end += sprintf(end, "%d", (int)sizeof(Parameters))) : (void)0,
+      *end++ = ','),
      ...);
     *end = 0;
     return text;
