@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -26,6 +26,7 @@ VARIANTS: dict[str, tuple[tuple[str, ...], Any]] = {
 STRUCTS = {"Tensors"}  # passed by value: NumPy arrays of one structure
 SCALARS = {"int": np.int32, "double": np.float64, "WORDS": np.uint64}
 POINTERS = {"long long": np.int64, "WORD": np.uint32}
+NULL = np.uint64(0)
 
 
 @cache
@@ -49,59 +50,81 @@ def signatures(file: str) -> dict[str, tuple[str, ...]]:
     return found
 
 
+class Plan(NamedTuple):
+    """A kernel compiled for one GPU, dtype and index type, and the NumPy types of its parameters after the count."""
+
+    function: Any
+    length: int
+    index: Any
+    scalars: tuple[tuple[int, Any], ...]  # places among the arguments, and the types that they are passed as
+    pointers: tuple[tuple[int, np.dtype], ...]  # places, and what the arrays have to be of
+
+
 class Kernels:
     """The compiled kernels of one process: one module per file, number type, index type and GPU."""
 
     def __init__(self, cupy: Any) -> None:
         self.cupy = cupy
-        self._functions: dict[tuple[Any, ...], Any] = {}
+        self._plans: dict[tuple[Any, ...], Plan] = {}
 
-    def launch(self, file: str, name: str, dtype: Any, count: int, *args: Any, block_each: bool = False) -> None:
+    def launch(
+        self, file: str, name: str, dtype: Any, count: int, *args: Any, block_each: bool = False, lanes: int = 1
+    ) -> None:
         """Run ``name`` from ``<file>.cu`` over ``count`` jobs.
 
         Args:
             dtype: of STORE, one of ``VARIANTS``.
             args: the arguments after the count in the kernel's signature; ``None`` is a null pointer.
             block_each: whether a whole block works on each job, not one thread.
+            lanes: how many threads work on each job, if neither one nor a block.
 
         Raises:
             TypeError: for another dtype, or arguments that do not fit the signature. CuPy itself does not check them.
         """
-        dtype = np.dtype(dtype)
-        if dtype.name not in VARIANTS:
-            raise TypeError(f"{name}: CUDA kernels are for {', '.join(VARIANTS)}, got {dtype}: convert with .float()")
+        plan = self._plan(file, name, dtype, wide=False)
+        if len(args) != plan.length:
+            raise TypeError(f"{name}: expected {plan.length} arguments after the count, got {len(args)}")
         if count == 0:
             return
-        wide = max(count, *(arg.size for arg in args if hasattr(arg, "flags"))) >= WIDE
-        types = signatures(file)[name]
-        if len(types) != len(args):
-            raise TypeError(f"{name}: expected {len(types)} arguments after the count, got {len(args)}")
-        index = np.int64 if wide else np.int32
-        scalars = {**SCALARS, "STORE": dtype.type, "REAL": VARIANTS[dtype.name][1], "INDEX": index}
-        typed = [_typed(name, kind, arg, scalars) for kind, arg in zip(types, args, strict=True)]
-        blocks = count if block_each else -(-count // BLOCK)
-        self._function(file, name, dtype, wide)((min(blocks, MAX_BLOCKS),), (BLOCK,), (index(count), *typed))
+        typed, largest = list(args), count
+        for place, of in plan.pointers:
+            array = args[place]
+            if array is None:
+                typed[place] = NULL
+                continue
+            if array.dtype != of or not array.flags.c_contiguous:
+                layout = "contiguous" if array.flags.c_contiguous else "strided"
+                raise TypeError(f"{name}: expected a contiguous {of} array, got {layout} {array.dtype}")
+            largest = max(largest, array.size)
+        if largest >= WIDE:
+            plan = self._plan(file, name, dtype, wide=True)
+        for place, kind in plan.scalars:
+            typed[place] = kind(typed[place])
+        blocks = count if block_each else -(-count * lanes // BLOCK)
+        plan.function((min(blocks, MAX_BLOCKS),), (BLOCK,), (plan.index(count), *typed))
 
-    def _function(self, file: str, name: str, dtype: np.dtype, wide: bool) -> Any:
+    def _plan(self, file: str, name: str, dtype: Any, wide: bool) -> Plan:
         key = (self.cupy.cuda.runtime.getDevice(), file, name, dtype, wide)
-        if key not in self._functions:
-            options = VARIANTS[dtype.name][0] + ("-DWIDE",) * wide
-            module = self.cupy.RawModule(code=source(file), options=options)
-            for function in signatures(file):
-                self._functions[*key[:2], function, *key[3:]] = module.get_function(function)
-        return self._functions[key]
+        found = self._plans.get(key)
+        if found is None:
+            self._compile(*key)
+            found = self._plans[key]
+        return found
 
-
-def _typed(name: str, kind: str, arg: Any, scalars: dict[str, Any]) -> Any:
-    """``arg`` as the C type ``kind``: a scalar of the right width, or an array that is what the pointer expects."""
-    if kind in STRUCTS:
-        return arg
-    if not kind.endswith("*"):
-        return scalars[kind](arg)
-    if arg is None:
-        return np.uint64(0)
-    expected = {**POINTERS, **scalars}[kind[:-1]]
-    if arg.dtype != expected or not arg.flags.c_contiguous:
-        layout = "contiguous" if arg.flags.c_contiguous else "strided"
-        raise TypeError(f"{name}: expected a contiguous {np.dtype(expected)} array, got {layout} {arg.dtype}")
-    return arg
+    def _compile(self, device: int, file: str, name: str, dtype: Any, wide: bool) -> None:
+        """Compile a file for the current GPU, and plan all its kernels."""
+        store = np.dtype(dtype)
+        if store.name not in VARIANTS:
+            raise TypeError(f"{name}: CUDA kernels are for {', '.join(VARIANTS)}, got {store}: convert with .float()")
+        options, real = VARIANTS[store.name]
+        module = self.cupy.RawModule(code=source(file), options=options + ("-DWIDE",) * wide)
+        index = np.int64 if wide else np.int32
+        types = {**SCALARS, "STORE": store.type, "REAL": real, "INDEX": index}
+        pointed = {f"{kind}*": np.dtype(of) for kind, of in {**types, **POINTERS}.items()}
+        for function, kinds in signatures(file).items():
+            numbered = tuple(enumerate(kinds))
+            self._plans[device, file, function, dtype, wide] = Plan(
+                module.get_function(function), len(kinds), index,
+                scalars=tuple((place, types[kind]) for place, kind in numbered if "*" not in kind and kind not in STRUCTS),
+                pointers=tuple((place, pointed[kind]) for place, kind in numbered if "*" in kind),
+            )  # fmt: skip

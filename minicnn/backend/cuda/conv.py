@@ -1,8 +1,12 @@
-"""Convolution on the GPU: im2col and one matrix product per image, and depthwise convolution directly.
+"""Convolution on the GPU: im2col around matrix products, and depthwise convolution directly.
 
-The columns of an image are (C * kH * kW, L) with L = oH * oW windows. One product per image gives (N, K, L), which is
-the layout of the output: nothing has to be transposed. Only the gradient at the weight, a sum over all images, is one
-product of all columns. A 1x1 convolution with stride 1 needs no columns at all.
+The columns of an image are (C * kH * kW, L) with L = oH * oW windows, in G groups of R = C/G * kH * kW rows. One
+product per image gives (N, G, K/G, L), which is the layout of the output: nothing has to be transposed. cuBLAS makes
+all of them in one call, or for a grouped convolution in as many as there are groups or images, whichever are fewer. A
+1x1 convolution with stride 1 needs no columns: they are the image.
+
+The gradient at the weight is a sum over images: one product each, (K/G, L) @ (L, R), added up afterwards; or, where
+that writes more numbers than it saves, a single product whose columns are those of all images side by side.
 """
 
 from __future__ import annotations
@@ -10,33 +14,34 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
+
 from .. import cuda as switches
 from ..base import Window
-from .matrix import tf32
+from .compiler import BLOCK
+from .matrix import product
 
 COLUMN_BYTES = 2**29  # the most memory for columns: larger batches are cut
+POINT = Window((1, 1))
 
 
 def conv2d(cuda: Any, x: Any, weight: Any, window: Window, groups: int = 1) -> Any:
     """See ``reference.conv.conv2d``."""
     xp = cuda.xp
     x, weight = xp.ascontiguousarray(x), xp.ascontiguousarray(weight)
-    n, k = x.shape[0], weight.shape[0]
-    out_size = window.output_size(x.shape[2:])
-    y = xp.empty((n, k, *out_size), x.dtype)
+    k, out_size = weight.shape[0], window.output_size(x.shape[2:])
+    y = xp.empty((x.shape[0], k, *out_size), x.dtype)
     if y.size == 0:
         return y
-    if _is_depthwise(weight, groups):
+    if _is_depthwise(weight.shape, groups):
         sizes = (x.shape[1], k // groups, *x.shape[2:], *out_size)
-        cuda.launch("conv", "depthwise", x.dtype, y.size, x, weight, y, *sizes, *geometry(window))
+        _launch_planes(cuda, "depthwise", y, (x, weight, y, *sizes), window)
         return y
     filters = weight.reshape(groups, k // groups, -1)
-    with tf32(cuda, switches.allow_tf32_convolutions):
-        for images in _batches(x, window):
-            columns = _grouped(_columns(cuda, x[images], window), groups)
-            out = y[images].reshape(columns.shape[0], groups, k // groups, -1)
-            # (N, G, K/G, L) = (G, K/G, C/G*kH*kW) @ (N, G, C/G*kH*kW, L)
-            xp.matmul(filters, columns, out=out)
+    for images in _batches(x, window):
+        columns = _columns(cuda, x[images], window, groups)
+        # (N, G, K/G, L) = (G, K/G, R) @ (N, G, R, L)
+        product(cuda, filters, columns, _rows(y[images], groups), switches.allow_tf32_convolutions)
     return y
 
 
@@ -50,24 +55,20 @@ def conv2d_input_grad(
     dx = xp.empty(x_shape, dy.dtype)
     if dx.size == 0 or dy.size == 0:
         return xp.zeros(x_shape, dy.dtype)
-    sizes = (*x_shape[2:], *out_size)
-    if _is_depthwise(weight, groups):
-        channels = (x_shape[1], k // groups)
-        cuda.launch(
-            "conv", "depthwise_input_grad", dy.dtype, dx.size, dy, weight, dx, *channels, *sizes, *geometry(window)
-        )
+    if _is_depthwise(weight.shape, groups):
+        sizes = (x_shape[1], k // groups, *x_shape[2:], *out_size)
+        _launch_planes(cuda, "depthwise_input_grad", dx, (dy, weight, dx, *sizes), window)
         return dx
-    filters = xp.ascontiguousarray(weight.reshape(groups, k // groups, -1).swapaxes(1, 2))
-    with tf32(cuda, switches.allow_tf32_convolutions):
-        for images in _batches(dx, window):
-            rows = dy[images].reshape(-1, groups, k // groups, out_size[0] * out_size[1])
-            if _is_pointwise(window):
-                xp.matmul(filters, rows, out=_grouped(_planes(dx[images]), groups))
-                continue
-            # (N, G, C/G*kH*kW, L) = (G, C/G*kH*kW, K/G) @ (N, G, K/G, L)
-            columns = xp.matmul(filters, rows)
-            part = dx[images]
-            cuda.launch("conv", "col2im", dy.dtype, part.size, columns, part, x_shape[1], *sizes, *geometry(window))
+    filters = weight.reshape(groups, k // groups, -1).swapaxes(1, 2)  # (G, R, K/G), read where it lies
+    for images in _batches(dx, window):
+        rows, part = _rows(dy[images], groups), dx[images]
+        if _is_pointwise(window):
+            product(cuda, filters, rows, _rows(part, groups), switches.allow_tf32_convolutions)
+            continue
+        # (N, G, R, L) = (G, R, K/G) @ (N, G, K/G, L)
+        columns = xp.empty((len(part), groups, filters.shape[1], rows.shape[3]), dy.dtype)
+        product(cuda, filters, rows, columns, switches.allow_tf32_convolutions)
+        _launch_planes(cuda, "col2im", part, (columns, part, *x_shape[2:], *out_size), window)
     return dx
 
 
@@ -77,26 +78,34 @@ def conv2d_weight_grad(
     """See ``reference.conv.conv2d_weight_grad``."""
     xp = cuda.xp
     dy, x = xp.ascontiguousarray(dy), xp.ascontiguousarray(x)
-    n, k, out_h, out_w = dy.shape
-    d_weight = xp.zeros(weight_shape, x.dtype)
+    n, k, *out_size = dy.shape
     if dy.size == 0 or x.size == 0:
-        return d_weight
-    if weight_shape[1] == 1 and groups > 1:
-        sizes = (n, x.shape[1], k // groups, *x.shape[2:], out_h, out_w)
+        return xp.zeros(weight_shape, x.dtype)
+    if _is_depthwise(weight_shape, groups):
+        d_weight = xp.empty(weight_shape, x.dtype)
+        sizes = (n, x.shape[1], k // groups, *x.shape[2:], *out_size)
+        lanes = _lanes(out_size)
         cuda.launch(
-            "conv", "depthwise_weight_grad", x.dtype, d_weight.size, dy, x, d_weight, *sizes, *geometry(window),
+            "conv", "depthwise_weight_grad", x.dtype, d_weight.size, dy, x, d_weight, *sizes, lanes, *geometry(window),
             block_each=True,
         )  # fmt: skip
         return d_weight
-    filters = d_weight.reshape(groups, k // groups, -1)
-    with tf32(cuda, switches.allow_tf32_convolutions):
-        for images in _batches(x, window):
-            rows = xp.ascontiguousarray(dy[images].transpose(1, 0, 2, 3)).reshape(groups, k // groups, -1)
-            columns = _joined_columns(cuda, x[images], window).reshape(groups, filters.shape[2], -1)
-            for group in range(groups):  # a 2-d product reads a transposed factor in place
-                # (K/G, C/G*kH*kW) += (K/G, N*L) @ (N*L, C/G*kH*kW)
-                filters[group] += xp.matmul(rows[group], columns[group].T)
-    return d_weight
+    filters = xp.zeros((groups, k // groups, x.shape[1] // groups * _taps(window)), _sum_dtype(x.dtype))
+    for images in _batches(x, window):
+        if _one_product_per_image(filters, out_size, window):
+            rows, columns = _rows(dy[images], groups), _columns(cuda, x[images], window, groups)
+            # (N, G, K/G, R) = (N, G, K/G, L) @ (N, G, L, R)
+            products = xp.empty((len(rows), *filters.shape), filters.dtype)
+            product(cuda, rows, columns.swapaxes(2, 3), products, switches.allow_tf32_convolutions)
+            filters += products.sum(axis=0)
+        else:
+            rows, columns = (
+                _side_by_side(cuda, dy[images], POINT, groups),
+                _side_by_side(cuda, x[images], window, groups),
+            )
+            # (G, K/G, R) += (G, K/G, N*L) @ (G, N*L, R)
+            product(cuda, rows, columns.swapaxes(1, 2), filters, switches.allow_tf32_convolutions, add=True)
+    return filters.reshape(weight_shape).astype(x.dtype, copy=False)
 
 
 def geometry(window: Window) -> tuple[int, ...]:
@@ -105,55 +114,82 @@ def geometry(window: Window) -> tuple[int, ...]:
     return (*window.kernel_size, *window.stride, above, left, *window.dilation)
 
 
-def _columns(cuda: Any, x: Any, window: Window) -> Any:
-    """The pixels of each window: (N, C * kH * kW, L)."""
+def _columns(cuda: Any, x: Any, window: Window, groups: int) -> Any:
+    """The pixels of each window: (N, G, R, L)."""
     if _is_pointwise(window):
-        return _planes(x)
+        return _rows(x, groups)
     n, c = x.shape[:2]
-    out_h, out_w = window.output_size(x.shape[2:])
-    rows, windows = c * window.kernel_size[0] * window.kernel_size[1], out_h * out_w
-    columns = cuda.xp.empty((n, rows, windows), x.dtype)
-    _im2col(cuda, x, columns, window, image_stride=rows * windows, row_stride=windows)
+    rows, (out_h, out_w) = c * _taps(window), window.output_size(x.shape[2:])
+    columns = cuda.xp.empty((n, groups, rows // groups, out_h * out_w), x.dtype)
+    _im2col(cuda, x, columns, window, image_stride=rows * out_h * out_w, row_stride=out_h * out_w)
     return columns
 
 
-def _joined_columns(cuda: Any, x: Any, window: Window) -> Any:
-    """The columns of all images side by side: (C * kH * kW, N * L)."""
+def _side_by_side(cuda: Any, x: Any, window: Window, groups: int) -> Any:
+    """The columns of all images side by side: (G, R, N * L)."""
     n, c = x.shape[:2]
-    out_h, out_w = window.output_size(x.shape[2:])
-    rows, windows = c * window.kernel_size[0] * window.kernel_size[1], out_h * out_w
-    columns = cuda.xp.empty((rows, n * windows), x.dtype)
-    _im2col(cuda, x, columns, window, image_stride=windows, row_stride=n * windows)
+    rows, (out_h, out_w) = c * _taps(window), window.output_size(x.shape[2:])
+    columns = cuda.xp.empty((groups, rows // groups, n * out_h * out_w), x.dtype)
+    _im2col(cuda, x, columns, window, image_stride=out_h * out_w, row_stride=n * out_h * out_w)
     return columns
 
 
 def _im2col(cuda: Any, x: Any, columns: Any, window: Window, image_stride: int, row_stride: int) -> None:
-    sizes = (*x.shape[1:], *window.output_size(x.shape[2:]), image_stride, row_stride)
-    cuda.launch("conv", "im2col", x.dtype, columns.size, x, columns, *sizes, *geometry(window))
+    out_size = window.output_size(x.shape[2:])
+    lanes = min(_lanes(out_size), 32)  # there are many rows
+    sizes = (*x.shape[1:], *out_size, image_stride, row_stride, lanes)
+    jobs = x.shape[0] * x.shape[1] * _taps(window)
+    cuda.launch("conv", "im2col", x.dtype, jobs, x, columns, *sizes, *geometry(window), lanes=lanes)
 
 
-def _is_depthwise(weight: Any, groups: int) -> bool:
-    return groups > 1 and weight.shape[1] == 1
+def _launch_planes(cuda: Any, name: str, written: Any, args: tuple[Any, ...], window: Window) -> None:
+    """Launch a kernel whose jobs are the planes, (n, channel), of the images that it writes."""
+    lanes = _lanes(written.shape[2:])
+    planes = written.shape[0] * written.shape[1]
+    cuda.launch("conv", name, written.dtype, planes, *args, lanes, *geometry(window), lanes=lanes)
+
+
+def _lanes(size: Any) -> int:
+    """How many threads share a plane: enough for some eight pixels each, and a power of two."""
+    pixels = size[0] * size[1]
+    return min(max(8, 1 << (pixels // 8).bit_length()), BLOCK)
+
+
+def _one_product_per_image(filters: Any, out_size: Any, window: Window) -> bool:
+    """Whether products of single images, (K, R) numbers each, are fewer than what has to be laid side by side instead.
+
+    That is dy, (K, L) per image, and x where its columns would not be needed otherwise.
+    """
+    groups, k, r = filters.shape
+    windows = out_size[0] * out_size[1]
+    return k * r <= (k + r * _is_pointwise(window)) * windows
+
+
+def _sum_dtype(dtype: Any) -> Any:
+    """What numbers of a dtype are added up in."""
+    return dtype if dtype.itemsize > 2 else np.dtype(np.float32)
+
+
+def _taps(window: Window) -> int:
+    return window.kernel_size[0] * window.kernel_size[1]
+
+
+def _is_depthwise(weight_shape: tuple[int, ...], groups: int) -> bool:
+    return groups > 1 and weight_shape[1] == 1
 
 
 def _is_pointwise(window: Window) -> bool:
     return window.kernel_size == window.stride == (1, 1) and not any(sum(window.padding, ()))
 
 
-def _planes(x: Any) -> Any:
-    """(N, C, H, W) -> (N, C, H * W)."""
-    return x.reshape(*x.shape[:2], x.shape[2] * x.shape[3])
-
-
-def _grouped(columns: Any, groups: int) -> Any:
-    """(N, C * kH * kW, L) -> (N, G, C/G * kH * kW, L)."""
-    n, rows, windows = columns.shape
-    return columns.reshape(n, groups, rows // groups, windows)
+def _rows(x: Any, groups: int) -> Any:
+    """(N, C, H, W) -> (N, G, C/G, H * W)."""
+    n, c, height, width = x.shape
+    return x.reshape(n, groups, c // groups, height * width)
 
 
 def _batches(x: Any, window: Window) -> Iterator[slice]:
     """Slices of the batch small enough for their columns to fit in COLUMN_BYTES."""
     out_h, out_w = window.output_size(x.shape[2:])
-    taps = window.kernel_size[0] * window.kernel_size[1]
-    step = max(1, COLUMN_BYTES // max(1, x.shape[1] * taps * out_h * out_w * x.dtype.itemsize))
+    step = max(1, COLUMN_BYTES // max(1, x.shape[1] * _taps(window) * out_h * out_w * x.dtype.itemsize))
     return (slice(start, start + step) for start in range(0, x.shape[0], step))

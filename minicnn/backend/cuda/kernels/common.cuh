@@ -35,6 +35,7 @@ typedef int INDEX;
 // How a kernel slides over an image, as in backend/base.py; only the padding above and to the left shifts it.
 #define WINDOW                                                                                         \
     int kernel_h, int kernel_w, int stride_h, int stride_w, int pad_h, int pad_w, int dilation_h, int dilation_w
+#define PASS_WINDOW kernel_h, kernel_w, stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w
 
 // The sum of one value per thread of a block, returned to all of them. All threads must take part.
 template <class T>

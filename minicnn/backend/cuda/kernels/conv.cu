@@ -1,115 +1,181 @@
 // Convolution: im2col and its adjoint around a matrix product, and depthwise convolution without one.
+//
+// Dividing takes a GPU some twenty instructions, ten times as many as moving a number. So a group of neighbouring
+// threads takes a whole plane, or a row of columns, and each thread steps from cell to cell by adding.
 #include "common.cuh"
+
+// Groups of `lanes` threads, a power of two and at most a block, take one job each.
+#define FOR_EACH_GROUP(job, count, lanes)                                                                              \
+    for (INDEX job = (INDEX)blockIdx.x * (blockDim.x / (lanes)) + threadIdx.x / (lanes); job < (count);                \
+         job += (INDEX)gridDim.x * (blockDim.x / (lanes)))
+
+// The cells of a plane of `width` columns that one thread of a group visits: each `lanes` after the last.
+struct Walk {
+    INDEX cell;
+    int row, column;
+    const int lanes, down, right, width;
+
+    __device__ Walk(int lanes, int width)
+        : cell(threadIdx.x % lanes), row((int)cell / width), column((int)cell % width), lanes(lanes),
+          down(lanes / width), right(lanes % width), width(width) {}
+
+    __device__ void step() {
+        cell += lanes;
+        row += down;
+        column += right;
+        if (column >= width) {
+            column -= width;
+            row++;
+        }
+    }
+};
+
+static __device__ bool within(int position, int size) { return (unsigned)position < (unsigned)size; }
 
 // columns[n * image_stride + r * row_stride + l] = the pixel of window l of image n at r = (c, i, j), 0 in the padding.
 extern "C" __global__ void im2col(
-    INDEX count, const REAL* x, REAL* columns, int channels, int height, int width, int out_h, int out_w,
-    INDEX image_stride, INDEX row_stride, WINDOW) {
-    const INDEX windows = (INDEX)out_h * out_w;
+    INDEX count, const STORE* x, STORE* columns, int channels, int height, int width, int out_h, int out_w,
+    INDEX image_stride, INDEX row_stride, int lanes, WINDOW) {
     const int taps = kernel_h * kernel_w;
-    FOR_EACH(index, count) {  // (N, C * kH * kW, oH * oW)
-        const INDEX l = index % windows;
-        const int r = index / windows % (channels * taps);
-        const INDEX n = index / windows / (channels * taps);
-        const int c = r / taps, tap = r % taps;
-        const int row = l / out_w * stride_h - pad_h + tap / kernel_w * dilation_h;
-        const int column = l % out_w * stride_w - pad_w + tap % kernel_w * dilation_w;
-        const bool inside = row >= 0 && row < height && column >= 0 && column < width;
-        const INDEX pixel = ((n * channels + c) * height + row) * width + column;
-        columns[n * image_stride + r * row_stride + l] = inside ? x[pixel] : (REAL)0;
+    lanes = min(lanes, (int)blockDim.x);
+    FOR_EACH_GROUP(job, count, lanes) {  // (N, C, kH, kW)
+        const INDEX plane = job / taps, n = plane / channels;
+        const int tap = job - plane * taps, i = tap / kernel_w, j = tap - i * kernel_w;
+        const int top = i * dilation_h - pad_h, left = j * dilation_w - pad_w;
+        const STORE* image = x + plane * height * width;
+        STORE* target = columns + n * image_stride + (job - n * channels * taps) * row_stride;
+        for (Walk at(lanes, out_w); at.row < out_h; at.step()) {
+            const int row = at.row * stride_h + top, column = at.column * stride_w + left;
+            const bool inside = within(row, height) && within(column, width);
+            target[at.cell] = inside ? image[(INDEX)row * width + column] : (STORE)0.0f;
+        }
     }
 }
 
-// The window that reads a pixel by a tap, or -1: the pixel's distance from the tap in whole strides.
-static __device__ int window_at(int position, int pad, int tap, int dilation, int stride, int windows) {
-    const int distance = position + pad - tap * dilation;
-    return distance >= 0 && distance % stride == 0 && distance / stride < windows ? distance / stride : -1;
+// The window that reads a pixel by a tap, or -1, from the pixel's distance to the tap: whole strides, or there is none.
+template <int STRIDE>
+static __device__ int window_at(int distance, int any_stride, int windows) {
+    const unsigned stride = STRIDE ? STRIDE : any_stride;
+    const int window = (unsigned)distance / stride;
+    return within(window, windows) && (unsigned)distance % stride == 0 ? window : -1;
+}
+
+// A kernel that divides by strides, with the usual ones compiled in.
+#define BY_STRIDE(function, ...)                                                                                       \
+    if (stride_h == 1 && stride_w == 1)                                                                                \
+        function<1>(__VA_ARGS__);                                                                                      \
+    else if (stride_h == 2 && stride_w == 2)                                                                           \
+        function<2>(__VA_ARGS__);                                                                                      \
+    else                                                                                                               \
+        function<0>(__VA_ARGS__);
+
+template <int STRIDE>
+static __device__ void gather_columns(
+    INDEX count, const STORE* columns, STORE* x, int height, int width, int out_h, int out_w, int lanes, WINDOW) {
+    const INDEX windows = (INDEX)out_h * out_w;
+    lanes = min(lanes, (int)blockDim.x);
+    FOR_EACH_GROUP(plane, count, lanes) {
+        for (Walk at(lanes, width); at.row < height; at.step()) {
+            const STORE* tap = columns + plane * kernel_h * kernel_w * windows;
+            REAL total = 0;
+            for (int i = 0; i < kernel_h; i++) {
+                const int p = window_at<STRIDE>(at.row + pad_h - i * dilation_h, stride_h, out_h);
+                const STORE* windows_of_row = tap + (INDEX)p * out_w;
+                tap += kernel_w * windows;
+                if (p < 0) continue;
+                for (int j = 0; j < kernel_w; j++, windows_of_row += windows) {
+                    const int q = window_at<STRIDE>(at.column + pad_w - j * dilation_w, stride_w, out_w);
+                    if (q >= 0) total += (REAL)windows_of_row[q];
+                }
+            }
+            x[plane * height * width + at.cell] = total;
+        }
+    }
 }
 
 // The adjoint of im2col, for columns (N, C * kH * kW, oH * oW): each pixel sums over the windows that contain it.
 extern "C" __global__ void col2im(
-    INDEX count, const REAL* columns, REAL* x, int channels, int height, int width, int out_h, int out_w, WINDOW) {
-    FOR_EACH(index, count) {  // (N, C, H, W)
-        const int column = index % width, row = index / width % height;
-        const INDEX plane = index / width / height;  // n * C + c
-        REAL total = 0;
-        for (int i = 0; i < kernel_h; i++) {
-            const int p = window_at(row, pad_h, i, dilation_h, stride_h, out_h);
-            if (p < 0) continue;
-            for (int j = 0; j < kernel_w; j++) {
-                const int q = window_at(column, pad_w, j, dilation_w, stride_w, out_w);
-                if (q < 0) continue;
-                total += columns[(((plane * kernel_h + i) * kernel_w + j) * out_h + p) * out_w + q];
-            }
-        }
-        x[index] = total;
-    }
+    INDEX count, const STORE* columns, STORE* x, int height, int width, int out_h, int out_w, int lanes, WINDOW) {
+    BY_STRIDE(gather_columns, count, columns, x, height, width, out_h, out_w, lanes, PASS_WINDOW)  // (N, C)
 }
 
 // Depthwise convolution: every channel has its own `multiplier` filters (kH, kW), which read no other channel.
 extern "C" __global__ void depthwise(
-    INDEX count, const REAL* x, const REAL* weight, REAL* y, int channels, int multiplier, int height, int width,
-    int out_h, int out_w, WINDOW) {
-    FOR_EACH(index, count) {  // (N, C * multiplier, oH, oW)
-        const int q = index % out_w, p = index / out_w % out_h;
-        const int k = index / out_w / out_h % (channels * multiplier);
-        const INDEX n = index / out_w / out_h / (channels * multiplier);
-        const INDEX plane = n * channels + k / multiplier;
-        REAL total = 0;
-        for (int i = 0; i < kernel_h; i++) {
-            const int row = p * stride_h - pad_h + i * dilation_h;
-            if (row < 0 || row >= height) continue;
-            for (int j = 0; j < kernel_w; j++) {
-                const int column = q * stride_w - pad_w + j * dilation_w;
-                if (column < 0 || column >= width) continue;
-                total += weight[((INDEX)k * kernel_h + i) * kernel_w + j] * x[(plane * height + row) * width + column];
+    INDEX count, const STORE* x, const STORE* weight, STORE* y, int channels, int multiplier, int height, int width,
+    int out_h, int out_w, int lanes, WINDOW) {
+    lanes = min(lanes, (int)blockDim.x);
+    FOR_EACH_GROUP(plane, count, lanes) {  // (N, C * multiplier)
+        const STORE* image = x + plane / multiplier * height * width;
+        const STORE* filter = weight + plane % (channels * multiplier) * kernel_h * kernel_w;
+        for (Walk at(lanes, out_w); at.row < out_h; at.step()) {
+            const int top = at.row * stride_h - pad_h, left = at.column * stride_w - pad_w;
+            REAL total = 0;
+            for (int i = 0; i < kernel_h; i++) {
+                const int row = top + i * dilation_h;
+                if (!within(row, height)) continue;
+                for (int j = 0; j < kernel_w; j++) {
+                    const int column = left + j * dilation_w;
+                    if (!within(column, width)) continue;
+                    total += (REAL)filter[i * kernel_w + j] * (REAL)image[(INDEX)row * width + column];
+                }
             }
+            y[plane * out_h * out_w + at.cell] = total;
         }
-        y[index] = total;
+    }
+}
+
+template <int STRIDE>
+static __device__ void gather_depthwise(
+    INDEX count, const STORE* dy, const STORE* weight, STORE* dx, int channels, int multiplier, int height, int width,
+    int out_h, int out_w, int lanes, WINDOW) {
+    lanes = min(lanes, (int)blockDim.x);
+    FOR_EACH_GROUP(plane, count, lanes) {
+        for (Walk at(lanes, width); at.row < height; at.step()) {
+            const STORE* filter = weight + plane % channels * multiplier * kernel_h * kernel_w;
+            const STORE* windows = dy + plane * multiplier * out_h * out_w;
+            REAL total = 0;
+            for (int m = 0; m < multiplier; m++, windows += (INDEX)out_h * out_w) {
+                for (int i = 0; i < kernel_h; i++, filter += kernel_w) {
+                    const int p = window_at<STRIDE>(at.row + pad_h - i * dilation_h, stride_h, out_h);
+                    if (p < 0) continue;
+                    for (int j = 0; j < kernel_w; j++) {
+                        const int q = window_at<STRIDE>(at.column + pad_w - j * dilation_w, stride_w, out_w);
+                        if (q >= 0) total += (REAL)filter[j] * (REAL)windows[(INDEX)p * out_w + q];
+                    }
+                }
+            }
+            dx[plane * height * width + at.cell] = total;
+        }
     }
 }
 
 extern "C" __global__ void depthwise_input_grad(
-    INDEX count, const REAL* dy, const REAL* weight, REAL* dx, int channels, int multiplier, int height, int width,
-    int out_h, int out_w, WINDOW) {
-    FOR_EACH(index, count) {  // (N, C, H, W)
-        const int column = index % width, row = index / width % height;
-        const INDEX plane = index / width / height;
-        const int c = plane % channels;
-        REAL total = 0;
-        for (int i = 0; i < kernel_h; i++) {
-            const int p = window_at(row, pad_h, i, dilation_h, stride_h, out_h);
-            if (p < 0) continue;
-            for (int j = 0; j < kernel_w; j++) {
-                const int q = window_at(column, pad_w, j, dilation_w, stride_w, out_w);
-                if (q < 0) continue;
-                for (int m = 0; m < multiplier; m++) {
-                    const REAL tap = weight[(((INDEX)c * multiplier + m) * kernel_h + i) * kernel_w + j];
-                    total += tap * dy[((plane * multiplier + m) * out_h + p) * out_w + q];
-                }
-            }
-        }
-        dx[index] = total;
-    }
+    INDEX count, const STORE* dy, const STORE* weight, STORE* dx, int channels, int multiplier, int height, int width,
+    int out_h, int out_w, int lanes, WINDOW) {
+    BY_STRIDE(
+        gather_depthwise, count, dy, weight, dx, channels, multiplier, height, width, out_h, out_w, lanes,
+        PASS_WINDOW)  // (N, C)
 }
 
-// One block per number of the weight (C * multiplier, kH, kW): it sums over images and windows.
+// One block per number of the weight (C * multiplier, kH, kW): each of its groups sums over the windows of some images.
 extern "C" __global__ void depthwise_weight_grad(
-    INDEX count, const REAL* dy, const REAL* x, REAL* d_weight, int images, int channels, int multiplier, int height,
-    int width, int out_h, int out_w, WINDOW) {
+    INDEX count, const STORE* dy, const STORE* x, STORE* d_weight, int images, int channels, int multiplier, int height,
+    int width, int out_h, int out_w, int lanes, WINDOW) {
     __shared__ REAL partial[BLOCK];
-    const INDEX windows = (INDEX)images * out_h * out_w;
+    lanes = min(lanes, (int)blockDim.x);
+    const int groups = blockDim.x / lanes;
     for (INDEX index = blockIdx.x; index < count; index += gridDim.x) {
-        const int j = index % kernel_w, i = index / kernel_w % kernel_h;
-        const int k = index / kernel_w / kernel_h;
+        const int k = index / (kernel_h * kernel_w), tap = index - (INDEX)k * kernel_h * kernel_w, i = tap / kernel_w;
+        const int top = i * dilation_h - pad_h, left = (tap - i * kernel_w) * dilation_w - pad_w;
         REAL total = 0;
-        for (INDEX window = threadIdx.x; window < windows; window += blockDim.x) {
-            const int q = window % out_w, p = window / out_w % out_h;
-            const INDEX n = window / out_w / out_h;
-            const int row = p * stride_h - pad_h + i * dilation_h, column = q * stride_w - pad_w + j * dilation_w;
-            if (row < 0 || row >= height || column < 0 || column >= width) continue;
-            total += dy[((n * channels * multiplier + k) * out_h + p) * out_w + q]
-                     * x[((n * channels + k / multiplier) * height + row) * width + column];
+        for (INDEX n = threadIdx.x / lanes; n < images; n += groups) {
+            const STORE* cotangents = dy + (n * channels * multiplier + k) * out_h * out_w;
+            const STORE* image = x + (n * channels + k / multiplier) * height * width;
+            for (Walk at(lanes, out_w); at.row < out_h; at.step()) {
+                const int row = at.row * stride_h + top, column = at.column * stride_w + left;
+                if (within(row, height) && within(column, width))
+                    total += (REAL)cotangents[at.cell] * (REAL)image[(INDEX)row * width + column];
+            }
         }
         total = block_sum(total, partial);
         if (threadIdx.x == 0) d_weight[index] = total;

@@ -76,8 +76,8 @@ def test_arguments_that_do_not_fit_are_refused(cuda, name):
 
 def test_the_python_side_reads_the_signatures_the_compiler_sees(cuda):
     """Parameter for parameter: the text of the .cu file against g++'s view of it."""
-    letters = {"int": "i", "double": "d", "WORDS": "Q", "WORD": "I", "REAL": "d", "INDEX": "i", "long long": "q"}
-    letters["Tensors"] = f"V{tensors.TABLE.itemsize}"
+    letters = {"int": "i", "double": "d", "WORDS": "Q", "WORD": "I", "INDEX": "i", "long long": "q"}
+    letters |= {"STORE": "d", "REAL": "d", "Tensors": f"V{tensors.TABLE.itemsize}"}
     for path in compiler.KERNELS.glob("*.cu"):
         for name, types in compiler.signatures(path.stem).items():
             kernel = fakeraw.RawModule(code=compiler.source(path.stem), options=("-DDOUBLE",)).get_function(name)
