@@ -122,9 +122,8 @@ class Kernels:
         types = {**SCALARS, "STORE": store.type, "REAL": real, "INDEX": index}
         pointed = {f"{kind}*": np.dtype(of) for kind, of in {**types, **POINTERS}.items()}
         for function, kinds in signatures(file).items():
-            numbered = tuple(enumerate(kinds))
+            scalars = [(i, types[kind]) for i, kind in enumerate(kinds) if "*" not in kind and kind not in STRUCTS]
+            pointers = [(i, pointed[kind]) for i, kind in enumerate(kinds) if "*" in kind]
             self._plans[device, file, function, dtype, wide] = Plan(
-                module.get_function(function), len(kinds), index,
-                scalars=tuple((place, types[kind]) for place, kind in numbered if "*" not in kind and kind not in STRUCTS),
-                pointers=tuple((place, pointed[kind]) for place, kind in numbered if "*" in kind),
-            )  # fmt: skip
+                module.get_function(function), len(kinds), index, tuple(scalars), tuple(pointers)
+            )
