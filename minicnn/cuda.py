@@ -1,9 +1,22 @@
-"""Questions about GPUs, under PyTorch's names."""
+"""The GPUs of this machine under PyTorch's names: how many there are, which one is current, and their memory.
+
+``"cuda"`` without a number means the current GPU of this thread, ``cuda:0`` unless ``set_device`` or ``device`` chose
+another. Functions that take a ``device`` accept ``1``, ``"cuda:1"``, ``minicnn.device("cuda:1")``, or ``None`` for
+the current one; they raise DeviceError for a GPU that there is not.
+"""
 
 from __future__ import annotations
 
+from types import TracebackType
+from typing import Any
+
 from . import backend
+from .devices import Place, as_device, current
 from .errors import DeviceError
+
+# What CuPy does not remember: the most that a pool held before it gave memory back, and the peak counter (per process).
+_reserved: dict[int, int] = {}
+_counter: Any = None
 
 
 def is_available() -> bool:
@@ -13,3 +26,114 @@ def is_available() -> bool:
     except DeviceError:
         return False
     return True
+
+
+def device_count() -> int:
+    """How many GPUs there are; 0 where they cannot be used."""
+    return backend.load("cuda").device_count if is_available() else 0  # type: ignore[attr-defined]
+
+
+def current_device() -> int:
+    """The number of the GPU that ``"cuda"`` means in this thread."""
+    _enter(None)
+    return current.index
+
+
+def set_device(device: Place) -> None:
+    """Let ``"cuda"`` mean this GPU in this thread."""
+    current.index = _enter(device)
+
+
+class device:  # noqa: N801  (PyTorch's name)
+    """``with minicnn.cuda.device(1):`` lets ``"cuda"`` mean ``cuda:1`` inside the block."""
+
+    def __init__(self, device: Place) -> None:
+        self.chosen = device
+
+    def __enter__(self) -> None:
+        self.before = current.index
+        set_device(self.chosen)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        set_device(self.before)
+
+
+def get_device_name(device: Place | None = None) -> str:
+    """The name that the manufacturer gave it."""
+    index = _enter(device)
+    return _cupy().cuda.runtime.getDeviceProperties(index)["name"].decode()
+
+
+def synchronize(device: Place | None = None) -> None:
+    """Wait until the GPU has done all that it was asked to do."""
+    _enter(device)
+    _cupy().cuda.runtime.deviceSynchronize()
+
+
+def memory_allocated(device: Place | None = None) -> int:
+    """Bytes in use by arrays, as CuPy's pool counts them: in multiples of 512. 0 without a GPU, as the others."""
+    return _pool(device).used_bytes() if is_available() else 0
+
+
+def memory_reserved(device: Place | None = None) -> int:
+    """Bytes that CuPy's pool holds, in use or kept for later arrays."""
+    return _pool(device).total_bytes() if is_available() else 0
+
+
+def max_memory_allocated(device: Place | None = None) -> int:
+    """The most bytes in use since ``reset_peak_memory_stats``, of what the thread that called it allocated.
+
+    That call begins to count, because counting takes some microseconds for every array; before it the answer is that
+    of ``max_memory_reserved``, which is never less.
+    """
+    if not is_available():
+        return 0
+    index = _enter(device)
+    return _counter.peak[index] if _counter and index in _counter.peak else max_memory_reserved(device)
+
+
+def max_memory_reserved(device: Place | None = None) -> int:
+    """The most bytes that CuPy's pool has held since ``reset_peak_memory_stats``."""
+    return max(memory_reserved(device), _reserved.get(_enter(device), 0)) if is_available() else 0
+
+
+def reset_peak_memory_stats(device: Place | None = None) -> None:
+    """Begin to count the most memory anew, from what is in use now."""
+    global _counter
+    if not is_available():
+        return
+    if _counter is None:
+        from .backend.cuda.memory import peak_counter
+
+        _counter = peak_counter(_cupy())
+        _counter.__enter__()
+    index = _enter(device)
+    _counter.start(index, memory_allocated(device))
+    _reserved.pop(index, None)
+
+
+def empty_cache() -> None:
+    """Give what CuPy's pools keep for later arrays back to the GPUs."""
+    for index in range(device_count()):
+        _reserved[index] = max_memory_reserved(index)
+        _pool(index).free_all_blocks()
+
+
+def _enter(device: Place | None) -> int:
+    """Make the GPU the one that CuPy computes on, and return its number."""
+    place = as_device("cuda" if device is None else device)
+    if place.type != "cuda":
+        raise DeviceError(f"minicnn.cuda: expected a GPU such as 'cuda:0', got {place}")
+    backend.get(place)
+    return place.index or 0
+
+
+def _cupy() -> Any:
+    return backend.load("cuda").xp
+
+
+def _pool(device: Place | None) -> Any:
+    _enter(device)
+    return _cupy().get_default_memory_pool()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 from typing import Any
 
 DEVICE_TYPES = ("cpu", "cuda")
@@ -54,9 +55,18 @@ Place = str | int | device
 CPU = device("cpu")
 
 
+class _Current(threading.local):
+    """Which GPU ``"cuda"`` means in this thread: see ``minicnn.cuda.set_device``."""
+
+    index = 0
+
+
+current = _Current()
+
+
 def as_device(value: Any) -> device:
-    """``value`` as a ``device``; the CPU is always the same object, and a GPU always has its number."""
+    """``value`` as a ``device``; the CPU is always the same object, and a GPU has its number, or the current one's."""
     place = value if isinstance(value, device) else device(value)
     if place.type == "cpu":
         return CPU
-    return device(place.type, 0) if place.index is None else place
+    return device(place.type, current.index) if place.index is None else place

@@ -79,7 +79,7 @@ class Tensor(Methods):
             dtype = get_default_dtype()
         array = as_array(data, dtype)
         if place != source:
-            array = backend.get(place).to_device(backend.get(source).to_host(array))
+            array = backend.moved(array, source, place)
         self._set(array, place)
         if requires_grad:
             self.requires_grad = True
@@ -149,9 +149,9 @@ class Tensor(Methods):
 
 
 def device_of(data: Any) -> Device:
-    """The device ``data`` lives on: a tensor's own, a GPU for an array in its memory, the CPU for everything else."""
+    """The device ``data`` lives on: a tensor's own, the GPU in whose memory an array is, the CPU for all else."""
     if isinstance(data, Tensor):
         return data._device
     if is_foreign(data):
         return device_of_foreign(data)
-    return Device("cuda", 0) if hasattr(data, "__cuda_array_interface__") else CPU
+    return Device("cuda", data.device.id) if hasattr(data, "__cuda_array_interface__") else CPU

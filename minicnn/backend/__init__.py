@@ -13,8 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from ..devices import device
-from ..errors import DeviceError
+from ..devices import current, device
 from .base import Backend
 
 
@@ -79,15 +78,35 @@ def load(name: str) -> Backend:
 
 
 def get(place: str | device) -> Backend:
-    """The backend that computes on ``place``.
+    """The backend that computes on ``place``; one serves all GPUs, and computes on ``place`` from here on.
 
     Raises:
         DeviceError: if that device does not exist here.
     """
     place = place if isinstance(place, device) else device(place)
-    if place.index:
-        raise DeviceError(f"minicnn computes on one GPU, cuda:0, got {place}: choose it with CUDA_VISIBLE_DEVICES")
-    return load(getattr(_active, place.type))
+    found: Any = load(getattr(_active, place.type))
+    if place.type == "cuda":
+        found.make_current(current.index if place.index is None else place.index)
+    return found
+
+
+def copied(array: Any, place: device) -> Any:
+    """A copy of an array that lives on ``place``: CuPy copies to the current GPU."""
+    get(place)
+    return array.copy()
+
+
+def moved(array: Any, source: device, target: device) -> Any:
+    """A copy on ``target`` of an array that lives on ``source``, another device.
+
+    Raises:
+        DeviceError: if one of them does not exist here.
+    """
+    if source.type == target.type == "cuda":
+        gpus: Any = get(target)
+        return gpus.copied(array)
+    on_host = get(source).to_host(array)
+    return get(target).to_device(on_host)
 
 
 @contextmanager
@@ -102,4 +121,4 @@ def use(name: str) -> Iterator[Backend]:
         setattr(_active, chosen.device_type, before)
 
 
-__all__ = ["Backend", "get", "load", "use"]
+__all__ = ["Backend", "copied", "get", "load", "moved", "use"]

@@ -6,7 +6,7 @@ numbers.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -20,6 +20,7 @@ from .measuring import extra_bytes, median_time
 
 LOOP_MULTIPLY_ADDS = 500_000  # loops in Python need a fraction of a second for them
 TOLERANCE = 1e-4  # of the largest number
+TF32_TOLERANCE = 5e-3  # factors of 10 bits
 
 
 class Problem(NamedTuple):
@@ -95,7 +96,7 @@ def climb(problem: Problem, threads: int, seconds: float = 0.5) -> list[Rung]:
             cpu.allow_winograd = before
         why = "16 multiplications instead of 36, so the speed may seem higher than the peak"
         rungs.append(_rung("Winograd", why, compute, expected, seconds))
-    return [*rungs, _gpu(x, weight, expected, seconds)]
+    return [*rungs, *_gpu(x, weight, expected, seconds)]
 
 
 def conv2d_loops(x: list[Any], weight: list[Any], positions: list[tuple[int, int]]) -> list[list[float]]:
@@ -148,21 +149,31 @@ def _rung(name: str, why: str, run: Callable[[], np.ndarray], expected: np.ndarr
     return Rung(name, why, median_time(run, seconds), extra)
 
 
-def _gpu(x: np.ndarray, weight: np.ndarray, expected: np.ndarray, seconds: float) -> Rung:
+def _gpu(x: np.ndarray, weight: np.ndarray, expected: np.ndarray, seconds: float) -> Iterator[Rung]:
+    """In float32 as the other rungs, and with factors rounded to TensorFloat-32, which is what training uses."""
     if not cuda.is_available():
-        return Rung("GPU", "no usable GPU here")
-    gpu = backend.load("cuda")
+        yield Rung("GPU", "no usable GPU here")
+        return
+    gpu, switches = backend.load("cuda"), backend.cuda
     images, filters = gpu.to_device(x), gpu.to_device(weight)
-    _check("GPU", gpu.to_host(gpu.conv2d(images, filters, WINDOW, 1)), expected)
 
     def run() -> None:
         gpu.conv2d(images, filters, WINDOW, 1)
-        gpu.xp.cuda.get_current_stream().synchronize()
+        cuda.synchronize()
 
-    return Rung("GPU", "thousands of threads; images and filters are there already", median_time(run, seconds))
+    before = switches.allow_tf32_convolutions
+    try:
+        for switches.allow_tf32_convolutions, name, why, tolerance in (
+            (False, "GPU", "thousands of threads; images and filters are there already", TOLERANCE),
+            (True, "GPU, TF32", "factors rounded to 10 bits, so the numbers differ by some 1e-4", TF32_TOLERANCE),
+        ):
+            _check(name, gpu.to_host(gpu.conv2d(images, filters, WINDOW, 1)), expected, tolerance)
+            yield Rung(name, why, median_time(run, seconds))
+    finally:
+        switches.allow_tf32_convolutions = before
 
 
-def _check(name: str, y: np.ndarray, expected: np.ndarray) -> None:
+def _check(name: str, y: np.ndarray, expected: np.ndarray, tolerance: float = TOLERANCE) -> None:
     error = float(np.abs(y - expected).max() / np.abs(expected).max())
-    if not error <= TOLERANCE:
+    if not error <= tolerance:
         raise ArithmeticError(f"{name} and im2col disagree: the relative difference is {error:.1e}")

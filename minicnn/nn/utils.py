@@ -8,6 +8,7 @@ from typing import Any
 
 from .. import backend
 from ..autograd import no_grad
+from ..autograd.checks import common_device
 from ..dtypes import get_default_dtype
 from ..ops import cat
 from ..tensors import Tensor
@@ -57,7 +58,7 @@ def clip_grad_norm_(
 
 def _clip_on_device(gradients: list[Tensor], max_norm: float, norm_type: float) -> Tensor:
     """``clip_grad_norm_`` without reading a number on the host: it scales by 1 instead of not scaling."""
-    place = gradients[0].device
+    place = common_device("clip_grad_norm_", gradients)
     primitives: Any = backend.get(place)
     total = primitives.clip([gradient.array for gradient in gradients], max_norm, norm_type)
     for gradient in gradients:

@@ -115,12 +115,12 @@ class Move(Function):
 
     @staticmethod
     def forward(ctx: Any, x: Any, target: device) -> Any:
-        ctx.device, ctx.backend = target, backend.get(target)
-        return ctx.backend.to_device(ctx.input_backend.to_host(x))
+        ctx.source, ctx.device, ctx.backend = ctx.device, target, backend.get(target)
+        return backend.moved(x, ctx.source, target)
 
     @staticmethod
     def backward(ctx: Any, dy: Any) -> Any:
-        return ctx.input_backend.to_device(ctx.backend.to_host(dy)), None
+        return backend.moved(dy, ctx.device, ctx.source), None
 
 
 def shape_of(args: tuple[Any, ...]) -> tuple[int, ...]:

@@ -131,8 +131,7 @@ class Optimizer:
                     param.grad = None
                 else:
                     param.grad = param.grad.detach()
-                    param.grad.array[...] = 0
-                    param.grad.mark_written()
+                    param.grad.zero_()
 
     def state_dict(self) -> dict[str, Any]:
         """The state in PyTorch's layout: ``{"state": {0: {...}}, "param_groups": [{..., "params": [0]}]}``.
@@ -207,7 +206,7 @@ def _by_kind(params: Iterable[Tensor]) -> Iterable[tuple[list[Tensor], list[Tens
     kinds: defaultdict[Any, tuple[list[Tensor], list[Tensor]]] = defaultdict(lambda: ([], []))
     for param in params:
         if param.grad is not None:
-            with_gradient, grads = kinds[param.device.type, param.dtype]  # minicnn computes on one GPU
+            with_gradient, grads = kinds[param.device.type, param.device.index, param.dtype]
             with_gradient.append(param)
             grads.append(param.grad)
     return kinds.values()

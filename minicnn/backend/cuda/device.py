@@ -7,29 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from .. import cuda as switches
-from . import conv, cudnn, deformable, loss, matrix, norm, optimizer, pooling
+from ...errors import DeviceError
+from . import conv, deformable, loss, matrix, norm, optimizer, pooling
 from .compiler import Kernels
 from .loading import open_cupy
 from .numbers import Numbers
 
-CONVOLUTIONS = {"im2col": conv, "cudnn": cudnn}
-
-
-def _chosen(primitive: str) -> Any:
-    """A primitive of the module that ``minicnn.backend.cuda.convolution`` names."""
-
-    def run(cuda: CudaBackend, *args: Any, **options: Any) -> Any:
-        if switches.convolution not in CONVOLUTIONS:
-            names = " or ".join(map(repr, CONVOLUTIONS))
-            raise ValueError(f"minicnn.backend.cuda.convolution: expected {names}, got {switches.convolution!r}")
-        return getattr(CONVOLUTIONS[switches.convolution], primitive)(cuda, *args, **options)
-
-    return run
-
 
 class CudaBackend:
-    """One NVIDIA GPU. ``xp`` is CuPy.
+    """The NVIDIA GPUs of this machine, of which one is current in every thread. ``xp`` is CuPy.
 
     Raises:
         DeviceError: if it cannot be used; the message says why and what to do.
@@ -41,15 +27,15 @@ class CudaBackend:
 
     def __init__(self) -> None:
         self.xp = open_cupy()
+        self.device_count = self.xp.cuda.runtime.getDeviceCount()
         self.launch = Kernels(self.xp).launch
         self.numbers = Numbers(self.xp)
-        self.cudnn = cudnn.Cudnn(self.xp)
         self.fused = {name: partial(getattr(norm, name), self) for name in ("norm", "norm_grad")}
 
     matmul = matrix.matmul
-    conv2d = _chosen("conv2d")
-    conv2d_input_grad = _chosen("conv2d_input_grad")
-    conv2d_weight_grad = _chosen("conv2d_weight_grad")
+    conv2d = conv.conv2d
+    conv2d_input_grad = conv.conv2d_input_grad
+    conv2d_weight_grad = conv.conv2d_weight_grad
     deform_im2col = deformable.deform_im2col
     deform_im2col_grad = deformable.deform_im2col_grad
     max_pool2d = pooling.max_pool2d
@@ -65,6 +51,30 @@ class CudaBackend:
     sgd_step = optimizer.sgd_step
     adam_step = optimizer.adam_step
     clip = optimizer.clip
+
+    def make_current(self, index: int) -> None:
+        """Compute on the GPU of this number in this thread.
+
+        Raises:
+            DeviceError: if there is none.
+        """
+        if not index < self.device_count:
+            last = f" ... cuda:{self.device_count - 1}" if self.device_count > 1 else ", the only GPU"
+            raise DeviceError(f"expected {'one of ' * (self.device_count > 1)}cuda:0{last}, got cuda:{index}")
+        runtime = self.xp.cuda.runtime
+        if self.device_count > 1 and runtime.getDevice() != index:
+            runtime.setDevice(index)
+
+    def copied(self, array: Any) -> Any:
+        """A copy on the current GPU of an array on another. Their streams wait for each other, the host does not."""
+        here = self.xp.cuda.get_current_stream()
+        with array.device:
+            there = self.xp.cuda.get_current_stream()
+            computed = there.record()
+        here.wait_event(computed)
+        copy = array.copy()
+        there.wait_event(here.record())  # before the memory of ``array`` is used again
+        return copy
 
     def release_memory(self) -> None:
         """Does nothing: the memory in CuPy's pool is for the next step."""

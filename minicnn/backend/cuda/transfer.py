@@ -8,26 +8,32 @@ from typing import Any
 import numpy as np
 
 
-def prefetch(cuda: Any, batches: Iterable[tuple[np.ndarray, ...]]) -> Iterator[tuple[Any, ...]]:
-    """The batches on the GPU, each copied while the GPU computes on the one before it.
+def prefetch(cuda: Any, batches: Iterable[tuple[np.ndarray, ...]], device: int = 0) -> Iterator[tuple[Any, ...]]:
+    """The batches on GPU number ``device``, each copied while the GPU computes on the one before it.
 
     Only page-locked memory is copied in the background, so a batch is first copied to one of two such buffers, and
     then, on a separate stream, to the GPU. That copy starts after the computation of two batches ago, which may have
-    used its memory. The computation waits for its batch; the host never waits for the computation.
+    used its memory. The computation waits for its batch; the host never waits for the computation, but at the end, also
+    an early one, for the last copy: CuPy gives page-locked memory to the next who asks.
     """
     xp = cuda.xp
+    cuda.make_current(device)
     compute = xp.cuda.get_current_stream()
     copy = xp.cuda.Stream(non_blocking=True)
     buffers = [_Staging(xp), _Staging(xp)]
     pending = None  # (arrays that are being copied, the event of their arrival)
-    for number, batch in enumerate(batches):
-        copy.wait_event(compute.record())
-        sent = buffers[number % 2].send(batch, copy)
+    try:
+        for number, batch in enumerate(batches):
+            cuda.make_current(device)  # whatever was computed meanwhile
+            copy.wait_event(compute.record())
+            sent = buffers[number % 2].send(batch, copy)
+            if pending is not None:
+                yield _arrived(compute, pending)
+            pending = sent
         if pending is not None:
             yield _arrived(compute, pending)
-        pending = sent
-    if pending is not None:
-        yield _arrived(compute, pending)
+    finally:
+        copy.synchronize()
 
 
 def _arrived(compute: Any, pending: tuple[tuple[Any, ...], Any]) -> tuple[Any, ...]:

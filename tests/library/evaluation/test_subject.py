@@ -169,7 +169,7 @@ MISUSES: dict[str, tuple[list[str], str]] = {
     "split": (["one", "--split", "both"], "--split: invalid choice"),
     "a file as folder": (["one", "--out", "w.npz"], "--out: w.npz exists already and is not a folder"),
     "below a file": (["one", "--out", "w.npz/x"], "--out: .*w.npz exists already and is not a folder"),
-    "device": (["one", "--device", "cuda:99"], "one GPU, cuda:0, got cuda:99"),
+    "device": (["one", "--device", "cuda:99"], "needs CuPy|needs an NVIDIA GPU|got cuda:99"),
     "the run's device": (["far"], "the run was trained on cuda:99, and --device cpu evaluates it here: .*GPU"),
     "unfinished": (["started"], "the folder started holds no model.safetensors: finish its run with"),
     "labels": (["one", "--labels", "x.txt"], "label file 'x.txt': No such file"),

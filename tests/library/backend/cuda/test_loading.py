@@ -80,11 +80,6 @@ def test_the_command_tells_it_in_one_line(capsys):
     assert "needs CuPy" in line and "cupy-cuda13x[ctk]" in line
 
 
-def test_only_the_first_gpu_computes():
-    with in_place_of_cupy(FakeCupy(devices=2)), pytest.raises(DeviceError, match="CUDA_VISIBLE_DEVICES"):
-        minicnn.ones(2).to("cuda:1")
-
-
 def test_cupy_is_not_imported_unasked():
     code = (
         "import sys, minicnn, minicnn.backend.cuda, minicnn.training\n"
