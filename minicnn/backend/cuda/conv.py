@@ -12,12 +12,13 @@ that writes more numbers than it saves, a single product whose columns are those
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 import numpy as np
 
 from .. import cuda as switches
-from ..base import Window
+from ..base import Pair, Window
 from .compiler import BLOCK
 from .matrix import product
 
@@ -29,7 +30,7 @@ def conv2d(cuda: Any, x: Any, weight: Any, window: Window, groups: int = 1) -> A
     """See ``reference.conv.conv2d``."""
     xp = cuda.xp
     x, weight = xp.ascontiguousarray(x), xp.ascontiguousarray(weight)
-    k, out_size = weight.shape[0], window.output_size(x.shape[2:])
+    k, out_size = weight.shape[0], output_size(window, x.shape[2:])
     y = xp.empty((x.shape[0], k, *out_size), x.dtype)
     if y.size == 0:
         return y
@@ -78,7 +79,7 @@ def conv2d_weight_grad(
     """See ``reference.conv.conv2d_weight_grad``."""
     xp = cuda.xp
     dy, x = xp.ascontiguousarray(dy), xp.ascontiguousarray(x)
-    n, k, *out_size = dy.shape
+    n, k, out_size = *dy.shape[:2], dy.shape[2:]
     if dy.size == 0 or x.size == 0:
         return xp.zeros(weight_shape, x.dtype)
     if _is_depthwise(weight_shape, groups):
@@ -108,6 +109,13 @@ def conv2d_weight_grad(
     return filters.reshape(weight_shape).astype(x.dtype, copy=False)
 
 
+@cache
+def output_size(window: Window, size: Pair) -> Pair:
+    """``window.output_size(size)``."""
+    return window.output_size(size)
+
+
+@cache
 def geometry(window: Window) -> tuple[int, ...]:
     """The eight integers that kernels call WINDOW."""
     (above, _), (left, _) = window.padding
@@ -119,7 +127,7 @@ def _columns(cuda: Any, x: Any, window: Window, groups: int) -> Any:
     if _is_pointwise(window):
         return _rows(x, groups)
     n, c = x.shape[:2]
-    rows, (out_h, out_w) = c * _taps(window), window.output_size(x.shape[2:])
+    rows, (out_h, out_w) = c * _taps(window), output_size(window, x.shape[2:])
     columns = cuda.xp.empty((n, groups, rows // groups, out_h * out_w), x.dtype)
     _im2col(cuda, x, columns, window, image_stride=rows * out_h * out_w, row_stride=out_h * out_w)
     return columns
@@ -128,17 +136,18 @@ def _columns(cuda: Any, x: Any, window: Window, groups: int) -> Any:
 def _side_by_side(cuda: Any, x: Any, window: Window, groups: int) -> Any:
     """The columns of all images side by side: (G, R, N * L)."""
     n, c = x.shape[:2]
-    rows, (out_h, out_w) = c * _taps(window), window.output_size(x.shape[2:])
+    rows, (out_h, out_w) = c * _taps(window), output_size(window, x.shape[2:])
     columns = cuda.xp.empty((groups, rows // groups, n * out_h * out_w), x.dtype)
     _im2col(cuda, x, columns, window, image_stride=out_h * out_w, row_stride=n * out_h * out_w)
     return columns
 
 
 def _im2col(cuda: Any, x: Any, columns: Any, window: Window, image_stride: int, row_stride: int) -> None:
-    out_size = window.output_size(x.shape[2:])
+    n, c, height, width = x.shape
+    out_size = output_size(window, (height, width))
     lanes = min(_lanes(out_size), 32)  # there are many rows
-    sizes = (*x.shape[1:], *out_size, image_stride, row_stride, lanes)
-    jobs = x.shape[0] * x.shape[1] * _taps(window)
+    sizes = (c, height, width, *out_size, image_stride, row_stride, lanes)
+    jobs = n * c * _taps(window)
     cuda.launch("conv", "im2col", x.dtype, jobs, x, columns, *sizes, *geometry(window), lanes=lanes)
 
 
@@ -149,7 +158,8 @@ def _launch_planes(cuda: Any, name: str, written: Any, args: tuple[Any, ...], wi
     cuda.launch("conv", name, written.dtype, planes, *args, lanes, *geometry(window), lanes=lanes)
 
 
-def _lanes(size: Any) -> int:
+@cache
+def _lanes(size: Pair) -> int:
     """How many threads share a plane: enough for some eight pixels each, and a power of two."""
     pixels = size[0] * size[1]
     return min(max(8, 1 << (pixels // 8).bit_length()), BLOCK)
@@ -190,6 +200,6 @@ def _rows(x: Any, groups: int) -> Any:
 
 def _batches(x: Any, window: Window) -> Iterator[slice]:
     """Slices of the batch small enough for their columns to fit in COLUMN_BYTES."""
-    out_h, out_w = window.output_size(x.shape[2:])
+    out_h, out_w = output_size(window, x.shape[2:])
     step = max(1, COLUMN_BYTES // max(1, x.shape[1] * _taps(window) * out_h * out_w * x.dtype.itemsize))
     return (slice(start, start + step) for start in range(0, x.shape[0], step))

@@ -1,10 +1,10 @@
-"""Matrix products by cuBLAS, which says of each what it computes in, and whether it may round to TensorFloat-32."""
+"""Matrix products by cuBLAS, which is told of each what to compute in, and whether it may round to TensorFloat-32."""
 
 from __future__ import annotations
 
 import itertools
 import math
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,21 +18,32 @@ DEFAULT_ALGORITHM = -1
 
 
 class Arithmetic(NamedTuple):
-    """What cuBLAS is told about factors of one dtype."""
+    """What cuBLAS is told about numbers of one dtype."""
 
+    type: int
     compute: int
     with_tf32: int
-    zero: int  # addresses of the numbers
+    zero: int  # where these numbers are in host memory
     one: int
 
 
-class Axis(NamedTuple):
-    """A leading axis: its length, and how many numbers lie between its matrices in both factors and the product."""
+class Layout(NamedTuple):
+    """How the matrices of an array lie in memory, in numbers; ``contiguous`` says that it has to be copied first."""
 
-    length: int
-    a: int
-    b: int
-    out: int
+    copied: bool
+    transposed: bool
+    leading: int  # from one row to the next, or one column if transposed
+    steps: tuple[int, ...]  # from one matrix to the next along each leading axis of the product; 0 where it is repeated
+
+
+class Plan(NamedTuple):
+    """How a product is asked of cuBLAS: one call for every place, of which each is three offsets in bytes."""
+
+    a: Layout
+    b: Layout
+    out: Layout
+    batch: tuple[int, int, int, int]  # matrices per call, and the numbers between them
+    places: list[tuple[int, int, int]]
 
 
 def matmul(cuda: Any, a: Any, b: Any) -> Any:
@@ -73,45 +84,41 @@ def product(cuda: Any, a: Any, b: Any, out: Any, tf32: bool, add: bool = False) 
     """
     from cupy.cuda import cublas
 
-    rows, columns, inner = *out.shape[-2:], a.shape[-1]
     if out.size == 0:
         return
-    if inner == 0:
+    if a.size == 0:
         if not add:
             out[...] = 0
         return
-    arithmetic = _arithmetic(a.dtype)
-    assert arithmetic is not None, a.dtype
-    compute, beta = arithmetic.with_tf32 if tf32 else arithmetic.compute, arithmetic.one if add else arithmetic.zero
-    a, transpose_a, row_a = _readable(cuda, a)
-    b, transpose_b, row_b = _readable(cuda, b)
-    _, transposed, row_out = _readable(cuda, out)
-    assert not transposed, "the rows of out are contiguous"
-    kind, out_kind = TYPES[str(a.dtype)], TYPES[str(out.dtype)]
+    plan = _plan(
+        (a.shape, a.strides, a.itemsize), (b.shape, b.strides, b.itemsize), (out.shape, out.strides, out.itemsize)
+    )
+    a, b = (cuda.xp.ascontiguousarray(x) if layout.copied else x for x, layout in ((a, plan.a), (b, plan.b)))
+    factors, result = _arithmetic(a.dtype), _arithmetic(out.dtype)
+    compute, beta = factors.with_tf32 if tf32 else factors.compute, factors.one if add else factors.zero
     handle = cuda.xp.cuda.device.get_cublas_handle()
-    *loops, batch = _axes(a, b, out)
-    for place in itertools.product(*(range(axis.length) for axis in loops)):
-        start_a, start_b, start_out = (
-            array.data.ptr + array.itemsize * sum(i * axis[which] for i, axis in zip(place, loops, strict=True))
-            for which, array in ((1, a), (2, b), (3, out))
-        )
+    start_a, start_b, start_out = a.data.ptr, b.data.ptr, out.data.ptr
+    count, step_a, step_b, step_out = plan.batch
+    (rows, inner), columns = a.shape[-2:], b.shape[-1]
+    for offset_a, offset_b, offset_out in plan.places:
         # cuBLAS reads columns where the rows are, and so sees all three transposed: out^T = b^T @ a^T.
         cublas.gemmStridedBatchedEx(
-            handle, transpose_b, transpose_a, columns, rows, inner, arithmetic.one,
-            start_b, kind, row_b, batch.b, start_a, kind, row_a, batch.a,
-            beta, start_out, out_kind, row_out, batch.out, batch.length, compute, DEFAULT_ALGORITHM,
+            handle, plan.b.transposed, plan.a.transposed, columns, rows, inner, factors.one,
+            start_b + offset_b, factors.type, plan.b.leading, step_b,
+            start_a + offset_a, factors.type, plan.a.leading, step_a,
+            beta, start_out + offset_out, result.type, plan.out.leading, step_out,
+            count, compute, DEFAULT_ALGORITHM,
         )  # fmt: skip
 
 
 @cache
-def _arithmetic(dtype: np.dtype) -> Arithmetic | None:
+def _arithmetic(dtype: np.dtype) -> Any:
     """``None`` for a dtype that cuBLAS does not multiply."""
     if dtype.name not in TYPES:
         return None
     zero, one = (_host_number(value, "float64" if dtype == np.float64 else "float32") for value in (0, 1))
-    if dtype == np.float64:
-        return Arithmetic(COMPUTE_64F, COMPUTE_64F, zero, one)
-    return Arithmetic(COMPUTE_32F, COMPUTE_32F_FAST_TF32 if dtype == np.float32 else COMPUTE_32F, zero, one)
+    compute = COMPUTE_64F if dtype == np.float64 else COMPUTE_32F
+    return Arithmetic(TYPES[dtype.name], compute, COMPUTE_32F_FAST_TF32 if dtype == np.float32 else compute, zero, one)
 
 
 def _host_number(value: float, dtype: str) -> int:
@@ -124,38 +131,46 @@ def _host_number(value: float, dtype: str) -> int:
 _kept: list[np.ndarray] = []
 
 
-def _readable(cuda: Any, matrices: Any) -> tuple[Any, int, int]:
-    """The matrices, whether they are transposed in memory, and the numbers from one row (or column) to the next."""
-    rows, columns = matrices.shape[-2:]
-    down, right = (step // matrices.itemsize for step in matrices.strides[-2:])
-    if (right == 1 or columns == 1) and (down >= columns or rows == 1):
-        return matrices, 0, down if rows > 1 else columns
-    if (down == 1 or rows == 1) and right >= rows:
-        return matrices, 1, right
-    return cuda.xp.ascontiguousarray(matrices), 0, columns
-
-
-def _axes(a: Any, b: Any, out: Any) -> list[Axis]:
-    """The leading axes, neighbours joined where all three arrays allow it, the longest last."""
-    joined = [Axis(1, 0, 0, 0)]
-    steps = (_steps(array, out.ndim) for array in (a, b, out))
-    for axis in map(Axis, out.shape[:-2], *steps):
-        outer = joined[-1]
-        if axis.length == 1:
+@lru_cache(maxsize=4096)
+def _plan(a: tuple[Any, ...], b: tuple[Any, ...], out: tuple[Any, ...]) -> Plan:
+    """For arrays of these shapes, strides and item sizes."""
+    leading = out[0][:-2]
+    layouts = [_layout(*array, ndim=len(leading)) for array in (a, b, out)]
+    assert not layouts[2].copied and not layouts[2].transposed, "the rows of out are contiguous"
+    # Leading axes: the length, and the three steps. Neighbours are joined where all three arrays allow it.
+    axes = [(1, 0, 0, 0)]
+    for axis in zip(leading, *(layout.steps for layout in layouts), strict=True):
+        length, *steps = axis
+        if length == 1:
             continue
-        if outer.length == 1:
-            joined[-1] = axis
-        elif all(far == axis.length * near for far, near in zip(outer[1:], axis[1:], strict=True)):
-            joined[-1] = axis._replace(length=outer.length * axis.length)
+        if axes[-1][0] == 1:
+            axes[-1] = axis
+        elif list(axes[-1][1:]) == [length * step for step in steps]:
+            axes[-1] = (axes[-1][0] * length, *steps)
         else:
-            joined.append(axis)
-    return sorted(joined, key=lambda axis: axis.length)
-
-
-def _steps(array: Any, ndim: int) -> list[int]:
-    """Numbers from one matrix to the next along each leading axis of a product; 0 where the array is repeated."""
-    own = [
-        0 if length == 1 else step // array.itemsize
-        for length, step in zip(array.shape[:-2], array.strides[:-2], strict=True)
+            axes.append(axis)
+    *loops, batch = sorted(axes)  # cuBLAS goes along the longest
+    items = a[2], b[2], out[2]
+    places = [
+        tuple(
+            item * sum(i * axis[1 + which] for i, axis in zip(place, loops, strict=True))
+            for which, item in enumerate(items)
+        )
+        for place in itertools.product(*(range(axis[0]) for axis in loops))
     ]
-    return [0] * (ndim - array.ndim) + own
+    return Plan(*layouts, batch, places)
+
+
+def _layout(shape: tuple[int, ...], strides: tuple[int, ...], itemsize: int, ndim: int) -> Layout:
+    """That of an array, broadcast to ``ndim`` leading axes."""
+    rows, columns = shape[-2:]
+    numbers = [0 if length == 1 else stride // itemsize for length, stride in zip(shape, strides, strict=True)]
+    (*steps, down, right), copied, transposed = numbers, False, False
+    if (right == 1 or columns == 1) and (down >= columns or rows == 1):
+        leading = max(down, columns)
+    elif (down == 1 or rows == 1) and right >= rows:
+        transposed, leading = True, right
+    else:
+        copied, leading = True, columns
+        steps = [0 if length == 1 else math.prod(shape[i + 1 :]) for i, length in enumerate(shape[:-2])]
+    return Layout(copied, transposed, leading, (0,) * (ndim - len(steps)) + tuple(steps))
