@@ -75,7 +75,8 @@ def test_grading_without_an_installation_says_so(tmp_path: Path, monkeypatch: py
 
 def test_extras_are_what_people_are_told_to_install() -> None:
     assert list(EXTRAS) == [
-        *("student", "test", "dev", "docs", "dask", "mpi", "onnx", "tensorboard", "cuda12", "cuda13", "all"),
+        *("student", "test", "dev", "docs", "dask", "mpi", "onnx", "tensorboard", "cuda12", "cuda13"),
+        *("cudnn12", "cudnn13", "all"),
     ]
     for name, lines in EXTRAS.items():
         for match in map(REQUIREMENT.fullmatch, lines):

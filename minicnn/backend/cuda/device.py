@@ -8,10 +8,25 @@ from typing import Any
 import numpy as np
 
 from ...errors import DeviceError
-from . import conv, deformable, loss, matrix, norm, optimizer, pooling
+from .. import cuda as switches
+from . import conv, cudnn, deformable, loss, matrix, norm, optimizer, pooling
 from .compiler import Kernels
 from .loading import open_cupy
 from .numbers import Numbers
+
+CONVOLUTIONS = {"im2col": conv, "cudnn": cudnn}
+
+
+def _chosen(primitive: str) -> Any:
+    """A primitive of the module that ``minicnn.backend.cuda.convolution`` names."""
+
+    def run(cuda: CudaBackend, *args: Any, **options: Any) -> Any:
+        if switches.convolution not in CONVOLUTIONS:
+            names = " or ".join(map(repr, CONVOLUTIONS))
+            raise ValueError(f"minicnn.backend.cuda.convolution: expected {names}, got {switches.convolution!r}")
+        return getattr(CONVOLUTIONS[switches.convolution], primitive)(cuda, *args, **options)
+
+    return run
 
 
 class CudaBackend:
@@ -30,12 +45,13 @@ class CudaBackend:
         self.device_count = self.xp.cuda.runtime.getDeviceCount()
         self.launch = Kernels(self.xp).launch
         self.numbers = Numbers(self.xp)
+        self.cudnn = cudnn.Cudnn(self.xp)
         self.fused = {name: partial(getattr(norm, name), self) for name in ("norm", "norm_grad")}
 
     matmul = matrix.matmul
-    conv2d = conv.conv2d
-    conv2d_input_grad = conv.conv2d_input_grad
-    conv2d_weight_grad = conv.conv2d_weight_grad
+    conv2d = _chosen("conv2d")
+    conv2d_input_grad = _chosen("conv2d_input_grad")
+    conv2d_weight_grad = _chosen("conv2d_weight_grad")
     deform_im2col = deformable.deform_im2col
     deform_im2col_grad = deformable.deform_im2col_grad
     max_pool2d = pooling.max_pool2d

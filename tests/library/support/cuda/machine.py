@@ -8,7 +8,7 @@ from typing import Any
 
 from tests.library.support.cuda.fakecublas import gemm_strided_batched_ex
 from tests.library.support.cuda.memory import POOL, MemoryHook, current
-from tests.library.support.cuda.streams import Event, Stream, current_stream, finish_all
+from tests.library.support.cuda.streams import Event, Stream, current_stream, finish_all, get_elapsed_time
 
 
 class CUDARuntimeError(RuntimeError):
@@ -92,5 +92,6 @@ def cuda_namespace(devices: int) -> ModuleType:
         Event=Event,
         MemoryHook=MemoryHook,
         get_current_stream=current_stream,
+        get_elapsed_time=get_elapsed_time,
     )
     return cuda

@@ -7,6 +7,7 @@ import weakref
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 
 class Syncs:
@@ -43,9 +44,18 @@ class Stream:
     null: Stream
 
     def __init__(self, null: bool = False, non_blocking: bool = False) -> None:
-        self.queue: deque[Callable[[], None]] = deque()
+        self.queue: deque[Callable[[], Any]] = deque()
         self.done = 0
         streams.add(self)
+
+    @property
+    def ptr(self) -> int:
+        """The address that CUDA knows it by; 0 is the first stream's."""
+        return 0 if self is DEFAULT else id(self)
+
+    def is_capturing(self) -> bool:
+        """Whether its work is recorded instead of done."""
+        return False
 
     def __enter__(self) -> Stream:
         entered.streams.append(self)
@@ -77,6 +87,11 @@ class Stream:
         """An event that happens when all that is queued now is done."""
         event = event or Event()
         event.stream, event.position = self, self.asked
+        last = self.queue.pop() if self.queue else None
+        if last is None:
+            event.happen()
+        else:
+            self.queue.append(lambda: (last(), event.happen()))
         return event
 
     def wait_event(self, event: Event) -> None:
@@ -96,11 +111,31 @@ class Event:
     position: int
 
     def __init__(self, block: bool = False, disable_timing: bool = False) -> None:
-        """Of which the stand-in measures no time."""
+        self.time: float | None = None
+
+    def happen(self) -> None:
+        """Its stream has come to it."""
+        self.time = clock.milliseconds
 
     def synchronize(self) -> None:
         """The host waits for what came before, which for a copy of long ago is no waiting."""
         self.stream.work_until(self.position)
+
+
+def get_elapsed_time(start: Event, end: Event) -> float:
+    """Milliseconds between two events that have happened."""
+    if start.time is None or end.time is None:
+        raise RuntimeError("cudaErrorNotReady: device not ready")
+    return end.time - start.time
+
+
+class _Clock:
+    """Time passes when a stand-in says so."""
+
+    milliseconds = 0.0
+
+
+clock = _Clock()
 
 
 class _Entered(threading.local):
