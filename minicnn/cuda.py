@@ -7,10 +7,12 @@ the current one; they raise DeviceError for a GPU that there is not.
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Any
 
 from . import backend
+from .backend.cuda.graph import CUDAGraph, capture
 from .devices import Place, as_device, current
 from .errors import DeviceError
 
@@ -119,6 +121,29 @@ def empty_cache() -> None:
     for index in range(device_count()):
         _reserved[index] = max_memory_reserved(index)
         _pool(index).free_all_blocks()
+
+
+def graph(cuda_graph: CUDAGraph) -> AbstractContextManager[None]:
+    """Capture the GPU's work of the block in ``cuda_graph``; ``cuda_graph.replay()`` then computes it, in one launch.
+
+        g = minicnn.cuda.CUDAGraph()
+        with minicnn.cuda.graph(g):
+            loss = cross_entropy(model(images), labels)
+            loss.backward()
+            optimizer.step()
+        images.copy_(batch)
+        g.replay()
+
+    Inside the block nothing is computed. Tensors made in it are the same ones after each replay, with new numbers; the
+    inputs are new numbers written into the same tensors. Learning rates, Adam's step counts and dropout follow the host
+    at each replay. Run the block at least once before, on other steps: kernels are compiled at their first use, and an
+    optimiser makes its averages in its first step. Call ``optimizer.zero_grad()`` before the block.
+
+    Raises:
+        RuntimeError: for what cannot be captured: reading numbers on the host (``item()``, ``print``), new tensors from
+            host memory, and products by cuBLAS, so that convolutions have to be cuDNN's.
+    """
+    return capture(backend.get("cuda"), cuda_graph)
 
 
 def _enter(device: Place | None) -> int:

@@ -8,6 +8,7 @@ from typing import Any
 
 from ..errors import AutogradError
 from ..hooks import RemovableHandle
+from ..replay import note_write
 from ..tensors import Tensor
 from . import checks
 from .backward import backward as run_backward
@@ -119,7 +120,9 @@ class Methods:
 
     def mark_written(self: Any) -> None:
         """Tell the tape that this tensor's memory was written into, after a write into ``.array``."""
-        memory_of(self).writes += 1
+        memory = memory_of(self)
+        memory.writes += 1
+        note_write(memory)
 
 
 def attach() -> None:

@@ -9,7 +9,7 @@ from typing import Any, TypeVar, cast
 
 import numpy as np
 
-from .. import backend, random
+from .. import backend, random, replay
 from ..autograd.modes import SWITCHES
 from ..nn import Module
 from ..tensors import Tensor
@@ -96,6 +96,8 @@ class CompiledModel:
 
     def _prepare(self, key: Key, inputs: tuple[Tensor, ...], state: State) -> Any:
         """Record the model for inputs like these, and return its result for ``inputs``."""
+        if replay.recording():
+            raise RuntimeError("a compiled model's first call cannot be captured in a CUDA graph: call it before")
         with _recording:
             plan = self._plans.get(key)
             if plan is not None and plan.holds():  # another thread has made it meanwhile

@@ -25,6 +25,7 @@ class Adam(Optimizer):
         ValueError: for an option out of range.
     """
 
+    capturable = True
     state_names = ("step", "exp_avg", "exp_avg_sq", "max_exp_avg_sq")
     decoupled_weight_decay = False
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import copy
 from collections import defaultdict
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 import numpy as np
 
+from .. import replay
 from ..autograd import enable_grad
 from ..tensors import Tensor
 
@@ -35,12 +37,16 @@ class Optimizer:
         ValueError: for an empty list, a parameter given twice, a non-leaf tensor or an option out of range.
     """
 
+    capturable = False  # whether a step in a CUDA graph is right at every replay: numbers come from device memory
     state_names: tuple[str, ...] | None = None  # the entries that a parameter's state may have; None: any
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        if "update" in vars(cls) and "update_all" not in vars(cls):  # use it, in subclasses of SGD and Adam too
+        defined = vars(cls)
+        if "update" in defined and "update_all" not in defined:  # use it, in subclasses of SGD and Adam too
             cls.update_all = Optimizer.update_all  # type: ignore[method-assign]
+        if ("update" in defined or "update_all" in defined) and "capturable" not in defined:
+            cls.capturable = False
 
     def __init__(self, params: Params, defaults: dict[str, Any]) -> None:
         if isinstance(params, Tensor):
@@ -113,13 +119,32 @@ class Optimizer:
         if closure is not None:
             with enable_grad():
                 loss = closure()
-        for group in self.param_groups:
-            for params, grads in _by_kind(group["params"]):
-                self.update_all(params, grads, group)
-                for param in params:
-                    param.mark_written()
-        self.steps_taken += 1
+        updates = [(*kind, group) for group in self.param_groups for kind in _by_kind(group["params"])]
+        if replay.recording():
+            self._capture(updates)
+        else:
+            self._update(updates)
         return loss
+
+    def _update(self, updates: list[tuple[list[Tensor], list[Tensor], dict[str, Any]]]) -> None:
+        for params, grads, group in updates:
+            self.update_all(params, grads, group)
+            for param in params:
+                param.mark_written()
+        self.steps_taken += 1
+
+    def _capture(self, updates: list[tuple[list[Tensor], list[Tensor], dict[str, Any]]]) -> None:
+        """Let a CUDA graph take the step. Nothing is computed yet, so the numbers on the host stay as they are."""
+        if not self.capturable:
+            raise RuntimeError(f"a step of {type(self).__name__} cannot be captured in a CUDA graph")
+        steps_taken, before = self.steps_taken, {param: dict(entry) for param, entry in self.state.items()}
+        replay.again(partial(self._update, updates))
+        complete = all(before.get(param, {}).keys() == entry.keys() for param, entry in self.state.items())
+        self.steps_taken = steps_taken
+        self.state.clear()
+        self.state.update(before)
+        if not complete:
+            raise RuntimeError("the optimizer's first step cannot be captured in a CUDA graph: take a step before")
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Delete the gradients, or overwrite them with zeros if ``set_to_none`` is false."""

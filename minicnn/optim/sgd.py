@@ -25,6 +25,7 @@ class SGD(Optimizer):
         ValueError: for an option out of range.
     """
 
+    capturable = True
     state_names = ("momentum_buffer",)
 
     def __init__(

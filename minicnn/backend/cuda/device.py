@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ... import replay
 from ...errors import DeviceError
 from .. import cuda as switches
 from . import conv, cudnn, deformable, loss, matrix, norm, optimizer, pooling
@@ -97,6 +98,8 @@ class CudaBackend:
 
     def to_device(self, array: Any) -> Any:
         """A copy of a host array on the GPU, through page-locked memory. A GPU array is returned unchanged."""
+        if replay.recording() and not isinstance(array, self.xp.ndarray):
+            raise RuntimeError("a copy from the host while the stream is capturing would be of that memory at a replay")
         return self.xp.asarray(array)
 
     def to_host(self, array: Any) -> np.ndarray:
@@ -119,9 +122,18 @@ class CudaBackend:
         Reproducible, but another stream of numbers than the CPU's.
         """
         mask = self.xp.empty(shape, dtype)
-        seed = generator.integers(2**63)
-        self.launch("random", "dropout_mask", mask.dtype, -(-mask.size // 4), mask, mask.size, p, seed)
+        seed, seed_there = 0, None
+        if replay.recording():  # each replay draws its own
+            seed_there = replay.again(lambda: self.numbers((_seed(generator),), "uint64"))
+        else:
+            seed = _seed(generator)
+        self.launch("random", "dropout_mask", mask.dtype, -(-mask.size // 4), mask, mask.size, p, seed, seed_there)
         return mask
+
+
+def _seed(generator: np.random.Generator) -> int:
+    """The next seed; none is drawn for a capture, which computes nothing."""
+    return 0 if replay.recording() else int(generator.integers(2**63))
 
 
 def _without_masks(index: Any) -> tuple[Any, ...]:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
+
+from ... import replay
 
 KEPT = 64
 
@@ -14,7 +17,8 @@ KEPT = 64
 class Numbers:
     """Called with numbers and their dtype: an array (n,) of them on the GPU, which nobody may write into.
 
-    Numbers that were asked for lately are not copied again.
+    Numbers that were asked for lately are not copied again. While a graph is captured the array is its own, filled
+    before each replay (see ``minicnn.replay``).
     """
 
     def __init__(self, cupy: Any) -> None:
@@ -23,6 +27,14 @@ class Numbers:
 
     def __call__(self, values: Sequence[float], dtype: Any) -> Any:
         """The array; made on the current stream, and kept for that stream alone."""
+        script = replay.THREAD.script
+        if script is not None:
+            if script.action is None:
+                return replay.again(partial(self, values, dtype))
+            place = script.action.place(lambda: _Place(self.cupy.empty(len(values), dtype)))
+            if not script.recording:
+                place.fill(self.cupy, values)
+            return place.array
         key = (self.cupy.cuda.get_current_stream(), np.dtype(dtype), tuple(values))
         array = self.kept.pop(key, None)
         if array is None:
@@ -31,3 +43,17 @@ class Numbers:
         if len(self.kept) > KEPT:
             self.kept.popitem(last=False)
         return array
+
+
+class _Place:
+    """Where a graph reads its numbers."""
+
+    def __init__(self, array: Any) -> None:
+        self.array = array
+        self.values: tuple[float, ...] | None = None
+
+    def fill(self, cupy: Any, values: Sequence[float]) -> None:
+        """Copy the numbers there, unless they are there already."""
+        if tuple(values) != self.values:
+            self.values = tuple(values)
+            self.array[...] = cupy.asarray(np.array(values, self.array.dtype))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from ... import replay
 from .tensors import tables
 
 GRADIENTS = 1  # the column of arrays that are not written
@@ -70,9 +71,11 @@ def _update(cuda: Any, kernel: str, columns: Sequence[Sequence[Any]], numbers: S
     if not params:
         return
     dtype = params[0].dtype
+    on_device = cuda.numbers(numbers, dtype)
+    if replay.replays_same([array.data.ptr for column in columns for array in column if array is not None]):
+        return  # the graph computes
     contiguous = cuda.xp.ascontiguousarray
     used = [[None if array is None else contiguous(array, dtype) for array in column] for column in columns]
-    on_device = cuda.numbers(numbers, dtype)
     for table in tables(used):
         cuda.launch("optimizer", kernel, dtype, table.chunks, table.argument, on_device, *options, block_each=True)
     for position, (column, written) in enumerate(zip(columns, used, strict=True)):

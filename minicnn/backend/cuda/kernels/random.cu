@@ -28,8 +28,11 @@ extern "C" __global__ void random_words(INDEX count, WORD* words, WORDS seed) {
 }
 
 // 0 with probability p, else 1 / (1 - p); one counter gives four successive numbers.
-extern "C" __global__ void dropout_mask(INDEX count, REAL* mask, INDEX size, double p, WORDS seed) {
+// The seed is in device memory where there is a pointer to it.
+extern "C" __global__ void dropout_mask(
+    INDEX count, REAL* mask, INDEX size, double p, WORDS seed, const WORDS* seed_there) {
     const REAL kept = p < 1 ? 1 / (1 - p) : 0;
+    if (seed_there) seed = *seed_there;
     FOR_EACH(index, count) {
         WORD counter[4] = {(WORD)index, (WORD)((WORDS)index >> 32), 0, 0};
         philox(counter, (WORD)seed, (WORD)(seed >> 32));

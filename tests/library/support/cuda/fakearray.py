@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from tests.library.support.cuda.fakegraph import on_device, refuse_cublas
 from tests.library.support.cuda.machine import Device
-from tests.library.support.cuda.memory import POOL, current
+from tests.library.support.cuda.memory import allocated, current
 from tests.library.support.cuda.streams import Stream, current_stream, syncs
 from tests.library.support.cuda.surface import SURFACE, check_axis, check_keywords
 
@@ -67,13 +68,13 @@ class FakeArray:
             self.block, self.host = base.block, numbers
             return
         dense = numbers if numbers.flags.c_contiguous else np.empty_like(numbers)
-        self.block = POOL.take(numbers.nbytes)
+        self.block = allocated(numbers.nbytes)
         self.host = np.ndarray(dense.shape, dense.dtype, self.block.bytes, strides=dense.strides)
         self.host[...] = numbers
 
     def __del__(self) -> None:
         if self.base is None and hasattr(self, "block"):
-            POOL.give_back(self.block)
+            self.block.pool.give_back(self.block)
 
     def __dlpack__(self, **options: Any) -> FakeArray:
         """Stands for a capsule."""
@@ -109,10 +110,12 @@ class FakeArray:
             return NotImplemented
         return getattr(sys.modules["cupy"], ufunc.__name__)(*inputs, **kwargs)
 
+    @on_device
     def __getitem__(self, index: Any) -> FakeArray:
         place = self._index(index)
         return wrap(self.host[place], self, view=True)
 
+    @on_device
     def __setitem__(self, index: Any, value: Any) -> None:
         unwrap(self)[self._index(index)] = unwrap(value)
 
@@ -176,6 +179,7 @@ def _axes(part: Any) -> int:
 
 
 def _method(name: str, allowed: list[str]) -> Any:
+    @on_device
     def method(self: FakeArray, *args: Any, **kwargs: Any) -> Any:
         check_keywords(f"ndarray.{name}", kwargs, allowed)
         check_axis(self, kwargs.get("axis"))
@@ -198,7 +202,10 @@ for _name, _allowed in SURFACE["methods"].items():
 
 
 def _operator(function: Any, swapped: bool) -> Any:
+    @on_device
     def apply(self: FakeArray, other: Any) -> Any:
+        if function is operator.matmul:
+            refuse_cublas()
         pair = (unwrap(other), unwrap(self)) if swapped else (unwrap(self), unwrap(other))
         return wrap(np.asarray(function(*pair)))
 
@@ -206,6 +213,7 @@ def _operator(function: Any, swapped: bool) -> Any:
 
 
 def _in_place(ufunc: np.ufunc) -> Any:
+    @on_device
     def apply(self: FakeArray, other: Any) -> FakeArray:
         ufunc(unwrap(self), unwrap(other), out=self.host)
         return self
@@ -243,4 +251,4 @@ for _name in BINARY:
 for _name, _ufunc in IN_PLACE.items():
     setattr(FakeArray, f"__i{_name}__", _in_place(_ufunc))
 for _name, _function in {"neg": operator.neg, "abs": abs, "invert": operator.invert}.items():
-    setattr(FakeArray, f"__{_name}__", lambda self, f=_function: wrap(np.asarray(f(unwrap(self)))))
+    setattr(FakeArray, f"__{_name}__", on_device(lambda self, f=_function: wrap(np.asarray(f(unwrap(self))))))

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from tests.library.support.cuda.fakegraph import refuse_cublas
+
 # cudaDataType_t, and for each compute type the types of alpha and beta and the factors that it allows.
 DTYPES = {0: np.float32, 1: np.float64, 2: np.float16}
 COMPUTE = {68: (np.float32, {0, 2, 14}), 77: (np.float32, {0}), 70: (np.float64, {1})}  # 32F, 32F_FAST_TF32, 64F
@@ -23,6 +25,7 @@ def gemm_strided_batched_ex(
     Raises:
         ValueError: for what cuBLAS refuses with ``CUBLAS_STATUS_INVALID_VALUE`` or ``NOT_SUPPORTED``.
     """
+    refuse_cublas()
     scalar, allowed = COMPUTE[compute_type]
     if not {a_type, b_type, c_type} <= allowed or a_type != b_type:
         raise ValueError(f"gemmStridedBatchedEx: compute type {compute_type} with types {a_type}, {b_type}, {c_type}")

@@ -21,6 +21,7 @@ import numpy as np
 
 from minicnn import backend
 from tests.library.support.cuda.fakearray import ROUNDED, VIEWS, WAITING, FakeArray, unwrap, wrap
+from tests.library.support.cuda.fakegraph import on_device, refuse_cublas, refuse_host
 from tests.library.support.cuda.fakeraw import RawModule
 from tests.library.support.cuda.machine import CUDARuntimeError, cuda_namespace
 from tests.library.support.cuda.memory import POOL, MemoryPool, current
@@ -28,6 +29,7 @@ from tests.library.support.cuda.streams import syncs
 from tests.library.support.cuda.surface import SURFACE, check_axis, check_keywords
 
 FROM_HOST = {"asarray", "array", "asanyarray"}
+CUBLAS = {"dot", "tensordot", "einsum", "inner", "vdot"}
 AT = {"add", "subtract", "maximum", "minimum"}
 ATOMIC = ("i4", "i8", "u4", "u8", "f2", "f4", "f8")
 
@@ -38,6 +40,7 @@ class FakeUfunc:
     def __init__(self, name: str) -> None:
         self.name, self.numpy = name, ROUNDED.get(name) or getattr(np, name)
 
+    @on_device
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         check_keywords(self.name, kwargs, ["out", "dtype", "casting"])
         out = kwargs.pop("out", None)
@@ -47,6 +50,7 @@ class FakeUfunc:
         unwrap(out)[...] = result
         return out
 
+    @on_device
     def at(self, array: FakeArray, indices: Any, values: Any) -> None:
         if self.name not in AT or array.dtype.str[1:] not in ATOMIC:
             raise TypeError(f"cupy.{self.name}.at does not support {array.dtype}")
@@ -83,11 +87,13 @@ class FakeCupy(ModuleType):
     def asnumpy(self, a: FakeArray) -> np.ndarray:
         return a.get()
 
+    @on_device
     def asarray(self, a: Any, dtype: Any = None, order: str | None = None) -> FakeArray:
         """From the host or another device, or the array itself."""
         if isinstance(a, FakeArray):
             a = a if a.block.device == current.device else a.copy()
             return a if dtype in (None, a.dtype) else a.astype(dtype)
+        refuse_host(a)
         if isinstance(a, (list, tuple)):
             a = unwrap(a)
         return FakeArray(np.array(a, dtype=dtype, order=order or "K"))
@@ -99,6 +105,7 @@ class FakeCupy(ModuleType):
         owner = array.__dlpack__()
         return FakeArray(owner.host, owner if owner.base is None else owner.base)
 
+    @on_device
     def ascontiguousarray(self, a: FakeArray, dtype: Any = None) -> FakeArray:
         return wrap(np.asarray(unwrap(a), dtype=dtype, order="C"), a)
 
@@ -108,8 +115,10 @@ class FakeCupy(ModuleType):
         poison = np.nan if dtype.kind in "fV" else False if dtype.kind == "b" else np.iinfo(dtype).max // 3
         return FakeArray(np.full(shape, poison, dtype, order))
 
+    @on_device
     def matmul(self, a: FakeArray, b: FakeArray, out: FakeArray | None = None) -> FakeArray:
         """``out`` has to be exactly what the product would be."""
+        refuse_cublas()
         result = np.matmul(unwrap(a), unwrap(b))
         if out is None:
             return wrap(result)
@@ -122,12 +131,17 @@ class FakeCupy(ModuleType):
 def _function_called(name: str) -> Any:
     allowed, function = SURFACE["functions"][name], getattr(np, name)
 
+    @on_device
     def call(*args: Any, **kwargs: Any) -> Any:
         check_keywords(name, kwargs, allowed)
         check_axis(next(iter(args), None), kwargs.get("axis"))
         if name in WAITING:
             syncs.note(name)
-        if name not in FROM_HOST:
+        if name in CUBLAS:
+            refuse_cublas()
+        if name in FROM_HOST:
+            refuse_host(args[0])
+        else:
             plain = unwrap(args), {key: unwrap(value) for key, value in kwargs.items()}
         result = function(*plain[0], **plain[1])
         return wrap(result, *args, view=name in VIEWS)

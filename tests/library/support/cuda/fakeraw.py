@@ -20,6 +20,8 @@ from typing import Any
 
 import numpy as np
 
+from tests.library.support.cuda.fakegraph import blocks_of, on_device
+
 SHIM = Path(__file__).parent / "shim.hpp"
 COMPILER = shutil.which("g++")
 FLAGS = ["-std=c++17", "-O1", "-Wall", "-Werror", "-Wno-unused-function", "-shared", "-fPIC", "-pthread"]
@@ -81,6 +83,7 @@ class RawKernel:
         self.function.restype = None
         self.function.argtypes = list(map(_ctype, self.parameters))
 
+    @on_device
     def __call__(self, grid: tuple[int, ...], block: tuple[int, ...], args: tuple[Any, ...]) -> None:
         """Run the kernel; the grid is cut down to few blocks, and blocks to ``threads`` threads."""
         if not (1 <= grid[0] < 2**31 and 1 <= block[0] <= 1024 and block[0] & (block[0] - 1) == 0):
@@ -114,6 +117,7 @@ class RawKernel:
                 raise TypeError(f"{self.name}: a NumPy array of one aligned structure expected, got {arg!r}")
             if arg.nbytes != int(parameter[1:]):
                 raise TypeError(f"{self.name}: a structure of {parameter[1:]} bytes expected, got {arg.nbytes}")
+            list(blocks_of(arg))  # all addresses in it belong to somebody
             return _ctype(parameter).from_buffer_copy(arg)
         if parameter[0] != "P":
             if not isinstance(arg, np.generic) or arg.dtype != np.dtype(parameter):

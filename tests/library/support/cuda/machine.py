@@ -7,12 +7,9 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 
 from tests.library.support.cuda.fakecublas import gemm_strided_batched_ex
-from tests.library.support.cuda.memory import POOL, MemoryHook, current
+from tests.library.support.cuda.fakegraph import CUDARuntimeError, Graph, using_allocator
+from tests.library.support.cuda.memory import POOL, MemoryHook, MemoryPool, current
 from tests.library.support.cuda.streams import Event, Stream, current_stream, finish_all, get_elapsed_time
-
-
-class CUDARuntimeError(RuntimeError):
-    """As cupy.cuda.runtime's."""
 
 
 class Device:
@@ -91,6 +88,9 @@ def cuda_namespace(devices: int) -> ModuleType:
         Stream=Stream,
         Event=Event,
         MemoryHook=MemoryHook,
+        MemoryPool=MemoryPool,
+        Graph=Graph,
+        using_allocator=using_allocator,
         get_current_stream=current_stream,
         get_elapsed_time=get_elapsed_time,
     )

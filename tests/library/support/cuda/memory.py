@@ -8,8 +8,10 @@ wrong numbers at once instead of some day.
 from __future__ import annotations
 
 import threading
+import weakref
 from bisect import bisect_right, insort
 from collections import defaultdict
+from typing import Any
 
 import numpy as np
 
@@ -27,6 +29,7 @@ class _Current(threading.local):
 
     def __init__(self) -> None:
         self.hooks: list[MemoryHook] = []
+        self.pool: Any = None  # where memory comes from, if not from POOL
 
 
 current = _Current()
@@ -58,13 +61,15 @@ class Block:
         self.address = self.bytes.ctypes.data
         self.device, self.stream = device, stream
         self.size = 0
+        self.pool: Any = None
         self.free_from = 0  # the position in the stream's queue where all is done that may touch it
 
 
 class MemoryPool:
-    """``cupy.get_default_memory_pool()``."""
+    """``cupy.cuda.MemoryPool``."""
 
     def __init__(self) -> None:
+        pools.add(self)
         self.used: dict[int, Block] = {}  # by address
         self.free: dict[tuple[int, Stream, int], list[Block]] = defaultdict(list)
         self.addresses: list[int] = []  # of what is used, sorted
@@ -84,7 +89,7 @@ class MemoryPool:
             else:
                 waiting.remove(block := ready)
                 self.bytes_free[device] -= nbytes
-            block.size = size
+            block.size, block.pool = size, self
             self.bytes_used[device] += nbytes
             self.used[block.address] = block
             insort(self.addresses, block.address)
@@ -136,5 +141,16 @@ class MemoryPool:
                 if device == current.device and stream in (None, owner):
                     self.bytes_free[device] -= nbytes * len(self.free.pop((device, owner, nbytes)))
 
+    def malloc(self, size: int) -> Block:
+        """For ``using_allocator``."""
+        return self.take(size)
 
-POOL = MemoryPool()
+
+def allocated(size: int) -> Block:
+    """Memory from the pool that this thread uses."""
+    pool: MemoryPool = current.pool or POOL
+    return pool.take(size)
+
+
+pools: weakref.WeakSet[MemoryPool] = weakref.WeakSet()
+POOL = MemoryPool()  # ``cupy.get_default_memory_pool()``

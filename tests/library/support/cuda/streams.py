@@ -15,11 +15,13 @@ class Syncs:
 
     def __init__(self) -> None:
         self.count, self.forbidden = 0, False
+        self.watcher: Callable[[str], None] = lambda what: None  # raises where the host may not wait
 
     def note(self, what: str) -> None:
         """The host has to wait, because of ``what``."""
         if self.forbidden:
             raise AssertionError(f"{what} makes the host wait for the GPU")
+        self.watcher(what)
         self.count += 1
 
     @contextmanager
@@ -42,6 +44,7 @@ class Stream:
     """A queue of work. The first stream works at once; another one not before somebody waits for it."""
 
     null: Stream
+    capture: Any = None  # see ``fakegraph``
 
     def __init__(self, null: bool = False, non_blocking: bool = False) -> None:
         self.queue: deque[Callable[[], Any]] = deque()
