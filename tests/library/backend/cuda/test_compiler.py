@@ -61,9 +61,9 @@ def test_nvrtc_refuses_what_is_no_cuda():
 
 
 MISTAKES = {
-    "too few arguments": (lambda xp: (xp.zeros(4), 4), "expected 4 arguments"),
-    "a strided array": (lambda xp: (xp.zeros((4, 2))[:, 0], 4, 0.5, 1), "strided float64"),
-    "another dtype": (lambda xp: (xp.zeros(4, "float32"), 4, 0.5, 1), "got contiguous float32"),
+    "too few arguments": (lambda xp: (xp.zeros(4), 4), "expected 5 arguments"),
+    "a strided array": (lambda xp: (xp.zeros((4, 2))[:, 0], 4, 0.5, 1, None), "strided float64"),
+    "another dtype": (lambda xp: (xp.zeros(4, "float32"), 4, 0.5, 1, None), "got contiguous float32"),
 }
 
 
