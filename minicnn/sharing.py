@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from .devices import Place, as_device
-from .foreign import Capsule, device_of_foreign, shared
-from .tensors import Tensor
+from .foreign import Capsule, shared
+from .tensors import Tensor, device_of
 
 
 def from_dlpack(ext_tensor: Any, *, device: Place | None = None, copy: bool | None = None) -> Tensor:
@@ -33,8 +33,9 @@ def from_dlpack(ext_tensor: Any, *, device: Place | None = None, copy: bool | No
     if not hasattr(ext_tensor, "__dlpack__"):
         name = type(ext_tensor).__name__
         raise TypeError(f"from_dlpack: expected an array that has __dlpack__, or a capsule, got {name}")
-    place = device_of_foreign(ext_tensor)
-    found = Tensor.wrap(shared(ext_tensor), place)
+    array = shared(ext_tensor)
+    place = device_of(array)
+    found = Tensor.wrap(array, place)
     if device is not None and as_device(device) != place:
         if copy is False:
             raise ValueError(f"from_dlpack: copy=False, but an array on {place} must be copied to {as_device(device)}")

@@ -16,7 +16,7 @@ from .devices import CPU, Place, as_device
 from .devices import device as Device  # noqa: N812  (the tensor has a property of that name)
 from .dtypes import DType, as_dtype, get_default_dtype
 from .errors import AutogradError
-from .foreign import device_of_foreign, is_foreign, shared
+from .foreign import is_foreign, shared
 
 if TYPE_CHECKING:
     from .ops.methods import Methods
@@ -35,6 +35,8 @@ def as_array(data: Any, dtype: DType | None = None) -> Any:
         data = shared(data)
     elif isinstance(data, (list, tuple)) and any(isinstance(item, Tensor) for item in data):
         data = [item.numpy() if isinstance(item, Tensor) else item for item in data]
+    if (place := device_of(data)) is not CPU:
+        backend.get(place)  # the current GPU from here on
     wanted = None if dtype is None else as_dtype(dtype)
     is_array = hasattr(data, "dtype") and hasattr(data, "shape")
     array = data if is_array and not isinstance(data, np.generic) else np.asarray(data)
@@ -73,11 +75,11 @@ class Tensor(Methods):
     def __init__(
         self, data: Any = (), dtype: DType | None = None, requires_grad: bool = False, device: Place | None = None
     ) -> None:
-        source = device_of(data)
-        place = source if device is None else as_device(device)
         if dtype is None and isinstance(data, (list, tuple)):
             dtype = get_default_dtype()
         array = as_array(data, dtype)
+        source = device_of(data if isinstance(data, Tensor) else array)
+        place = source if device is None else as_device(device)
         if place != source:
             array = backend.moved(array, source, place)
         self._set(array, place)
@@ -149,9 +151,7 @@ class Tensor(Methods):
 
 
 def device_of(data: Any) -> Device:
-    """The device ``data`` lives on: a tensor's own, the GPU in whose memory an array is, the CPU for all else."""
+    """The device ``data`` lives on: a tensor's own, the GPU in whose memory CuPy's array is, the CPU for all else."""
     if isinstance(data, Tensor):
         return data._device
-    if is_foreign(data):
-        return device_of_foreign(data)
     return Device("cuda", data.device.id) if hasattr(data, "__cuda_array_interface__") else CPU

@@ -80,6 +80,7 @@ class Conversions:
             raise BufferError("a tensor on read-only memory cannot be shared by DLPack: use tensor.clone()")
         if any(step < 0 for step in array.strides):
             raise BufferError("a tensor with negative strides cannot be shared by DLPack: use tensor.clone()")
+        backend.get(self._device)  # CuPy lets the consumer's stream wait for the current one of the current GPU
         return array.__dlpack__(**options)
 
     def __dlpack_device__(self: Any) -> tuple[int, int]:

@@ -234,7 +234,10 @@ def max(input: Tensor, dim: int, keepdim: bool = False) -> ValuesIndices: ...
 @overload
 def max(input: Tensor, dim: Tensor) -> Tensor: ...
 def max(input: Tensor, dim: Any = None, keepdim: bool = False) -> Any:
-    """The largest element; along an int ``dim`` a pair ``(values, indices)``; with a tensor, ``maximum``."""
+    """The largest element; along an int ``dim`` a pair ``(values, indices)``; with a tensor, ``maximum``.
+
+    A NaN counts as the largest. Of several along a dimension the first is taken, on a GPU any of them.
+    """
     return _extreme("max", input, dim, keepdim)
 
 
@@ -245,7 +248,10 @@ def min(input: Tensor, dim: int, keepdim: bool = False) -> ValuesIndices: ...
 @overload
 def min(input: Tensor, dim: Tensor) -> Tensor: ...
 def min(input: Tensor, dim: Any = None, keepdim: bool = False) -> Any:
-    """The smallest element; along an int ``dim`` a pair ``(values, indices)``; with a tensor, ``minimum``."""
+    """The smallest element; along an int ``dim`` a pair ``(values, indices)``; with a tensor, ``minimum``.
+
+    A NaN counts as the smallest. Of several along a dimension the first is taken, on a GPU any of them.
+    """
     return _extreme("min", input, dim, keepdim)
 
 
@@ -261,12 +267,18 @@ def _extreme(name: str, input: Tensor, dim: Any, keepdim: bool) -> Any:
 
 
 def argmax(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
-    """The index of the largest element, along ``dim`` or in the flattened tensor; the first of equals."""
+    """The index of the largest element, along ``dim`` or in the flattened tensor; the first of equals.
+
+    A NaN counts as the largest: of several the first, on a GPU any of them.
+    """
     return _arg("argmax", input, dim, keepdim)
 
 
 def argmin(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
-    """The index of the smallest element, along ``dim`` or in the flattened tensor; the first of equals."""
+    """The index of the smallest element, along ``dim`` or in the flattened tensor; the first of equals.
+
+    A NaN counts as the smallest: of several the first, on a GPU any of them.
+    """
     return _arg("argmin", input, dim, keepdim)
 
 

@@ -133,16 +133,53 @@ def test_an_array_on_a_gpu_needs_cupy(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class OnGpu:
-    """A library's array on the first GPU, as the stand-in for CuPy takes it in."""
+    """A library's array on a GPU, as the stand-in for CuPy takes it in."""
 
-    def __init__(self, array: Any) -> None:
-        self.array, self.dtype = array, "torch.float32"
+    def __init__(self, array: Any, place: tuple[int, int] = (2, 0)) -> None:
+        self.array, self.place, self.dtype = array, place, "torch.float32"
 
     def __dlpack__(self, **options: Any) -> Any:
         return self.array
 
     def __dlpack_device__(self) -> tuple[int, int]:
-        return 2, 0
+        return self.place
+
+
+@pytest.mark.parametrize("place", [(2, 1), (13, 1), (13, 0)], ids=["the GPU's", "managed", "managed, no number given"])
+def test_an_array_on_the_second_gpu_stays_there(place: tuple[int, int]) -> None:
+    with fakecupy.installed(devices=2) as cuda:
+        cuda.make_current(1)
+        array = cuda.to_device(np.arange(3, dtype="float32"))
+        for take in (minicnn.from_dlpack, minicnn.tensor, minicnn.as_tensor, minicnn.Tensor):
+            for given_ in (OnGpu(array, place), array) if take is not minicnn.from_dlpack else (OnGpu(array, place),):
+                minicnn.ones(1, device="cuda:0")  # another GPU is current
+                found = take(given_)
+                assert str(found.device) == "cuda:1" and (found + 1).cpu().tolist() == [1, 2, 3]
+        minicnn.ones(1, device="cuda:0")
+        assert str(minicnn.tensor(array, dtype="float64").device) == "cuda:1"
+        there = minicnn.tensor(OnGpu(array, place), device="cuda:0")
+        assert str(there.device) == "cuda:0" and there.array.device.id == 0 and there.tolist() == [0, 1, 2]
+        assert str(minicnn.from_dlpack(OnGpu(array, place), device="cuda:0").device) == "cuda:0"
+        with pytest.raises(minicnn.errors.DeviceError, match="got cuda:2"):
+            minicnn.from_dlpack(OnGpu(array, (2, 2)))
+
+
+def test_a_tensor_is_passed_on_in_the_order_of_its_own_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """CuPy lets the consumer's stream wait for the current one, which has to be the tensor's."""
+    with fakecupy.installed(devices=2) as cuda:
+        seen: list[Any] = []
+        original = cuda.xp.ndarray.__dlpack__
+
+        def logged(self: Any, **options: Any) -> Any:
+            seen.append((cuda.xp.cuda.runtime.getDevice(), options))
+            return original(self, **options)
+
+        monkeypatch.setattr(cuda.xp.ndarray, "__dlpack__", logged)
+        tensor = minicnn.ones(2, device="cuda:1")
+        minicnn.ones(1, device="cuda:0")
+        assert tensor.__dlpack_device__() == (2, 1)
+        assert tensor.__dlpack__(stream=1, max_version=(1, 0)) is tensor.array
+        assert seen == [(1, {"stream": 1, "max_version": (1, 0)})]
 
 
 def test_an_array_on_a_gpu_stays_there() -> None:
