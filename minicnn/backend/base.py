@@ -95,8 +95,8 @@ class Backend(Protocol):
     def max_pool2d(self, x: Array, window: Window, out_size: Pair) -> tuple[Array, Array]:
         """Window maxima, and the place of each: row * W + column in its input plane."""
 
-    def max_pool2d_grad(self, dy: Array, indices: Array, x_shape: tuple[int, ...]) -> Array:
-        """Each cotangent goes to the pixel that was the maximum."""
+    def max_pool2d_grad(self, dy: Array, indices: Array, x_shape: tuple[int, ...], window: Window) -> Array:
+        """Each cotangent goes to the pixel that was the maximum. ``window`` says which windows a pixel is in."""
 
     def avg_pool2d(self, x: Array, window: Window, divisor: Array) -> Array:
         """Window sums over ``divisor`` (oH, oW)."""

@@ -27,7 +27,7 @@ class MaxPool2d(Function):
     @staticmethod
     def backward(ctx: Any, dy: Any, _: Any) -> Any:
         (indices,) = ctx.saved_tensors
-        return ctx.backend.max_pool2d_grad(dy, indices, ctx.x_shape), None, None
+        return ctx.backend.max_pool2d_grad(dy, indices, ctx.x_shape, ctx.window), None, None
 
 
 class AvgPool2d(Function):

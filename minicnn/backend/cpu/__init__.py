@@ -38,7 +38,7 @@ def _pool_grad(dy: Any, x_shape: Any, *_: Any) -> int:
     return prod(x_shape)
 
 
-def _max_pool_grad(dy: Any, indices: Any, x_shape: Any) -> int:
+def _max_pool_grad(dy: Any, indices: Any, x_shape: Any, window: Any) -> int:
     return prod(x_shape)
 
 

@@ -85,8 +85,10 @@ def max_pool2d(x: np.ndarray, window: Window, out_size: Pair) -> tuple[np.ndarra
     return y, taps_to_indices(taps, x.shape, window)
 
 
-def max_pool2d_grad(dy: np.ndarray, indices: np.ndarray, x_shape: tuple[int, ...]) -> np.ndarray:
-    """See ``reference.pooling.max_pool2d_grad``."""
+def max_pool2d_grad(
+    dy: np.ndarray, indices: np.ndarray, x_shape: tuple[int, ...], window: Window | None = None
+) -> np.ndarray:
+    """See ``reference.pooling.max_pool2d_grad``; the indices say all that is needed of the window."""
     fits = dy.ndim == 4 and dy.shape == indices.shape and dy.shape[:2] == tuple(x_shape[:2])
     if not fits or not floats(dy) or indices.dtype != np.int64 or 0 in x_shape:
         return reference.max_pool2d_grad(dy, indices, x_shape)

@@ -19,8 +19,8 @@ import numpy as np
 
 from .. import cuda as switches
 from ..base import Pair, Window
-from .compiler import BLOCK
 from .matrix import product
+from .planes import lanes_for
 
 COLUMN_BYTES = 2**29  # the most memory for columns: larger batches are cut
 POINT = Window((1, 1))
@@ -85,7 +85,7 @@ def conv2d_weight_grad(
     if _is_depthwise(weight_shape, groups):
         d_weight = xp.empty(weight_shape, x.dtype)
         sizes = (n, x.shape[1], k // groups, *x.shape[2:], *out_size)
-        lanes = _lanes(out_size)
+        lanes = lanes_for(out_size)
         cuda.launch(
             "conv", "depthwise_weight_grad", x.dtype, d_weight.size, dy, x, d_weight, *sizes, lanes, *geometry(window),
             block_each=True,
@@ -145,7 +145,7 @@ def _side_by_side(cuda: Any, x: Any, window: Window, groups: int) -> Any:
 def _im2col(cuda: Any, x: Any, columns: Any, window: Window, image_stride: int, row_stride: int) -> None:
     n, c, height, width = x.shape
     out_size = output_size(window, (height, width))
-    lanes = min(_lanes(out_size), 32)  # there are many rows
+    lanes = min(lanes_for(out_size), 32)  # there are many rows
     sizes = (c, height, width, *out_size, image_stride, row_stride, lanes)
     jobs = n * c * _taps(window)
     cuda.launch("conv", "im2col", x.dtype, jobs, x, columns, *sizes, *geometry(window), lanes=lanes)
@@ -153,16 +153,9 @@ def _im2col(cuda: Any, x: Any, columns: Any, window: Window, image_stride: int, 
 
 def _launch_planes(cuda: Any, name: str, written: Any, args: tuple[Any, ...], window: Window) -> None:
     """Launch a kernel whose jobs are the planes, (n, channel), of the images that it writes."""
-    lanes = _lanes(written.shape[2:])
+    lanes = lanes_for(written.shape[2:])
     planes = written.shape[0] * written.shape[1]
     cuda.launch("conv", name, written.dtype, planes, *args, lanes, *geometry(window), lanes=lanes)
-
-
-@cache
-def _lanes(size: Pair) -> int:
-    """How many threads share a plane: enough for some eight pixels each, and a power of two."""
-    pixels = size[0] * size[1]
-    return min(max(8, 1 << (pixels // 8).bit_length()), BLOCK)
 
 
 def _one_product_per_image(filters: Any, out_size: Any, window: Window) -> bool:

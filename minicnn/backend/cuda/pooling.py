@@ -1,11 +1,17 @@
-"""Pooling on the GPU: one thread per output, and in backward one per input."""
+"""Pooling on the GPU: forward each window collects from its pixels, backward each pixel from its windows."""
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any
+
+import numpy as np
 
 from ..base import Pair, Window
 from .conv import geometry
+from .planes import lanes_for
+
+LARGE_CELL = 64  # pixels that are worth a block of threads
 
 
 def max_pool2d(cuda: Any, x: Any, window: Window, out_size: Pair) -> tuple[Any, Any]:
@@ -13,34 +19,31 @@ def max_pool2d(cuda: Any, x: Any, window: Window, out_size: Pair) -> tuple[Any, 
     x = cuda.xp.ascontiguousarray(x)
     y = cuda.xp.empty((*x.shape[:2], *out_size), x.dtype)
     indices = cuda.xp.empty(y.shape, "int64")
-    cuda.launch("pooling", "max_pool2d", x.dtype, y.size, x, y, indices, *x.shape[2:], *out_size, *geometry(window))
+    _launch(cuda, "max_pool2d", y, (x, y, indices), (*x.shape[2:], *out_size), window)
     return y, indices
 
 
-def max_pool2d_grad(cuda: Any, dy: Any, indices: Any, x_shape: tuple[int, ...]) -> Any:
-    """See ``reference.pooling.max_pool2d_grad``; the order in which a pixel's cotangents add up is not fixed."""
+def max_pool2d_grad(cuda: Any, dy: Any, indices: Any, x_shape: tuple[int, ...], window: Window) -> Any:
+    """See ``reference.pooling.max_pool2d_grad``."""
     dy, indices = cuda.xp.ascontiguousarray(dy), cuda.xp.ascontiguousarray(indices)
-    dx = cuda.xp.zeros(x_shape, dy.dtype)
-    pixels, windows = x_shape[2] * x_shape[3], dy.shape[2] * dy.shape[3]
-    cuda.launch("pooling", "max_pool2d_grad", dy.dtype, dy.size, dy, indices, dx, pixels, windows)
+    dx = cuda.xp.empty(x_shape, dy.dtype)
+    _launch(cuda, "max_pool2d_grad", dx, (dy, indices, dx), (*x_shape[2:], *dy.shape[2:]), window)
     return dx
 
 
 def avg_pool2d(cuda: Any, x: Any, window: Window, divisor: Any) -> Any:
     """See ``reference.pooling.avg_pool2d``."""
-    x, divisor = cuda.xp.ascontiguousarray(x), cuda.xp.ascontiguousarray(divisor.astype(x.dtype))
+    x, divisor = cuda.xp.ascontiguousarray(x), _ready(cuda, divisor, x)
     y = cuda.xp.empty((*x.shape[:2], *divisor.shape), x.dtype)
-    sizes = (*x.shape[2:], *divisor.shape)
-    cuda.launch("pooling", "avg_pool2d", x.dtype, y.size, x, divisor, y, *sizes, *geometry(window))
+    _launch(cuda, "avg_pool2d", y, (x, divisor, y), (*x.shape[2:], *divisor.shape), window)
     return y
 
 
 def avg_pool2d_grad(cuda: Any, dy: Any, x_shape: tuple[int, ...], window: Window, divisor: Any) -> Any:
     """See ``reference.pooling.avg_pool2d_grad``."""
-    dy, divisor = cuda.xp.ascontiguousarray(dy), cuda.xp.ascontiguousarray(divisor.astype(dy.dtype))
+    dy, divisor = cuda.xp.ascontiguousarray(dy), _ready(cuda, divisor, dy)
     dx = cuda.xp.empty(x_shape, dy.dtype)
-    sizes = (*x_shape[2:], *divisor.shape)
-    cuda.launch("pooling", "avg_pool2d_grad", dy.dtype, dx.size, dy, divisor, dx, *sizes, *geometry(window))
+    _launch(cuda, "avg_pool2d_grad", dx, (dy, divisor, dx), (*x_shape[2:], *divisor.shape), window)
     return dx
 
 
@@ -48,7 +51,9 @@ def adaptive_avg_pool2d(cuda: Any, x: Any, out_size: Pair) -> Any:
     """See ``reference.pooling.adaptive_avg_pool2d``."""
     x = cuda.xp.ascontiguousarray(x)
     y = cuda.xp.empty((*x.shape[:2], *out_size), x.dtype)
-    cuda.launch("pooling", "adaptive_avg_pool2d", x.dtype, y.size, x, y, *x.shape[2:], *out_size)
+    large = prod(x.shape[2:]) >= LARGE_CELL * prod(out_size)
+    name = "adaptive_avg_pool2d_large" if large else "adaptive_avg_pool2d"
+    cuda.launch("pooling", name, x.dtype, y.size, x, y, *x.shape[2:], *out_size, block_each=large)
     return y
 
 
@@ -56,5 +61,19 @@ def adaptive_avg_pool2d_grad(cuda: Any, dy: Any, x_shape: tuple[int, ...]) -> An
     """See ``reference.pooling.adaptive_avg_pool2d_grad``."""
     dy = cuda.xp.ascontiguousarray(dy)
     dx = cuda.xp.empty(x_shape, dy.dtype)
-    cuda.launch("pooling", "adaptive_avg_pool2d_grad", dy.dtype, dx.size, dy, dx, *x_shape[2:], *dy.shape[2:])
+    _launch(cuda, "adaptive_avg_pool2d_grad", dx, (dy, dx), (*x_shape[2:], *dy.shape[2:]))
     return dx
+
+
+def _launch(
+    cuda: Any, name: str, written: Any, arrays: tuple[Any, ...], sizes: tuple[int, ...], window: Window | None = None
+) -> None:
+    """Launch a kernel whose jobs are the planes, (n, c), of the images that it writes."""
+    lanes, planes = lanes_for(written.shape[2:]), written.shape[0] * written.shape[1]
+    further = () if window is None else geometry(window)
+    cuda.launch("pooling", name, written.dtype, planes, *arrays, *sizes, lanes, *further, lanes=lanes)
+
+
+def _ready(cuda: Any, divisor: Any, like: Any) -> Any:
+    """``divisor`` in the type in which the kernels compute with numbers ``like`` these: float32 at least."""
+    return cuda.xp.ascontiguousarray(divisor, np.promote_types(like.dtype, np.float32))

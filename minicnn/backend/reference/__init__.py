@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ..base import Window
 from . import affine, conv, deformable, fused, fused_conv, loss, norm, optimizer, pooling
 
 
@@ -34,7 +35,6 @@ class ReferenceBackend:
     conv2d_input_grad = staticmethod(conv.conv2d_input_grad)
     conv2d_weight_grad = staticmethod(conv.conv2d_weight_grad)
     max_pool2d = staticmethod(pooling.max_pool2d)
-    max_pool2d_grad = staticmethod(pooling.max_pool2d_grad)
     avg_pool2d = staticmethod(pooling.avg_pool2d)
     avg_pool2d_grad = staticmethod(pooling.avg_pool2d_grad)
     adaptive_avg_pool2d = staticmethod(pooling.adaptive_avg_pool2d)
@@ -48,6 +48,11 @@ class ReferenceBackend:
     sgd_step = staticmethod(optimizer.sgd_step)
     adam_step = staticmethod(optimizer.adam_step)
     scatter_add = staticmethod(np.add.at)
+
+    @staticmethod
+    def max_pool2d_grad(dy: np.ndarray, indices: np.ndarray, x_shape: tuple[int, ...], window: Window) -> np.ndarray:
+        """The indices say all that NumPy needs to know."""
+        return pooling.max_pool2d_grad(dy, indices, x_shape)
 
     @staticmethod
     def release_memory() -> None:

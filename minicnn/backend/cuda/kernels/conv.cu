@@ -1,34 +1,5 @@
 // Convolution: im2col and its adjoint around a matrix product, and depthwise convolution without one.
-//
-// Dividing takes a GPU some twenty instructions, ten times as many as moving a number. So a group of neighbouring
-// threads takes a whole plane, or a row of columns, and each thread steps from cell to cell by adding.
 #include "common.cuh"
-
-// Groups of `lanes` threads, a power of two and at most a block, take one job each.
-#define FOR_EACH_GROUP(job, count, lanes)                                                                              \
-    for (INDEX job = (INDEX)blockIdx.x * (blockDim.x / (lanes)) + threadIdx.x / (lanes); job < (count);                \
-         job += (INDEX)gridDim.x * (blockDim.x / (lanes)))
-
-// The cells of a plane of `width` columns that one thread of a group visits: each `lanes` after the last.
-struct Walk {
-    INDEX cell;
-    int row, column;
-    const int lanes, down, right, width;
-
-    __device__ Walk(int lanes, int width)
-        : cell(threadIdx.x % lanes), row((int)cell / width), column((int)cell % width), lanes(lanes),
-          down(lanes / width), right(lanes % width), width(width) {}
-
-    __device__ void step() {
-        cell += lanes;
-        row += down;
-        column += right;
-        if (column >= width) {
-            column -= width;
-            row++;
-        }
-    }
-};
 
 static __device__ bool within(int position, int size) { return (unsigned)position < (unsigned)size; }
 

@@ -77,7 +77,7 @@ def test_the_work_of_a_pools_gradient_is_what_it_writes(name: str) -> None:
     """From one cotangent per plane, as in an SE block, come images as large as any."""
     dy, window = np.ones((2, 64, 1, 1), np.float32), Window((16, 16))
     further = {
-        "max_pool2d_grad": (np.zeros(dy.shape, np.int64), (2, 64, 16, 16)),
+        "max_pool2d_grad": (np.zeros(dy.shape, np.int64), (2, 64, 16, 16), window),
         "avg_pool2d_grad": ((2, 64, 16, 16), window, np.full((1, 1), 256)),
         "adaptive_avg_pool2d_grad": ((2, 64, 16, 16),),
     }[name]

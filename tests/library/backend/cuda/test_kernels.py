@@ -14,7 +14,7 @@ import pytest
 from minicnn.backend.base import Window
 from minicnn.backend.cuda import compiler, norm
 from tests.library.support.cuda import fakeraw
-from tests.library.support.cuda.agreement import compare, compare_batch_norm
+from tests.library.support.cuda.agreement import REFERENCE, compare, compare_batch_norm
 from tests.library.support.cuda.fakeraw import RawKernel
 from tests.library.support.strategies import normal
 
@@ -37,7 +37,10 @@ def test_threads_of_a_block_work_together(cuda, four_threads, monkeypatch, parts
     window = Window((3, 2), stride=(2, 1), padding=((1, 1), (0, 0)))
     compare(cuda, "conv2d_weight_grad", normal((3, 4, 2, 4), 4), x, (4, 1, 3, 2), window, 2)
     compare(cuda, "deform_im2col_grad", normal((2, 60), 5), x, np.zeros((3, 2, 4, 5)), None, Window((1, 1)), 1)
-    compare(cuda, "max_pool2d_grad", dy, np.zeros(dy.shape, np.int64), x.shape)
+    same = Window((3, 3), padding=((1, 1), (1, 1)))
+    compare(cuda, "max_pool2d", x, same, (4, 5))
+    compare(cuda, "avg_pool2d", x, same, np.full((4, 5), 9))
+    compare(cuda, "avg_pool2d_grad", dy, x.shape, same, np.full((4, 5), 9))
 
 
 def test_large_arrays_are_indexed_by_long_integers(cuda, monkeypatch):
@@ -48,6 +51,9 @@ def test_large_arrays_are_indexed_by_long_integers(cuda, monkeypatch):
     compare(cuda, "conv2d_input_grad", normal((2, 6, 5, 6), 2), weight, x.shape, window, 2)
     compare_batch_norm(cuda, x, normal(x.shape, 4))
     compare(cuda, "max_pool2d", x, window, (5, 6))
+    _, indices = REFERENCE.max_pool2d(x, window, (5, 6))
+    compare(cuda, "max_pool2d_grad", normal(x.shape, 5), indices, x.shape, window)
+    compare(cuda, "adaptive_avg_pool2d", normal((2, 1, 9, 10), 6), (1, 1))
     compare(cuda, "softmax_cross_entropy", normal((3, 5), 1), np.eye(5)[:3])
     compare(cuda, "deform_im2col", x, normal((2, 18, 5, 6), 3), None, window, 1)
     assert cuda.to_host(cuda.dropout_mask((7,), 0.5, np.float64, np.random.default_rng(0))).max() == 2
@@ -62,7 +68,7 @@ def test_all_files_are_there():
     assert {path.stem for path in compiler.KERNELS.glob("*.cu")} == {
         "conv", "deformable", "loss", "norm", "optimizer", "pooling", "random",
     }  # fmt: skip
-    assert len(kernel_names()) == 26
+    assert len(kernel_names()) == 27
 
 
 @pytest.mark.slow

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from minicnn.backend.base import Window
 from tests.library.support.cuda.agreement import DTYPES, REFERENCE, compare, windows
+from tests.library.support.cuda.fakeraw import RawKernel
 from tests.library.support.strategies import SEEDS, normal
+
+
+def sees_pixels(window, size, out):
+    """Which windows (oH, oW) contain a pixel of the image."""
+    return REFERENCE.max_pool2d(np.zeros((1, 1, *size)), window, out)[0][0, 0] == 0
 
 
 @given(data=st.data())
@@ -26,12 +34,26 @@ def test_pooling(cuda, data):
     )
     compare(cuda, "max_pool2d", x, window, out)
     dy = normal((*shape[:2], *out), seed + 1).astype(dtype)
-    _, indices = REFERENCE.max_pool2d(np.nan_to_num(x, neginf=-9), window, out)
-    if indices.max(initial=0) < size[0] * size[1]:
-        compare(cuda, "max_pool2d_grad", dy, indices, x.shape)
+    _, indices = REFERENCE.max_pool2d(x, window, out)
+    found = cuda.to_host(cuda.max_pool2d_grad(*map(cuda.to_device, (dy, indices)), x.shape, window))
+    seen = sees_pixels(window, size, out)  # a dilated window can step over the image: its index says nothing
+    expected = REFERENCE.max_pool2d_grad(np.where(seen, dy, 0), np.where(seen, indices, 0), x.shape, window)
+    np.testing.assert_array_equal(found, expected)  # the same numbers in the same order
     divisor = np.random.default_rng(seed).integers(1, 9, out)
     compare(cuda, "avg_pool2d", normal(shape, seed).astype(dtype), window, divisor)
     compare(cuda, "avg_pool2d_grad", dy, x.shape, window, divisor)
+
+
+@pytest.mark.parametrize("threads", [1, 4, 64])
+def test_the_gradient_of_overlapping_maxima_is_the_same_in_every_run(cuda, monkeypatch, threads):
+    monkeypatch.setattr(RawKernel, "threads", threads)
+    window, out = Window((3, 3), (2, 2), ((1, 1), (1, 1))), (7, 6)
+    x = np.round(normal((3, 5, 13, 11), 0), 1)
+    _, indices = REFERENCE.max_pool2d(x, window, out)
+    dy = normal(indices.shape, 1).astype("float32")
+    runs = [cuda.max_pool2d_grad(*map(cuda.to_device, (dy, indices)), x.shape, window) for _ in range(2)]
+    for found in runs:
+        np.testing.assert_array_equal(cuda.to_host(found), REFERENCE.max_pool2d_grad(dy, indices, x.shape, window))
 
 
 @given(st.tuples(*[st.integers(1, 7)] * 4), DTYPES, SEEDS)
@@ -39,3 +61,11 @@ def test_adaptive_pooling(cuda, sizes, dtype, seed):
     shape, out = (2, 3, *sizes[:2]), sizes[2:]
     compare(cuda, "adaptive_avg_pool2d", normal(shape, seed).astype(dtype), out)
     compare(cuda, "adaptive_avg_pool2d_grad", normal((2, 3, *out), seed).astype(dtype), shape)
+
+
+@pytest.mark.parametrize("threads", [1, 4])
+@pytest.mark.parametrize("out", [(1, 1), (2, 3)])
+def test_large_cells_are_shared_by_a_block(cuda, monkeypatch, threads, out):
+    monkeypatch.setattr(RawKernel, "threads", threads)
+    compare(cuda, "adaptive_avg_pool2d", normal((2, 3, 25, 31), 0), out)
+    compare(cuda, "adaptive_avg_pool2d_grad", normal((2, 3, *out), 1), (2, 3, 25, 31))

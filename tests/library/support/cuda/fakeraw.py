@@ -24,7 +24,17 @@ from tests.library.support.cuda.fakegraph import blocks_of, on_device
 
 SHIM = Path(__file__).parent / "shim.hpp"
 COMPILER = shutil.which("g++")
-FLAGS = ["-std=c++17", "-O1", "-Wall", "-Werror", "-Wno-unused-function", "-shared", "-fPIC", "-pthread"]
+FLAGS = [
+    "-std=c++17",
+    "-O1",
+    "-Wall",
+    "-Werror",
+    "-Wno-unused-function",
+    "-Wno-unknown-pragmas",
+    "-shared",
+    "-fPIC",
+    "-pthread",
+]
 KEPT = Path(__file__).parents[4] / ".pytest_cache" / "cuda_kernels"  # what g++ made, for every process that tests
 MAX_BLOCKS = 3  # enough to see whether a kernel strides over the grid
 SANITIZE = "MINICNN_SANITIZE" in os.environ  # with the address sanitizer preloaded: see sanitized.py

@@ -43,12 +43,12 @@ def calls(cuda: Any) -> Iterator[Any]:
         for hanging in (0, 1):
             size = (out[0] + hanging, out[1] + hanging)
             y, indices = cuda.max_pool2d(x, window, size)
-            yield cuda.max_pool2d_grad(y, indices, x.shape)
+            yield cuda.max_pool2d_grad(y, indices, x.shape, window)
             divisor = put(np.ones(size))
             yield cuda.avg_pool2d_grad(cuda.avg_pool2d(x, window, divisor), x.shape, window, divisor)
     tiny = Window((2, 2), (1, 1), ((1, 1), (1, 1)), (3, 3))  # steps over the image
     y, indices = cuda.max_pool2d(put(normal((1, 1, 2, 2), 0)), tiny, (1, 1))
-    yield cuda.max_pool2d_grad(y, indices, (1, 1, 2, 2))
+    yield cuda.max_pool2d_grad(y, indices, (1, 1, 2, 2), tiny)
     for size in ((1, 1), (3, 2), (9, 8)):
         yield cuda.adaptive_avg_pool2d_grad(cuda.adaptive_avg_pool2d(x, size), x.shape)
     affine = put(normal((4,), 0))
