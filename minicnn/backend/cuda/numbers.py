@@ -26,7 +26,7 @@ class Numbers:
         self.kept: OrderedDict[Any, Any] = OrderedDict()
 
     def __call__(self, values: Sequence[float], dtype: Any) -> Any:
-        """The array; made on the current stream, and kept for that stream alone."""
+        """The array; made on the current GPU and stream, and kept for these alone."""
         script = replay.THREAD.script
         if script is not None:
             if script.action is None:
@@ -35,7 +35,8 @@ class Numbers:
             if not script.recording:
                 place.fill(self.cupy, values)
             return place.array
-        key = (self.cupy.cuda.get_current_stream(), np.dtype(dtype), tuple(values))
+        here = self.cupy.cuda.runtime.getDevice(), self.cupy.cuda.get_current_stream()
+        key = (*here, np.dtype(dtype), tuple(values))
         array = self.kept.pop(key, None)
         if array is None:
             array = self.cupy.asarray(np.array(values, dtype))

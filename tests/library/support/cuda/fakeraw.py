@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from tests.library.support.cuda.fakearray import unwrap
 from tests.library.support.cuda.fakegraph import blocks_of, on_device
 
 SHIM = Path(__file__).parent / "shim.hpp"
@@ -135,7 +136,7 @@ class RawKernel:
             return arg.item()
         if isinstance(arg, np.uint64) and arg == 0:
             return None
-        host, expected = arg.host, "bfloat16" if parameter == "PE" else np.dtype(parameter[1:])
+        host, expected = unwrap(arg), "bfloat16" if parameter == "PE" else np.dtype(parameter[1:])
         if host.dtype != expected or not host.flags.c_contiguous:
             raise TypeError(f"{self.name}: a contiguous {expected} array expected, got {host.dtype}")
         return memory.address(host)
