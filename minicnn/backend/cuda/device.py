@@ -10,7 +10,7 @@ import numpy as np
 from ... import replay
 from ...errors import DeviceError
 from .. import cuda as switches
-from . import conv, cudnn, deformable, loss, matrix, norm, optimizer, pooling
+from . import conv, cudnn, deformable, loss, matrix, norm, optimizer, pointwise, pooling
 from .compiler import Kernels
 from .loading import open_cupy
 from .numbers import Numbers
@@ -47,7 +47,8 @@ class CudaBackend:
         self.launch = Kernels(self.xp).launch
         self.numbers = Numbers(self.xp)
         self.cudnn = cudnn.Cudnn(self.xp)
-        self.fused = {name: partial(getattr(norm, name), self) for name in ("norm", "norm_grad")}
+        kernels = (norm.norm, norm.norm_grad, *pointwise.FUSED)
+        self.fused = {kernel.__name__: partial(kernel, self) for kernel in kernels}
 
     matmul = matrix.matmul
     conv2d = _chosen("conv2d")

@@ -66,9 +66,9 @@ def kernel_names() -> set[str]:
 
 def test_all_files_are_there():
     assert {path.stem for path in compiler.KERNELS.glob("*.cu")} == {
-        "conv", "deformable", "loss", "norm", "optimizer", "pooling", "random",
+        "conv", "deformable", "loss", "norm", "optimizer", "pointwise", "pooling", "random",
     }  # fmt: skip
-    assert len(kernel_names()) == 27
+    assert len(kernel_names()) == 33
 
 
 @pytest.mark.slow

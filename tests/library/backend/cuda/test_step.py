@@ -10,6 +10,7 @@ import pytest
 import minicnn
 from minicnn.data import DataLoader, TensorDataset
 from minicnn.models import create_model
+from minicnn.nn import functional as F
 from minicnn.nn.functional import cross_entropy
 from minicnn.optim import SGD, lr_scheduler
 from minicnn.training import Trainer, TrainingDiverged
@@ -79,7 +80,53 @@ def test_a_compiled_step_agrees_with_eager_and_never_waits(cuda, dtype):
     (plan,) = compiled.plans.values()
     names = [call.name for call in plan.calls]
     assert names.count("BatchNorm + Add + ReLU") == 9 and names.count("BatchNorm + ReLU") == 10
-    assert {kernel for call in plan.calls for kernel in call.kernels} == {"norm", "norm_grad"}
+    kernels = {kernel for call in plan.calls for kernel in call.kernels}
+    assert kernels == {"norm", "norm_grad", "conv2d", "conv2d_input_grad", "channel_sums", "linear"}
+
+
+class Mixed(minicnn.nn.Module):
+    """Everything that a plan fuses on a GPU and that a ResNet does not have."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = minicnn.nn.Conv2d(3, 6, 3, padding=1)
+        self.gate = minicnn.nn.Conv2d(6, 6, 1)
+        self.last = minicnn.nn.Conv2d(6, 6, 3, padding=1, bias=False)
+        self.norm = minicnn.nn.BatchNorm2d(6)
+        self.hidden, self.out = minicnn.nn.Linear(6, 8), minicnn.nn.Linear(8, 3)
+
+    def forward(self, x: minicnn.Tensor) -> minicnn.Tensor:
+        """(N, 3, H, W) -> (N, 3)."""
+        x = F.relu(self.first(x))
+        x = F.silu(x) * F.sigmoid(self.gate(F.adaptive_avg_pool2d(x, 1)))
+        x = F.relu(self.norm(self.last(x)) + x)
+        return self.out(F.relu(self.hidden(F.relu(F.adaptive_avg_pool2d(x, 1).flatten(1)))))
+
+
+@pytest.mark.parametrize("dtype", TOLERANCE)
+def test_what_a_plan_fuses_is_what_eager_computes(cuda, dtype):
+    minicnn.manual_seed(0)
+    eager = Mixed().to("cuda", dtype=np.dtype(dtype))
+    model = copy.deepcopy(eager)
+    compiled = minicnn.compile(model)
+    images = minicnn.tensor(batch(dtype)[0], device="cuda")
+    labels = minicnn.tensor(np.arange(8) % 3, device="cuda")
+    rtol, atol = TOLERANCE[dtype]
+    for forward in (eager, compiled):
+        with syncs.forbid():
+            cross_entropy(forward(images), labels).backward()
+    for (name, a), b in zip(eager.named_parameters(), model.parameters(), strict=True):
+        want, got = a.grad.cpu().numpy(), b.grad.cpu().numpy()
+        np.testing.assert_allclose(got, want, rtol, atol * max(1.0, np.abs(want).max()), err_msg=name)
+    (plan,) = compiled.plans.values()
+    assert {call.name for call in plan.calls if call.kernels} == {
+        "Conv2d + ReLU", "Conv2d", "SiLU", "Mul", "BatchNorm + Add + ReLU", "ReLU", "Linear + ReLU", "Linear",
+    }  # fmt: skip
+    eager.eval(), compiled.eval()
+    with minicnn.no_grad():
+        want, got = eager(images).cpu().numpy(), compiled(images).cpu().numpy()
+    np.testing.assert_allclose(got, want, rtol, atol * max(1.0, np.abs(want).max()))
+    assert "Conv2d + FixedNorm + Add + ReLU" in [call.name for call in list(compiled.plans.values())[-1].calls]
 
 
 # --- the loop ----------------------------------------------------------------------------------------------------
