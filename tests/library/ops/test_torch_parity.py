@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 import minicnn
 from tests.library.support import peers
 from tests.library.support.cases import CASES, Case, as_tensors, as_tuple
-from tests.library.support.cases.edges import EDGES
+from tests.library.support.cases.edges import EDGES, SEVERAL_NANS
 from tests.library.support.strategies import random_cotangent
 
 torch = peers.torch()
@@ -53,9 +53,9 @@ def test_same_as_torch(case: Case, data):
 
 
 @pytest.mark.filterwarnings("ignore")  # both warn about empty means and degrees of freedom in their own words
-@pytest.mark.parametrize("name", EDGES)
+@pytest.mark.parametrize("name", EDGES | SEVERAL_NANS)
 def test_same_at_the_edge(name):
-    run, *inputs = EDGES[name]
+    run, *inputs = (EDGES | SEVERAL_NANS)[name]
     assert_same(run, [np.asarray(x) for x in inputs])
 
 

@@ -16,7 +16,7 @@ NAN, INF = math.nan, math.inf
 X = [-3.0, -1.0, -0.0, 0.0, 1.0, 3.0, 6.0, NAN, INF, -INF]
 FINITE = X[:-3]
 NONE, ONE = np.zeros((0, 3)), [1.0, 2.0, 3.0]
-TIED = [[1.0, 3.0, 3.0, 2.0], [5.0, 5.0, 5.0, 5.0], [NAN, 1.0, NAN, 2.0], [-INF, -INF, -INF, -INF]]
+TIED = [[1.0, 3.0, 3.0, 2.0], [5.0, 5.0, 5.0, 5.0], [4.0, 1.0, NAN, 2.0], [-INF, -INF, -INF, -INF]]
 LARGE = [[1e4, -1e4, 0.0], [1e4, 1e4, 1e4 - 1], [-1e4, -1e4, -1e4], [0.0, 0.0, 1e-300]]
 IMPOSSIBLE = [[-INF, 0.0, 1.0], [-INF, -INF, 2.0]]
 LABELS, IGNORED, NO_LABELS = [0, 2, 1, 2], [-100] * 4, np.zeros(0, int)
@@ -223,3 +223,9 @@ INDICES = {
 EDGES = KINKS | LIMITS | TIES | LOSSES | WINDOWS | NORMS | INDICES
 
 assert len(EDGES) == sum(map(len, (KINKS, LIMITS, TIES, LOSSES, WINDOWS, NORMS, INDICES))), "two edges of one name"
+
+# A GPU finds any one of several NaNs; the CPU, like PyTorch's, the first.
+SEVERAL_NANS = {
+    "first NaN along": (lambda lib, x: (*x.max(1), *x.min(0)), [[NAN, 1.0, NAN], [NAN, NAN, 2.0]]),
+    "position of the first NaN": (each(method("argmax"), method("argmin", 1)), [[5.0, NAN, NAN], [NAN, 2.0, NAN]]),
+}

@@ -5,16 +5,18 @@ from __future__ import annotations
 import operator
 import sys
 from collections.abc import Iterator
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 
+from tests.library.support.cuda import memory
 from tests.library.support.cuda.fakegraph import on_device, refuse_cublas
 from tests.library.support.cuda.machine import Device
 from tests.library.support.cuda.memory import allocated, current
 from tests.library.support.cuda.streams import Stream, current_stream, syncs
-from tests.library.support.cuda.surface import SURFACE, check_axis, check_keywords
+from tests.library.support.cuda.surface import SURFACE, check_call
 
 VIEWS = {
     "reshape", "transpose", "swapaxes", "squeeze", "ravel", "moveaxis", "expand_dims", "broadcast_to", "flip", "view",
@@ -117,7 +119,13 @@ class FakeArray:
 
     @on_device
     def __setitem__(self, index: Any, value: Any) -> None:
-        unwrap(self)[self._index(index)] = unwrap(value)
+        """Where a position is repeated, no order is promised: here the first value wins, in NumPy the last."""
+        host, place, numbers = unwrap(self), self._index(index), unwrap(value)
+        if not any(isinstance(part, np.ndarray) and part.dtype != bool for part in place):
+            host[place] = numbers
+            return
+        positions = np.arange(host.size).reshape(host.shape)[place]
+        host.flat[positions.ravel()[::-1]] = np.broadcast_to(numbers, positions.shape).ravel()[::-1]
 
     def __iter__(self) -> Iterator[FakeArray]:
         return (self[i] for i in range(len(self)))
@@ -149,10 +157,15 @@ class FakeArray:
         return tuple(plain)
 
     def set(self, arr: np.ndarray, stream: Stream | None = None) -> None:
-        """Copy from the host; on another than the current stream when that stream comes to it."""
-        if arr.shape != self.shape or arr.dtype != self.dtype or not self.host.flags.c_contiguous:
-            raise ValueError(f"set: expected a {self.dtype} array of shape {self.shape}, got {arr.dtype} {arr.shape}")
-        (stream or current_stream()).do(lambda: np.copyto(self.host, arr))
+        """Copy from the host when the stream comes to it; only page-locked memory is read no sooner."""
+        if arr.dtype != self.dtype:
+            raise TypeError(f"{arr.dtype} array cannot be set to {self.dtype} array")
+        if arr.shape != self.shape:
+            raise ValueError(f"Shape mismatch. Old shape: {self.shape}, new shape: {arr.shape}")
+        if not (self.host.flags.c_contiguous or self.host.flags.f_contiguous):
+            raise RuntimeError("Cannot set to non-contiguous array")
+        source, target = memory.to_read_later(arr), self.host
+        (stream or current_stream()).do(lambda: np.copyto(target, source))
 
     def get(self) -> np.ndarray:
         syncs.note("get()")
@@ -178,15 +191,30 @@ def _axes(part: Any) -> int:
     return part.ndim if getattr(part, "dtype", None) == np.dtype(bool) else 1
 
 
-def _method(name: str, allowed: list[str]) -> Any:
+def _last_nan(function: Any) -> Any:
+    """``argmax`` or ``argmin``: among several NaNs a GPU finds any one, here the last and not NumPy's first."""
+
+    def find(a: np.ndarray, axis: Any = None, keepdims: bool = False) -> Any:
+        first, nan = function(a, axis, keepdims=keepdims), np.isnan(a)
+        length = a.size if axis is None else a.shape[axis]
+        last = length - 1 - np.asarray(np.flip(nan, axis).argmax(axis, keepdims=keepdims))
+        return np.where(nan.any(axis, keepdims=keepdims), last, first)
+
+    return find
+
+
+LAST_NAN = {"argmax": _last_nan(np.argmax), "argmin": _last_nan(np.argmin)}
+
+
+def _method(name: str) -> Any:
     @on_device
     def method(self: FakeArray, *args: Any, **kwargs: Any) -> Any:
-        check_keywords(f"ndarray.{name}", kwargs, allowed)
-        check_axis(self, kwargs.get("axis"))
+        check_call("methods", name, (self, *args), kwargs)
         if name in WAITING:
             syncs.note(name)
         host = self.host if name in VIEWS or name == "copy" else unwrap(self)
-        result = getattr(host, name)(*unwrap(args), **{k: unwrap(v) for k, v in kwargs.items()})
+        function = partial(LAST_NAN[name], host) if name in LAST_NAN else getattr(host, name)
+        result = function(*unwrap(args), **{k: unwrap(v) for k, v in kwargs.items()})
         if name in VIEWS:
             return wrap(result, self, view=True)
         if name in ("astype", "copy"):
@@ -196,9 +224,9 @@ def _method(name: str, allowed: list[str]) -> Any:
     return method
 
 
-for _name, _allowed in SURFACE["methods"].items():
+for _name in SURFACE["methods"]:
     if _name not in vars(FakeArray) and hasattr(np.ndarray, _name):
-        setattr(FakeArray, _name, _method(_name, _allowed))
+        setattr(FakeArray, _name, _method(_name))
 
 
 def _operator(function: Any, swapped: bool) -> Any:

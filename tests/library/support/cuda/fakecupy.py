@@ -20,13 +20,13 @@ from typing import Any
 import numpy as np
 
 from minicnn import backend
-from tests.library.support.cuda.fakearray import ROUNDED, VIEWS, WAITING, FakeArray, unwrap, wrap
+from tests.library.support.cuda.fakearray import LAST_NAN, ROUNDED, VIEWS, WAITING, FakeArray, unwrap, wrap
 from tests.library.support.cuda.fakegraph import on_device, refuse_cublas, refuse_host
 from tests.library.support.cuda.fakeraw import RawModule
 from tests.library.support.cuda.machine import CUDARuntimeError, cuda_namespace
-from tests.library.support.cuda.memory import POOL, MemoryPool, current
+from tests.library.support.cuda.memory import POOL, MemoryPool, current, empty_pinned
 from tests.library.support.cuda.streams import syncs
-from tests.library.support.cuda.surface import SURFACE, check_axis, check_keywords
+from tests.library.support.cuda.surface import SURFACE, check_call, check_loop
 
 FROM_HOST = {"asarray", "array", "asanyarray"}
 CUBLAS = {"dot", "tensordot", "einsum", "inner", "vdot"}
@@ -42,7 +42,8 @@ class FakeUfunc:
 
     @on_device
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        check_keywords(self.name, kwargs, ["out", "dtype", "casting"])
+        check_call("ufuncs", self.name, args, kwargs)
+        check_loop(self.name, *args)
         out = kwargs.pop("out", None)
         result = self.numpy(*unwrap(args), **kwargs)
         if out is None:
@@ -129,12 +130,11 @@ class FakeCupy(ModuleType):
 
 
 def _function_called(name: str) -> Any:
-    allowed, function = SURFACE["functions"][name], getattr(np, name)
+    function = LAST_NAN.get(name) or getattr(np, name)
 
     @on_device
     def call(*args: Any, **kwargs: Any) -> Any:
-        check_keywords(name, kwargs, allowed)
-        check_axis(next(iter(args), None), kwargs.get("axis"))
+        check_call("functions", name, args, kwargs)
         if name in WAITING:
             syncs.note(name)
         if name in CUBLAS:
@@ -149,11 +149,13 @@ def _function_called(name: str) -> Any:
     return call
 
 
+cupyx = ModuleType("cupyx")
+cupyx.empty_pinned = empty_pinned  # type: ignore[attr-defined]
+
+
 @contextmanager
 def in_place_of_cupy(cupy: Any) -> Iterator[None]:
     """``import cupy`` gives ``cupy`` inside the block, and no CUDA backend has been loaded yet."""
-    cupyx = ModuleType("cupyx")
-    cupyx.empty_pinned = lambda shape, dtype=float, order="C": np.empty(shape, dtype, order)  # type: ignore[attr-defined]
     modules, device = {"cupy": cupy, "cupyx": cupyx}, current.device
     if cupy is not None:
         modules |= {"cupy.cuda": cupy.cuda, "cupy.cuda.cublas": cupy.cuda.cublas}

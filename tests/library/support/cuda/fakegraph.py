@@ -197,14 +197,9 @@ def blocks_of(value: Any) -> Iterator[Block]:
         yield value.block
     elif isinstance(value, np.ndarray) and value.dtype.names and "arrays" in value.dtype.names:
         for address in value["arrays"][value["arrays"] > 0].tolist():
-            yield holding(address)
-
-
-def holding(address: int) -> Block:
-    """The block at an address, in whichever pool; an address that nobody owns is an error."""
-    found = [block for pool in memory.pools if (block := pool.holding(address)) is not None]
-    assert found, f"there is no array at address {address:#x}"
-    return found[0]
+            block = memory.holding(address)
+            assert block is not None, f"there is no array at address {address:#x}"
+            yield block
 
 
 def held(value: Any) -> Any:

@@ -40,6 +40,11 @@ KEPT = Path(__file__).parents[4] / ".pytest_cache" / "cuda_kernels"  # what g++ 
 MAX_BLOCKS = 3  # enough to see whether a kernel strides over the grid
 SANITIZE = "MINICNN_SANITIZE" in os.environ  # with the address sanitizer preloaded: see sanitized.py
 
+# What NVRTC knows, as far as anybody may need it. g++ is given the macros only.
+OPTIONS = re.compile(
+    r"-D[A-Za-z_]\w*(=.*)?|-I.+|--?std=c\+\+(14|17|20)|--?(fmad|ftz|prec-div|prec-sqrt)=(true|false)"
+    r"|--?(use_fast_math|restrict|lineinfo|extra-device-vectorization)|--?maxrregcount=\d+"
+)
 CTYPES = {
     "f": ctypes.c_float,
     "d": ctypes.c_double,
@@ -72,7 +77,12 @@ class RawModule:
     """One source, compiled at the first kernel asked for."""
 
     def __init__(self, *, code: str, options: tuple[str, ...] = ()) -> None:
-        self.code, self.options = code, options
+        if not isinstance(options, tuple):
+            raise TypeError(f"RawModule: expected a tuple of options, got {options!r}")
+        for option in options:
+            if not OPTIONS.fullmatch(option):
+                raise ValueError(f"nvrtc: error: unrecognized option {option} found")
+        self.code, self.options = code, tuple(option for option in options if option.startswith("-D"))
 
     def get_function(self, name: str) -> RawKernel:
         """The kernel ``name``."""

@@ -7,6 +7,7 @@ wrong numbers at once instead of some day.
 
 from __future__ import annotations
 
+import math
 import threading
 import weakref
 from bisect import bisect_right, insort
@@ -117,10 +118,12 @@ class MemoryPool:
             hook.free_postprocess(device_id=device, mem_size=nbytes, mem_ptr=block.address, pmem_id=id(block))
 
     def holding(self, address: int) -> Block | None:
-        """The block in use in which ``address`` is."""
+        """The block in use on the current device in which ``address`` is."""
         position = bisect_right(self.addresses, address) - 1
         block = self.used[self.addresses[position]] if position >= 0 else None
-        return block if block is not None and address < block.address + len(block.bytes) else None
+        if block is None or block.device != current.device or address >= block.address + len(block.bytes):
+            return None
+        return block
 
     def used_bytes(self) -> int:
         """On the current device."""
@@ -154,3 +157,43 @@ def allocated(size: int) -> Block:
 
 pools: weakref.WeakSet[MemoryPool] = weakref.WeakSet()
 POOL = MemoryPool()  # ``cupy.get_default_memory_pool()``
+
+
+def holding(address: int) -> Block | None:
+    """The block in use on the current device in which ``address`` is, of whichever pool."""
+    found = (pool.holding(address) for pool in pools)
+    return next((block for block in found if block is not None), None)
+
+
+class Page:
+    """Page-locked memory of the host, which its pool hands out again, whatever stream may still read it."""
+
+    free: dict[int, list[np.ndarray]] = defaultdict(list)
+
+    def __init__(self, size: int) -> None:
+        waiting = Page.free[size]
+        self.bytes = waiting.pop() if waiting else np.empty(size, np.uint8)
+        self.__array_interface__ = self.bytes.__array_interface__
+
+    def __del__(self) -> None:
+        self.bytes.fill(WRONG)
+        Page.free[len(self.bytes)].append(self.bytes)
+
+
+def empty_pinned(shape: int | tuple[int, ...], dtype: Any = float, order: str = "C") -> np.ndarray:
+    """``cupyx.empty_pinned``."""
+    shape, dtype = (shape,) if isinstance(shape, int) else tuple(shape), np.dtype(dtype)
+    size = math.prod(shape) * dtype.itemsize
+    return np.ndarray(shape, dtype, np.asarray(Page(max(size, 1))), order=order)
+
+
+def to_read_later(array: np.ndarray) -> np.ndarray:
+    """What a copy that is queued reads: page-locked memory as it is then, even if it was dropped; else a copy of it."""
+    owner = array
+    while isinstance(owner.base, np.ndarray):
+        owner = owner.base
+    if not isinstance(owner.base, Page):
+        return array.copy()
+    page = owner.base.bytes
+    start = array.__array_interface__["data"][0] - page.__array_interface__["data"][0]
+    return np.ndarray(array.shape, array.dtype, page, start, array.strides)

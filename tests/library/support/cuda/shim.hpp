@@ -1,12 +1,20 @@
 // What makes CUDA C a C++ program for the CPU. Threads of a block are threads of the caller, blocks run one by one.
 #include <math.h>
 #include <pthread.h>
+#include <string.h>
 #include <stdio.h>
 #include <string.h>
 
 #define __global__
 #define __device__
-#define __shared__ static
+#ifdef __SANITIZE_ADDRESS__
+#define __shared__ static  // the sanitizer guards the ends of variables only where it has placed them itself
+static void spoil_shared() {}
+#else  // all in one place, so that what a block does not write it cannot read either
+#define __shared__ static __attribute__((section("shared")))
+extern "C" __attribute__((weak, visibility("hidden"))) char __start_shared[], __stop_shared[];
+static void spoil_shared() { memset(__start_shared, 0xFF, __stop_shared - __start_shared); }  // NaN, -1
+#endif
 
 struct Dim {
     unsigned x = 0, y = 0, z = 0;
@@ -101,7 +109,10 @@ extern "C" void begin_launch(unsigned blocks, unsigned threads) {
     blockDim.x = threads;
     pthread_barrier_init(&barrier, nullptr, threads);
 }
-extern "C" void begin_block(unsigned block) { blockIdx.x = block; }
+extern "C" void begin_block(unsigned block) {
+    blockIdx.x = block;
+    spoil_shared();
+}
 extern "C" void begin_thread(unsigned thread) { threadIdx.x = thread; }
 extern "C" void end_launch() { pthread_barrier_destroy(&barrier); }
 

@@ -120,6 +120,10 @@ class Event:
         """Its stream has come to it."""
         self.time = clock.milliseconds
 
+    def record(self, stream: Stream | None = None) -> None:
+        """After what the stream has to do until now."""
+        (stream or current_stream()).record(self)
+
     def synchronize(self) -> None:
         """The host waits for what came before, which for a copy of long ago is no waiting."""
         self.stream.work_until(self.position)

@@ -1,24 +1,52 @@
-"""What CuPy has: its functions, ufuncs and methods, with their keywords."""
+"""What CuPy has, and how it wants to be called: ``record_surface`` has written it down."""
 
 from __future__ import annotations
 
+import inspect
 import json
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-SURFACE = json.loads((Path(__file__).parent / "cupy_surface.json").read_text())
+SURFACE_FILE = Path(__file__).parent / "cupy_surface.json"
+SURFACE = json.loads(SURFACE_FILE.read_text())
 
 
-def check_keywords(name: str, given: Any, allowed: list[str]) -> None:
-    """CuPy's functions have fewer keywords than NumPy's."""
-    unknown = [key for key in given if key not in allowed and not any(a.startswith("*kw") for a in allowed)]
-    if unknown:
-        raise TypeError(f"cupy.{name}() got an unexpected keyword argument {unknown[0]!r}")
+def signature_of(parameters: str) -> inspect.Signature:
+    """Of a function with those parameters, written as in Python."""
+    return inspect.signature(eval(f"lambda {parameters}: None"))
 
 
-def check_axis(array: Any, axis: Any) -> None:
-    """NumPy lets a single number have the axes 0 and -1 where it reduces; CuPy does not."""
-    if getattr(array, "ndim", None) == 0 and axis not in (None, ()):
-        raise np.exceptions.AxisError(axis if isinstance(axis, int) else axis[0], 0)
+@cache
+def _signature(kind: str, name: str) -> inspect.Signature:
+    if kind == "methods":
+        return signature_of(f"self, {SURFACE[kind][name]}")
+    if kind == "functions":
+        return signature_of(SURFACE[kind][name])
+    inputs, outputs = (len(part) for part in SURFACE["ufuncs"][name].split()[0].split("->"))
+    given = [f"x{i}" for i in range(inputs)] + [f"out{i}=None" for i in range(outputs)]
+    return signature_of(", ".join([*given, "/, *, out=None, casting=None, dtype=None"]))
+
+
+def check_call(kind: str, name: str, args: Any, kwargs: Any) -> None:
+    """Refuse what CuPy's function, ufunc or method does not take.
+
+    Raises:
+        TypeError: for arguments that it does not have, or has elsewhere.
+        AxisError: for an axis of a single number, which NumPy allows.
+    """
+    try:
+        given = _signature(kind, name).bind(*args, **kwargs).arguments
+    except TypeError as error:
+        raise TypeError(f"cupy's {name}() {error}") from None
+    single = args and getattr(args[0], "ndim", None) == 0 and name != "expand_dims"
+    if single and (axis := given.get("axis")) not in (None, ()):
+        raise np.exceptions.AxisError(axis[0] if isinstance(axis, tuple) else axis, 0)
+
+
+def check_loop(name: str, *inputs: Any) -> None:
+    """Raise TypeError for bfloat16 in a ufunc that has none for it."""
+    if any(getattr(x, "dtype", None) == "bfloat16" for x in inputs) and "E" not in SURFACE["ufuncs"][name]:
+        raise TypeError(f"cupy.{name} has no loop for bfloat16")
