@@ -41,8 +41,20 @@ from .creation import (
     zeros_like,
 )
 from .devices import device
+from .dtypes import (
+    bfloat16,
+    float16,
+    float32,
+    float64,
+    get_default_dtype,
+    int8,
+    int16,
+    int32,
+    int64,
+    set_default_dtype,
+    uint8,
+)
 from .dtypes import bool_ as bool
-from .dtypes import float16, float32, float64, get_default_dtype, int8, int16, int32, int64, set_default_dtype, uint8
 from .ops import *  # noqa: F403  (the functional form of every Tensor method; ops/__init__.py lists them)
 from .printing import set_printoptions
 from .random import Generator, manual_seed
@@ -50,7 +62,8 @@ from .sharing import from_dlpack
 from .tensors import Tensor
 
 if TYPE_CHECKING:
-    from . import cuda, data, jit, models, onnx, optim, utils
+    from . import amp, cuda, data, jit, models, onnx, optim, utils
+    from .amp import autocast, get_autocast_dtype, is_autocast_enabled
     from .compiler import compile
     from .models.resnet import residual_add
     from .nn.summary import summary
@@ -64,8 +77,9 @@ inference_mode = no_grad
 
 
 # Imported when they are first used, so that ``import minicnn`` stays quick: name -> module that has it.
-_LAZY = {name: f".{name}" for name in ("cuda", "data", "jit", "models", "onnx", "optim", "utils")}
+_LAZY = {name: f".{name}" for name in ("amp", "cuda", "data", "jit", "models", "onnx", "optim", "utils")}
 _LAZY |= {"load": ".serialization", "save": ".serialization", "summary": ".nn.summary", "compile": ".compiler"}
+_LAZY |= dict.fromkeys(("autocast", "get_autocast_dtype", "is_autocast_enabled"), ".amp")
 _LAZY["residual_add"] = ".models.resnet"
 
 
@@ -82,13 +96,14 @@ if not TYPE_CHECKING:  # to a type checker no other name exists
 
 # fmt: off
 __all__ = [  # and the functional form of every Tensor method
-    "Generator", "Tensor", "allclose", "arange", "as_tensor", "autograd", "backend", "bernoulli", "bool", "compile",
-    "cuda", "data", "detect_anomaly", "device", "double", "empty", "empty_like", "enable_grad", "equal", "eye", "float",
-    "float16", "float32", "float64", "from_dlpack", "from_numpy", "full", "full_like", "get_default_dtype", "half",
-    "inference_mode", "int", "int8", "int16", "int32", "int64", "is_grad_enabled", "is_tensor", "isclose", "jit",
-    "linspace", "load", "long", "manual_seed", "models", "nn", "no_grad", "ones", "ones_like", "onnx", "optim", "rand",
-    "rand_like", "randint", "randn", "randn_like", "random", "randperm", "residual_add", "save", "set_default_dtype",
-    "set_grad_enabled", "set_printoptions", "short", "summary", "tensor", "uint8", "utils", "zeros", "zeros_like",
+    "Generator", "Tensor", "allclose", "amp", "arange", "as_tensor", "autocast", "autograd", "backend", "bernoulli",
+    "bfloat16", "bool", "compile", "cuda", "data", "detect_anomaly", "device", "double", "empty", "empty_like",
+    "enable_grad", "equal", "eye", "float", "float16", "float32", "float64", "from_dlpack", "from_numpy", "full",
+    "full_like", "get_autocast_dtype", "get_default_dtype", "half", "inference_mode", "int", "int16", "int32", "int64",
+    "int8", "is_autocast_enabled", "is_grad_enabled", "is_tensor", "isclose", "jit", "linspace", "load", "long",
+    "manual_seed", "models", "nn", "no_grad", "ones", "ones_like", "onnx", "optim", "rand", "rand_like", "randint",
+    "randn", "randn_like", "random", "randperm", "residual_add", "save", "set_default_dtype", "set_grad_enabled",
+    "set_printoptions", "short", "summary", "tensor", "uint8", "utils", "zeros", "zeros_like",
 ]
 # fmt: on
 __all__ += ops.__all__

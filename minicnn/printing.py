@@ -85,6 +85,8 @@ def values_text(array: np.ndarray, indent: int = 0) -> str:
     """The numbers in their brackets; lines after the first are indented by ``indent`` and their depth."""
     if array.size == 0:
         return "[]"
+    if array.dtype.kind == "V":  # bfloat16
+        array = array.astype(np.float32)
     short = array.size > OPTIONS.threshold
     write, width = writer(_edges(array) if short else array)
     return _nested(array, indent, short, lambda number: write(number).rjust(width), width)

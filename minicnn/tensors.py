@@ -14,7 +14,7 @@ import numpy as np
 from . import backend
 from .devices import CPU, Place, as_device
 from .devices import device as Device  # noqa: N812  (the tensor has a property of that name)
-from .dtypes import DType, as_dtype, get_default_dtype
+from .dtypes import FLOATS, DType, as_dtype, get_default_dtype
 from .errors import AutogradError
 from .foreign import is_foreign, shared
 
@@ -124,7 +124,7 @@ class Tensor(Methods):
 
     def is_floating_point(self) -> bool:
         """Whether the dtype is a float, the only kind that has gradients."""
-        return self.array.dtype.kind == "f"
+        return self.array.dtype.kind in FLOATS
 
     def numpy(self) -> np.ndarray:
         """The values as a NumPy array on the same memory.

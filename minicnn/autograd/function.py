@@ -30,6 +30,7 @@ import numpy as np
 
 from .. import backend
 from ..devices import CPU, device
+from ..dtypes import as_bfloat16
 from ..tensors import Tensor
 from . import anomaly, checks, scope
 from .memory import Memory, memory_of, owner, share_memory
@@ -106,6 +107,7 @@ class Function(Node):
     needs_input_grad: tuple[bool, ...] = ()
     module_path = ""
     freed = False
+    converts = False  # whether its results are to have another dtype than its arguments
     _saved: tuple[Any, ...] = ()
     _saved_versions: tuple[tuple[Memory, int], ...] = ()
     _non_differentiable: tuple[int, ...] = ()
@@ -150,6 +152,8 @@ class Function(Node):
             if id(tensor.array) in self._dirty:
                 tensor.mark_written()
         shown = {id(owner(tensor.array)): tensor for tensor in inputs}
+        if inputs and inputs[0].array.dtype.kind == "V" and not self.converts:
+            results = as_bfloat16(results, [tensor.array for tensor in inputs])
         outputs = tuple(Tensor.wrap(self.backend.xp.asanyarray(array), self.device) for array in results)
         for out in outputs:
             source = shown.get(id(owner(out.array)))

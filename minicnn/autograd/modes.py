@@ -11,6 +11,7 @@ from .stepwise import Decorated, Decorator, around
 class _Switches(threading.local):
     grad_enabled = True
     anomaly = False
+    autocast: Any = None  # what ``minicnn.autocast`` has put in force: it casts the arguments of operations
     recorder: Any = None  # every operation is reported to it; ``minicnn.compiler`` sets it while it records a model
 
 
@@ -21,8 +22,8 @@ class Switch(Decorator):
     """Sets one switch for a block or a decorated function, and restores the old value whenever that ends or yields."""
 
     name: str
-    value: bool
-    _before: dict[int, list[bool]]  # by thread: each thread has its own switches
+    value: Any
+    _before: dict[int, list[Any]]  # by thread: each thread has its own switches
 
     if not TYPE_CHECKING:  # a type checker is to look at Decorator.__new__
 

@@ -10,6 +10,7 @@ from typing import Any, TypeVar, cast
 import numpy as np
 
 from .. import backend, random, replay
+from ..amp.casting import recast
 from ..autograd.modes import SWITCHES
 from ..nn import Module
 from ..tensors import Tensor
@@ -104,7 +105,8 @@ class CompiledModel:
                 return plan(inputs)
             arrays = [x.array for x in inputs]
             before = _Before(state)
-            returned, graph, reason = record(lambda: self.model(*inputs), inputs, state.tensors)
+            with recast(SWITCHES.autocast):  # a plan that took one of them would not see the parameter change
+                returned, graph, reason = record(lambda: self.model(*inputs), inputs, state.tensors)
             if state_of(self.model).marks != state.marks:
                 kind = key[:-1]  # without the state, which differs each time
                 self._changing[kind] = self._changing.get(kind, 0) + 1
@@ -203,7 +205,8 @@ def compile(model: Compiled) -> Compiled:
 def _key(inputs: tuple[Tensor, ...], state: State) -> Key:
     """What a plan depends on."""
     kinds = tuple((x.array.shape, x.array.dtype, x._requires_grad, x._device) for x in inputs)
-    return kinds, backend.get(inputs[0]._device).name, SWITCHES.grad_enabled, state.key
+    casting = SWITCHES.autocast and SWITCHES.autocast.key
+    return kinds, backend.get(inputs[0]._device).name, SWITCHES.grad_enabled, casting, state.key
 
 
 def _compilable(inputs: tuple[Any, ...]) -> bool:

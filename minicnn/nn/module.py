@@ -15,7 +15,7 @@ import numpy as np
 
 from ..autograd import scope
 from ..devices import Place
-from ..dtypes import DType
+from ..dtypes import FLOATS, DType
 from ..errors import ShapeError
 from ..hooks import RemovableHandle
 from ..notebook import module_html
@@ -394,11 +394,11 @@ class Module:
         ``to("cuda:0")``, ``to(minicnn.float64)``, ``to("cpu", minicnn.float32)``, ``to(other_tensor)``.
         """
         new_dtype, new_device = destination(args, dtype, device)
-        if new_dtype is not None and new_dtype.kind != "f":
+        if new_dtype is not None and new_dtype.kind not in FLOATS:
             raise TypeError(f"a module can only be converted to a floating-point dtype, got {new_dtype}")
 
         def convert(tensor: Tensor) -> Tensor:
-            return tensor.to(device=new_device, dtype=new_dtype if tensor.dtype.kind == "f" else None)
+            return tensor.to(device=new_device, dtype=new_dtype if tensor.is_floating_point() else None)
 
         return self._apply(convert)
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..autograd import Function
+from ..dtypes import FLOATS
 from ..tensors import Tensor
 from . import division
 from .broadcast import Operand, operands, result_type, unbroadcast
@@ -159,7 +160,7 @@ def sub(input: Operand, other: Operand, *, alpha: float = 1) -> Tensor:
 
 
 def _scaled(name: str, input: Any, other: Any, alpha: float) -> Any:
-    if isinstance(alpha, float) and result_type(input, other).kind != "f":
+    if isinstance(alpha, float) and result_type(input, other).kind not in FLOATS:
         raise TypeError(f"{name}: expected a whole number as alpha for integers, got {alpha}")
     return mul(other, alpha)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..dtypes import get_default_dtype, int64
+from ..dtypes import FLOATS, get_default_dtype, int64, promoted
 from ..errors import ShapeError
 from ..tensors import Tensor
 from .integers import CATEGORY, fitted
@@ -58,7 +58,7 @@ def result_type(a: Any, b: Any) -> np.dtype:
         return type_a if category_a > category_b else type_b
     if rank_a != rank_b:
         return type_a if rank_a > rank_b else type_b
-    return np.promote_types(type_a, type_b)
+    return promoted(type_a, type_b)
 
 
 def operands(name: str, a: Any, b: Any, floating: bool = False) -> tuple[Any, Any]:
@@ -74,12 +74,12 @@ def operands(name: str, a: Any, b: Any, floating: bool = False) -> tuple[Any, An
     a, b = _as_operand(a), _as_operand(b)
     if isinstance(a, Tensor) and isinstance(b, Tensor):
         check_broadcast(name, a.shape, b.shape)
-        if a.dtype == b.dtype and a.dtype.kind == "f":
+        if a.dtype == b.dtype and a.dtype.kind in FLOATS:
             return a, b
     dtype = result_type(a, b)
-    if dtype.kind != "f" and floating:
+    if dtype.kind not in FLOATS and floating:
         dtype = get_default_dtype()
-    elif dtype.kind != "f":
+    elif dtype.kind not in FLOATS:
         a, b = fitted(name, a, b, dtype)
     a, b = (x.to(dtype) if isinstance(x, Tensor) and x.dtype != dtype else x for x in (a, b))
     return a, b

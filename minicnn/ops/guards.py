@@ -11,11 +11,12 @@ import functools
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
-from ..dtypes import float16, float32
+from ..autograd.modes import SWITCHES
+from ..dtypes import FLOATS, float32
 from ..tensors import Tensor
 
 # The kinds of dtype that the first argument may have (NumPy's letters), where PyTorch refuses the others.
-FLOAT, NUMBER = "f", "iuf"
+FLOAT, NUMBER = FLOATS, "iu" + FLOATS
 _TAKERS = {
     FLOAT: "relu6 hardtanh leaky_relu silu hardsigmoid hardswish softmax log_softmax norm batch_norm group_norm "
     "local_response_norm avg_pool2d adaptive_avg_pool2d cross_entropy nll_loss deform_conv2d",
@@ -29,6 +30,7 @@ _SUMMING = (
     "cross_entropy nll_loss avg_pool2d adaptive_avg_pool2d"
 )
 SUMMING = frozenset(_SUMMING.split())
+OPERATORS = frozenset({"pow"})  # for numbers too: nothing to check, but autocast has a word about them
 _ABSENT = object()
 
 Guarded = TypeVar("Guarded", bound=Callable[..., Any])
@@ -43,9 +45,9 @@ def guard(function: Guarded) -> Guarded:
     names = code.co_varnames[: code.co_argcount]
     annotated = [(index, name, function.__annotations__.get(name)) for index, name in enumerate(names)]
     tensors = [(index, name, kind) for index, name, kind in annotated if kind in _CHECKS]
-    if not tensors:
-        return function
     title = function.__name__.rstrip("_")
+    if not tensors and title not in OPERATORS:
+        return function
     kinds, summing = KINDS.get(title), title in SUMMING
 
     @functools.wraps(function)
@@ -54,16 +56,23 @@ def guard(function: Guarded) -> Guarded:
             value = args[index] if index < len(args) else kwargs.get(name, _ABSENT)
             if type(value) is not Tensor and value is not _ABSENT:
                 _CHECKS[kind](title, name, value)
-        if kinds is None and not summing:
-            return function(*args, **kwargs)
-        first, *rest = args or (kwargs.pop(names[0]),)
         if kinds is not None:
-            check_kind(title, first, kinds)
-        if not summing or first.dtype != float16 or kwargs.get("dtype") is not None:
-            return function(first, *rest, **kwargs)
-        return function(first.to(float32), *rest, **kwargs).to(float16)
+            check_kind(title, args[0] if args else kwargs[names[0]], kinds)
+        casting = SWITCHES.autocast
+        if casting is not None:
+            args, kwargs = casting.arguments(title, args, kwargs)
+        if summing and _is_short(args[0] if args else kwargs[names[0]]) and kwargs.get("dtype") is None:
+            first, *rest = args or (kwargs.pop(names[0]),)
+            result = function(first.to(float32), *rest, **kwargs).to(first.dtype)
+        else:
+            result = function(*args, **kwargs)
+        return result if casting is None else casting.result(title, result)
 
     return cast(Guarded, guarded)
+
+
+def _is_short(tensor: Tensor) -> bool:
+    return tensor.dtype.itemsize == 2 and tensor.is_floating_point()
 
 
 def check_kind(function: str, tensor: Tensor, kinds: str = FLOAT) -> None:

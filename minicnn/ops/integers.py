@@ -14,7 +14,7 @@ BITWISE = frozenset({"bitwise_and", "bitwise_or", "bitwise_xor", "left_shift", "
 # A Python integer beyond the tensor's dtype wraps around, as sums and products do; here it is an error.
 EXACT = frozenset({"pow", "where", "clamp", "maximum", "minimum"})
 
-CATEGORY = {"b": 0, "i": 1, "u": 1, "f": 2}  # bool < integer < float
+CATEGORY = {"b": 0, "i": 1, "u": 1, "f": 2, "V": 2}  # bool < integer < float
 
 
 def fitted(name: str, a: Any, b: Any, dtype: np.dtype) -> tuple[Any, Any]:

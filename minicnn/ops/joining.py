@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..autograd import Function
+from ..dtypes import promoted
 from ..errors import ShapeError
 from ..tensors import Tensor
 from .axes import normal_dim
@@ -136,8 +137,8 @@ def _length(input: Tensor, axis: int) -> int:
 
 
 def _one_dtype(tensors: Sequence[Tensor]) -> list[Tensor]:
-    dtype = reduce(np.promote_types, (x.dtype for x in tensors))
+    dtype = reduce(promoted, (x.dtype for x in tensors))
     floats = [x.dtype for x in tensors if x.is_floating_point()]
     if floats:
-        dtype = reduce(np.promote_types, floats)
+        dtype = reduce(promoted, floats)
     return [x if x.dtype == dtype else to(x, dtype) for x in tensors]

@@ -83,8 +83,8 @@ class Operators(Conversions):
     __mod__ = arithmetic.remainder
     __rmod__ = _reversed(arithmetic.remainder)
     __imod__ = _in_place(arithmetic.remainder)
-    __pow__ = arithmetic.pow
-    __rpow__ = _reversed(arithmetic.pow)
+    __pow__ = guard(arithmetic.pow)
+    __rpow__ = _reversed(guard(arithmetic.pow))
     __ipow__ = _in_place(arithmetic.pow)
     __matmul__ = guard(matrix.matmul)
     __rmatmul__ = _rmatmul
@@ -278,6 +278,10 @@ class Methods(Gradients, Operators):
     def half(self: Any) -> Tensor:
         """The elements as float16."""
         return self.to(float16)
+
+    def bfloat16(self: Any) -> Tensor:
+        """The elements as bfloat16."""
+        return self.to("bfloat16")
 
     def long(self: Any) -> Tensor:
         """The elements as int64."""

@@ -12,7 +12,7 @@ from .. import backend
 from ..autograd import Function
 from ..autograd.memory import memory_of, share_memory
 from ..devices import Place, as_device, device
-from ..dtypes import DType, as_dtype
+from ..dtypes import DType, as_dtype, bfloat16
 from ..errors import ShapeError
 from ..tensors import Tensor, device_of
 from .axes import normal_dim
@@ -100,6 +100,8 @@ class Clone(Function):
 
 class Cast(Function):
     """The same numbers in another dtype; the cotangent is cast back."""
+
+    converts = True
 
     @staticmethod
     def forward(ctx: Any, x: Any, dtype: Any) -> Any:
@@ -347,7 +349,7 @@ def destination(args: tuple[Any, ...], dtype: Any = None, device: Any = None) ->
     for arg in args:
         if isinstance(arg, Tensor):
             dtype, device = arg.dtype, arg.device
-        elif isinstance(arg, (np.dtype, type)) or (isinstance(arg, str) and arg in np.sctypeDict):
+        elif isinstance(arg, (np.dtype, type)) or (isinstance(arg, str) and (arg == bfloat16 or arg in np.sctypeDict)):
             dtype = arg
         elif arg is not None and not isinstance(arg, bool):  # PyTorch's non_blocking and copy
             device = arg

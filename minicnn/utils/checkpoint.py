@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from ..amp.casting import recast
 from ..autograd import (
     AccumulateGrad,
     Function,
@@ -22,6 +23,7 @@ from ..autograd import (
     is_grad_enabled,
     topological_order,
 )
+from ..autograd.modes import SWITCHES
 from ..errors import AutogradError
 from ..random import default_generator
 from ..tensors import Tensor
@@ -67,6 +69,7 @@ class _Section:
     def __init__(self, function: Callable[..., Any], args: Any, kwargs: Any, preserve_rng_state: bool) -> None:
         self.function, self.args, self.kwargs = function, args, kwargs
         self.random_state = default_generator.get_state() if preserve_rng_state else None
+        self.autocast = SWITCHES.autocast
         self.tensors = [arg for arg in args if isinstance(arg, Tensor)]
         self.parameters: list[Tensor] = []
         self.kept: tuple[tuple[Any, bool], ...] = ()  # the outputs' arrays, and whether each has a gradient
@@ -74,7 +77,7 @@ class _Section:
     def run(self) -> tuple[list[Tensor], Any]:
         """Call the function on detached arguments; returns those that are tensors, and the result."""
         args = [arg.detach().requires_grad_(arg.requires_grad) if isinstance(arg, Tensor) else arg for arg in self.args]
-        with enable_grad():
+        with enable_grad(), recast(self.autocast):
             result = self.function(*args, **self.kwargs)
         return [arg for arg in args if isinstance(arg, Tensor)], result
 

@@ -74,7 +74,7 @@ PACKAGES = [
     *("minicnn.optim", "minicnn.optim.lr_scheduler"),
 ]
 PUBLIC_MODULES = {
-    *("minicnn.backend", "minicnn.cuda", "minicnn.data.transforms", "minicnn.jit", "minicnn.nn.init"),
+    *("minicnn.amp", "minicnn.backend", "minicnn.cuda", "minicnn.data.transforms", "minicnn.jit", "minicnn.nn.init"),
     *("minicnn.nn.utils", "minicnn.onnx", "minicnn.random", "minicnn.utils", *PACKAGES),
 }
 

@@ -69,6 +69,7 @@ class CudaBackend:
     sgd_step = optimizer.sgd_step
     adam_step = optimizer.adam_step
     clip = optimizer.clip
+    unscale = optimizer.unscale
 
     def make_current(self, index: int) -> None:
         """Compute on the GPU of this number in this thread.

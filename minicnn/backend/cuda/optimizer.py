@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 from ... import replay
-from .tensors import tables
+from .tensors import Table, tables
 
 GRADIENTS = 1  # the column of arrays that are not written
 
@@ -90,25 +91,50 @@ def clip(cuda: Any, gradients: Sequence[Any], limit: float, p: float) -> Any:
     Returns:
         The norm before, a 0-d float64 array. The host does not wait for it.
     """
-    xp = cuda.xp
-    used = [xp.ascontiguousarray(gradient) for gradient in gradients]
-    parts = [
+    used = [cuda.xp.ascontiguousarray(gradient) for gradient in gradients]
+    parts = _by_dtype(used)
+    sums, result = _norms_of_chunks(cuda, parts, p), cuda.xp.empty(2, "float64")
+    limits = cuda.numbers((limit,), "float64")
+    cuda.launch("optimizer", "norm_and_factor", used[0].dtype, 1, sums, sums.size, limits, p, result, block_each=True)
+    _scale(cuda, parts, result[1:], gradients, used)
+    return result[0]
+
+
+def unscale(cuda: Any, gradients: Sequence[Any], factor: float) -> Any:
+    """Multiply all gradients by ``factor``.
+
+    Returns:
+        Whether one of them was NaN or infinite, a 0-d array. The host does not wait for it.
+    """
+    used = [cuda.xp.ascontiguousarray(gradient) for gradient in gradients]
+    parts = _by_dtype(used)
+    finite = cuda.xp.isfinite(_norms_of_chunks(cuda, parts, math.inf)).all()
+    _scale(cuda, parts, cuda.numbers((factor,), "float64"), gradients, used)
+    return ~finite
+
+
+def _by_dtype(arrays: Sequence[Any]) -> list[tuple[Any, Table]]:
+    return [
         (dtype, table)
-        for dtype in dict.fromkeys(array.dtype for array in used)
-        for table in tables([[array for array in used if array.dtype == dtype]])
+        for dtype in dict.fromkeys(array.dtype for array in arrays)
+        for table in tables([[array for array in arrays if array.dtype == dtype]])
     ]
-    chunks = sum(table.chunks for _, table in parts)
-    sums, result = xp.empty(chunks, "float64"), xp.empty(2, "float64")
-    offset = 0
+
+
+def _norms_of_chunks(cuda: Any, parts: Sequence[tuple[Any, Table]], p: float) -> Any:
+    """Of each chunk of the tensors the sum of |x|^p, or the largest |x|."""
+    sums, offset = cuda.xp.empty(sum(table.chunks for _, table in parts), "float64"), 0
     for dtype, table in parts:
         arguments = table.argument, sums, offset, p
         cuda.launch("optimizer", "norm_of_chunks", dtype, table.chunks, *arguments, block_each=True)
         offset += table.chunks
-    limits = cuda.numbers((limit,), "float64")
-    cuda.launch("optimizer", "norm_and_factor", used[0].dtype, 1, sums, chunks, limits, p, result, block_each=True)
+    return sums
+
+
+def _scale(cuda: Any, parts: Any, factor: Any, arrays: Sequence[Any], used: Sequence[Any]) -> None:
+    """Multiply the tensors by ``factor``, of which ``used`` are contiguous copies or the arrays themselves."""
     for dtype, table in parts:
-        cuda.launch("optimizer", "scale_tensors", dtype, table.chunks, table.argument, result[1:], block_each=True)
-    for gradient, scaled in zip(gradients, used, strict=True):
-        if scaled is not gradient:
-            gradient[...] = scaled
-    return result[0]
+        cuda.launch("optimizer", "scale_tensors", dtype, table.chunks, table.argument, factor, block_each=True)
+    for array, scaled in zip(arrays, used, strict=True):
+        if scaled is not array:
+            array[...] = scaled
