@@ -2,7 +2,7 @@
 
 cuDNN has many kernels for a convolution, and which of them is the fastest depends on every size in it. The first
 convolution of a geometry times the first few that cuDNN recommends, on the GPU, and keeps the fastest as its plan
-(PyTorch's ``cudnn.benchmark``). A geometry that cuDNN has no kernel for is left to im2col.
+(PyTorch's ``cudnn.benchmark``). A geometry that cuDNN has no kernel for is left to im2col (and a product to cuBLAS).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import numpy as np
 from ...errors import DeviceError
 from .. import cuda as switches
 from ..base import Window
-from . import conv
+from . import conv, matrix
 
 INSTALL = 'pip install "nvidia-cudnn-frontend<1.29" nvidia-cudnn-cu13 (or nvidia-cudnn-cu12 with CuPy for CUDA 12)'
 TIMED_PLANS = 8  # of those that cuDNN recommends, best first
@@ -97,18 +97,13 @@ def conv2d_weight_grad(
 
 
 def matmul(cuda: Any, a: Any, b: Any) -> Any:
-    """The product of two matrices as a convolution of images of one pixel.
+    """See ``Backend.matmul``: the product of two matrices as a convolution of images of one pixel.
 
-    CuPy refuses cuBLAS while a CUDA graph is captured, and a linear layer has three products: ``x @ weight.T`` is a
-    convolution, ``dy @ weight`` the gradient at its image and ``dy.T @ x`` the gradient at its filters.
-
-    Args:
-        a: (M, L), contiguous or the transpose of a contiguous array.
-        b: (L, N), likewise.
-
-    Returns:
-        (M, N), or None where cuDNN has no kernel.
+    CuPy refuses cuBLAS while a CUDA graph is captured. The three products of a linear layer are the three operations:
+    ``x @ weight.T``, ``dy @ weight`` and ``dy.T @ x``. All other products, and those of more axes, are cuBLAS's.
     """
+    if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[0]:
+        return matrix.matmul(cuda, a, b)
     (m, length), n = a.shape, b.shape[1]
     if not b.flags.c_contiguous:
         operation, x, weight, y, factors = "conv_fprop", (m, length), (n, length), (m, n), (a, b.T)
@@ -120,7 +115,7 @@ def matmul(cuda: Any, a: Any, b: Any) -> Any:
     tf32 = a.dtype == np.float32 and switches.allow_tf32_matmuls
     geometry = Geometry(operation, window=Window((1, 1)), dtype=a.dtype.name, tf32=tf32, **shapes)
     result = cuda.cudnn.compute(geometry, *factors)
-    return None if result is None else result.reshape(m, n)
+    return matrix.matmul(cuda, a, b) if result is None else result.reshape(m, n)
 
 
 def _tf32(array: Any) -> bool:

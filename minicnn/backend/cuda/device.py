@@ -15,17 +15,15 @@ from .compiler import Kernels
 from .loading import open_cupy
 from .numbers import Numbers
 
-CONVOLUTIONS = {"im2col": conv, "cudnn": cudnn}
 
-
-def _chosen(primitive: str) -> Any:
-    """A primitive of the module that ``minicnn.backend.cuda.convolution`` names."""
+def _chosen(**functions: Any) -> Any:
+    """The function that ``minicnn.backend.cuda.convolution`` names."""
 
     def run(cuda: CudaBackend, *args: Any, **options: Any) -> Any:
-        if switches.convolution not in CONVOLUTIONS:
-            names = " or ".join(map(repr, CONVOLUTIONS))
+        if switches.convolution not in functions:
+            names = " or ".join(map(repr, functions))
             raise ValueError(f"minicnn.backend.cuda.convolution: expected {names}, got {switches.convolution!r}")
-        return getattr(CONVOLUTIONS[switches.convolution], primitive)(cuda, *args, **options)
+        return functions[switches.convolution](cuda, *args, **options)
 
     return run
 
@@ -50,10 +48,10 @@ class CudaBackend:
         kernels = (norm.norm, norm.norm_grad, *pointwise.FUSED)
         self.fused = {kernel.__name__: partial(kernel, self) for kernel in kernels}
 
-    matmul = matrix.matmul
-    conv2d = _chosen("conv2d")
-    conv2d_input_grad = _chosen("conv2d_input_grad")
-    conv2d_weight_grad = _chosen("conv2d_weight_grad")
+    matmul = _chosen(im2col=matrix.matmul, cudnn=cudnn.matmul)
+    conv2d = _chosen(im2col=conv.conv2d, cudnn=cudnn.conv2d)
+    conv2d_input_grad = _chosen(im2col=conv.conv2d_input_grad, cudnn=cudnn.conv2d_input_grad)
+    conv2d_weight_grad = _chosen(im2col=conv.conv2d_weight_grad, cudnn=cudnn.conv2d_weight_grad)
     deform_im2col = deformable.deform_im2col
     deform_im2col_grad = deformable.deform_im2col_grad
     max_pool2d = pooling.max_pool2d

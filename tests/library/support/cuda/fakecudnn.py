@@ -11,29 +11,33 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from enum import Enum
 from math import prod
-from types import ModuleType
-from typing import Any, NamedTuple
+from types import ModuleType, SimpleNamespace
+from typing import Any
 
 import numpy as np
 
 from minicnn.backend.base import Window
 from minicnn.backend.reference import conv
-from tests.library.support.cuda.memory import POOL, WRONG, current
-from tests.library.support.cuda.streams import clock, current_stream, streams
+from tests.library.support.cuda.fakearray import FakeArray
+from tests.library.support.cuda.fakegraph import on_device
+from tests.library.support.cuda.memory import WRONG, current, holding
+from tests.library.support.cuda.streams import clock, current_stream
 
-data_type = Enum("data_type", ["NOT_SET", "HALF", "BFLOAT16", "FLOAT", "DOUBLE"])
+data_type = Enum("data_type", ["NOT_SET", "UINT8", "HALF", "BFLOAT16", "FLOAT", "DOUBLE"])
 heur_mode = Enum("heur_mode", ["A", "B", "FALLBACK"])
 numerical_note = Enum("numerical_note", ["TENSOR_CORE", "DOWN_CONVERT_INPUTS", "REDUCED_PRECISION_REDUCTION"])
-NUMPY = {"HALF": "float16", "BFLOAT16": "bfloat16", "FLOAT": "float32", "DOUBLE": "float64"}
+NUMPY = {"UINT8": "uint8", "HALF": "float16", "BFLOAT16": "bfloat16", "FLOAT": "float32", "DOUBLE": "float64"}
 
 
 class cudnnGraphNotSupportedError(Exception):
     """No kernel for a graph, or a plan that cannot be had. As the real one, no RuntimeError."""
 
 
-class Kernel(NamedTuple):
+@dataclass(frozen=True)
+class Kernel:
     """What the stand-in says of a kernel. Those on tensor cores round float32 factors to 10 bits."""
 
     name: str
@@ -76,15 +80,16 @@ class Tensor:
         self.uid = uid
         return self
 
-    def at(self, address: int) -> np.ndarray:
+    def at(self, address: int) -> FakeArray:
         """The numbers at ``address``, which has to be aligned and in use on the current device."""
         assert isinstance(address, int) and address % 16 == 0, f"tensor {self.uid}: a misaligned address"
-        block = POOL.holding(address)
-        assert block is not None and block.device == current.device, f"tensor {self.uid}: not this GPU's memory"
-        dtype = np.dtype(NUMPY[self.data_type.name])
+        block, dtype = holding(address), np.dtype(NUMPY[self.data_type.name])
+        assert block is not None, f"tensor {self.uid}: nothing in use on this GPU"
         assert address + prod(self.dim) * dtype.itemsize <= block.address + block.size, f"tensor {self.uid}: too large"
         strides = [step * dtype.itemsize for step in self.stride]
-        return np.ndarray(self.dim, dtype, block.bytes, address - block.address, strides)
+        return FakeArray(
+            np.ndarray(self.dim, dtype, block.bytes, address - block.address, strides), SimpleNamespace(block=block)
+        )
 
 
 class Graph:
@@ -192,28 +197,25 @@ class Graph:
         kernel = self.selected
         assert kernel is not None
         assert handle.thread == threading.get_ident() and handle.device == current.device, "a handle of another thread"
-        stream = next(stream for stream in streams if stream.ptr == handle.stream)
-        assert stream is current_stream(), "the handle is on another stream"
+        assert handle.stream == current_stream().ptr, "the handle is on another stream"
         assert set(tensor_dict) == {tensor.uid for tensor in self.tensors.values()}
         arrays = {name: tensor.at(tensor_dict[tensor.uid]) for name, tensor in self.tensors.items()}
-        if kernel.workspace:
-            block = POOL.holding(workspace)
-            assert block is not None and block.address == workspace and block.size >= kernel.workspace
-
-        def work() -> None:
-            if kernel.workspace:
-                block.bytes[: kernel.workspace] = WRONG
-            factors = [array for name, array in arrays.items() if name != self.result]
-            if "TENSOR_CORE" in kernel.notes:
-                factors = [to_tf32(array) if array.dtype == np.float32 else array for array in factors]
-            factors = [np.ascontiguousarray(array, NUMPY[self.adds_up_in.name]) for array in factors]
-            if self.result != "y":
-                factors.append(tuple(self.tensors[self.result].dim))
-            arrays[self.result][...] = getattr(conv, self.name)(*factors, self.window, self.groups)
-            clock.milliseconds += kernel.milliseconds
-
-        stream.do(work)
+        scratch = [Tensor([kernel.workspace], [1], data_type.UINT8).at(workspace)] if kernel.workspace else []
+        self._compute(kernel, arrays, scratch)
         self.cudnn.executed.append(kernel.name)
+
+    @on_device
+    def _compute(self, kernel: Kernel, arrays: dict[str, FakeArray], scratch: list[FakeArray]) -> None:
+        for array in scratch:
+            array.host.fill(WRONG)
+        factors = [array.host for name, array in arrays.items() if name != self.result]
+        if "TENSOR_CORE" in kernel.notes:
+            factors = [to_tf32(array) if array.dtype == np.float32 else array for array in factors]
+        factors = [np.ascontiguousarray(array, NUMPY[self.adds_up_in.name]) for array in factors]
+        if self.result != "y":
+            factors.append(tuple(self.tensors[self.result].dim))
+        arrays[self.result].host[...] = getattr(conv, self.name)(*factors, self.window, self.groups)
+        clock.milliseconds += kernel.milliseconds
 
 
 def to_tf32(array: np.ndarray) -> np.ndarray:
