@@ -79,7 +79,7 @@ def conv2d_weight_grad(
     """See ``reference.conv.conv2d_weight_grad``."""
     xp = cuda.xp
     dy, x = xp.ascontiguousarray(dy), xp.ascontiguousarray(x)
-    n, k, out_size = *dy.shape[:2], dy.shape[2:]
+    (n, k), out_size = dy.shape[:2], dy.shape[2:]
     if dy.size == 0 or x.size == 0:
         return xp.zeros(weight_shape, x.dtype)
     if _is_depthwise(weight_shape, groups):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from functools import cache, lru_cache
 from typing import Any, NamedTuple
@@ -15,6 +14,7 @@ from .. import cuda as switches
 TYPES = {"float32": 0, "float64": 1, "float16": 2, "bfloat16": 14}
 COMPUTE_32F, COMPUTE_64F, COMPUTE_32F_FAST_TF32 = 68, 70, 77
 DEFAULT_ALGORITHM = -1
+HOST_NUMBERS = {dtype: np.array([0, 1], dtype) for dtype in ("float32", "float64")}  # where cuBLAS reads alpha and beta
 
 
 class Arithmetic(NamedTuple):
@@ -23,27 +23,34 @@ class Arithmetic(NamedTuple):
     type: int
     compute: int
     with_tf32: int
-    zero: int  # where these numbers are in host memory
+    zero: int  # the addresses of these numbers
     one: int
 
 
 class Layout(NamedTuple):
-    """How the matrices of an array lie in memory, in numbers; ``contiguous`` says that it has to be copied first."""
+    """How the matrices of an array lie in memory."""
 
-    copied: bool
+    copied: bool  # they lie so that they have to be copied first
     transposed: bool
-    leading: int  # from one row to the next, or one column if transposed
-    steps: tuple[int, ...]  # from one matrix to the next along each leading axis of the product; 0 where it is repeated
+    leading: int  # numbers from one row to the next, or one column if transposed
+    steps: tuple[int, ...]  # from one matrix to the next along each leading axis of the product; 0 if repeated
+
+
+class Axis(NamedTuple):
+    """A leading axis of a product, and the steps of both factors and the product along it."""
+
+    length: int
+    steps: tuple[int, ...]
 
 
 class Plan(NamedTuple):
-    """How a product is asked of cuBLAS: one call for every place, of which each is three offsets in bytes."""
+    """How a product is asked of cuBLAS: by one call for each place, which is offsets in the three arrays, in bytes."""
 
     a: Layout
     b: Layout
     out: Layout
-    batch: tuple[int, int, int, int]  # matrices per call, and the numbers between them
-    places: list[tuple[int, int, int]]
+    batch: Axis  # what one call does
+    places: list[tuple[int, ...]]
 
 
 def matmul(cuda: Any, a: Any, b: Any) -> Any:
@@ -64,7 +71,7 @@ def matmul(cuda: Any, a: Any, b: Any) -> Any:
     batch = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
     out = cuda.xp.empty((*batch, rows, columns), a.dtype)
     whole = out
-    if b.ndim == 2:  # (..., L, C) @ (C, K): all rows meet the same matrix
+    if b.ndim == 2 and a.flags.c_contiguous:  # (..., L, C) @ (C, K): all rows meet the same matrix
         rows *= math.prod(batch)
         a, whole = a.reshape(rows, inner), out.reshape(rows, columns)
     product(cuda, a, b, whole, switches.allow_tf32_matmuls)
@@ -95,10 +102,11 @@ def product(cuda: Any, a: Any, b: Any, out: Any, tf32: bool, add: bool = False) 
     )
     a, b = (cuda.xp.ascontiguousarray(x) if layout.copied else x for x, layout in ((a, plan.a), (b, plan.b)))
     factors, result = _arithmetic(a.dtype), _arithmetic(out.dtype)
+    assert factors is not None and result is not None, (a.dtype, out.dtype)
     compute, beta = factors.with_tf32 if tf32 else factors.compute, factors.one if add else factors.zero
     handle = cuda.xp.cuda.device.get_cublas_handle()
     start_a, start_b, start_out = a.data.ptr, b.data.ptr, out.data.ptr
-    count, step_a, step_b, step_out = plan.batch
+    count, (step_a, step_b, step_out) = plan.batch
     (rows, inner), columns = a.shape[-2:], b.shape[-1]
     for offset_a, offset_b, offset_out in plan.places:
         # cuBLAS reads columns where the rows are, and so sees all three transposed: out^T = b^T @ a^T.
@@ -112,57 +120,49 @@ def product(cuda: Any, a: Any, b: Any, out: Any, tf32: bool, add: bool = False) 
 
 
 @cache
-def _arithmetic(dtype: np.dtype) -> Any:
+def _arithmetic(dtype: np.dtype) -> Arithmetic | None:
     """``None`` for a dtype that cuBLAS does not multiply."""
     if dtype.name not in TYPES:
         return None
-    zero, one = (_host_number(value, "float64" if dtype == np.float64 else "float32") for value in (0, 1))
-    compute = COMPUTE_64F if dtype == np.float64 else COMPUTE_32F
+    double = dtype == np.float64
+    numbers = HOST_NUMBERS["float64" if double else "float32"]
+    zero, one = numbers.ctypes.data, numbers.ctypes.data + numbers.itemsize
+    compute = COMPUTE_64F if double else COMPUTE_32F
     return Arithmetic(TYPES[dtype.name], compute, COMPUTE_32F_FAST_TF32 if dtype == np.float32 else compute, zero, one)
-
-
-def _host_number(value: float, dtype: str) -> int:
-    """The address of a number in host memory, which stays there."""
-    number = np.array(value, dtype)
-    _kept.append(number)
-    return number.ctypes.data
-
-
-_kept: list[np.ndarray] = []
 
 
 @lru_cache(maxsize=4096)
 def _plan(a: tuple[Any, ...], b: tuple[Any, ...], out: tuple[Any, ...]) -> Plan:
     """For arrays of these shapes, strides and item sizes."""
     leading = out[0][:-2]
-    layouts = [_layout(*array, ndim=len(leading)) for array in (a, b, out)]
+    layouts = _layout(a, len(leading)), _layout(b, len(leading)), _layout(out, len(leading))
     assert not layouts[2].copied and not layouts[2].transposed, "the rows of out are contiguous"
-    # Leading axes: the length, and the three steps. Neighbours are joined where all three arrays allow it.
-    axes = [(1, 0, 0, 0)]
-    for axis in zip(leading, *(layout.steps for layout in layouts), strict=True):
-        length, *steps = axis
+    axes = [Axis(1, (0, 0, 0))]
+    for length, *steps in zip(leading, *(layout.steps for layout in layouts), strict=True):
+        outer = axes[-1]
         if length == 1:
             continue
-        if axes[-1][0] == 1:
-            axes[-1] = axis
-        elif list(axes[-1][1:]) == [length * step for step in steps]:
-            axes[-1] = (axes[-1][0] * length, *steps)
+        if outer.length == 1:
+            axes[-1] = Axis(length, tuple(steps))
+        elif outer.steps == tuple(length * step for step in steps):  # both axes are one in all three arrays
+            axes[-1] = Axis(outer.length * length, tuple(steps))
         else:
-            axes.append(axis)
+            axes.append(Axis(length, tuple(steps)))
     *loops, batch = sorted(axes)  # cuBLAS goes along the longest
-    items = a[2], b[2], out[2]
-    places = [
-        tuple(
-            item * sum(i * axis[1 + which] for i, axis in zip(place, loops, strict=True))
-            for which, item in enumerate(items)
-        )
-        for place in itertools.product(*(range(axis[0]) for axis in loops))
-    ]
+    places: list[tuple[int, ...]] = [(0, 0, 0)]
+    for axis in loops:
+        strides = [step * array[2] for step, array in zip(axis.steps, (a, b, out), strict=True)]
+        places = [
+            tuple(start + i * stride for start, stride in zip(place, strides, strict=True))
+            for place in places
+            for i in range(axis.length)
+        ]
     return Plan(*layouts, batch, places)
 
 
-def _layout(shape: tuple[int, ...], strides: tuple[int, ...], itemsize: int, ndim: int) -> Layout:
-    """That of an array, broadcast to ``ndim`` leading axes."""
+def _layout(array: tuple[Any, ...], ndim: int) -> Layout:
+    """That of an array of some shape, strides and item size, broadcast to ``ndim`` leading axes."""
+    shape, strides, itemsize = array
     rows, columns = shape[-2:]
     numbers = [0 if length == 1 else stride // itemsize for length, stride in zip(shape, strides, strict=True)]
     (*steps, down, right), copied, transposed = numbers, False, False
