@@ -74,6 +74,20 @@ def test_arguments_that_do_not_fit_are_refused(cuda, name):
         cuda.launch("random", "dropout_mask", np.float64, 1, *make(cuda.xp))
 
 
+def test_kernels_are_compiled_once_for_small_arrays_and_once_for_large_ones(cuda, monkeypatch):
+    """Large is what an int could not index, be it the jobs or an array."""
+    options = []
+    monkeypatch.setattr(compiler, "WIDE", 20)
+    monkeypatch.setattr(
+        cuda.xp, "RawModule", lambda **given: (options.append(given["options"]), fakeraw.RawModule(**given))[1]
+    )
+    kernels = compiler.Kernels(cuda.xp)
+    for words in (3, 4, 5, 4):
+        array = cuda.xp.empty((words, 4), "uint32")
+        kernels.launch("random", "random_words", np.dtype("float32"), words, array, 1)
+    assert options == [(), ("-DWIDE",)]
+
+
 def test_the_python_side_reads_the_signatures_the_compiler_sees(cuda):
     """Parameter for parameter: the text of the .cu file against g++'s view of it."""
     letters = {"int": "i", "double": "d", "WORDS": "Q", "WORD": "I", "INDEX": "i", "long long": "q"}

@@ -87,6 +87,16 @@ def test_a_product_goes_where_it_is_told(cuda, dtype, add):
     np.testing.assert_allclose(cuda.to_host(out), want, 1e-5, 1e-5)
 
 
+def test_matrices_whose_rows_overlap_are_copied_first(cuda):
+    """cuBLAS takes no matrix with fewer numbers from row to row than a row has."""
+    xp, vector, matrix = cuda.xp, normal((4,), 0), normal((4, 4), 1)
+    rows, columns = (xp.broadcast_to(cuda.to_device(vector[index]), (4, 4)) for index in (None, np.s_[:, None]))
+    for repeated, want in ((rows, np.tile(vector, (4, 1))), (columns, np.tile(vector, (4, 1)).T)):
+        got = cuda.matmul(repeated, cuda.to_device(matrix)), cuda.matmul(cuda.to_device(matrix), repeated)
+        np.testing.assert_allclose(cuda.to_host(got[0]), want @ matrix, 1e-12)
+        np.testing.assert_allclose(cuda.to_host(got[1]), matrix @ want, 1e-12)
+
+
 SHAPES = {
     "a batch": ((4, 3, 2, 5), (4, 3, 5, 6), [12]),
     "one matrix for all rows": ((4, 3, 2, 5), (5, 6), [1]),
