@@ -10,10 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import minicnn
-from minicnn import nn
+from minicnn import backend, nn
 from minicnn.cuda import CUDAGraph, graph
 from minicnn.nn import functional as F
 from minicnn.optim import SGD, Adam, AdamW
+from tests.library.support.cuda import fakecudnn
 from tests.library.support.strategies import normal
 
 
@@ -91,6 +92,52 @@ def test_replayed_training_is_eager_training(cuda, name, p, compiled, clip):
             else:
                 np.testing.assert_array_equal(got.cpu().numpy(), want.cpu().numpy())
     assert replayed[3:5] == eager[3:5]
+
+
+class Plain(Net):
+    """With a convolution and a linear layer: products."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3, padding=1)
+        self.norm = nn.BatchNorm2d(4)
+        self.linear = nn.Linear(4, 3)
+
+    def forward(self, x: minicnn.Tensor) -> minicnn.Tensor:
+        """(N, 3, H, W) -> (N, 3)."""
+        return self.linear(F.relu(super().forward(x)))
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_convolutions_and_linear_layers_are_captured_with_cudnn(cuda, monkeypatch, compiled):
+    with fakecudnn.installed():
+        monkeypatch.setattr(backend.cuda, "convolution", "cudnn")
+        results = []
+        for captured in (False, True):
+            minicnn.manual_seed(0)
+            model = Plain().to("cuda")
+            network = minicnn.compile(model) if compiled else model
+            optimizer, g = SGD(model.parameters(), lr=0.1, momentum=0.9), CUDAGraph()
+            images = minicnn.tensor(normal((4, 3, 6, 6), 0).astype("f4"), device="cuda")
+            labels = minicnn.tensor(np.arange(4) % 3, device="cuda")
+
+            def step(network=network, optimizer=optimizer, images=images, labels=labels):
+                optimizer.zero_grad()
+                loss = F.cross_entropy(network(images), labels)
+                loss.backward()
+                optimizer.step()
+                return loss.detach()
+
+            losses = [step().item() for _ in range(2)]
+            if captured:
+                with graph(g):
+                    loss = step()
+            for _ in range(2):
+                if captured:
+                    g.replay()
+                losses.append((loss if captured else step()).item())
+            results.append(losses)
+    assert results[0] == results[1]
 
 
 def test_a_capture_computes_nothing(cuda):
