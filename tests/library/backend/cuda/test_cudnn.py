@@ -17,10 +17,9 @@ from minicnn.backend.base import Window
 from minicnn.backend.cuda import cudnn as module
 from minicnn.cuda import CUDAGraph, graph
 from minicnn.errors import DeviceError
-from minicnn.nn import functional as F
-from minicnn.optim import SGD
 from tests.library.support.cuda import fakecudnn, fakecupy
 from tests.library.support.cuda.agreement import DTYPES, REFERENCE, compare, windows
+from tests.library.support.cuda.devices import train_a_little
 from tests.library.support.cuda.fakecudnn import Kernel
 from tests.library.support.cuda.streams import Stream, syncs
 from tests.library.support.strategies import SEEDS, normal
@@ -229,36 +228,8 @@ def test_a_plan_must_exist_before_a_graph_is_captured(cuda, cudnn):
     assert not cudnn.executed
 
 
-def trained(captured: bool) -> list[np.ndarray]:
-    """The losses of four steps, and the weights."""
-    minicnn.manual_seed(0)
-    layers = nn.Conv2d(3, 4, 3, padding=1), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 25, 3)
-    model = nn.Sequential(*layers).to("cuda")
-    optimizer = SGD(model.parameters(), lr=0.1)
-    x = minicnn.tensor(normal((2, 3, 5, 5), 0).astype("f4"), device="cuda")
-    labels, recorded, losses = minicnn.tensor(np.array([0, 2]), device="cuda"), CUDAGraph(), []
-
-    def step() -> minicnn.Tensor:
-        optimizer.zero_grad()
-        loss = F.cross_entropy(model(x), labels)
-        loss.backward()
-        optimizer.step()
-        return loss.detach()
-
-    for number in range(4):
-        if not captured or number < 2:
-            loss = step()
-        else:
-            if not recorded.captured:
-                with graph(recorded):
-                    loss = step()
-            recorded.replay()
-        losses.append(loss.cpu().numpy())
-    return losses + [p.detach().cpu().numpy() for p in model.parameters()]
-
-
 def test_a_training_step_is_captured(cuda, cudnn):
-    for one, other in zip(trained(captured=False), trained(captured=True), strict=True):
+    for one, other in zip(train_a_little(), train_a_little(captured=True), strict=True):
         np.testing.assert_array_equal(one, other)
 
 

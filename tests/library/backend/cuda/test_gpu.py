@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import minicnn
 from minicnn import backend
@@ -24,7 +26,8 @@ from minicnn.nn.functional import cross_entropy, dropout
 from minicnn.optim import SGD, AdamW
 from tests.library.support.cases import CASES, examples_of
 from tests.library.support.cases.edges import EDGES
-from tests.library.support.cuda.devices import assert_agrees
+from tests.library.support.cuda.agreement import windows
+from tests.library.support.cuda.devices import assert_agrees, train_a_little
 from tests.library.support.strategies import normal
 
 pytestmark = pytest.mark.gpu
@@ -41,6 +44,23 @@ def cuda() -> Iterator[Any]:
     backend.cuda.allow_tf32_convolutions = False
     yield gpu
     backend.cuda.allow_tf32_convolutions = before
+
+
+@pytest.fixture(params=["im2col", "cudnn"])
+def convolution(cuda, request) -> Iterator[str]:
+    """Who convolves."""
+    if request.param == "cudnn":
+        need_cudnn(cuda)
+    backend.cuda.convolution = request.param
+    yield request.param
+    backend.cuda.convolution = "im2col"
+
+
+def need_cudnn(cuda: Any) -> None:
+    try:
+        assert cuda.cudnn.module
+    except DeviceError as error:
+        pytest.skip(str(error))
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
@@ -72,7 +92,7 @@ CONVOLUTIONS = {
 
 
 @pytest.mark.parametrize("name", CONVOLUTIONS)
-def test_large_convolutions_agree_with_the_cpu(cuda, name):
+def test_large_convolutions_agree_with_the_cpu(cuda, convolution, name):
     n, c, k, length, groups, window = CONVOLUTIONS[name]
     x, weight = normal((n, c, length, length), 0), normal((k, c // groups, *window.kernel_size), 1)
     dy = normal((n, k, *window.output_size((length, length))), 2)
@@ -89,7 +109,7 @@ def test_large_convolutions_agree_with_the_cpu(cuda, name):
             np.testing.assert_allclose(got, want, 0, tolerance * np.abs(want).max() * 10, err_msg=primitive)
 
 
-def test_tf32_rounds_and_can_be_forbidden(cuda):
+def test_tf32_rounds_and_can_be_forbidden(cuda, convolution):
     """TensorFloat-32 has 10 bits: an error of some 1e-4, if the GPU has it (from Ampere on)."""
     if int(cuda.xp.cuda.Device().compute_capability) < 80:
         pytest.skip("this GPU has no TensorFloat-32")
@@ -100,6 +120,41 @@ def test_tf32_rounds_and_can_be_forbidden(cuda):
         y = cuda.conv2d(cuda.to_device(x.astype("f4")), cuda.to_device(weight.astype("f4")), SAME, 1)
         errors[backend.cuda.allow_tf32_convolutions] = np.abs(cuda.to_host(y) - want).max() / np.abs(want).max()
     assert errors[False] < 1e-5 < errors[True] < 5e-3
+
+
+@given(drawn=windows(), groups=st.integers(1, 3), per_group=st.integers(1, 3), images=st.integers(1, 3))
+@settings(max_examples=25)
+def test_cudnn_agrees_with_im2col(cuda, drawn, groups, per_group, images):
+    """In every dtype, against im2col in float64."""
+    need_cudnn(cuda)
+    window, size = drawn
+    arrays = (
+        normal((images, groups * per_group, *size), 0),
+        normal((2 * groups, per_group, *window.kernel_size), 1),
+        normal((images, 2 * groups, *window.output_size(size)), 2),
+    )
+    for dtype, tolerance in {"float64": 1e-12, "float32": 1e-5, "float16": 2e-3, "bfloat16": 2e-2}.items():
+        rounded = [cuda.to_device(array).astype(dtype) for array in arrays]
+        exact = [array.astype("float64") for array in rounded]
+        for primitive in ("conv2d", "conv2d_input_grad", "conv2d_weight_grad"):
+            found = []
+            for backend.cuda.convolution, (x, weight, dy) in (("im2col", exact), ("cudnn", rounded)):
+                args = {
+                    "conv2d": (x, weight),
+                    "conv2d_input_grad": (dy, weight, x.shape),
+                    "conv2d_weight_grad": (dy, x, weight.shape),
+                }
+                found.append(cuda.to_host(getattr(cuda, primitive)(*args[primitive], window, groups).astype("float64")))
+            backend.cuda.convolution = "im2col"
+            largest = np.abs(found[0]).max()
+            np.testing.assert_allclose(found[1], found[0], 0, 3 * tolerance * largest, err_msg=f"{primitive} {dtype}")
+
+
+def test_a_training_step_by_cudnn_is_captured(cuda, monkeypatch):
+    need_cudnn(cuda)
+    monkeypatch.setattr(backend.cuda, "convolution", "cudnn")
+    for one, other in zip(train_a_little(), train_a_little(captured=True), strict=True):
+        np.testing.assert_allclose(one, other, 1e-5, 1e-6)
 
 
 def test_reductions_of_many_threads_agree_with_the_cpu(cuda):
@@ -125,7 +180,7 @@ def test_reductions_of_many_threads_agree_with_the_cpu(cuda):
 
 
 @pytest.mark.parametrize("name", ["resnet20", "deformable_resnet18", "efficientnet_b0"])
-def test_a_training_step_agrees_with_the_cpu(name):
+def test_a_training_step_agrees_with_the_cpu(convolution, name):
     minicnn.manual_seed(0)
     here = create_model(name, num_classes=10).double()
     for module in here.modules():  # random masks differ between the devices

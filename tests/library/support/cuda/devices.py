@@ -8,8 +8,11 @@ from typing import Any
 import numpy as np
 
 import minicnn
+from minicnn import nn
+from minicnn.cuda import CUDAGraph, graph
+from minicnn.optim import SGD
 from tests.library.support.cases import as_tuple
-from tests.library.support.strategies import random_cotangent
+from tests.library.support.strategies import normal, random_cotangent
 
 CREATORS = {"tensor", "zeros", "ones", "full", "arange", "eye", "empty", "linspace", "randn", "rand"}
 TOLERANCES = {np.float64: (1e-6, 1e-8), np.float32: (2e-4, 2e-4)}
@@ -59,6 +62,34 @@ def assert_agrees(
         assert got.dtype == (dtype if want.dtype == np.float64 else want.dtype)
         scale = np.abs(want, where=np.isfinite(want), out=np.zeros(want.shape)).max(initial=1.0)
         np.testing.assert_allclose(got, want, rtol, atol * scale)
+
+
+def train_a_little(captured: bool = False) -> list[np.ndarray]:
+    """Losses and weights of four steps of a small network on the GPU, of which a CUDA graph may repeat the last two."""
+    minicnn.manual_seed(0)
+    layers = nn.Conv2d(3, 4, 3, padding=1), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 25, 3)
+    model = nn.Sequential(*layers).to("cuda")
+    optimizer = SGD(model.parameters(), lr=0.1)
+    x = minicnn.tensor(normal((2, 3, 5, 5), 0).astype("f4"), device="cuda")
+    labels, recorded, losses = minicnn.tensor(np.array([0, 2]), device="cuda"), CUDAGraph(), []
+
+    def step() -> minicnn.Tensor:
+        optimizer.zero_grad()
+        loss = nn.functional.cross_entropy(model(x), labels)
+        loss.backward()
+        optimizer.step()
+        return loss.detach()
+
+    for number in range(4):
+        if not captured or number < 2:
+            loss = step()
+        else:
+            if not recorded.captured:
+                with graph(recorded):
+                    loss = step()
+            recorded.replay()
+        losses.append(loss.cpu().numpy())
+    return losses + [p.detach().cpu().numpy() for p in model.parameters()]
 
 
 def _cast(array: np.ndarray, dtype: Any) -> np.ndarray:
