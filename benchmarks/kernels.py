@@ -5,9 +5,9 @@
     python benchmarks/kernels.py --against ../before               # and those of another checkout
 
 The kernels are compiled by NVRTC with CuPy's options and disassembled. "loops" has, for each innermost loop that reads
-or writes global memory, its instructions and how many of them do. The compiler may have unrolled a loop: an iteration
-of 80 instructions with 4 accesses is the fourth of one with 20 and 1. Spills are instructions that move registers to
-or from local memory.
+or writes global memory, its instructions and how many of them do so. The compiler may have unrolled a loop: 80
+instructions with 4 accesses cost what four times 20 with 1 do. Spills are instructions that move registers to or from
+local memory.
 """
 
 from __future__ import annotations

@@ -145,9 +145,9 @@ def _side_by_side(cuda: Any, x: Any, window: Window, groups: int) -> Any:
 def _im2col(cuda: Any, x: Any, columns: Any, window: Window, image_stride: int, row_stride: int) -> None:
     n, c, height, width = x.shape
     out_size = output_size(window, (height, width))
-    lanes = min(lanes_for(out_size), 32)  # there are many rows
+    lanes = lanes_for(out_size)
     sizes = (c, height, width, *out_size, image_stride, row_stride, lanes)
-    jobs = n * c * _taps(window)
+    jobs = n * c * window.kernel_size[0]
     cuda.launch("conv", "im2col", x.dtype, jobs, x, columns, *sizes, *geometry(window), lanes=lanes)
 
 

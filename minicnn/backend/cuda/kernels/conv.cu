@@ -7,18 +7,19 @@ static __device__ bool within(int position, int size) { return (unsigned)positio
 extern "C" __global__ void im2col(
     INDEX count, const STORE* x, STORE* columns, int channels, int height, int width, int out_h, int out_w,
     INDEX image_stride, INDEX row_stride, int lanes, WINDOW) {
-    const int taps = kernel_h * kernel_w;
     lanes = min(lanes, (int)blockDim.x);
-    FOR_EACH_GROUP(job, count, lanes) {  // (N, C, kH, kW)
-        const INDEX plane = job / taps, n = plane / channels;
-        const int tap = job - plane * taps, i = tap / kernel_w, j = tap - i * kernel_w;
-        const int top = i * dilation_h - pad_h, left = j * dilation_w - pad_w;
+    FOR_EACH_GROUP(job, count, lanes) {  // (N, C, kH): kW rows of columns each
+        const INDEX plane = job / kernel_h, n = plane / channels;
+        const int top = (int)(job - plane * kernel_h) * dilation_h - pad_h;
         const STORE* image = x + plane * height * width;
-        STORE* target = columns + n * image_stride + (job - n * channels * taps) * row_stride;
-        for (Walk at(lanes, out_w); at.row < out_h; at.step()) {
-            const int row = at.row * stride_h + top, column = at.column * stride_w + left;
-            const bool inside = within(row, height) && within(column, width);
-            target[at.cell] = inside ? image[(INDEX)row * width + column] : (STORE)0.0f;
+        STORE* target = columns + n * image_stride + (job - n * channels * kernel_h) * kernel_w * row_stride;
+        for (int j = 0; j < kernel_w; j++, target += row_stride) {
+            const int left = j * dilation_w - pad_w;
+            for (Walk at(lanes, out_w); at.row < out_h; at.step()) {
+                const int row = at.row * stride_h + top, column = at.column * stride_w + left;
+                const bool inside = within(row, height) && within(column, width);
+                target[at.cell] = inside ? image[(INDEX)row * width + column] : (STORE)0.0f;
+            }
         }
     }
 }
