@@ -43,10 +43,15 @@ def _no_gpu(reason: str) -> DeviceError:
 
 
 def _check_libraries(cupy: Any) -> None:
-    """CuPy's wheels load NVRTC (to compile) and cuBLAS (to multiply) at their first use, but do not contain them."""
+    """Use once what CuPy's wheels load at their first use but do not contain.
+
+    That is NVRTC (to compile), cuBLAS (to multiply), and CUDA's headers, which every kernel of CuPy's own includes.
+    """
     try:
         cupy.cuda.nvrtc.getVersion()
         from cupy.cuda import cublas  # noqa: F401
-    except (ImportError, OSError, RuntimeError) as error:
+
+        cupy.exp(cupy.zeros(1))
+    except (ImportError, OSError, RuntimeError, cupy.cuda.compiler.CompileException) as error:
         reason = str(error).strip().splitlines()[0]
         raise DeviceError(f"device 'cuda' found CuPy and a GPU but not a CUDA library ({reason}): {INSTALL}") from error

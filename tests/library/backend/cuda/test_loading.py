@@ -12,6 +12,7 @@ from minicnn import backend
 from minicnn.cli import main
 from minicnn.errors import DeviceError
 from tests.library.support.cuda.fakecupy import CUDARuntimeError, FakeCupy, in_place_of_cupy
+from tests.library.support.cuda.machine import CompileException
 
 
 def cupy_whose(**parts) -> FakeCupy:
@@ -52,6 +53,22 @@ def test_each_missing_part_is_named_with_what_mends_it(name):
     assert reason in str(error.value) and remedy in str(error.value)
     others = {part for other, (_, part, _) in ABSENT.items() if other != name}
     assert not [part for part in others if part in str(error.value)]
+
+
+def test_missing_headers_are_a_missing_library():
+    """They are seen when the first of CuPy's own kernels is compiled, and not by whoever adds two tensors later."""
+    cupy = FakeCupy()
+
+    def compile_and_run(*args):
+        raise CompileException('carray.cuh(7): catastrophic error: cannot open source file "cuda_fp16.h"\n\n1 error')
+
+    cupy.exp = compile_and_run
+    with (
+        in_place_of_cupy(cupy),
+        pytest.raises(DeviceError, match=r'CUDA library \(.*"cuda_fp16.h"\): .*\[ctk\]') as error,
+    ):
+        backend.load("cuda")
+    assert "\n" not in str(error.value)
 
 
 def test_a_missing_cublas_is_a_missing_library(monkeypatch):

@@ -12,6 +12,10 @@ from tests.library.support.cuda.memory import POOL, MemoryHook, MemoryPool, curr
 from tests.library.support.cuda.streams import Event, Stream, current_stream, finish_all, get_elapsed_time
 
 
+class CompileException(Exception):
+    """As cupy.cuda.compiler's."""
+
+
 class Device:
     """One GPU of the machine, or the current one. As a context, and after ``use()``, it is the current one."""
 
@@ -83,6 +87,7 @@ def cuda_namespace(devices: int) -> ModuleType:
         cublas=cublas,
         device=SimpleNamespace(get_cublas_handle=lambda: 0, get_device_id=lambda: current.device, Device=Device),
         nvrtc=SimpleNamespace(getVersion=lambda: (13, 0)),
+        compiler=SimpleNamespace(CompileException=CompileException),
         runtime=runtime(devices),
         Device=Device,
         Stream=Stream,
