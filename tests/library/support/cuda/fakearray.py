@@ -270,7 +270,7 @@ BINARY = (
 )  # fmt: skip
 IN_PLACE = {
     "add": np.add, "sub": np.subtract, "mul": np.multiply, "truediv": np.true_divide, "mod": _remainder,
-    "pow": np.power, "and": np.bitwise_and, "or": np.bitwise_or,
+    "floordiv": _floor_divide, "pow": np.power, "and": np.bitwise_and, "or": np.bitwise_or, "xor": np.bitwise_xor,
 }  # fmt: skip
 for _name in BINARY:
     _function = ROUNDED.get(_name) or getattr(operator, f"__{_name}__")

@@ -44,9 +44,3 @@ def check_call(kind: str, name: str, args: Any, kwargs: Any) -> None:
     single = args and getattr(args[0], "ndim", None) == 0 and name != "expand_dims"
     if single and (axis := given.get("axis")) not in (None, ()):
         raise np.exceptions.AxisError(axis[0] if isinstance(axis, tuple) else axis, 0)
-
-
-def check_loop(name: str, *inputs: Any) -> None:
-    """Raise TypeError for bfloat16 in a ufunc that has none for it."""
-    if any(getattr(x, "dtype", None) == "bfloat16" for x in inputs) and "E" not in SURFACE["ufuncs"][name]:
-        raise TypeError(f"cupy.{name} has no loop for bfloat16")
