@@ -22,6 +22,7 @@ from ..optim.lr_scheduler import LRScheduler
 from ..random import default_generator
 from ..tensors import Tensor
 from .declared import check
+from .graphed import GraphedStep
 from .metrics import ClassificationMetrics, prefixed
 from .ranks import add_up, agree_on_buffers, ranks, require_weighable, seed_epoch, weight_of
 
@@ -84,6 +85,7 @@ class Trainer:
         self.device = device
         self.read_every = READ_EVERY if as_device(device).type == "cuda" else 1
         self.history: list[dict[str, Any]] = []  # one line per epoch
+        self.step = GraphedStep(self)
 
     @property
     def epoch(self) -> int:
@@ -128,16 +130,15 @@ class Trainer:
         self.model.train()
         self.train_loader.set_epoch(self.epoch)
         seed_epoch(self.train_loader, self.epoch)
+        self.step.begin_epoch()
         metrics = ClassificationMetrics(self.num_classes)
         unread: list[Outcome] = []
         for images, targets in self.batches(self.train_loader):
-            logits, loss = self.forward(images, targets)
+            logits, loss = self.step.forward(images, targets)
             unread.append((logits, loss.detach(), targets))
-            if len(unread) == self.read_every:  # before the update, so that a diverged loss changes no weight
+            if len(unread) == self.read_every:  # before the update, if that is not part of the step
                 self.read(unread, metrics)
-            self.optimizer.zero_grad()
-            loss.backward(weight_of(len(targets), self.train_loader))
-            self.optimizer.step()
+            self.step.update(loss, weight_of(len(targets), self.train_loader))
             self.scheduler.step()
             on_step(metrics)
         self.read(unread, metrics)
@@ -191,6 +192,12 @@ class Trainer:
         loss = auxiliary_loss(output, targets, partial(cross_entropy, label_smoothing=self.label_smoothing))
         return logits.detach(), loss
 
+    def update(self, loss: Tensor, weight: Any) -> None:
+        """Change the weights by the gradient of ``loss``, of which ``weight`` counts (``None`` for all)."""
+        self.optimizer.zero_grad()
+        loss.backward(weight)
+        self.optimizer.step()
+
     def require_finite(self) -> None:
         """Raise TrainingDiverged for a state with NaN or infinity in it, from which no run could be resumed."""
         state = self.state_dict()
@@ -231,6 +238,7 @@ class Trainer:
             self.scheduler.load_state_dict(state["scheduler"])
             default_generator.set_state(state["random"])
             self.history = list(state["history"])
+            self.step.reset()
         except (LookupError, TypeError, AttributeError, RuntimeError, ValueError, OverflowError) as error:
             raise ValueError(f"the state does not fit this training: {error}") from error
 

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 import numpy as np
 import pytest
 
 import minicnn
+from minicnn import backend
 from minicnn.data import DataLoader, TensorDataset
 from minicnn.models import create_model
 from minicnn.nn import functional as F
 from minicnn.nn.functional import cross_entropy
 from minicnn.optim import SGD, lr_scheduler
 from minicnn.training import Trainer, TrainingDiverged
+from minicnn.training import graphed as graphing
+from minicnn.training.loop import WALL_CLOCK
+from tests.library.support.cuda import fakecudnn, fakegraph
 from tests.library.support.cuda.streams import syncs
 
 TOLERANCE = {"float64": (1e-6, 1e-9), "float32": (2e-3, 2e-4)}  # relative to the largest entry
@@ -132,7 +137,7 @@ def test_what_a_plan_fuses_is_what_eager_computes(cuda, dtype):
 # --- the loop ----------------------------------------------------------------------------------------------------
 
 
-def trainer(device: str, batches: int = 5, poison: bool = False) -> Trainer:
+def trainer(device: str, batches: int = 5, poison: bool = False, **options: Any) -> Trainer:
     """A small network on random images with fixed labels, everything seeded."""
     rng = np.random.default_rng(0)
     images = rng.standard_normal((4 * batches, 3, 6, 6)).astype("float32")
@@ -147,7 +152,7 @@ def trainer(device: str, batches: int = 5, poison: bool = False) -> Trainer:
     optimizer = SGD(model.parameters(), lr=0.05, momentum=0.9)
     schedule = lr_scheduler.StepLR(optimizer, 100)
     train, validation = DataLoader(data, 4, shuffle=True, seed=0), DataLoader(data, 4, seed=0)
-    return Trainer(model, optimizer, schedule, train, validation, num_classes=2, device=device)
+    return Trainer(model, optimizer, schedule, train, validation, num_classes=2, device=device, **options)
 
 
 def test_training_agrees_with_the_cpu(cuda):
@@ -173,3 +178,95 @@ def test_an_epoch_waits_only_to_read_the_metrics(cuda):
 def test_divergence_is_noticed_everywhere(cuda, device):
     with pytest.raises(TrainingDiverged):
         trainer(device, poison=True).fit(1)
+
+
+# --- the loop by a CUDA graph ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def cudnn(monkeypatch):
+    """Convolution by cuDNN, which a graph needs."""
+    monkeypatch.setattr(backend.cuda, "convolution", "cudnn")
+    with fakecudnn.installed() as library:
+        yield library
+
+
+def launches_of_graphs(monkeypatch) -> list[int]:
+    """Grows by one for each launch of a graph."""
+    seen: list[int] = []
+    launch = fakegraph.Graph.launch
+    monkeypatch.setattr(fakegraph.Graph, "launch", lambda self, *args: (seen.append(1), launch(self, *args))[1])
+    return seen
+
+
+def assert_same_training(one: Trainer, other: Trainer) -> None:
+    """The same history and the same state, to the bit."""
+    for a, b in zip(one.history, other.history, strict=True):
+        assert {k: v for k, v in a.items() if k not in WALL_CLOCK} == {
+            k: v for k, v in b.items() if k not in WALL_CLOCK
+        }
+    for key, want in one.model.state_dict().items():
+        np.testing.assert_array_equal(other.model.state_dict()[key].cpu().numpy(), want.cpu().numpy(), err_msg=key)
+    assert one.state_dict()["random"] == other.state_dict()["random"]
+
+
+def test_training_is_captured_after_some_steps(cuda, cudnn, monkeypatch):
+    """And gives what it gives without; a batch that is not full, and the validation, run normally."""
+    launched = launches_of_graphs(monkeypatch)
+    graphed, plain = (trainer("cuda", batches=6, compiled=True) for _ in range(2))
+    for training in (graphed, plain):
+        training.train_loader.dataset.tensors = tuple(t[:22] for t in training.train_loader.dataset.tensors)
+        training.scheduler.step_size = 2
+    graphed.fit(2)
+    assert len(launched) == 2 + 5
+    monkeypatch.setattr(graphing, "WARM_UP", 100)
+    plain.fit(2)
+    assert len(launched) == 7
+    assert graphed.optimizer.steps_taken == plain.optimizer.steps_taken == 10
+    assert_same_training(graphed, plain)
+
+
+def test_a_resumed_training_is_captured_again(cuda, cudnn, monkeypatch):
+    launched = launches_of_graphs(monkeypatch)
+    whole, first, resumed = (trainer("cuda", compiled=True) for _ in range(3))
+    whole.fit(2)
+    first.fit(1)
+    resumed.load_state_dict(copy.deepcopy(first.state_dict()))
+    resumed.fit(2)
+    assert_same_training(whole, resumed)
+    first.load_state_dict(resumed.state_dict())  # other averages: the graph of before must not be used
+    first.fit(3)
+    assert len(launched) == (2 + 5) + 2 + 2 + 2
+
+
+def test_a_changed_model_is_captured_again(cuda, cudnn, monkeypatch):
+    launched = launches_of_graphs(monkeypatch)
+    training = trainer("cuda", compiled=True)
+    training.fit(1)
+    next(training.model.parameters()).requires_grad_(False)
+    frozen = next(training.model.parameters()).cpu().numpy()
+    training.fit(2)
+    assert len(launched) == 2 + 2
+    np.testing.assert_array_equal(next(training.model.parameters()).cpu().numpy(), frozen)
+
+
+def test_what_cannot_be_captured_trains_as_before(cuda, cudnn, monkeypatch, recwarn):
+    launched = launches_of_graphs(monkeypatch)
+    monkeypatch.setattr(Trainer, "update", _reading_update)
+    reading = trainer("cuda", compiled=True)
+    reading.fit(1)
+    monkeypatch.undo()
+    launched = launches_of_graphs(monkeypatch)
+    eager = trainer("cuda", compiled=False)
+    eager.fit(1)
+    trainer("cuda", compiled=True).fit(1)  # by im2col
+    assert not launched and not recwarn.list
+    for line in reading.history:
+        assert line["train_loss"] == pytest.approx(eager.history[0]["train_loss"], rel=1e-4)
+
+
+def _reading_update(self: Trainer, loss: minicnn.Tensor, weight: Any) -> None:
+    assert loss.item() < 100  # the host waits
+    self.optimizer.zero_grad()
+    loss.backward(weight)
+    self.optimizer.step()

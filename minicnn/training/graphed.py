@@ -1,0 +1,104 @@
+"""The training step as a CUDA graph: the same numbers as step by step, without Python between the kernels."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ..backend import cuda
+from ..compiler import CompiledModel
+from ..compiler.state import state_of
+from ..cuda import CUDAGraph, graph
+from ..devices import as_device
+from ..tensors import Tensor
+from .ranks import ranks
+
+if TYPE_CHECKING:
+    from .loop import Trainer
+
+WARM_UP = 3  # steps before: kernels are compiled, cuDNN's plans chosen, the optimiser's averages made
+
+
+class GraphedStep:
+    """A trainer's ``forward`` and ``update``, captured together once they have run some times on batches of one shape.
+
+    Then ``forward`` does the whole step, and ``update`` nothing. Other batches, and all where a step cannot be captured
+    (without cuDNN, without ``minicnn.compile``, in a process group), run as the trainer does them.
+    """
+
+    def __init__(self, trainer: Trainer) -> None:
+        self.trainer = trainer
+        self.refused = False
+        self.reset()
+
+    def reset(self) -> None:
+        """Capture again, after other steps: tensors of the model or the optimiser have been replaced."""
+        self.graph = CUDAGraph()
+        self.model: tuple[Any, ...] = ()  # what must stay as it was when the step was captured
+        self.inputs: tuple[Tensor, Tensor] | None = None
+        self.outputs: tuple[Tensor, Tensor] | None = None
+        self.steps = 0
+        self.replayed = False
+
+    def begin_epoch(self) -> None:
+        """Look whether the model is still the one that was captured."""
+        if self.graph.captured and not _same(self.model, _identity(self.trainer.model)):
+            self.reset()
+
+    def forward(self, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """As ``Trainer.forward``."""
+        self.replayed = self._captured(images, targets)
+        if not self.replayed:
+            self.steps += 1
+            logits, loss = self.trainer.forward(images, targets)
+            return logits, loss
+        assert self.inputs is not None and self.outputs is not None
+        for place, batch in zip(self.inputs, (images, targets), strict=True):
+            place[...] = batch
+        self.graph.replay()
+        logits, loss = self.outputs
+        return logits.clone(), loss.clone()  # the next replay overwrites them
+
+    def update(self, loss: Tensor, weight: Any) -> None:
+        """As ``Trainer.update``."""
+        if not self.replayed:
+            self.trainer.update(loss, weight)
+
+    def _captured(self, images: Tensor, targets: Tensor) -> bool:
+        """Whether the step on such a batch is captured, now or before."""
+        if self.refused or self.steps < WARM_UP or not _suits(self.trainer):
+            return False
+        if self.inputs is None:
+            self.inputs = images.clone(), targets.clone()
+            self.model = _identity(self.trainer.model)
+            try:
+                with graph(self.graph):
+                    logits, loss = self.trainer.forward(*self.inputs)
+                    self.trainer.update(loss, None)
+            except RuntimeError:  # nothing has been computed: the step runs as before
+                self.refused = True
+                return False
+            self.outputs = logits, loss.detach()
+        pairs = zip(self.inputs, (images, targets), strict=True)
+        return all(place.shape == x.shape and place.dtype == x.dtype for place, x in pairs)
+
+
+def _suits(trainer: Trainer) -> bool:
+    """Whether a step of this training may be captured."""
+    return (
+        as_device(trainer.device).type == "cuda"
+        and cuda.convolution == "cudnn"
+        and isinstance(trainer.network, CompiledModel)
+        and trainer.optimizer.capturable
+        and ranks() == 1
+    )
+
+
+def _identity(model: Any) -> tuple[Any, ...]:
+    """The settings of a model and the arrays of its tensors."""
+    state = state_of(model)
+    return state.key, [tensor.array for tensor in state.tensors]
+
+
+def _same(before: tuple[Any, ...], now: tuple[Any, ...]) -> bool:
+    (settings, arrays), (settings_now, arrays_now) = before, now
+    return settings == settings_now and all(a is b for a, b in zip(arrays, arrays_now, strict=True))
