@@ -102,7 +102,7 @@ def product(cuda: Any, a: Any, b: Any, out: Any, tf32: bool, add: bool = False) 
     )
     a, b = (cuda.xp.ascontiguousarray(x) if layout.copied else x for x, layout in ((a, plan.a), (b, plan.b)))
     factors, result = _arithmetic(a.dtype), _arithmetic(out.dtype)
-    assert factors is not None and result is not None, (a.dtype, out.dtype)
+    assert factors is not None and result is not None and a.dtype == b.dtype, (a.dtype, b.dtype, out.dtype)
     compute, beta = factors.with_tf32 if tf32 else factors.compute, factors.one if add else factors.zero
     handle = cuda.xp.cuda.device.get_cublas_handle()
     start_a, start_b, start_out = a.data.ptr, b.data.ptr, out.data.ptr

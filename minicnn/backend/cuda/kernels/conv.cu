@@ -1,4 +1,5 @@
-// Convolution: im2col and its adjoint around a matrix product, and depthwise convolution without one.
+// Convolution: im2col and its adjoint around a matrix product, and depthwise convolution without one. Loops over the
+// columns of a kernel are unrolled by three, the usual number.
 #include "common.cuh"
 
 static __device__ bool within(int position, int size) { return (unsigned)position < (unsigned)size; }
@@ -48,16 +49,16 @@ static __device__ void gather_columns(
     lanes = min(lanes, (int)blockDim.x);
     FOR_EACH_GROUP(plane, count, lanes) {
         for (Walk at(lanes, width); at.row < height; at.step()) {
-            const STORE* tap = columns + plane * kernel_h * kernel_w * windows;
+            const STORE* taps = columns + plane * kernel_h * kernel_w * windows;
             REAL total = 0;
-            for (int i = 0; i < kernel_h; i++) {
+            for (int i = 0; i < kernel_h; i++, taps += kernel_w * windows) {
                 const int p = window_at<STRIDE>(at.row + pad_h - i * dilation_h, stride_h, out_h);
-                const STORE* windows_of_row = tap + (INDEX)p * out_w;
-                tap += kernel_w * windows;
                 if (p < 0) continue;
-                for (int j = 0; j < kernel_w; j++, windows_of_row += windows) {
+                const STORE* row = taps + (INDEX)p * out_w;
+#pragma unroll 3
+                for (int j = 0; j < kernel_w; j++, row += windows) {
                     const int q = window_at<STRIDE>(at.column + pad_w - j * dilation_w, stride_w, out_w);
-                    if (q >= 0) total += (REAL)windows_of_row[q];
+                    if (q >= 0) total += (REAL)row[q];
                 }
             }
             x[plane * height * width + at.cell] = total;
@@ -85,6 +86,7 @@ extern "C" __global__ void depthwise(
             for (int i = 0; i < kernel_h; i++) {
                 const int row = top + i * dilation_h;
                 if (!within(row, height)) continue;
+#pragma unroll 3
                 for (int j = 0; j < kernel_w; j++) {
                     const int column = left + j * dilation_w;
                     if (!within(column, width)) continue;
@@ -110,6 +112,7 @@ static __device__ void gather_depthwise(
                 for (int i = 0; i < kernel_h; i++, filter += kernel_w) {
                     const int p = window_at<STRIDE>(at.row + pad_h - i * dilation_h, stride_h, out_h);
                     if (p < 0) continue;
+#pragma unroll 3
                     for (int j = 0; j < kernel_w; j++) {
                         const int q = window_at<STRIDE>(at.column + pad_w - j * dilation_w, stride_w, out_w);
                         if (q >= 0) total += (REAL)filter[j] * (REAL)windows[(INDEX)p * out_w + q];

@@ -100,13 +100,15 @@ def test_grouped_convolutions_take_few_products(cuda, each, monkeypatch):
         assert len(calls) == products + products + 1
 
 
+@pytest.mark.parametrize("bits", [11, 8], ids=["float16", "bfloat16"])
 @pytest.mark.parametrize("channels", [(1, 3, 4), (2, 2, 3), (4, 1, 2)], ids=["dense", "grouped", "depthwise"])
-def test_numbers_of_16_bits_add_up_in_32(cuda, channels):
+def test_numbers_of_16_bits_add_up_in_32(cuda, channels, bits):
     """The gradient at the weight is rounded once, at the end, however many images there are."""
+    dtype = np.float16 if bits == 11 else pytest.importorskip("ml_dtypes").bfloat16
     groups, per_group, multiplier = channels
-    x = (1 + normal((40, groups * per_group, 6, 7), 0) / 8).astype("float16")
-    dy = (1 + normal((40, groups * multiplier, 6, 7), 1) / 8).astype("float16")
-    weight = normal((groups * multiplier, per_group, 3, 3), 2).astype("float16")
+    x = (1 + normal((40, groups * per_group, 6, 7), 0) / 8).astype(dtype)
+    dy = (1 + normal((40, groups * multiplier, 6, 7), 1) / 8).astype(dtype)
+    weight = normal((groups * multiplier, per_group, 3, 3), 2).astype(dtype)
     for primitive, *args in (
         ("conv2d", x, weight),
         ("conv2d_input_grad", dy, weight, x.shape),
@@ -116,7 +118,7 @@ def test_numbers_of_16_bits_add_up_in_32(cuda, channels):
         want = getattr(REFERENCE, primitive)(*exact, SAME, groups)
         put = [cuda.to_device(a) if isinstance(a, np.ndarray) else a for a in args]
         got = cuda.to_host(getattr(cuda, primitive)(*put, SAME, groups))
-        assert got.dtype == np.float16
-        once = 2.0**-11  # the rounding of the result
+        assert got.dtype == dtype
+        once = 2.0**-bits  # the rounding of the result
         atol = (5 * once if primitive == "conv2d_input_grad" else once) * np.abs(want).max()  # whose columns round too
-        np.testing.assert_allclose(got, want, once, atol)
+        np.testing.assert_allclose(got.astype(want.dtype), want, once, atol)
