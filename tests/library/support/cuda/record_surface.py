@@ -1,4 +1,4 @@
-"""Write ``cupy_surface.json``: what the installed CuPy has, and how it wants to be called. It needs no GPU.
+"""Write ``cupy_surface.json``: what the installed CuPy has, and how it wants to be called. It needs cuBLAS, and no GPU.
 
 python -m tests.library.support.cuda.record_surface
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import inspect
 import json
 import re
+from contextlib import suppress
 from operator import attrgetter
 from typing import Any
 
@@ -55,13 +56,19 @@ def _compiled_parameters(text: str | None, name: str) -> str:
     return ", ".join(re.sub(r"^(?:long )?\w+ (?=\w)", "", part) for part in given if part not in ("", "self"))
 
 
+def _found(name: str) -> Any:
+    """A part of CuPy; ``None`` if it needs a CUDA library that is not here."""
+    with suppress(ImportError):
+        return attrgetter(name)(cupy)
+
+
 def recorded() -> dict[str, Any]:
     """All of it."""
     shared = {name: getattr(cupy, name) for name in dir(cupy) if name[0] != "_" and hasattr(np, name)}
     ufuncs = {name: f for name, f in shared.items() if isinstance(f, cupy.ufunc)}
     functions = {name: f for name, f in shared.items() if callable(f) and not isinstance(f, (type, cupy.ufunc))}
     methods = {name: getattr(cupy.ndarray, name) for name in dir(cupy.ndarray) if name[0] != "_"}
-    others = {name: attrgetter(name)(cupy) for name in OTHERS} | {"cupyx.empty_pinned": cupyx.empty_pinned}
+    others = {name: f for name in OTHERS if (f := _found(name))} | {"cupyx.empty_pinned": cupyx.empty_pinned}
     return {
         "version": cupy.__version__,
         "functions": {name: parameters(f, name) for name, f in functions.items()},
