@@ -53,6 +53,13 @@ class Backend(Protocol):
     def least_work(self) -> int:
         """A kernel for a single operation pays from this many numbers, or eight times as many multiply-adds."""
 
+    @property
+    def statistics_in_kernels(self) -> bool:
+        """Whether the kernels of batch norm work on the statistics as a layer keeps them: ``batch_norm`` and
+        ``fused["norm"]`` then take ``running`` (``ops.normalization.Running``) and move it, and ``fused["fixed_norm"]``
+        takes a ``Given``.
+        """
+
     def release_memory(self) -> None:
         """Return memory to the system that is free now but kept for later arrays."""
 

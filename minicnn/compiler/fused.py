@@ -10,8 +10,8 @@ from __future__ import annotations
 from itertools import accumulate
 from typing import Any
 
-from ..backend.reference.fused import Line
-from ..ops.normalization import update_running
+from ..backend.reference.fused import Given, Line
+from ..ops.normalization import Running, moving
 
 
 class FusedNorm:
@@ -25,10 +25,10 @@ class FusedNorm:
         residual: Any = None,
     ) -> Any:  # fmt: skip
         """See ``ops.normalization.BatchNorm``."""
-        y, mean, variance, inv_std = ctx.kernels["norm"](x, weight, bias, eps, residual, ctx.activation)
+        running = Running(running_mean, running_var, x.size // x.shape[1], momentum)
+        y, mean, _, inv_std = moving(ctx, running, ctx.kernels["norm"], x, weight, bias, eps, residual, ctx.activation)
         # The bias is copied: eager does not save it, so a later write into it must have no effect.
         ctx.save_for_backward(x, mean, inv_std, weight, None if bias is None else bias.copy(), residual)
-        update_running(ctx, running_mean, running_var, mean, variance, x.size // x.shape[1], momentum)
         return y
 
     @staticmethod
@@ -52,10 +52,14 @@ class FusedFixedNorm:
         ctx: Any, x: Any, weight: Any, bias: Any, mean: Any, variance: Any, eps: float, residual: Any = None
     ) -> Any:
         """See ``ops.normalization.FixedNorm``."""
-        inv_std = 1 / ctx.backend.xp.sqrt(variance + eps)
-        if True in ctx.needs_input_grad:
-            ctx.save_for_backward(x, mean.copy(), inv_std, weight, None if bias is None else bias.copy(), residual)
-        return ctx.kernels["fixed_norm"](x, Line(mean, inv_std, weight, bias), residual, ctx.activation)
+        given, differentiable = Given(mean, variance, weight, bias, eps), True in ctx.needs_input_grad
+        if ctx.backend.statistics_in_kernels and not differentiable:
+            return ctx.kernels["fixed_norm"](x, given, residual, ctx.activation)
+        line = given.as_line(ctx.backend.xp)
+        if differentiable:
+            kept = line._replace(mean=mean.copy(), bias=None if bias is None else bias.copy())
+            ctx.save_for_backward(x, *kept, residual)
+        return ctx.kernels["fixed_norm"](x, line, residual, ctx.activation)
 
     @staticmethod
     def backward(ctx: Any, dy: Any) -> Any:

@@ -11,7 +11,7 @@ from ..autograd.modes import SWITCHES
 from ..errors import ShapeError
 from ..nn import BatchNorm1d, BatchNorm2d, Module
 from ..nn.norm import _BatchNorm
-from ..ops.normalization import update_running
+from ..ops.normalization import Running
 from ..tensors import Tensor
 from . import group
 
@@ -83,7 +83,8 @@ class _Normalise(Function):
         variance = (squares + counts * (means - mean) ** 2).sum(axis=0) / total
         mean, variance = mean.astype(x.dtype), variance.astype(x.dtype)
         inv_std = 1 / xp.sqrt(variance + eps)
-        update_running(ctx, running_mean, running_var, mean, variance, total, momentum)
+        Running(running_mean, running_var, total, momentum).move(mean, variance)
+        ctx.mark_dirty(running_mean, running_var)
         ctx.save_for_backward(x, weight, mean, inv_std)
         ctx.total = total
         y = (x - mean.reshape(lined_up)) * (inv_std if weight is None else weight * inv_std).reshape(lined_up)

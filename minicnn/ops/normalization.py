@@ -7,10 +7,12 @@ averages, as PyTorch's: after each batch the old value counts ``1 - momentum``, 
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 from .. import backend
 from ..autograd import Function
+from ..backend.reference.fused import Given
 from ..errors import ShapeError
 from ..tensors import Tensor
 
@@ -25,9 +27,9 @@ class BatchNorm(Function):
     def forward(
         ctx: Any, x: Any, weight: Any, bias: Any, running_mean: Any, running_var: Any, momentum: float, eps: float
     ) -> Any:
-        y, mean, variance, inv_std = ctx.backend.batch_norm(x, weight, bias, eps)
+        running = Running(running_mean, running_var, x.size // x.shape[1], momentum)
+        y, mean, _, inv_std = moving(ctx, running, ctx.backend.batch_norm, x, weight, bias, eps)
         ctx.save_for_backward(x, weight, mean, inv_std)
-        update_running(ctx, running_mean, running_var, mean, variance, x.size // x.shape[1], momentum)
         return y
 
     @staticmethod
@@ -70,13 +72,35 @@ def updated_variance(running: Any, variance: Any, count: int, momentum: float) -
     return updated_mean(running, variance * (count / (count - 1)), momentum)
 
 
-def update_running(ctx: Any, mean: Any, var: Any, batch_mean: Any, batch_var: Any, count: int, momentum: float) -> None:
-    """Move the running statistics, where they are kept, towards those of a batch of ``count`` values, in place."""
-    if mean is not None:
-        mean[...] = updated_mean(mean, batch_mean, momentum)
-    if var is not None:
-        var[...] = updated_variance(var, batch_var, count, momentum)
-    ctx.mark_dirty(mean, var)
+class Running(NamedTuple):
+    """Running statistics (C,), ``None`` where they are not kept, and how a batch of ``count`` values moves them."""
+
+    mean: Any
+    var: Any
+    count: int
+    momentum: float
+
+    @property
+    def unbiased(self) -> float:
+        """What makes of the batch's variance an unbiased estimate."""
+        return 1.0 if self.var is None else self.count / (self.count - 1)
+
+    def move(self, mean: Any, variance: Any) -> None:
+        """Move towards those of the batch, in place."""
+        if self.mean is not None:
+            self.mean[...] = updated_mean(self.mean, mean, self.momentum)
+        if self.var is not None:
+            self.var[...] = updated_variance(self.var, variance, self.count, self.momentum)
+
+
+def moving(ctx: Any, running: Running, norm: Callable[..., Any], *args: Any) -> Any:
+    """``norm(*args)``, which is (y, mean, variance, ...); meanwhile, or afterwards, ``running`` moves."""
+    ctx.mark_dirty(running.mean, running.var)
+    if ctx.backend.statistics_in_kernels:
+        return norm(*args, running=running)
+    found = norm(*args)
+    running.move(found[1], found[2])
+    return found
 
 
 class FixedNorm(Function):
@@ -84,8 +108,14 @@ class FixedNorm(Function):
 
     @staticmethod
     def forward(ctx: Any, x: Any, weight: Any, bias: Any, mean: Any, variance: Any, eps: float) -> Any:
-        inv_std = 1 / ctx.backend.xp.sqrt(variance + eps)
-        ctx.save_for_backward(x if ctx.needs_input_grad[1] else None, weight, mean, inv_std)
+        given = Given(mean, variance, weight, bias, eps)
+        if ctx.backend.statistics_in_kernels and True not in ctx.needs_input_grad:
+            return ctx.backend.fused["fixed_norm"](x, given)
+        line = given.as_line(ctx.backend.xp)
+        ctx.save_for_backward(x if ctx.needs_input_grad[1] else None, weight, mean, line.inv_std)
+        if ctx.backend.statistics_in_kernels:
+            return ctx.backend.fused["fixed_norm"](x, line)
+        inv_std = line.inv_std
         scale = inv_std if weight is None else weight * inv_std
         shift = -mean * scale if bias is None else bias - mean * scale
         return ctx.backend.scale_and_shift(x, scale, shift)

@@ -45,7 +45,9 @@ def signatures(file: str) -> dict[str, tuple[str, ...]]:
     found = {}
     for name, parameters in re.findall(r'extern "C" __global__ void (\w+)\((.*?)\) \{', text, re.DOTALL):
         declared = parameters.replace("WINDOW", window[1]).split(",")
-        types = [re.sub(r"\bconst\b|\s*\w+\s*$", "", parameter.strip()).strip() for parameter in declared]
+        types = [
+            re.sub(r"\b(const|__restrict__)\b|\s*\w+\s*$", "", parameter.strip()).strip() for parameter in declared
+        ]
         found[name] = tuple(types[1:])
     return found
 

@@ -38,6 +38,7 @@ class CudaBackend:
     name = "cuda"
     device_type = "cuda"
     least_work = 0
+    statistics_in_kernels = True
 
     def __init__(self) -> None:
         self.xp = open_cupy()
@@ -45,8 +46,8 @@ class CudaBackend:
         self.launch = Kernels(self.xp).launch
         self.numbers = Numbers(self.xp)
         self.cudnn = cudnn.Cudnn(self.xp)
-        kernels = (norm.norm, norm.norm_grad, *pointwise.FUSED)
-        self.fused = {kernel.__name__: partial(kernel, self) for kernel in kernels}
+        norms = norm.norm, norm.norm_grad, norm.fixed_norm, norm.fixed_norm_grad
+        self.fused = {kernel.__name__: partial(kernel, self) for kernel in (*norms, *pointwise.FUSED)}
 
     matmul = _chosen(im2col=matrix.matmul, cudnn=cudnn.matmul)
     conv2d = _chosen(im2col=conv.conv2d, cudnn=cudnn.conv2d)

@@ -1,4 +1,8 @@
-"""Batch normalisation on the GPU: statistics in one pass over the image, one more to apply them, add and activate."""
+"""Batch normalisation on the GPU: statistics in one pass over the image, one more to apply them, add and activate.
+
+Backward, too, is two passes: the sums of a channel, and the gradient at the image. What came before the activation is
+computed again in both, which costs a few operations and saves writing and reading it.
+"""
 
 from __future__ import annotations
 
@@ -7,16 +11,17 @@ from typing import Any
 
 import numpy as np
 
-from ..reference.fused import Line
+from ..reference.fused import Given, Line
+from .planes import lanes_for
 
 JOBS = 1024  # blocks to keep a large GPU busy
 PART_VALUES = 2048  # fewer values are not worth a separate block
 ACTIVATIONS = {None: 0, "relu": 1, "silu": 2}  # as in kernels/norm.cu
 
 
-def batch_norm(cuda: Any, x: Any, weight: Any, bias: Any, eps: float) -> tuple[Any, ...]:
+def batch_norm(cuda: Any, x: Any, weight: Any, bias: Any, eps: float, *, running: Any = None) -> tuple[Any, ...]:
     """See ``reference.norm.batch_norm``."""
-    return norm(cuda, x, weight, bias, eps)
+    return norm(cuda, x, weight, bias, eps, running=running)
 
 
 def batch_norm_grad(cuda: Any, dy: Any, x: Any, weight: Any, mean: Any, inv_std: Any) -> tuple[Any, ...]:
@@ -26,64 +31,96 @@ def batch_norm_grad(cuda: Any, dy: Any, x: Any, weight: Any, mean: Any, inv_std:
 
 def scale_and_shift(cuda: Any, x: Any, scale: Any, shift: Any) -> Any:
     """See ``reference.affine.scale_and_shift``."""
-    return _apply(cuda, x, None, scale, shift)
+    return fixed_norm(cuda, x, Line(None, scale, None, shift))
 
 
 def norm(
-    cuda: Any, x: Any, weight: Any, bias: Any, eps: float, residual: Any = None, activation: str | None = None
+    cuda: Any,
+    x: Any,
+    weight: Any,
+    bias: Any,
+    eps: float,
+    residual: Any = None,
+    activation: str | None = None,
+    *,
+    running: Any = None,
 ) -> tuple[Any, ...]:
-    """See ``reference.fused.norm``."""
-    xp, dtype = cuda.xp, x.dtype
-    x, weight = _ready(xp, x, dtype), _ready(xp, weight, dtype)
+    """See ``reference.fused.norm``; ``running`` (``ops.normalization.Running``) moves in the same kernel."""
+    xp, dtype, real = cuda.xp, x.dtype, _real(x.dtype)
+    x = xp.ascontiguousarray(x)
     images, channels, length, parts = _sizes(x)
-    moments = xp.empty((3, channels, parts), dtype)
-    statistics = xp.empty((4, channels), dtype)
+    if x.size == 0:
+        return x, *xp.full((3, channels), np.nan, real)
+    moments, statistics = xp.empty((3, channels, parts), real), xp.empty((3, channels), real)
     cuda.launch(
         "norm", "batch_norm_moments", dtype, channels * parts, x, moments, images, channels, length, parts,
         block_each=True,
     )  # fmt: skip
-    cuda.launch("norm", "batch_norm_statistics", dtype, channels, moments, weight, statistics, parts, eps)
-    mean, variance, inv_std, scale = statistics
-    return _apply(cuda, x, mean, scale, bias, residual, activation), mean, variance, inv_std
+    in_kernel = running is not None and all(_fits(array, real) for array in running[:2])
+    kept = (running.mean, running.var, running.momentum, running.unbiased) if in_kernel else (None, None, 0, 0)
+    cuda.launch("norm", "batch_norm_statistics", dtype, channels, moments, x, length, statistics, parts, eps, *kept)
+    mean, variance, inv_std = statistics
+    if running is not None and not in_kernel:
+        running.move(mean, variance)
+    y = fixed_norm(cuda, x, Line(mean, inv_std, weight, bias), residual, activation)
+    return y, mean, variance, inv_std
 
 
 def norm_grad(
     cuda: Any, dy: Any, x: Any, line: Line, residual: Any = None, activation: str | None = None
 ) -> tuple[Any, ...]:
     """See ``reference.fused.norm_grad``."""
-    xp, dtype = cuda.xp, x.dtype
-    dy, x, mean, inv_std, weight = (_ready(xp, array, dtype) for array in (dy, x, *line[:3]))
-    kind, before = ACTIVATIONS[activation], None
-    if kind:  # compute the activation's input again
-        before = _apply(cuda, x, mean, inv_std if weight is None else weight * inv_std, line.bias, residual)
+    return _grad(cuda, dy, x, line, residual, activation, fixed=False)
+
+
+def fixed_norm(cuda: Any, x: Any, line: Line | Given, residual: Any = None, activation: str | None = None) -> Any:
+    """See ``reference.fused.fixed_norm``; the square root of a ``Given`` variance is taken in the kernel."""
+    mean, spread, weight, bias = line.mean, line[1], line.weight, line.bias
+    xp, real = cuda.xp, _real(np.result_type(x.dtype, spread.dtype))
+    dtype = x.dtype if x.dtype.itemsize == 2 else real
+    x, residual = _ready(xp, x, dtype), _ready(xp, residual, dtype)
+    mean, spread, weight, bias = (_ready(xp, array, real) for array in (mean, spread, weight, bias))
+    given = (spread, line.eps, None) if isinstance(line, Given) else (None, 0, spread)
+    y, kind = xp.empty(x.shape, dtype), ACTIVATIONS[activation]
+    planes, channels, length, lanes = _planes(x)
+    cuda.launch(
+        "norm", "norm_apply", dtype, planes, x, mean, *given, weight, bias, residual, kind, y, channels, length, lanes,
+        lanes=lanes,
+    )  # fmt: skip
+    return y
+
+
+def fixed_norm_grad(
+    cuda: Any, dy: Any, x: Any, line: Line, residual: Any = None, activation: str | None = None
+) -> tuple[Any, ...]:
+    """See ``reference.fused.fixed_norm_grad``."""
+    return _grad(cuda, dy, x, line, residual, activation, fixed=True)
+
+
+def _grad(
+    cuda: Any, dy: Any, x: Any, line: Line, residual: Any, activation: str | None, fixed: bool
+) -> tuple[Any, ...]:
+    """The gradients of a norm, through the statistics too unless they are ``fixed``."""
+    xp, dtype, real = cuda.xp, x.dtype, _real(x.dtype)
+    dy, x, residual = (_ready(xp, array, dtype) for array in (dy, x, residual))
+    line = Line(*(_ready(xp, array, real) for array in line))
+    kind = ACTIVATIONS[activation]
     images, channels, length, parts = _sizes(x)
-    sums = xp.empty((2, channels, parts), dtype)
+    sums = xp.empty((2, channels, parts), real)
     passed = None if residual is None else xp.empty(x.shape, dtype)
     cuda.launch(
-        "norm", "batch_norm_grad_sums", dtype, channels * parts, dy, x, before, kind, mean, inv_std, passed, sums,
-        images, channels, length, parts, block_each=True,
+        "norm", "norm_grad_sums", dtype, channels * parts, dy, x, *line, residual, kind, passed, sums, images, channels,
+        length, parts, block_each=True,
     )  # fmt: skip
-    totals = sums.sum(axis=2)
-    dx = xp.empty(x.shape, dtype)
+    totals = sums.sum(axis=2) if parts > 1 else sums.reshape(2, channels)
     dy, kind = (dy, kind) if passed is None else (passed, 0)  # the gradient at the activation's input has been computed
+    dx = xp.empty(x.shape, dtype)
+    planes, _, _, lanes = _planes(x)
     cuda.launch(
-        "norm", "batch_norm_grad_apply", dtype, x.size, dy, x, before, kind, mean, inv_std, weight, totals, dx,
-        channels, length, images * length,
+        "norm", "norm_grad_apply", dtype, planes, dy, x, *line, kind, None if fixed else totals, dx, channels, length,
+        images * length, lanes, lanes=lanes,
     )  # fmt: skip
     return dx, totals[1], totals[0], passed
-
-
-def _apply(
-    cuda: Any, x: Any, mean: Any, scale: Any, shift: Any, residual: Any = None, activation: str | None = None
-) -> Any:
-    """activation((x - mean) * scale + shift + residual); mean, shift and residual may be ``None``, for 0."""
-    xp, dtype = cuda.xp, np.result_type(x.dtype, scale.dtype)
-    x, mean, scale, shift, residual = (_ready(xp, array, dtype) for array in (x, mean, scale, shift, residual))
-    _, channels, length, _ = _sizes(x)
-    y = xp.empty(x.shape, dtype)
-    kind = ACTIVATIONS[activation]
-    cuda.launch("norm", "batch_norm_apply", dtype, x.size, x, mean, scale, shift, residual, y, channels, length, kind)
-    return y
 
 
 def _sizes(x: Any) -> tuple[int, int, int, int]:
@@ -91,6 +128,21 @@ def _sizes(x: Any) -> tuple[int, int, int, int]:
     images, channels, length = x.shape[0], x.shape[1], prod(x.shape[2:])
     parts = min(JOBS // max(channels, 1), images * length // PART_VALUES)
     return images, channels, length, max(1, parts)
+
+
+def _planes(x: Any) -> tuple[int, int, int, int]:
+    """(N, C, ...) -> planes, C, values in a plane, and how many threads take one."""
+    return x.shape[0] * x.shape[1], x.shape[1], prod(x.shape[2:]), lanes_for(x.shape[2:])
+
+
+def _real(dtype: Any) -> Any:
+    """The dtype of sums, and of what there is once per channel."""
+    return dtype if dtype.itemsize > 2 else np.dtype(np.float32)
+
+
+def _fits(array: Any, dtype: Any) -> bool:
+    """Whether a kernel can write into ``array``."""
+    return array is None or (array.dtype == dtype and array.flags.c_contiguous)
 
 
 def _ready(xp: Any, array: Any, dtype: Any) -> Any:

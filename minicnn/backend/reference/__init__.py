@@ -29,6 +29,7 @@ class ReferenceBackend:
         }
     )
     least_work = 0
+    statistics_in_kernels = False
 
     matmul = staticmethod(np.matmul)
     conv2d = staticmethod(conv.conv2d)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -16,6 +16,20 @@ class Line(NamedTuple):
     inv_std: np.ndarray
     weight: np.ndarray | None = None  # for 1
     bias: np.ndarray | None = None  # for 0
+
+
+class Given(NamedTuple):
+    """The same from given statistics, as they are kept."""
+
+    mean: np.ndarray
+    variance: np.ndarray
+    weight: np.ndarray | None
+    bias: np.ndarray | None
+    eps: float
+
+    def as_line(self, xp: Any = np) -> Line:
+        """``xp`` is the arrays' module."""
+        return Line(self.mean, 1 / xp.sqrt(self.variance + self.eps), self.weight, self.bias)
 
 
 class Normed(NamedTuple):

@@ -2,6 +2,30 @@
 // channel's values are cut into `parts`; a block summarises one part, and one thread per channel joins the parts.
 #include "common.cuh"
 
+// The values start to end (left out) of channel c, counted along n and l, that one thread of a block visits: each a
+// block's width after the last. `place` is where they are in (N, C, L).
+struct ChannelWalk {
+    INDEX i, l, place;
+    const INDEX end, length, right, jump, gap;
+
+    __device__ ChannelWalk(INDEX start, INDEX end, int c, int channels, INDEX length)
+        : i(start + threadIdx.x), l(i % length), place((i / length * channels + c) * length + l), end(end),
+          length(length), right(blockDim.x % length), jump(blockDim.x / length * channels * length + right),
+          gap((channels - 1) * length) {}
+
+    __device__ bool inside() const { return i < end; }
+
+    __device__ void step() {
+        i += blockDim.x;
+        l += right;
+        place += jump;
+        if (l >= length) {  // on to the next image
+            l -= length;
+            place += gap;
+        }
+    }
+};
+
 // A mean, the sum of squared distances from it, and the number of values. Two of them are joined without the
 // cancellation of E[x^2] - E[x]^2 [Chan, Golub and LeVeque, 1983].
 struct Moments {
@@ -15,30 +39,35 @@ static __device__ Moments join(Moments a, Moments b) {
     return Moments{a.mean + distance * share, a.squares + b.squares + distance * distance * a.count * share, count};
 }
 
-// moments (3, C, parts): the means, then the squares, then the counts.
+// Each thread sums the distances of its values from the first of them, and their squares. Where the first is far from
+// the others, so is their mean, and the squares do not cancel by more than the number of its values. Means are counted
+// from the first value of the channel, so that they are precise even if all values are far from zero.
 extern "C" __global__ void batch_norm_moments(
-    INDEX count, const REAL* x, REAL* moments, int images, int channels, INDEX length, int parts) {
+    INDEX count, const STORE* x, REAL* moments, int images, int channels, INDEX length, int parts) {
     __shared__ Moments partial[BLOCK];
     const INDEX values = images * length, part_length = (values + parts - 1) / parts;
     for (INDEX job = blockIdx.x; job < count; job += gridDim.x) {  // (C, parts)
-        const int c = job / parts;
         const INDEX start = job % parts * part_length, end = min(values, start + part_length);
-        Moments own = {0, 0, 0};
-        for (INDEX i = start + threadIdx.x; i < end; i += blockDim.x) {
-            const REAL value = x[(i / length * channels + c) * length + i % length];
-            own.count += 1;
-            const REAL distance = value - own.mean;
-            own.mean += distance / own.count;
-            own.squares += distance * (value - own.mean);
+        ChannelWalk at(start, end, job / parts, channels, length);
+        const REAL first = at.inside() ? (REAL)x[at.place] : (REAL)0;
+        REAL sum = 0, squares = 0;
+        int number = 0;
+#pragma unroll 4
+        for (; at.inside(); at.step(), number++) {
+            const REAL distance = (REAL)x[at.place] - first;
+            sum += distance;
+            squares += distance * distance;
         }
-        partial[threadIdx.x] = own;
+        const REAL mean = number ? sum / number : (REAL)0, around_mean = squares - sum * mean;
+        const REAL offset = first - (REAL)x[job / parts * length];
+        partial[threadIdx.x] = Moments{offset + mean, around_mean < 0 ? (REAL)0 : around_mean, (REAL)number};
         __syncthreads();
         for (int half = blockDim.x / 2; half > 0; half /= 2) {
             if ((int)threadIdx.x < half)
                 partial[threadIdx.x] = join(partial[threadIdx.x], partial[threadIdx.x + half]);
             __syncthreads();
         }
-        if (threadIdx.x == 0) {
+        if (threadIdx.x == 0) {  // (3, C, parts)
             moments[job] = partial[0].mean;
             moments[count + job] = partial[0].squares;
             moments[2 * count + job] = partial[0].count;
@@ -47,87 +76,128 @@ extern "C" __global__ void batch_norm_moments(
     }
 }
 
-// statistics (4, C): the mean, the biased variance, 1 / sqrt(variance + eps), and weight times that. weight may be
-// null, for 1.
+// statistics (3, C): the mean, the biased variance, and 1 / sqrt(variance + eps). The running statistics, null where
+// none are kept, move towards the mean and the variance times `unbiased`.
 extern "C" __global__ void batch_norm_statistics(
-    INDEX count, const REAL* moments, const REAL* weight, REAL* statistics, int parts, REAL eps) {
+    INDEX count, const REAL* moments, const STORE* x, INDEX length, REAL* statistics, int parts, REAL eps,
+    REAL* running_mean, REAL* running_var, REAL momentum, REAL unbiased) {
     FOR_EACH(c, count) {
         const INDEX jobs = count * parts;
         Moments all = {0, 0, 0};
         for (INDEX job = c * parts; job < (c + 1) * parts; job++)
             all = join(all, Moments{moments[job], moments[jobs + job], moments[2 * jobs + job]});
-        const REAL variance = all.squares / all.count;
-        statistics[c] = all.mean;
+        const REAL mean = all.mean + (REAL)x[c * length], variance = all.squares / all.count;
+        statistics[c] = mean;
         statistics[count + c] = variance;
-        const REAL inv_std = 1 / sqrt(variance + eps);
-        statistics[2 * count + c] = inv_std;
-        statistics[3 * count + c] = weight ? weight[c] * inv_std : inv_std;
+        statistics[2 * count + c] = 1 / sqrt(variance + eps);
+        if (running_mean) running_mean[c] = (1 - momentum) * running_mean[c] + momentum * mean;
+        if (running_var) running_var[c] = (1 - momentum) * running_var[c] + momentum * (variance * unbiased);
     }
 }
 
-// Activations: 0 for none.
+// What the norm makes of channel c: (x - mean) * scale + shift. Of the pointers, inv_std may be null if there is a
+// variance, and mean, weight and bias may be, for 0, 1 and 0.
+struct Line {
+    REAL mean, inv_std, scale, shift;
+
+    __device__ Line(
+        int c, const REAL* means, const REAL* variance, REAL eps, const REAL* inv_stds, const REAL* weight,
+        const REAL* bias)
+        : mean(means ? means[c] : (REAL)0), inv_std(inv_stds ? inv_stds[c] : 1 / sqrt(variance[c] + eps)),
+          scale(weight ? weight[c] * inv_std : inv_std), shift(bias ? bias[c] : (REAL)0) {}
+
+    __device__ REAL of(REAL x) const { return (x - mean) * scale + shift; }
+};
+
+// Activations: 0 for none. NaN stays NaN.
 enum { RELU = 1, SILU = 2 };
 
-// y = activation((x - mean) * scale + shift [+ residual]). mean, shift and residual may be null, for 0.
-extern "C" __global__ void batch_norm_apply(
-    INDEX count, const REAL* x, const REAL* mean, const REAL* scale, const REAL* shift, const REAL* residual, REAL* y,
-    int channels, INDEX length, int activation) {
-    FOR_EACH(index, count) {  // (N, C, L)
-        const int c = index / length % channels;
-        REAL value = (mean ? x[index] - mean[c] : x[index]) * scale[c];
-        if (shift) value += shift[c];
-        if (residual) value += residual[index];
-        if (activation == RELU && value <= 0) value = 0;  // NaN stays NaN
-        if (activation == SILU) value /= 1 + exp(-value);
-        y[index] = value;
+static __device__ REAL activate(REAL value, int activation) {
+    if (activation == RELU) return value <= 0 ? (REAL)0 : value;
+    if (activation == SILU) return value / (1 + exp(-value));
+    return value;
+}
+
+// The gradient at the activation's input, which was `value`, from that at its output.
+static __device__ REAL activation_grad(REAL dy, REAL value, int activation) {
+    if (activation == RELU) return value <= 0 ? (REAL)0 : dy;
+    if (activation == SILU) {
+        const REAL sigmoid = 1 / (1 + exp(-value));
+        return dy * sigmoid * (1 + value * (1 - sigmoid));
+    }
+    return dy;
+}
+
+// y = activation(line of x [+ residual]), a group of threads per plane; residual may be null.
+extern "C" __global__ void norm_apply(
+    INDEX count, const STORE* __restrict__ x, const REAL* mean, const REAL* variance, REAL eps, const REAL* inv_std,
+    const REAL* weight, const REAL* bias, const STORE* __restrict__ residual, int activation, STORE* __restrict__ y,
+    int channels, INDEX length, int lanes) {
+    lanes = min(lanes, (int)blockDim.x);
+    FOR_EACH_GROUP(plane, count, lanes) {
+        const Line line(plane % channels, mean, variance, eps, inv_std, weight, bias);
+        const INDEX start = plane * length;
+#pragma unroll 4
+        for (INDEX i = start + threadIdx.x % lanes; i < start + length; i += lanes) {
+            REAL value = line.of(x[i]);
+            if (residual) value += (REAL)residual[i];
+            y[i] = activate(value, activation);
+        }
     }
 }
 
-// The gradient at the activation's input, before[at], from that at its output.
-static __device__ REAL activation_grad(REAL dy, const REAL* before, INDEX at, int activation) {
-    if (!activation) return dy;
-    const REAL value = before[at];
-    if (activation == RELU) return value <= 0 ? (REAL)0 : dy;
-    const REAL sigmoid = 1 / (1 + exp(-value));
-    return dy * sigmoid * (1 + value * (1 - sigmoid));
-}
-
-// sums (2, C, parts): of g, and of g * x_hat, where g is the gradient at the activation's input, before (null if
-// there is none). g is written to passed, unless null.
-extern "C" __global__ void batch_norm_grad_sums(
-    INDEX count, const REAL* dy, const REAL* x, const REAL* before, int activation, const REAL* mean,
-    const REAL* inv_std, REAL* passed, REAL* sums, int images, int channels, INDEX length, int parts) {
+// sums (2, C, parts): of g, and of g * x_hat, where g is the gradient at the activation's input. g is written to
+// passed, unless null; so are residual, weight and bias, if they are.
+extern "C" __global__ void norm_grad_sums(
+    INDEX count, const STORE* __restrict__ dy, const STORE* __restrict__ x, const REAL* mean, const REAL* inv_std,
+    const REAL* weight, const REAL* bias, const STORE* __restrict__ residual, int activation,
+    STORE* __restrict__ passed, REAL* sums, int images, int channels, INDEX length, int parts) {
     __shared__ REAL partial[BLOCK];
     const INDEX values = images * length, part_length = (values + parts - 1) / parts;
     for (INDEX job = blockIdx.x; job < count; job += gridDim.x) {  // (C, parts)
         const int c = job / parts;
-        const INDEX start = job % parts * part_length, end = min(values, start + part_length);
+        const Line line(c, mean, nullptr, 0, inv_std, weight, bias);
+        const INDEX start = job % parts * part_length;
         REAL plain = 0, weighted = 0;
-        for (INDEX i = start + threadIdx.x; i < end; i += blockDim.x) {
-            const INDEX at = (i / length * channels + c) * length + i % length;
-            const REAL slope = activation_grad(dy[at], before, at, activation);
-            if (passed) passed[at] = slope;
-            plain += slope;
-            weighted += slope * ((x[at] - mean[c]) * inv_std[c]);
+#pragma unroll 4
+        for (ChannelWalk at(start, min(values, start + part_length), c, channels, length); at.inside(); at.step()) {
+            REAL g = dy[at.place];
+            const REAL pixel = x[at.place];
+            if (activation) {
+                REAL value = line.of(pixel);
+                if (residual) value += (REAL)residual[at.place];
+                g = activation_grad(g, value, activation);
+            }
+            if (passed) passed[at.place] = g;
+            plain += g;
+            weighted += g * (pixel - line.mean);
         }
         plain = block_sum(plain, partial);
         weighted = block_sum(weighted, partial);
         if (threadIdx.x == 0) {
             sums[job] = plain;
-            sums[count + job] = weighted;
+            sums[count + job] = weighted * line.inv_std;
         }
     }
 }
 
-// dx = weight * inv_std * (g - E[g] - x_hat * E[g * x_hat]); totals (2, C): the sums of g and of g * x_hat.
-extern "C" __global__ void batch_norm_grad_apply(
-    INDEX count, const REAL* dy, const REAL* x, const REAL* before, int activation, const REAL* mean,
-    const REAL* inv_std, const REAL* weight, const REAL* totals, REAL* dx, int channels, INDEX length, REAL values) {
-    FOR_EACH(index, count) {  // (N, C, L)
-        const int c = index / length % channels;
-        const REAL x_hat = (x[index] - mean[c]) * inv_std[c];
-        const REAL scale = weight ? weight[c] * inv_std[c] : inv_std[c];
-        const REAL slope = activation_grad(dy[index], before, index, activation);
-        dx[index] = (slope - totals[c] / values - x_hat * (totals[channels + c] / values)) * scale;
+// dx = weight * inv_std * (g - E[g] - x_hat * E[g * x_hat]). totals (2, C) are the sums of g and of g * x_hat, and null
+// if the statistics do not depend on x: then there are no such terms. g is as in norm_grad_sums, without a residual.
+extern "C" __global__ void norm_grad_apply(
+    INDEX count, const STORE* __restrict__ dy, const STORE* __restrict__ x, const REAL* mean, const REAL* inv_std,
+    const REAL* weight, const REAL* bias, int activation, const REAL* totals, STORE* __restrict__ dx, int channels,
+    INDEX length, REAL values, int lanes) {
+    lanes = min(lanes, (int)blockDim.x);
+    FOR_EACH_GROUP(plane, count, lanes) {
+        const int c = plane % channels;
+        const Line line(c, mean, nullptr, 0, inv_std, weight, bias);
+        const REAL average = totals ? totals[c] / values : (REAL)0;
+        const REAL slope = totals ? totals[channels + c] / values * line.inv_std : (REAL)0;
+        const INDEX start = plane * length;
+#pragma unroll 4
+        for (INDEX i = start + threadIdx.x % lanes; i < start + length; i += lanes) {
+            const REAL pixel = x[i], g = activation_grad(dy[i], line.of(pixel), activation);
+            dx[i] = (g - average - (pixel - line.mean) * slope) * line.scale;
+        }
     }
 }

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import copy
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import minicnn
+from minicnn import nn
+from minicnn.backend.cuda import norm
 from minicnn.backend.reference.fused import Line
+from minicnn.ops.normalization import Running
 from tests.library.support.cuda.agreement import DTYPES, REFERENCE, compare_batch_norm, compare_fused
+from tests.library.support.cuda.fakeraw import RawKernel
 from tests.library.support.strategies import SEEDS, normal
 
 
@@ -40,8 +48,101 @@ def test_the_activation_behind_batch_norm_keeps_nan(cuda, activation):
     compare_fused(cuda, "norm_grad", dy, x, Line(mean, inv_std), residual, activation)
 
 
-def test_batch_norm_keeps_precision_far_from_zero(cuda):
-    """Moments that join without cancellation: the variance of 1e4 + small noise in float32."""
-    x = (1e4 + normal((8, 2, 10, 10), 0)).astype("float32")
-    variance = cuda.to_host(cuda.batch_norm(cuda.to_device(x), None, None, 0.0)[2])
-    np.testing.assert_allclose(variance, x.astype("float64").var(axis=(0, 2, 3)), rtol=1e-3)
+@pytest.mark.parametrize("threads", [1, 4, 64])
+@pytest.mark.parametrize("shape", [(8, 2, 10, 10), (40, 3, 7, 7), (257, 2)])
+@pytest.mark.parametrize("mean", [0, 1e4])
+@pytest.mark.parametrize("first", [0, 1e3, -1e6])
+def test_the_variance_is_precise_far_from_zero_and_behind_an_outlier(cuda, monkeypatch, threads, shape, mean, first):
+    """Distances are taken from a thread's first value: it may be anything."""
+    monkeypatch.setattr(RawKernel, "threads", threads)
+    monkeypatch.setattr(norm, "PART_VALUES", 200)  # so that there are several parts
+    x = (mean + normal(shape, 0)).astype("float32")
+    x[0] += first
+    axes = (0, *range(2, x.ndim))
+    _, found, variance, _ = map(cuda.to_host, cuda.batch_norm(cuda.to_device(x), None, None, 0.0))
+    wide = x.astype("float64")
+    np.testing.assert_allclose(found, wide.mean(axis=axes), rtol=1e-6, atol=1e-6 * abs(wide).max())
+    np.testing.assert_allclose(variance, wide.var(axis=axes), rtol=1e-3 if first else 5e-6)
+
+
+def test_nothing_has_no_statistics(cuda):
+    y, *statistics = map(cuda.to_host, cuda.batch_norm(cuda.xp.empty((0, 3, 2)), None, None, 0.0))
+    assert y.shape == (0, 3, 2) and np.isnan(statistics).all() and np.shape(statistics) == (3, 3)
+
+
+# ---- statistics that are kept, or given ------------------------------------------------------------------------------
+
+
+TRAINING = {"batch_norm_moments", "batch_norm_statistics", "norm_apply"}
+
+
+def layer_on(device: str, **options: Any) -> nn.BatchNorm2d:
+    """A batch norm with statistics other than 0 and 1."""
+    made = nn.BatchNorm2d(3, **options)
+    for tensor in made.state_dict().values():
+        if tensor.is_floating_point():
+            tensor.copy_(minicnn.tensor(np.abs(normal((3,), 1)).astype("float32")))
+    return made.to(device)
+
+
+@pytest.mark.parametrize("momentum", [0.1, 1.0, None])
+def test_the_running_statistics_move_as_on_the_cpu_in_the_same_kernel(cuda, momentum):
+    layers = [layer_on(device, momentum=momentum) for device in ("cpu", "cuda")]
+    for step in range(3):
+        x = (normal((4, 3, 5, 5), step) + step).astype("float32")
+        for layer, device in zip(layers, ("cpu", "cuda"), strict=True):
+            before = dict(RawKernel.launches)
+            layer(minicnn.tensor(x, device=device))
+        launched = {name: count - before.get(name, 0) for name, count in RawKernel.launches.items()}
+        assert {name for name, count in launched.items() if count} == TRAINING
+    for name, want in layers[0].state_dict().items():
+        np.testing.assert_allclose(layers[1].state_dict()[name].cpu().numpy(), want.numpy(), rtol=1e-6, err_msg=name)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float64"])
+def test_running_statistics_that_no_kernel_can_write_move_too(cuda, dtype):
+    x = normal((4, 3, 5, 5), 0).astype("float32")
+    mean, var = (np.ones(3, dtype) for _ in range(2))
+    there = [cuda.to_device(array) for array in (mean, var)]
+    cuda.batch_norm(cuda.to_device(x), None, None, 1e-5, running=Running(*there, 100, 0.5))
+    Running(mean, var, 100, 0.5).move(x.mean(axis=(0, 2, 3)), x.var(axis=(0, 2, 3)))
+    for got, want in zip(there, (mean, var), strict=True):
+        assert got.dtype == dtype
+        np.testing.assert_allclose(cuda.to_host(got), want, rtol=1e-3 if dtype == "float16" else 1e-6)
+
+
+def test_eager_and_compiled_move_the_running_statistics_to_the_same_bits(cuda):
+    eager = nn.Sequential(layer_on("cuda"), nn.ReLU())
+    model = copy.deepcopy(eager)
+    compiled = minicnn.compile(model)
+    for step in range(2):
+        x = minicnn.tensor(normal((4, 3, 5, 5), step).astype("float32"), device="cuda")
+        np.testing.assert_array_equal(compiled(x).detach().cpu().numpy(), eager(x).detach().cpu().numpy())
+    for got, want in zip(model.state_dict().values(), eager.state_dict().values(), strict=True):
+        np.testing.assert_array_equal(got.cpu().numpy(), want.cpu().numpy())
+
+
+@pytest.mark.parametrize("how", ["eager", "compiled"])
+def test_a_norm_of_given_statistics_is_one_kernel(cuda, how):
+    here, there = (nn.Sequential(layer_on(device), nn.SiLU()).eval() for device in ("cpu", "cuda"))
+    run = minicnn.compile(there) if how == "compiled" else there
+    x = normal((2, 3, 5, 5), 0).astype("float32")
+    with minicnn.no_grad():
+        run(minicnn.tensor(x, device="cuda"))
+        before = RawKernel.launches["norm_apply"]
+        got = run(minicnn.tensor(x, device="cuda")).cpu().numpy()
+        np.testing.assert_allclose(got, here(minicnn.tensor(x)).numpy(), rtol=1e-5, atol=1e-6)
+    assert RawKernel.launches["norm_apply"] == before + 1
+
+
+@pytest.mark.parametrize("how", ["eager", "compiled"])
+def test_gradients_through_given_statistics(cuda, how):
+    found = []
+    for device in ("cpu", "cuda"):
+        model = nn.Sequential(layer_on(device), nn.ReLU()).eval()
+        x = minicnn.tensor(normal((2, 3, 5, 5), 0).astype("float32"), device=device, requires_grad=True)
+        y = (minicnn.compile(model) if how == "compiled" else model)(x)
+        (y * minicnn.tensor(normal((2, 3, 5, 5), 1).astype("float32"), device=device)).sum().backward()
+        found.append([x.grad, *(parameter.grad for parameter in model.parameters())])
+    for want, got in zip(*found, strict=True):
+        np.testing.assert_allclose(got.cpu().numpy(), want.numpy(), rtol=1e-5, atol=1e-5)

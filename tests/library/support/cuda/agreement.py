@@ -61,6 +61,8 @@ def compare_batch_norm(cuda: Any, x: Any, dy: Any, weight: Any = None, bias: Any
         for activation in (None, "relu", "silu"):
             compare_fused(cuda, "norm", x, weight, bias, 1e-5, residual, activation)
             compare_fused(cuda, "norm_grad", away, x, line, residual, activation)
+            compare_fused(cuda, "fixed_norm", x, line, residual, activation)
+            compare_fused(cuda, "fixed_norm_grad", away, x, line, residual, activation)
 
 
 DTYPES = st.sampled_from(["float32", "float64"])

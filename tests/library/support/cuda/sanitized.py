@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from minicnn.backend.base import Window
-from minicnn.backend.reference.fused import Line
+from minicnn.backend.reference.fused import Given, Line
+from minicnn.ops.normalization import Running
 from tests.library.support.cuda import fakecupy
 from tests.library.support.cuda.fakeraw import RawKernel
 from tests.library.support.strategies import normal
@@ -51,11 +52,16 @@ def calls(cuda: Any) -> Iterator[Any]:
     yield cuda.max_pool2d_grad(y, indices, (1, 1, 2, 2), tiny)
     for size in ((1, 1), (3, 2), (9, 8)):
         yield cuda.adaptive_avg_pool2d_grad(cuda.adaptive_avg_pool2d(x, size), x.shape)
+    yield cuda.adaptive_avg_pool2d(put(normal((1, 2, 9, 15), 0)), (1, 2))  # a block per cell
     affine = put(normal((4,), 0))
     for activation in ("relu", "silu"):
         _, mean, _, inv_std = cuda.fused["norm"](x, affine, affine, 1e-5, x, activation)
         yield cuda.fused["norm_grad"](x, x, Line(mean, inv_std, affine, affine), x, activation)
         yield cuda.fused["norm_grad"](x, x, Line(mean, inv_std), None, activation)
+        yield cuda.fused["fixed_norm_grad"](x, x, Line(mean, inv_std), None, activation)
+        yield cuda.fused["fixed_norm"](x, Given(mean, inv_std, affine, None, 1e-5), x, activation)
+    running = Running(put(normal((4,), 1)), put(normal((4,), 2)), x.size // 4, 0.1)
+    yield cuda.batch_norm(x, affine, affine, 1e-5, running=running)
     yield cuda.batch_norm_grad(x, x, None, mean, inv_std)
     for activation in (None, "relu", "silu"):
         yield cuda.fused["conv2d"](x, weight, window, groups, put(normal((8,), 0)), None, activation=activation)
