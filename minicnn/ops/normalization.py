@@ -8,7 +8,8 @@ averages, as PyTorch's: after each batch the old value counts ``1 - momentum``, 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 from .. import backend
 from ..autograd import Function
@@ -72,7 +73,8 @@ def updated_variance(running: Any, variance: Any, count: int, momentum: float) -
     return updated_mean(running, variance * (count / (count - 1)), momentum)
 
 
-class Running(NamedTuple):
+@dataclass(frozen=True)
+class Running:
     """Running statistics (C,), ``None`` where they are not kept, and how a batch of ``count`` values moves them."""
 
     mean: Any

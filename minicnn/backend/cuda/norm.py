@@ -31,7 +31,7 @@ def batch_norm_grad(cuda: Any, dy: Any, x: Any, weight: Any, mean: Any, inv_std:
 
 def scale_and_shift(cuda: Any, x: Any, scale: Any, shift: Any) -> Any:
     """See ``reference.affine.scale_and_shift``."""
-    return fixed_norm(cuda, x, Line(None, scale, None, shift))
+    return fixed_norm(cuda, x, Line(cuda.xp.zeros_like(scale), scale, None, shift))
 
 
 def norm(
@@ -56,7 +56,7 @@ def norm(
         "norm", "batch_norm_moments", dtype, channels * parts, x, moments, images, channels, length, parts,
         block_each=True,
     )  # fmt: skip
-    in_kernel = running is not None and all(_fits(array, real) for array in running[:2])
+    in_kernel = running is not None and _fits(running.mean, real) and _fits(running.var, real)
     kept = (running.mean, running.var, running.momentum, running.unbiased) if in_kernel else (None, None, 0, 0)
     cuda.launch("norm", "batch_norm_statistics", dtype, channels, moments, x, length, statistics, parts, eps, *kept)
     mean, variance, inv_std = statistics

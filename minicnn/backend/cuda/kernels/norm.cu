@@ -95,15 +95,15 @@ extern "C" __global__ void batch_norm_statistics(
     }
 }
 
-// What the norm makes of channel c: (x - mean) * scale + shift. Of the pointers, inv_std may be null if there is a
-// variance, and mean, weight and bias may be, for 0, 1 and 0.
+// What the norm makes of channel c: (x - mean) * scale + shift. Of the pointers, weight and bias may be null, for 1 and
+// 0, and inv_std if there is a variance.
 struct Line {
     REAL mean, inv_std, scale, shift;
 
     __device__ Line(
-        int c, const REAL* means, const REAL* variance, REAL eps, const REAL* inv_stds, const REAL* weight,
+        int c, const REAL* mean, const REAL* variance, REAL eps, const REAL* inv_stds, const REAL* weight,
         const REAL* bias)
-        : mean(means ? means[c] : (REAL)0), inv_std(inv_stds ? inv_stds[c] : 1 / sqrt(variance[c] + eps)),
+        : mean(mean[c]), inv_std(inv_stds ? inv_stds[c] : 1 / sqrt(variance[c] + eps)),
           scale(weight ? weight[c] * inv_std : inv_std), shift(bias ? bias[c] : (REAL)0) {}
 
     __device__ REAL of(REAL x) const { return (x - mean) * scale + shift; }
@@ -147,7 +147,7 @@ extern "C" __global__ void norm_apply(
 }
 
 // sums (2, C, parts): of g, and of g * x_hat, where g is the gradient at the activation's input. g is written to
-// passed, unless null; so are residual, weight and bias, if they are.
+// passed, unless null; residual, too, may be null.
 extern "C" __global__ void norm_grad_sums(
     INDEX count, const STORE* __restrict__ dy, const STORE* __restrict__ x, const REAL* mean, const REAL* inv_std,
     const REAL* weight, const REAL* bias, const STORE* __restrict__ residual, int activation,
