@@ -65,12 +65,14 @@ def promoted(a: np.dtype[Any], b: np.dtype[Any]) -> np.dtype[Any]:
     return np.promote_types(other, float32) if other.kind == "f" else short
 
 
-def as_bfloat16(results: tuple[Any, ...], inputs: list[Any]) -> tuple[Any, ...]:
-    """What an operation computed from arrays of which the first is bfloat16: bfloat16 too, unless another is wider.
+def short_results(results: tuple[Any, ...], inputs: list[Any]) -> tuple[Any, ...]:
+    """What an operation computed from arrays of which the first has 16 bits: in that dtype, unless another is wider.
 
     To NumPy and CuPy the product of bfloat16 and a Python number is float32.
     """
     short = inputs[0].dtype
-    if any(array.dtype.kind == "f" for array in inputs):
+    if short.kind not in FLOATS or any(array.dtype.kind in FLOATS and array.dtype != short for array in inputs):
         return results
-    return tuple(array.astype(short) if array.dtype.kind == "f" else array for array in results)
+    return tuple(
+        array.astype(short) if array.dtype.kind == "f" and array.dtype != short else array for array in results
+    )

@@ -30,7 +30,7 @@ import numpy as np
 
 from .. import backend
 from ..devices import CPU, device
-from ..dtypes import as_bfloat16
+from ..dtypes import short_results
 from ..tensors import Tensor
 from . import anomaly, checks, scope
 from .memory import Memory, memory_of, owner, share_memory
@@ -152,8 +152,8 @@ class Function(Node):
             if id(tensor.array) in self._dirty:
                 tensor.mark_written()
         shown = {id(owner(tensor.array)): tensor for tensor in inputs}
-        if inputs and inputs[0].array.dtype.kind == "V" and not self.converts:
-            results = as_bfloat16(results, [tensor.array for tensor in inputs])
+        if inputs and inputs[0].array.dtype.itemsize == 2 and not self.converts:
+            results = short_results(results, [tensor.array for tensor in inputs])
         outputs = tuple(Tensor.wrap(self.backend.xp.asanyarray(array), self.device) for array in results)
         for out in outputs:
             source = shown.get(id(owner(out.array)))

@@ -2,7 +2,8 @@
 
 Their signatures say the first, the table ``KINDS`` the second. Both are checked where the functions leave the package
 (``guard``), so that the text of an operation is about its mathematics alone. Half precision is too short for sums:
-what adds many numbers up (``SUMMING``) is computed in float32, as in PyTorch, and rounded once at the end.
+what adds many numbers up (``SUMMING``) is computed in float32, as in PyTorch, and rounded once at the end. A GPU's
+kernels for it do this by themselves (``IN_KERNELS``).
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ _SUMMING = (
     "cross_entropy nll_loss avg_pool2d adaptive_avg_pool2d"
 )
 SUMMING = frozenset(_SUMMING.split())
+IN_KERNELS = frozenset({"avg_pool2d", "adaptive_avg_pool2d"})
 OPERATORS = frozenset({"pow"})  # for numbers too: nothing to check, but autocast has a word about them
 _ABSENT = object()
 
@@ -48,7 +50,7 @@ def guard(function: Guarded) -> Guarded:
     title = function.__name__.rstrip("_")
     if not tensors and title not in OPERATORS:
         return function
-    kinds, summing = KINDS.get(title), title in SUMMING
+    kinds, summing, in_kernels = KINDS.get(title), title in SUMMING, title in IN_KERNELS
 
     @functools.wraps(function)
     def guarded(*args: Any, **kwargs: Any) -> Any:
@@ -61,7 +63,8 @@ def guard(function: Guarded) -> Guarded:
         casting = SWITCHES.autocast
         if casting is not None:
             args, kwargs = casting.arguments(title, args, kwargs)
-        if summing and _is_short(args[0] if args else kwargs[names[0]]) and kwargs.get("dtype") is None:
+        first = args[0] if args else kwargs.get(names[0])
+        if summing and _is_short(first) and not (in_kernels and first.is_cuda) and kwargs.get("dtype") is None:
             first, *rest = args or (kwargs.pop(names[0]),)
             result = function(first.to(float32), *rest, **kwargs).to(first.dtype)
         else:

@@ -52,6 +52,11 @@ def signatures(file: str) -> dict[str, tuple[str, ...]]:
     return found
 
 
+def real(dtype: Any) -> np.dtype:
+    """The dtype of REAL where STORE is ``dtype``; itself if the kernels are not compiled for it."""
+    return np.dtype(VARIANTS.get(np.dtype(dtype).name, ((), dtype))[1])
+
+
 class Plan(NamedTuple):
     """A kernel compiled for one GPU, dtype and index type, and the NumPy types of its parameters after the count."""
 

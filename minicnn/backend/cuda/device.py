@@ -11,7 +11,7 @@ from ... import replay
 from ...errors import DeviceError
 from .. import cuda as switches
 from . import conv, cudnn, deformable, loss, matrix, norm, optimizer, pointwise, pooling
-from .compiler import Kernels
+from .compiler import Kernels, real
 from .loading import open_cupy
 from .numbers import Numbers
 
@@ -113,6 +113,11 @@ class CudaBackend:
         Raises:
             TypeError: for a dtype that the GPU cannot add atomically.
         """
+        if target.dtype.name == "bfloat16":
+            total = target.astype("float32")
+            self.scatter_add(total, index, values.astype("float32"))
+            target[...] = total
+            return
         if target.dtype not in ATOMIC:
             raise TypeError(f"scatter_add: expected one of {', '.join(ATOMIC)} on a GPU, got {target.dtype}")
         self.xp.add.at(target, _without_masks(index), values)
@@ -120,9 +125,10 @@ class CudaBackend:
     def dropout_mask(self, shape: tuple[int, ...], p: float, dtype: Any, generator: np.random.Generator) -> Any:
         """0 with probability ``p``, else 1 / (1 - p), drawn on the GPU from a seed that ``generator`` gives.
 
-        Reproducible, but another stream of numbers than the CPU's.
+        Reproducible, but another stream of numbers than the CPU's. For a dtype of 16 bits the mask is float32, which
+        does not round 1 / (1 - p).
         """
-        mask = self.xp.empty(shape, dtype)
+        mask = self.xp.empty(shape, real(dtype))
         seed, seed_there = 0, None
         if replay.recording():  # each replay draws its own
             seed_there = replay.again(lambda: self.numbers((_seed(generator),), "uint64"))
