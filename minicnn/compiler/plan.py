@@ -11,10 +11,11 @@ import operator
 from collections.abc import Callable
 from math import prod
 from operator import itemgetter
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
+from ..dtypes import FLOATS
 from ..tensors import Tensor
 from .growing import share_beginnings
 from .record import Call, Graph, Input, Leaf, Returned, Value, mapped, stamp
@@ -210,7 +211,7 @@ class Step:
         self.dead: tuple[int, ...] = ()
         self.context = Context.of(call, plan.primitives)
         self.opaque = any(value.dtype is None for value in call.outputs)  # packed filters
-        self.as_array = plan.primitives.xp.asanyarray
+        self.as_array = _as_array(call.outputs, plan.primitives.xp)
 
     def run(self, slots: list[Any], contexts: list[Any] | None) -> None:
         """Compute the outputs and drop what no later step reads."""
@@ -288,6 +289,19 @@ class BackwardStep:
     def _filled(self, cotangent: Any, spec: tuple[tuple[int, ...], Any]) -> Any:
         shape, dtype = spec
         return self.xp.broadcast_to(self.xp.zeros((), dtype), shape) if cotangent is None else cotangent
+
+
+def _as_array(outputs: tuple[Value, ...], xp: Any) -> Callable[[Any], Any]:
+    """What makes an array of a result; in 16 bits where the tape had it so, as ``dtypes.short_results`` says."""
+    short = [v.dtype for v in outputs if v.dtype is not None and v.dtype.itemsize == 2 and v.dtype.kind in FLOATS]
+    if not short:
+        return cast(Callable[[Any], Any], xp.asanyarray)
+
+    def shortened(result: Any) -> Any:
+        array = xp.asanyarray(result)
+        return array.astype(short[0]) if array.dtype == "float32" else array
+
+    return shortened
 
 
 def _adder(value: Value, primitives: Any) -> Callable[[Any, Any], Any]:

@@ -63,7 +63,7 @@ def guard(function: Guarded) -> Guarded:
         casting = SWITCHES.autocast
         if casting is not None:
             args, kwargs = casting.arguments(title, args, kwargs)
-        first = args[0] if args else kwargs.get(names[0])
+        first: Any = args[0] if args else kwargs.get(names[0])
         if summing and _is_short(first) and not (in_kernels and first.is_cuda) and kwargs.get("dtype") is None:
             first, *rest = args or (kwargs.pop(names[0]),)
             result = function(first.to(float32), *rest, **kwargs).to(first.dtype)

@@ -1,0 +1,262 @@
+"""Numbers of 16 bits on the GPU: the kernels beside the reference, autocast beside PyTorch's, whole training steps."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import minicnn
+from minicnn import models, nn
+from minicnn.amp.casting import rounded
+from minicnn.backend.base import Window
+from minicnn.nn import functional as F
+from tests.library.support import peers
+from tests.library.support.cuda.agreement import REFERENCE
+from tests.library.support.cuda.streams import syncs
+from tests.library.support.strategies import normal
+
+pytest.importorskip("ml_dtypes")
+
+DTYPES = ["float16", "bfloat16"]
+EPSILON = {"float16": 2.0**-11, "bfloat16": 2.0**-8}  # of one rounding
+BATCH = 8
+
+
+def on_gpu(array: np.ndarray) -> minicnn.Tensor:
+    return minicnn.tensor(array.astype("float32")).to("cuda")
+
+
+# ---- kernels -----------------------------------------------------------------------------------------------------
+
+IMAGE, WINDOW = (2, 4, 7, 6), Window((3, 2), (2, 1), ((1, 1), (0, 1)))
+OUT = WINDOW.output_size(IMAGE[2:])
+MAPS, DIVISOR = (*IMAGE[:2], *OUT), np.full(OUT, 6.0)
+
+
+def calls(x: np.ndarray, dy: np.ndarray, weight: np.ndarray, indices: np.ndarray) -> dict[str, list[tuple]]:
+    """The arguments of each primitive that works on images."""
+    groups = {groups: weight[:, : 4 // groups] for groups in (1, 2, 4)}
+    return {
+        "conv2d": [(x, w, WINDOW, g) for g, w in groups.items()],
+        "conv2d_input_grad": [(dy, w, x.shape, WINDOW, g) for g, w in groups.items()],
+        "conv2d_weight_grad": [(dy, x, w.shape, WINDOW, g) for g, w in groups.items()],
+        "max_pool2d": [(x, WINDOW, OUT)],
+        "max_pool2d_grad": [(dy, indices, x.shape, WINDOW)],
+        "avg_pool2d": [(x, WINDOW, DIVISOR)],
+        "avg_pool2d_grad": [(dy, x.shape, WINDOW, DIVISOR)],
+        "adaptive_avg_pool2d": [(x, (3, 2))],
+        "adaptive_avg_pool2d_grad": [(dy, x.shape)],
+        "matmul": [(x[0, 0], x[0, 0].T), (x, x.swapaxes(-1, -2))],
+    }
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("primitive", calls(*[np.zeros((4, 4))] * 4))
+@settings(max_examples=10)
+@given(seed=st.integers(0, 1000))
+def test_kernels_round_once(cuda, dtype, primitive, seed):
+    """What the reference computes in float32 from the same numbers, rounded."""
+    x, dy, weight = (
+        rounded(normal(s, seed + i).astype("float32"), dtype) for i, s in enumerate((IMAGE, MAPS, (4, 4, 3, 2)))
+    )
+    _, indices = REFERENCE.max_pool2d(x, WINDOW, OUT)
+    for arguments in calls(x, dy, weight, indices)[primitive]:
+        expected = getattr(REFERENCE, primitive)(*arguments)
+        found = getattr(cuda, primitive)(*(_short(cuda, argument, dtype) for argument in arguments))
+        pairs = zip(found, expected, strict=True) if isinstance(expected, tuple) else [(found, expected)]
+        for number, (got, want) in enumerate(pairs):
+            assert got.dtype == (dtype if number == 0 else want.dtype)
+            error = EPSILON[dtype] if number == 0 else 1e-5
+            # the columns of an input's gradient are rounded before they are summed
+            error *= 3 if primitive == "conv2d_input_grad" else 1
+            np.testing.assert_allclose(cuda.to_host(got).astype("float32"), want, error, error * np.abs(want).max())
+
+
+def _short(cuda, argument, dtype):
+    if not isinstance(argument, np.ndarray):
+        return argument
+    is_image = argument.dtype == np.float32 and argument.ndim >= 2
+    return cuda.to_device(argument.astype(dtype) if is_image else argument)
+
+
+@settings(max_examples=20)
+@given(
+    sizes=st.lists(st.integers(0, 40), min_size=1, max_size=6),
+    bad=st.sampled_from([None, np.nan, np.inf, -np.inf]),
+    data=st.data(),
+)
+def test_gradients_are_unscaled_and_looked_at(cuda, sizes, bad, data):
+    arrays = [normal((size, 3), i).astype("float32") for i, size in enumerate(sizes)]
+    chosen = data.draw(st.integers(0, len(sizes) - 1))
+    if bad is not None and sizes[chosen]:
+        arrays[chosen].flat[data.draw(st.integers(0, 3 * sizes[chosen] - 1))] = bad
+    expected = [array * np.float32(0.25) for array in arrays]
+    strided = data.draw(st.booleans())
+    given_arrays = [cuda.to_device(a.T.copy()).T if strided else cuda.to_device(a) for a in arrays]
+    with syncs.forbid():
+        found = cuda.unscale(given_arrays, 0.25)
+    assert bool(cuda.to_host(found)) == any(not np.isfinite(a).all() for a in arrays)
+    for got, want in zip(given_arrays, expected, strict=True):
+        np.testing.assert_array_equal(cuda.to_host(got), want)
+
+
+# ---- tensors of bfloat16 -----------------------------------------------------------------------------------------
+
+
+def test_bfloat16_tensors(cuda):
+    x = minicnn.tensor([[1.5, -2.0], [3.25, 1e-3]], dtype=minicnn.bfloat16, device="cuda", requires_grad=True)
+    assert x.dtype == minicnn.bfloat16 and x.is_floating_point() and x.element_size() == 2
+    assert "1.5000" in repr(x) and "dtype=bfloat16" in repr(x)
+    assert x.float().dtype == minicnn.float32 and x.bfloat16() is x and x.half().dtype == minicnn.float16
+    assert x.detach().cpu().numpy().dtype == "bfloat16" and x.detach().tolist()[0] == [1.5, -2.0]
+    for other, dtype in (
+        (2, "bfloat16"), (2.5, "bfloat16"), (minicnn.ones(2, device="cuda"), "float32"), (x.half(), "float32"),
+        (minicnn.ones(2, device="cuda", dtype="float64"), "float64"), (minicnn.arange(2, device="cuda"), "bfloat16"),
+        (minicnn.tensor(2.0, device="cuda"), "bfloat16"),
+    ):  # fmt: skip
+        assert (x * other).dtype == dtype == minicnn.cat([x, x * other]).dtype
+    assert minicnn.zeros(2, dtype="bfloat16", device="cuda").dtype == minicnn.empty(3).to("cuda", "bfloat16").dtype
+    (x.relu() * 0.5 + 1).sum().backward()
+    assert x.grad.dtype == minicnn.bfloat16 and x.grad.tolist() == [[0.5, 0], [0.5, 0.5]]
+    assert nn.Linear(2, 2).to("cuda").to(minicnn.bfloat16)(x).dtype == minicnn.bfloat16
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_operations_give_what_they_are_given(cuda, dtype):
+    x = on_gpu(normal((2, 4, 8, 8), 0)).to(dtype).requires_grad_()
+    operations = {
+        "relu": F.relu, "relu6": F.relu6, "silu": F.silu, "hardswish": F.hardswish, "leaky relu": F.leaky_relu,
+        "sigmoid": F.sigmoid, "dropout": F.dropout, "max pooling": lambda x: F.max_pool2d(x, 3, 2, 1),
+        "pooling": lambda x: F.avg_pool2d(x, 2), "global pooling": lambda x: F.adaptive_avg_pool2d(x, 1),
+        "mean": lambda x: x.mean((2, 3)), "sum": lambda x: x.sum(1), "pad": lambda x: F.pad(x, (1, 1)),
+        "choice": lambda x: x[:, [0, 1, 1]], "clamp": lambda x: x.clamp(-0.5, 0.5),
+        "largest": lambda x: x.max(1).values,
+        "residual": lambda x: x + x.flip(1), "norm": lambda x: F.batch_norm(x, None, None, training=True),
+        "softmax": lambda x: F.softmax(x, 1),
+    }  # fmt: skip
+    for name, operation in operations.items():
+        y = operation(x)
+        assert y.dtype == dtype, name
+        y.backward(minicnn.ones_like(y))
+        assert x.grad.dtype == dtype and bool(minicnn.isfinite(x.grad).all()), name
+
+
+# ---- autocast ----------------------------------------------------------------------------------------------------
+
+SHORT, LABELS = normal((4, 3, 6, 6), 0), np.arange(4) % 3
+# PyTorch's lists for the CPU, with which these are compared, leave these in 16 bits; those for CUDA do not.
+ONLY_ON_CUDA = {"exp", "log", "square", "power", "sum", "softmax", "log_softmax", "logsumexp", "group_norm", "cumsum"}
+FUNCTIONS = {
+    "conv2d": lambda lib, f, x, t: f.conv2d(x, x[:2]),
+    "linear": lambda lib, f, x, t: f.linear(x, x[0, 0]),
+    "matmul": lambda lib, f, x, t: x @ x,
+    "mm": lambda lib, f, x, t: lib.mm(x[0, 0], x[0, 1]),
+    "bmm": lambda lib, f, x, t: x[0].bmm(x[1]),
+    "exp": lambda lib, f, x, t: lib.exp(x),
+    "log": lambda lib, f, x, t: x.abs().log(),
+    "square": lambda lib, f, x, t: lib.square(x),
+    "power": lambda lib, f, x, t: x**2,
+    "sum": lambda lib, f, x, t: x.sum(1),
+    "cumsum": lambda lib, f, x, t: lib.cumsum(x, 1),
+    "prod": lambda lib, f, x, t: lib.prod(x, 1),
+    "mean": lambda lib, f, x, t: x.mean(1),
+    "softmax": lambda lib, f, x, t: f.softmax(x, 1),
+    "log_softmax": lambda lib, f, x, t: f.log_softmax(x, dim=1),
+    "logsumexp": lambda lib, f, x, t: lib.logsumexp(x, 1),
+    "group_norm": lambda lib, f, x, t: f.group_norm(x, 3),
+    "batch_norm": lambda lib, f, x, t: f.batch_norm(x, None, None, training=True),
+    "cross_entropy": lambda lib, f, x, t: f.cross_entropy(x[:, :, 0, 0], t),
+    "nll_loss": lambda lib, f, x, t: f.nll_loss(x[:, :, 0, 0], t),
+    "mse_loss": lambda lib, f, x, t: f.mse_loss(x, x * 2),
+    "l1_loss": lambda lib, f, x, t: f.l1_loss(x, x * 2),
+    "relu": lambda lib, f, x, t: f.relu(x),
+    "sigmoid": lambda lib, f, x, t: lib.sigmoid(x),
+    "add": lambda lib, f, x, t: x + x,
+    "mixed add": lambda lib, f, x, t: x.float() + f.relu(x),
+    "mixed cat": lambda lib, f, x, t: lib.cat([x.float(), x]),
+    "mixed stack": lambda lib, f, x, t: lib.stack([x.float(), x]),
+    "max_pool2d": lambda lib, f, x, t: f.max_pool2d(x, 2),
+    "avg_pool2d": lambda lib, f, x, t: f.avg_pool2d(x, 2),
+    "adaptive": lambda lib, f, x, t: f.adaptive_avg_pool2d(x, 1),
+    "dropout": lambda lib, f, x, t: f.dropout(x),
+}
+
+
+@pytest.mark.parametrize("given_dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_dtypes_are_pytorchs(cuda, name, given_dtype):
+    torch = peers.torch()
+    x, labels = torch.tensor(SHORT, dtype=getattr(torch, given_dtype)), torch.tensor(LABELS)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        expected = str(FUNCTIONS[name](torch, torch.nn.functional, x, labels).dtype).removeprefix("torch.")
+    with minicnn.autocast("cuda", dtype=minicnn.bfloat16):
+        y = FUNCTIONS[name](minicnn, F, on_gpu(SHORT).to(given_dtype), minicnn.tensor(LABELS, device="cuda"))
+    assert y.dtype == ("float32" if name in ONLY_ON_CUDA else expected)
+
+
+def training(dtype: str | None, network: nn.Module, steps: int = 3) -> list[float]:
+    """The losses of some steps; inside a step the host waits only for the scaler."""
+    images, labels = on_gpu(normal((BATCH, 3, 16, 16), 0)), (minicnn.arange(BATCH) % 10).to("cuda")
+    optimizer = minicnn.optim.SGD(network.parameters(), lr=0.05, momentum=0.9)
+    scaler = minicnn.amp.GradScaler(enabled=dtype == "float16")
+    losses = []
+    for _ in range(steps):
+        before = syncs.count
+        with minicnn.autocast("cuda", dtype=dtype, enabled=dtype is not None):
+            loss = F.cross_entropy(network(images), labels)
+        optimizer.zero_grad()
+        scaler.scale(loss).backward()
+        scaler.unscale_(optimizer)
+        nn.utils.clip_grad_norm_(network.parameters(), 5.0)
+        assert syncs.count == before
+        scaler.step(optimizer)
+        scaler.update()
+        assert syncs.count - before == (dtype == "float16")
+        assert all(parameter.grad.dtype == parameter.dtype == np.float32 for parameter in network.parameters())
+        losses.append(loss.item())
+    return losses
+
+
+def test_resnet_learns_as_in_float32_and_only_the_scaler_waits(cuda):
+    found = {}
+    for dtype in (None, *DTYPES):
+        minicnn.manual_seed(0)
+        found[dtype] = training(dtype, models.create_model("resnet20").to("cuda"))
+    for dtype in DTYPES:
+        assert found[dtype] != found[None]
+        np.testing.assert_allclose(found[dtype], found[None], atol=0.1)
+    assert found[None][-1] < found[None][0]
+
+
+class WithNumbers(nn.Module):
+    """Python numbers between layers, which make float32 of bfloat16."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Conv2d(3, 4, 3, bias=False), nn.Conv2d(4, 10, 3)
+        self.norm = nn.BatchNorm2d(4)
+
+    def forward(self, x):
+        return self.second(F.leaky_relu(self.norm(self.first(x) * 0.5).relu() + 1.25, 0.1)).mean((2, 3))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_compiled_models_compute_the_same(cuda, dtype):
+    minicnn.manual_seed(0)
+    model, images = WithNumbers().to("cuda"), on_gpu(normal((BATCH, 3, 8, 8), 0))
+    compiled = minicnn.compile(model)
+    for training_mode in (True, False):
+        results = []
+        for run in (model.train(training_mode), compiled, compiled):
+            model.zero_grad()
+            with minicnn.autocast("cuda", dtype=dtype):
+                y = run(images)
+            y.float().square().sum().backward()
+            results.append([y.detach().float().cpu().numpy(), *(p.grad.cpu().numpy() for p in model.parameters())])
+        for other in results[1:]:
+            for got, want in zip(other, results[0], strict=True):
+                np.testing.assert_allclose(got, want, atol=4 * EPSILON[dtype] * np.abs(want).max())
+        assert y.dtype == dtype
+    assert len(compiled.plans) == 2
