@@ -1,194 +1,181 @@
-"""ResNet inference and training on a GPU against PyTorch eager: images per second, and memory, in one run.
+"""ResNets and deformable convolution on a GPU against PyTorch eager: images per second, host time, memory, in one run.
 
-    python benchmarks/gpu.py                      # ResNet-18 and 50, batches of 32 and 128, float32 and TF32
-    python benchmarks/gpu.py --models resnet18 --batches 32 --seconds 1
+    python benchmarks/gpu.py                                                 # everything, see the options' defaults
+    python benchmarks/gpu.py --models resnet18 --batches 32 --precisions tf32 --ways eager --seconds 1
+    python benchmarks/gpu.py --host                                          # launches and host time, without a GPU
 
-Both libraries get the same network and random images of 224 x 224 that are on the GPU already, and are measured one
-after the other: a warm-up (kernels are compiled, memory pools filled), then steps for a while, waiting for the GPU
-every five steps. "float32" forbids TensorFloat-32 everywhere; "tf32" allows it everywhere. A ratio above 1 says that
-minicnn is faster. Memory is the most that was held.
+Both libraries get the same network and random images that are on the GPU already, and are measured one after the
+other, each with the GPU's memory to itself: a warm-up (kernels are compiled, memory pools filled), then steps for a
+while, waiting for the GPU every five steps. A training step is one of SGD with momentum. "float32" forbids
+TensorFloat-32 everywhere, "tf32" allows it everywhere, "bfloat16" is autocast in both, channels last in PyTorch. Ways:
+"eager", "compiled" by minicnn.compile, and "graph", a CUDA graph of the compiled step; PyTorch is always eager. What
+cannot be done is one line that says why.
+
+A ratio above 1 says that minicnn is faster. "host ms" is how long Python takes to ask for a step. "launches" are
+kernels and copies. GiB is by how much the memory in use on the GPU grew, as the driver counts it.
 """
 
 from __future__ import annotations
 
 import argparse
-import gc
-import importlib.util
+import itertools
+import statistics
 import sys
 import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import numpy as np
+import gpu_sides
+from gpu_sides import DEFORMABLE, Minicnn, Setting
 
-import minicnn
 from minicnn import backend
 from minicnn.errors import DeviceError
 
-IMAGE = (3, 224, 224)
+WARM_UP, BETWEEN_WAITS, HOST_STEPS = 5, 5, 10
+HEADER = (
+    "network", "batch", "precision", "work", "way", "convolution", "minicnn img/s", "PyTorch img/s", "ratio",
+    "host ms", "PyTorch's", "launches", "PyTorch's", "GiB", "PyTorch's",
+)  # fmt: skip
 
 
 class Measured(NamedTuple):
     """What one library did in one setting."""
 
     images_per_second: float
+    host_milliseconds: float
+    launches: int | None
     gibibytes: float
 
 
-class Minicnn:
-    """minicnn on CuPy."""
+def measure(side: Any, setting: Setting, seconds: float) -> Measured:
+    """One library in one setting, with the memory of the GPU to itself before and given back after.
 
-    name = "minicnn"
-
-    def __init__(self, precision: str) -> None:
-        self.gpu = backend.load("cuda")
-        backend.cuda.allow_tf32_convolutions = backend.cuda.allow_tf32_matmuls = precision == "tf32"
-        self.pool = self.gpu.xp.get_default_memory_pool()
-
-    def work(self, model: str, batch: int, training: bool) -> Callable[[], None]:
-        """One step: of inference, or of training by SGD with momentum."""
-        net = minicnn.models.create_model(model, variant="torchvision").to("cuda").train(training)
-        images, labels = (minicnn.tensor(array, device="cuda") for array in data(batch))
-        optimizer = minicnn.optim.SGD(net.parameters(), lr=0.01, momentum=0.9)
-
-        def infer() -> None:
-            with minicnn.no_grad():
-                net(images)
-
-        def train() -> None:
-            loss = minicnn.nn.functional.cross_entropy(net(images), labels)
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-
-        return train if training else infer
-
-    def wait(self) -> None:
-        """Until the GPU is done."""
-        self.gpu.xp.cuda.get_current_stream().synchronize()
-
-    def memory(self) -> int:
-        """Bytes the pool holds: it was emptied before, and gives nothing back."""
-        return self.pool.total_bytes()
-
-    def clear(self) -> None:
-        """Give memory back."""
-        gc.collect()
-        self.pool.free_all_blocks()
-
-
-class Torch:
-    """PyTorch eager, its convolutions tuned by cudnn.benchmark."""
-
-    name = "torch"
-
-    def __init__(self, precision: str) -> None:
-        import torch
-
-        self.torch = torch
-        allowed = precision == "tf32"
-        torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = allowed
-        torch.backends.cudnn.benchmark = True
-
-    def work(self, model: str, batch: int, training: bool) -> Callable[[], None]:
-        """As minicnn's."""
-        torch = self.torch
-        import torchvision
-
-        net = getattr(torchvision.models, model)().cuda().train(training)
-        images, labels = (torch.from_numpy(array).cuda() for array in data(batch))
-        optimizer = torch.optim.SGD(net.parameters(), lr=0.01, momentum=0.9)
-
-        def infer() -> None:
-            with torch.no_grad():
-                net(images)
-
-        def train() -> None:
-            loss = torch.nn.functional.cross_entropy(net(images), labels)
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-
-        return train if training else infer
-
-    def wait(self) -> None:
-        """Until the GPU is done."""
-        self.torch.cuda.synchronize()
-
-    def memory(self) -> int:
-        """The most bytes reserved since ``clear``."""
-        return self.torch.cuda.max_memory_reserved()
-
-    def clear(self) -> None:
-        """Give memory back and forget the peak."""
-        gc.collect()
-        self.torch.cuda.empty_cache()
-        self.torch.cuda.reset_peak_memory_stats()
-
-
-def data(batch: int) -> tuple[np.ndarray, np.ndarray]:
-    """Random images and labels."""
-    rng = np.random.default_rng(0)
-    return rng.standard_normal((batch, *IMAGE), dtype=np.float32), rng.integers(0, 1000, batch)
-
-
-def measure(library: Any, model: str, batch: int, training: bool, seconds: float) -> Measured:
-    """Images per second and memory of one library in one setting."""
+    Raises whatever says that the library cannot do it.
+    """
+    library = side(setting)
     library.clear()
-    step = library.work(model, batch, training)
-    for _ in range(5):
-        step()
-    library.wait()
-    start, steps = time.perf_counter(), 0
-    while time.perf_counter() - start < seconds:
-        for _ in range(5):
+    try:
+        return _measured(library, setting, seconds)
+    finally:
+        library.clear()
+
+
+def _measured(library: Any, setting: Setting, seconds: float) -> Measured:
+    held = library.used()
+    step = library.step()
+
+    def steps(count: int) -> None:
+        for _ in range(count):
             step()
         library.wait()
-        steps += 5
-    return Measured(steps * batch / (time.perf_counter() - start), library.memory() / 2**30)
+
+    steps(WARM_UP)
+    start, done = time.perf_counter(), 0
+    while not done or time.perf_counter() - start < seconds:
+        steps(BETWEEN_WAITS)
+        done += BETWEEN_WAITS
+    elapsed = time.perf_counter() - start
+    host = statistics.median(_host_time(step, library.wait) for _ in range(HOST_STEPS))
+    grown = library.used() - held
+    counted = gpu_sides.launches(step, library.wait)
+    return Measured(done * setting.batch / elapsed, 1e3 * host, counted, grown / 2**30)
+
+
+def _host_time(step: Callable[[], Any], wait: Callable[[], Any]) -> float:
+    """Seconds until the step has been asked for."""
+    start = time.perf_counter()
+    step()
+    asked = time.perf_counter() - start
+    wait()
+    return asked
+
+
+def row(setting: Setting, ours: Measured, theirs: Measured | None) -> list[str]:
+    """The cells of one line of the table."""
+    ratio = "-" if theirs is None else f"{ours.images_per_second / theirs.images_per_second:.2f}"
+    pairs = zip(_figures(ours), ["-"] * 4 if theirs is None else _figures(theirs), strict=True)
+    speed, *others = ([mine, other] for mine, other in pairs)
+    return [*labels(setting), *speed, ratio, *itertools.chain.from_iterable(others)]
+
+
+def _figures(measured: Measured) -> list[str]:
+    speed, host, count, memory = measured
+    return [f"{speed:.0f}", f"{host:.1f}", "-" if count is None else str(count), f"{memory:.2f}"]
+
+
+def labels(setting: Setting) -> list[str]:
+    """What the line is about."""
+    work = "training" if setting.training else "inference"
+    return [setting.model, str(setting.batch), setting.precision, work, setting.way, setting.convolution]
+
+
+def line(cells: list[str] | tuple[str, ...]) -> str:
+    """A line of a Markdown table."""
+    return f"| {' | '.join(cells)} |"
+
+
+def attempt(side: Any, setting: Setting, seconds: float) -> Measured | str:
+    """What was measured, or in one line why it could not be."""
+    try:
+        return measure(side, setting, seconds)
+    except Exception as error:  # whatever a library raises for what it cannot do
+        reason = (str(error).strip().splitlines() or [""])[0]
+        return f"not available: {type(error).__name__}: {reason}"
+
+
+def compare(args: argparse.Namespace) -> None:
+    """Print the table."""
+    peer = gpu_sides.peer()
+    if peer is None:
+        print("PyTorch or torchvision is not here, or sees no GPU: minicnn is measured alone", file=sys.stderr)
+    print(line(HEADER), line(["---"] * len(HEADER)), sep="\n")
+    works = [work == "training" for work in args.works]
+    for model, batch, precision, training in itertools.product(args.models, args.batches, args.precisions, works):
+        setting = Setting(model, batch, args.size, precision, training)
+        theirs = attempt(peer, setting, args.seconds) if peer else None
+        if isinstance(theirs, str):
+            print(f"PyTorch: {' '.join(labels(setting)[:4])}: {theirs}", flush=True)
+            theirs = None
+        for convolution, way in itertools.product(args.convolutions, args.ways):
+            if model == DEFORMABLE and way == "compiled":
+                continue  # one operation: there is nothing to fuse
+            chosen = setting._replace(convolution=convolution, way=way)
+            ours = attempt(Minicnn, chosen, args.seconds)
+            if isinstance(ours, str):
+                print(f"minicnn: {' '.join(labels(chosen))}: {ours}", flush=True)
+            else:
+                print(line(row(chosen, ours, theirs)), flush=True)
 
 
 def main() -> int:
     """Measure what the command line asks for and print a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--models", nargs="+", default=["resnet18", "resnet50"], metavar="NAME")
-    parser.add_argument("--batches", nargs="+", type=int, default=[32, 128], metavar="N")
-    parser.add_argument("--precisions", nargs="+", default=["float32", "tf32"], choices=["float32", "tf32"])
-    parser.add_argument("--seconds", type=float, default=3.0, help="how long each figure is measured")
+    models = ["resnet50", "resnet18", DEFORMABLE]
+    parser.add_argument("--models", nargs="+", default=models, metavar="NAME", help=f"default: {' '.join(models)}")
+    parser.add_argument("--batches", nargs="+", type=int, default=[32, 128], metavar="N", help="default: 32 128")
+    parser.add_argument("--size", type=int, default=224, metavar="N", help="of the images (default: 224)")
+    for option, values in {
+        "precisions": ["float32", "tf32", "bfloat16"],
+        "works": ["training", "inference"],
+        "convolutions": ["im2col", "cudnn"],
+        "ways": ["eager", "compiled", "graph"],
+    }.items():
+        parser.add_argument(f"--{option}", nargs="+", default=values, choices=values, help="default: all of them")
+    parser.add_argument("--seconds", type=float, default=3.0, help="how long each figure is measured (default: 3)")
+    parser.add_argument("--host", action="store_true", help="count what a training step asks of CuPy, without a GPU")
     args = parser.parse_args()
+    if args.host:
+        from gpu_host import report
+
+        print(report(args.models, args.ways, args.convolutions))
+        return 0
     try:
         backend.load("cuda")
     except DeviceError as error:
         print(f"nothing to measure: {error}", file=sys.stderr)
         return 1
-    peers = [Minicnn, Torch] if importlib.util.find_spec("torch") and importlib.util.find_spec("torchvision") else []
-    if not peers:
-        print("PyTorch or torchvision is not installed: minicnn is measured alone", file=sys.stderr)
-    print("| network | batch | precision | work | minicnn img/s | PyTorch img/s | ratio | minicnn GiB | PyTorch GiB |")
-    print("|---|---|---|---|---|---|---|---|---|")
-    for model in args.models:
-        for batch in args.batches:
-            for precision in args.precisions:
-                for training in (False, True):
-                    ours, *theirs = (
-                        measure(library(precision), model, batch, training, args.seconds)
-                        for library in peers or [Minicnn]
-                    )
-                    cells = [model, batch, precision, "training" if training else "inference"]
-                    cells += row(ours, theirs[0] if theirs else None)
-                    print("|", " | ".join(map(str, cells)), "|", flush=True)
+    compare(args)
     return 0
-
-
-def row(ours: Measured, theirs: Measured | None) -> list[str]:
-    """The figures of one line."""
-    if theirs is None:
-        return [f"{ours.images_per_second:.0f}", "-", "-", f"{ours.gibibytes:.2f}", "-"]
-    ratio = ours.images_per_second / theirs.images_per_second
-    return [
-        f"{ours.images_per_second:.0f}", f"{theirs.images_per_second:.0f}", f"{ratio:.2f}", f"{ours.gibibytes:.2f}",
-        f"{theirs.gibibytes:.2f}",
-    ]  # fmt: skip
 
 
 if __name__ == "__main__":
