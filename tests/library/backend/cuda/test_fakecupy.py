@@ -62,7 +62,7 @@ def test_the_standin_refuses(name):
 def test_the_standin_behaves_like_a_gpu():
     assert isinstance(X.sum(), cp.ndarray) and X.sum().ndim == 0
     assert (X.T * 2).flags.c_contiguous and not X.T.flags.c_contiguous
-    assert np.isnan(cp.empty((2, 2)).get()).all()
+    assert np.isnan(cp.empty((2, 2)).get()).all() and np.isnan(cp.empty_like(X).get()).all()
     assert X[cp.asarray([2])].get().tolist() == [[0, 1, 2]]  # row 2 of 2 wraps around
     assert X[0].base is X and X[0].T.base is X
     for wait in (float, bool, int):

@@ -115,6 +115,9 @@ class FakeCupy(ModuleType):
         poison = np.nan if dtype.kind in "fV" else False if dtype.kind == "b" else np.iinfo(dtype).max // 3
         return FakeArray(np.full(shape, poison, dtype, order))
 
+    def empty_like(self, prototype: FakeArray, dtype: Any = None) -> FakeArray:
+        return self.empty(prototype.shape, prototype.dtype if dtype is None else dtype)
+
     @on_device
     def matmul(self, a: FakeArray, b: FakeArray, out: FakeArray | None = None) -> FakeArray:
         """``out`` has to be exactly what the product would be."""

@@ -46,10 +46,10 @@ class MemoryHook:
     def __exit__(self, *_: object) -> None:
         current.hooks.remove(self)
 
-    def malloc_postprocess(self, *, device_id: int, size: int, mem_size: int, mem_ptr: int, pmem_id: int) -> None:
-        """After an allocation."""
+    def malloc_postprocess(self, **kwargs: int) -> None:
+        """After an allocation, of ``size`` bytes, rounded up to ``mem_size``, on ``device_id``."""
 
-    def free_postprocess(self, *, device_id: int, mem_size: int, mem_ptr: int, pmem_id: int) -> None:
+    def free_postprocess(self, **kwargs: int) -> None:
         """After it was given back."""
 
 

@@ -22,11 +22,14 @@ from tests.library.support.cuda.surface import SURFACE_FILE
 OTHERS = (
     "RawModule", "RawModule.get_function", "asnumpy", "get_default_memory_pool",
     "cuda.Device", "cuda.Device.synchronize", "cuda.Device.use", "cuda.Event", "cuda.Event.record",
-    "cuda.Event.synchronize", "cuda.MemoryPool.free_all_blocks", "cuda.MemoryPool.total_bytes",
-    "cuda.MemoryPool.used_bytes", "cuda.Stream", "cuda.Stream.record", "cuda.Stream.synchronize",
-    "cuda.Stream.wait_event", "cuda.cublas.gemmStridedBatchedEx", "cuda.device.get_cublas_handle",
-    "cuda.get_current_stream", "cuda.nvrtc.getVersion", "cuda.runtime.deviceSynchronize", "cuda.runtime.getDevice",
-    "cuda.runtime.getDeviceCount", "cuda.runtime.setDevice",
+    "cuda.Event.synchronize", "cuda.Graph.launch", "cuda.Graph.upload", "cuda.MemoryHook.free_postprocess",
+    "cuda.MemoryHook.malloc_postprocess", "cuda.MemoryPool", "cuda.MemoryPool.free_all_blocks",
+    "cuda.MemoryPool.malloc", "cuda.MemoryPool.total_bytes", "cuda.MemoryPool.used_bytes", "cuda.Stream",
+    "cuda.Stream.begin_capture", "cuda.Stream.end_capture", "cuda.Stream.is_capturing", "cuda.Stream.record",
+    "cuda.Stream.synchronize", "cuda.Stream.wait_event", "cuda.cublas.gemmStridedBatchedEx",
+    "cuda.device.get_cublas_handle", "cuda.get_current_stream", "cuda.get_elapsed_time", "cuda.nvrtc.getVersion",
+    "cuda.runtime.deviceSynchronize", "cuda.runtime.getDevice", "cuda.runtime.getDeviceCount",
+    "cuda.runtime.getDeviceProperties", "cuda.runtime.memGetInfo", "cuda.runtime.setDevice", "cuda.using_allocator",
 )  # fmt: skip
 
 

@@ -129,11 +129,11 @@ class Event:
         self.stream.work_until(self.position)
 
 
-def get_elapsed_time(start: Event, end: Event) -> float:
+def get_elapsed_time(start_event: Event, end_event: Event) -> float:
     """Milliseconds between two events that have happened."""
-    if start.time is None or end.time is None:
+    if start_event.time is None or end_event.time is None:
         raise RuntimeError("cudaErrorNotReady: device not ready")
-    return end.time - start.time
+    return end_event.time - start_event.time
 
 
 class _Clock:
