@@ -74,7 +74,8 @@ class GraphedStep:
                 with graph(self.graph):
                     logits, loss = self.trainer.forward(*self.inputs)
                     self.trainer.update(loss, None)
-            except RuntimeError:  # nothing has been computed: the step runs as before
+            except (RuntimeError, MemoryError):  # nothing has been computed: the step runs as before
+                self.reset()
                 self.refused = True
                 return False
             self.outputs = logits, loss.detach()

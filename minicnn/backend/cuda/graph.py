@@ -8,6 +8,7 @@ the host decides in each step is repeated by ``minicnn.replay``.
 
 from __future__ import annotations
 
+import gc
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -61,6 +62,8 @@ def capture(cuda: Any, target: CUDAGraph) -> Iterator[None]:
     xp = cuda.xp
     if target.captured:
         raise RuntimeError("graph: this CUDAGraph has been captured already: call reset() first, or make another")
+    gc.collect()
+    xp.get_default_memory_pool().free_all_blocks()  # what earlier steps needed, the graph's pool needs once more
     stream, pool = xp.cuda.Stream(non_blocking=True), xp.cuda.MemoryPool()
     with xp.cuda.using_allocator(pool.malloc), stream:
         stream.begin_capture()

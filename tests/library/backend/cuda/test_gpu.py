@@ -228,3 +228,73 @@ def test_prefetched_batches_arrive_whole(cuda):
         busy = cuda.matmul(images.reshape(192, -1), images.reshape(192, -1).T)  # keep the GPU behind the host
         assert busy.shape == (192, 192)
         assert float(images.min()) == float(images.max()) == float(labels.min()) == number
+
+
+@pytest.mark.parametrize("kind", ["SGD", "AdamW"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_one_kernel_updates_all_parameters(kind, dtype):
+    """More of them than one launch takes, and one that takes many blocks."""
+    shapes = [(3, 5)] * 150 + [(300, 1000), (0,), ()]
+    found = []
+    for device in ("cpu", "cuda"):
+        weights = [normal(shape, i).astype(dtype) for i, shape in enumerate(shapes)]
+        parameters = [minicnn.tensor(weight, device=device, requires_grad=True) for weight in weights]
+        optimizer = AdamW(parameters, lr=0.1, amsgrad=True)
+        if kind == "SGD":
+            optimizer = SGD(parameters, lr=0.1, momentum=0.9, weight_decay=0.01, nesterov=True)
+        for step in range(3):
+            optimizer.param_groups[0]["lr"] = 0.1 / (1 + step)
+            for i, parameter in enumerate(parameters):
+                gradient = normal(parameter.shape, 1000 * step + i).astype(dtype)
+                parameter.grad = minicnn.tensor(gradient, device=device)
+            norm = minicnn.nn.utils.clip_grad_norm_(parameters, 10.0)
+            optimizer.step()
+        found.append([norm.cpu().numpy(), *(parameter.detach().cpu().numpy() for parameter in parameters)])
+    for here, there in zip(*found, strict=True):
+        np.testing.assert_allclose(there, here, *((1e-4, 1e-5) if dtype == np.float32 else (1e-6, 1e-10)))
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_a_step_that_is_replayed_is_the_step(convolution, compiled):
+    """With a learning rate that changes, step counts, dropout, and running statistics; by cuDNN."""
+    if convolution != "cudnn":
+        pytest.skip("CuPy lets no product by cuBLAS be captured")
+    found = []
+    for captured in (False, True):
+        minicnn.manual_seed(0)
+        model = create_model("resnet20", num_classes=10).to("cuda")
+        network = minicnn.compile(model) if compiled else model
+        optimizer, graph = AdamW(model.parameters(), lr=1e-3), minicnn.cuda.CUDAGraph()
+        images = minicnn.tensor(normal((16, 3, 32, 32), 0).astype("f4"), device="cuda")
+        labels = minicnn.tensor(np.arange(16) % 10, device="cuda")
+
+        def step(network=network, optimizer=optimizer, images=images, labels=labels):
+            optimizer.zero_grad()
+            loss = cross_entropy(network(dropout(images, 0.1)), labels)
+            loss.backward()
+            optimizer.step()
+            return loss.detach()
+
+        losses = [step().item() for _ in range(3)]
+        if captured:
+            with minicnn.cuda.graph(graph):
+                loss = step()
+        for number in range(5):
+            optimizer.param_groups[0]["lr"] = 1e-3 / (1 + number)
+            if captured:
+                graph.replay()
+            losses.append((loss if captured else step()).item())
+        state = {name: value.cpu().numpy() for name, value in model.state_dict().items()}
+        found.append((losses, state["bn1.running_mean"], minicnn.random.default_generator.get_state()))
+    np.testing.assert_allclose(found[1][0], found[0][0], 1e-3)
+    np.testing.assert_allclose(found[1][1], found[0][1], 1e-3, 1e-3)
+    assert found[1][2] == found[0][2]
+
+
+def test_what_a_graph_cannot_have_is_named(cuda):
+    x = minicnn.ones(64, 64, device="cuda")
+    (x.sum() * 2).item(), x @ x
+    for function, message in ((lambda: x.sum().item(), "item"), (lambda: x @ x, "convolution = 'cudnn'")):
+        with pytest.raises(RuntimeError, match=message), minicnn.cuda.graph(minicnn.cuda.CUDAGraph()):
+            function()
+        assert (x + 1).sum().item() == 2 * 64 * 64
