@@ -91,22 +91,30 @@ def conv2d_weight_grad(
             block_each=True,
         )  # fmt: skip
         return d_weight
-    filters = xp.zeros((groups, k // groups, x.shape[1] // groups * _taps(window)), _sum_dtype(x.dtype))
+    filters = xp.empty((groups, k // groups, x.shape[1] // groups * _taps(window)), _sum_dtype(x.dtype))
+    correlate = _image_by_image if _one_product_per_image(filters, out_size, window) else _all_at_once
     for images in _batches(x, window):
-        if _one_product_per_image(filters, out_size, window):
-            rows, columns = _rows(dy[images], groups), _columns(cuda, x[images], window, groups)
-            # (N, G, K/G, R) = (N, G, K/G, L) @ (N, G, L, R)
-            products = xp.empty((len(rows), *filters.shape), filters.dtype)
-            product(cuda, rows, columns.swapaxes(2, 3), products, switches.allow_tf32_convolutions)
-            filters += products.sum(axis=0)
-        else:
-            rows, columns = (
-                _side_by_side(cuda, dy[images], POINT, groups),
-                _side_by_side(cuda, x[images], window, groups),
-            )
-            # (G, K/G, R) += (G, K/G, N*L) @ (G, N*L, R)
-            product(cuda, rows, columns.swapaxes(1, 2), filters, switches.allow_tf32_convolutions, add=True)
+        correlate(cuda, dy[images], x[images], window, filters, add=images.start > 0)
     return filters.reshape(weight_shape).astype(x.dtype, copy=False)
+
+
+def _image_by_image(cuda: Any, dy: Any, x: Any, window: Window, filters: Any, add: bool) -> None:
+    """The gradient at the weight into ``filters`` (G, K/G, R), or added to it: as many products as images."""
+    rows, columns = _rows(dy, len(filters)), _columns(cuda, x, window, len(filters))
+    # (N, G, K/G, R) = (N, G, K/G, L) @ (N, G, L, R)
+    products = cuda.xp.empty((len(rows), *filters.shape), filters.dtype)
+    product(cuda, rows, columns.swapaxes(2, 3), products, switches.allow_tf32_convolutions)
+    if add:
+        filters += products.sum(axis=0)
+    else:
+        products.sum(axis=0, out=filters)
+
+
+def _all_at_once(cuda: Any, dy: Any, x: Any, window: Window, filters: Any, add: bool) -> None:
+    """The same by one product over the windows of all images."""
+    rows, columns = (_side_by_side(cuda, a, w, len(filters)) for a, w in ((dy, POINT), (x, window)))
+    # (G, K/G, R) = (G, K/G, N*L) @ (G, N*L, R)
+    product(cuda, rows, columns.swapaxes(1, 2), filters, switches.allow_tf32_convolutions, add)
 
 
 @cache
