@@ -31,7 +31,7 @@ _SUMMING = (
     "cross_entropy nll_loss avg_pool2d adaptive_avg_pool2d"
 )
 SUMMING = frozenset(_SUMMING.split())
-IN_KERNELS = frozenset({"avg_pool2d", "adaptive_avg_pool2d"})
+IN_KERNELS = frozenset({"avg_pool2d", "adaptive_avg_pool2d", "batch_norm"})
 OPERATORS = frozenset({"pow"})  # for numbers too: nothing to check, but autocast has a word about them
 _ABSENT = object()
 

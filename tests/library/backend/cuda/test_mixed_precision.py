@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 import minicnn
 from minicnn import models, nn
 from minicnn.amp.casting import rounded
+from minicnn.autograd import topological_order
 from minicnn.backend.base import Window
 from minicnn.nn import functional as F
 from tests.library.support import peers
@@ -48,6 +49,7 @@ def calls(x: np.ndarray, dy: np.ndarray, weight: np.ndarray, indices: np.ndarray
         "avg_pool2d_grad": [(dy, x.shape, WINDOW, DIVISOR)],
         "adaptive_avg_pool2d": [(x, (3, 2))],
         "adaptive_avg_pool2d_grad": [(dy, x.shape)],
+        "batch_norm": [(x, np.full(4, 1.5, "float32"), np.full(4, 0.5, "float32"), 1e-5)],
         "matmul": [(x[0, 0], x[0, 0].T), (x, x.swapaxes(-1, -2))],
     }
 
@@ -228,6 +230,27 @@ def test_resnet_learns_as_in_float32_and_only_the_scaler_waits(cuda):
         assert found[dtype] != found[None]
         np.testing.assert_allclose(found[dtype], found[None], atol=0.1)
     assert found[None][-1] < found[None][0]
+
+
+def saved_bytes(loss: minicnn.Tensor) -> int:
+    """Bytes of the images and maps that are kept for backward."""
+    owners = {}
+    for node in topological_order([loss.grad_fn]):
+        for array in getattr(node, "_saved", ()):
+            if hasattr(array, "host") and array.ndim == 4 and len(array) == BATCH:
+                owner = array if array.base is None else array.base
+                owners[id(owner)] = owner.nbytes
+    return sum(owners.values())
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_what_is_kept_for_backward_halves(cuda, dtype):
+    network, images = models.create_model("resnet20").to("cuda"), on_gpu(normal((BATCH, 3, 16, 16), 0))
+    sizes = []
+    for enabled in (False, True):
+        with minicnn.autocast("cuda", dtype=dtype, enabled=enabled):
+            sizes.append(saved_bytes(network(images).sum()))
+    assert sizes[1] == sizes[0] / 2
 
 
 class WithNumbers(nn.Module):
