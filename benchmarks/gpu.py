@@ -4,15 +4,16 @@
     python benchmarks/gpu.py --models resnet18 --batches 32 --precisions tf32 --ways eager --seconds 1
     python benchmarks/gpu.py --host                                          # launches and host time, without a GPU
 
-Both libraries get the same network and random images that are on the GPU already, and are measured one after the
-other, each with the GPU's memory to itself: a warm-up (kernels are compiled, memory pools filled), then steps for a
+Both libraries get the same network, weights and random images, which are on the GPU already, and are measured one after
+the other, each with the GPU's memory to itself: a warm-up (kernels are compiled, memory pools filled), then steps for a
 while, waiting for the GPU every five steps. A training step is one of SGD with momentum. "float32" forbids
 TensorFloat-32 everywhere, "tf32" allows it everywhere, "bfloat16" is autocast in both, channels last in PyTorch. Ways:
 "eager", "compiled" by minicnn.compile, and "graph", a CUDA graph of the compiled step; PyTorch is always eager. What
 cannot be done is one line that says why.
 
-A ratio above 1 says that minicnn is faster. "host ms" is how long Python takes to ask for a step. "launches" are
-kernels and copies. GiB is by how much the memory in use on the GPU grew, as the driver counts it.
+"difference" is the largest between the outputs of both, relative to the largest output. A ratio above 1 says that
+minicnn is faster. "host ms" is how long Python takes to ask for a step, "launches" are kernels and copies. GiB is by
+how much the memory in use on the GPU grew, as the driver counts it.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import gpu_sides
+import numpy as np
 from gpu_sides import DEFORMABLE, Minicnn, Setting
 
 from minicnn import backend
@@ -33,8 +35,8 @@ from minicnn.errors import DeviceError
 
 WARM_UP, BETWEEN_WAITS, HOST_STEPS = 5, 5, 10
 HEADER = (
-    "network", "batch", "precision", "work", "way", "convolution", "minicnn img/s", "PyTorch img/s", "ratio",
-    "host ms", "PyTorch's", "launches", "PyTorch's", "GiB", "PyTorch's",
+    "network", "batch", "precision", "work", "way", "convolution", "difference", "minicnn img/s", "PyTorch img/s",
+    "ratio", "host ms", "PyTorch's", "launches", "PyTorch's", "GiB", "PyTorch's",
 )  # fmt: skip
 
 
@@ -45,6 +47,7 @@ class Measured(NamedTuple):
     host_milliseconds: float
     launches: int | None
     gibibytes: float
+    output: np.ndarray
 
 
 def measure(side: Any, setting: Setting, seconds: float) -> Measured:
@@ -78,7 +81,7 @@ def _measured(library: Any, setting: Setting, seconds: float) -> Measured:
     host = statistics.median(_host_time(step, library.wait) for _ in range(HOST_STEPS))
     grown = library.used() - held
     counted = gpu_sides.launches(step, library.wait)
-    return Measured(done * setting.batch / elapsed, 1e3 * host, counted, grown / 2**30)
+    return Measured(done * setting.batch / elapsed, 1e3 * host, counted, grown / 2**30, library.output)
 
 
 def _host_time(step: Callable[[], Any], wait: Callable[[], Any]) -> float:
@@ -93,13 +96,14 @@ def _host_time(step: Callable[[], Any], wait: Callable[[], Any]) -> float:
 def row(setting: Setting, ours: Measured, theirs: Measured | None) -> list[str]:
     """The cells of one line of the table."""
     ratio = "-" if theirs is None else f"{ours.images_per_second / theirs.images_per_second:.2f}"
+    error = "-" if theirs is None else f"{abs(ours.output - theirs.output).max() / abs(theirs.output).max():.0e}"
     pairs = zip(_figures(ours), ["-"] * 4 if theirs is None else _figures(theirs), strict=True)
     speed, *others = ([mine, other] for mine, other in pairs)
-    return [*labels(setting), *speed, ratio, *itertools.chain.from_iterable(others)]
+    return [*labels(setting), error, *speed, ratio, *itertools.chain.from_iterable(others)]
 
 
 def _figures(measured: Measured) -> list[str]:
-    speed, host, count, memory = measured
+    speed, host, count, memory, _ = measured
     return [f"{speed:.0f}", f"{host:.1f}", "-" if count is None else str(count), f"{memory:.2f}"]
 
 

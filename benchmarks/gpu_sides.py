@@ -41,10 +41,14 @@ def data(setting: Setting) -> tuple[np.ndarray, ...]:
     return tuple(rng.standard_normal(shape, dtype=np.float32) for shape in shapes)
 
 
+def network(model: str) -> Any:
+    """minicnn's network, always with the same weights; its ResNets are torchvision's."""
+    minicnn.manual_seed(0)
+    return minicnn.models.create_model(model, **({"variant": "torchvision"} if model.startswith("resnet") else {}))
+
+
 class Minicnn:
     """minicnn on CuPy."""
-
-    name = "minicnn"
 
     def __init__(self, setting: Setting) -> None:
         self.setting = setting
@@ -55,6 +59,8 @@ class Minicnn:
     def step(self) -> Callable[[], Any]:
         """The work of one step. A graph is captured here, after some steps that it needs to be warm.
 
+        ``self.output`` then has what the network gives before any step, as a NumPy array.
+
         Raises:
             whatever says that minicnn cannot do it in this setting.
         """
@@ -62,13 +68,15 @@ class Minicnn:
         if self.setting.model == DEFORMABLE:
             return self._captured(self._deformable(*tensors), minicnn.no_grad)
         images, labels = tensors
-        net = minicnn.models.create_model(self.setting.model, **self._options()).to("cuda").train(self.setting.training)
+        net = network(self.setting.model).to("cuda").train(self.setting.training)
         optimizer = minicnn.optim.SGD(net.parameters(), lr=0.01, momentum=0.9)
         run = net if self.setting.way == "eager" else minicnn.compile(net)
 
-        def infer() -> None:
+        def infer() -> Any:
             with minicnn.no_grad(), self._precision():
-                run(images)
+                return run(images)
+
+        self.output = infer().cpu().float().numpy()
 
         def train() -> None:
             with self._precision():
@@ -77,9 +85,6 @@ class Minicnn:
             optimizer.step()
 
         return self._captured(train if self.setting.training else infer, optimizer.zero_grad)
-
-    def _options(self) -> dict[str, Any]:
-        return {"variant": "torchvision"} if self.setting.model.startswith("resnet") else {}
 
     def _precision(self) -> Any:
         """The context that chooses it: float32 and TF32 are switches."""
@@ -90,14 +95,18 @@ class Minicnn:
     def _deformable(self, *tensors: Any) -> Callable[[], Any]:
         image, offset, weight = (x.requires_grad_(self.setting.training) for x in tensors[:3])
 
-        def run() -> None:
+        def sample() -> Any:
             with self._precision():
-                y = minicnn.nn.functional.deform_conv2d(image, offset, weight, padding=1)
+                return minicnn.nn.functional.deform_conv2d(image, offset, weight, padding=1)
+
+        def run() -> None:
+            y = sample()
             if self.setting.training:
                 for x in (image, offset, weight):
                     x.grad = None
                 y.backward(tensors[3])
 
+        self.output = sample().detach().cpu().float().numpy()
         return run
 
     def _captured(self, work: Callable[[], Any], before: Callable[[], Any]) -> Callable[[], Any]:
@@ -135,8 +144,6 @@ class Minicnn:
 class Torch:
     """PyTorch eager, its convolutions tuned by cudnn.benchmark; in bfloat16 channels last."""
 
-    name = "torch"
-
     def __init__(self, setting: Setting) -> None:
         import torch
 
@@ -154,14 +161,18 @@ class Torch:
         if setting.model == DEFORMABLE:
             return self._deformable(torchvision.ops.deform_conv2d, *tensors)
         images, labels = tensors
-        net = getattr(torchvision.models, setting.model)().cuda().train(setting.training)
+        net = getattr(torchvision.models, setting.model)()
+        net.load_state_dict({k: torch.from_numpy(v.numpy()) for k, v in network(setting.model).state_dict().items()})
+        net = net.cuda().train(setting.training)
         if setting.precision == "bfloat16":
             net, images = (x.to(memory_format=torch.channels_last) for x in (net, images))
         optimizer = torch.optim.SGD(net.parameters(), lr=0.01, momentum=0.9)
 
-        def infer() -> None:
+        def infer() -> Any:
             with torch.no_grad(), self._precision():
-                net(images)
+                return net(images)
+
+        self.output = infer().float().cpu().numpy()
 
         def train() -> None:
             optimizer.zero_grad()
@@ -175,16 +186,20 @@ class Torch:
     def _precision(self) -> Any:
         return self.torch.autocast("cuda", self.torch.bfloat16, enabled=self.setting.precision == "bfloat16")
 
-    def _deformable(self, sample: Any, *tensors: Any) -> Callable[[], Any]:
+    def _deformable(self, operation: Any, *tensors: Any) -> Callable[[], Any]:
         image, offset, weight = (x.requires_grad_(self.setting.training) for x in tensors[:3])
 
-        def run() -> None:
+        def sample() -> Any:
             with self._precision():
-                y = sample(image, offset, weight, padding=1)
+                return operation(image, offset, weight, padding=1)
+
+        def run() -> None:
+            y = sample()
             if self.setting.training:
                 image.grad = offset.grad = weight.grad = None
                 y.backward(tensors[3].to(y.dtype))
 
+        self.output = sample().detach().float().cpu().numpy()
         return run
 
     def wait(self) -> None:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import importlib
 import sys
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 
 import minicnn
 from minicnn import backend
+from tests.library.support import peers
 from tests.library.support.cuda import fakecupy, fakeraw
 
 needs_compiler = pytest.mark.skipif(fakeraw.COMPILER is None, reason="no g++ compiles the CUDA kernels for the CPU")
@@ -25,7 +27,8 @@ def gpu(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     module = importlib.import_module("gpu")
     for name in ("WARM_UP", "BETWEEN_WAITS", "HOST_STEPS"):
         monkeypatch.setattr(module, name, 1)
-    monkeypatch.setattr(module.gpu_sides, "peer", lambda: None)  # to import PyTorch takes seconds
+    monkeypatch.setattr(module.gpu_sides, "peer", lambda: None)  # to import PyTorch takes seconds, and so does this:
+    monkeypatch.setattr(module.gpu_sides, "gc", SimpleNamespace(collect=lambda: None))
     for name in ("convolution", "allow_tf32_convolutions", "allow_tf32_matmuls"):
         monkeypatch.setattr(backend.cuda, name, getattr(backend.cuda, name))  # as they were, afterwards
     return module
@@ -76,7 +79,7 @@ def test_every_setting_is_a_line(gpu: ModuleType, monkeypatch, capsys) -> None:
             assert cells[0].startswith(f"minicnn: deform_conv2d 0 {' '.join(setting)}: not available: ")
         else:
             assert tuple(cells[2:6]) == setting and len(cells) == len(gpu.HEADER)
-            assert float(cells[6]) == 0 and cells[7] == cells[8] == "-" and float(cells[13]) >= 0
+            assert float(cells[7]) == 0 and cells[6] == cells[8] == cells[9] == "-" and float(cells[14]) >= 0
     assert sum(len(cells) > 1 for cells in lines) >= 4
 
 
@@ -88,7 +91,7 @@ def test_a_network_is_measured_in_every_way(gpu: ModuleType, monkeypatch, capsys
     with fakecupy.installed():
         assert run(gpu, monkeypatch, *arguments, "--works", "training") == 0
     measured, (reason,), *missing = lines_of(capsys)[1:]
-    assert measured[:6] == ["resnet20", "1", "float32", "training", "compiled", "im2col"] and float(measured[6]) > 0
+    assert measured[:6] == ["resnet20", "1", "float32", "training", "compiled", "im2col"] and float(measured[7]) > 0
     assert "graph im2col: not available: RuntimeError: " in reason
     assert len(missing) == 3 and all("nvidia-cudnn-frontend" in text for (text,) in missing)
 
@@ -100,6 +103,8 @@ def test_each_library_has_the_memory_to_itself(gpu: ModuleType) -> None:
         class Side:
             def __init__(self, setting: Any) -> None:
                 assert not held, f"{held} is still there when {name} is measured"
+
+            output = np.zeros(1)
 
             def step(self) -> Any:
                 held.append(name)
@@ -125,11 +130,27 @@ def test_each_library_has_the_memory_to_itself(gpu: ModuleType) -> None:
 
 def test_a_row_compares(gpu: ModuleType) -> None:
     setting = gpu.Setting("resnet18", 32, 224, "tf32", True, "graph", "cudnn")
-    cells = gpu.row(setting, gpu.Measured(300.0, 1.25, 7, 2.0), gpu.Measured(200.0, 30.0, None, 4.0))
+    ours = gpu.Measured(300.0, 1.25, 7, 2.0, np.array([1.0, -2.0]))
+    cells = gpu.row(setting, ours, gpu.Measured(200.0, 30.0, None, 4.0, np.array([1.01, -2.0])))
     assert len(cells) == len(gpu.HEADER)
     assert cells[:6] == ["resnet18", "32", "tf32", "training", "graph", "cudnn"]
-    assert cells[6:] == ["300", "200", "1.50", "1.2", "30.0", "7", "-", "2.00", "4.00"]
-    assert gpu.row(setting, gpu.Measured(300.0, 1.25, 7, 2.0), None)[6:9] == ["300", "-", "-"]
+    assert cells[6:] == ["5e-03", "300", "200", "1.50", "1.2", "30.0", "7", "-", "2.00", "4.00"]
+    assert gpu.row(setting, ours, None)[6:10] == ["-", "300", "-", "-"]
+
+
+@pytest.mark.slow(seconds=5)
+def test_both_libraries_compute_the_same(gpu: ModuleType, monkeypatch) -> None:
+    """PyTorch's side on the CPU, where torchvision may have no deformable convolution."""
+    torch, _ = peers.torch(), peers.torchvision()
+    for kind in (torch.Tensor, torch.nn.Module):
+        monkeypatch.setattr(kind, "cuda", lambda self: self)
+    setting = gpu.Setting("resnet18", 1, 32, "float32", False)
+    theirs = gpu.gpu_sides.Torch(setting)
+    theirs.step()()
+    with fakecupy.installed():
+        ours = gpu.gpu_sides.Minicnn(setting)
+        ours.step()()
+    np.testing.assert_allclose(ours.output, theirs.output, 1e-3, 1e-4 * abs(theirs.output).max())
 
 
 @needs_compiler
