@@ -52,6 +52,7 @@ def signatures(file: str) -> dict[str, tuple[str, ...]]:
     return found
 
 
+@cache
 def real(dtype: Any) -> np.dtype:
     """The dtype of REAL where STORE is ``dtype``; itself if the kernels are not compiled for it."""
     return np.dtype(VARIANTS.get(np.dtype(dtype).name, ((), dtype))[1])

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..reference.fused import Given, Line
+from .compiler import real
 from .planes import lanes_for
 
 JOBS = 1024  # blocks to keep a large GPU busy
@@ -46,17 +47,17 @@ def norm(
     running: Any = None,
 ) -> tuple[Any, ...]:
     """See ``reference.fused.norm``; ``running`` (``ops.normalization.Running``) moves in the same kernel."""
-    xp, dtype, real = cuda.xp, x.dtype, _real(x.dtype)
+    xp, dtype, wide = cuda.xp, x.dtype, real(x.dtype)
     x = xp.ascontiguousarray(x)
     images, channels, length, parts = _sizes(x)
     if x.size == 0:
-        return x, *xp.full((3, channels), np.nan, real)
-    moments, statistics = xp.empty((3, channels, parts), real), xp.empty((3, channels), real)
+        return x, *xp.full((3, channels), np.nan, wide)
+    moments, statistics = xp.empty((3, channels, parts), wide), xp.empty((3, channels), wide)
     cuda.launch(
         "norm", "batch_norm_moments", dtype, channels * parts, x, moments, images, channels, length, parts,
         block_each=True,
     )  # fmt: skip
-    in_kernel = running is not None and _fits(running.mean, real) and _fits(running.var, real)
+    in_kernel = running is not None and _fits(running.mean, wide) and _fits(running.var, wide)
     kept = (running.mean, running.var, running.momentum, running.unbiased) if in_kernel else (None, None, 0, 0)
     cuda.launch("norm", "batch_norm_statistics", dtype, channels, moments, x, length, statistics, parts, eps, *kept)
     mean, variance, inv_std = statistics
@@ -76,10 +77,10 @@ def norm_grad(
 def fixed_norm(cuda: Any, x: Any, line: Line | Given, residual: Any = None, activation: str | None = None) -> Any:
     """See ``reference.fused.fixed_norm``; the square root of a ``Given`` variance is taken in the kernel."""
     mean, spread, weight, bias = line.mean, line[1], line.weight, line.bias
-    xp, real = cuda.xp, _real(np.result_type(x.dtype, spread.dtype))
-    dtype = x.dtype if x.dtype.itemsize == 2 else real
+    xp, wide = cuda.xp, real(np.result_type(x.dtype, spread.dtype))
+    dtype = x.dtype if x.dtype.itemsize == 2 else wide
     x, residual = _ready(xp, x, dtype), _ready(xp, residual, dtype)
-    mean, spread, weight, bias = (_ready(xp, array, real) for array in (mean, spread, weight, bias))
+    mean, spread, weight, bias = (_ready(xp, array, wide) for array in (mean, spread, weight, bias))
     given = (spread, line.eps, None) if isinstance(line, Given) else (None, 0, spread)
     y, kind = xp.empty(x.shape, dtype), ACTIVATIONS[activation]
     planes, channels, length, lanes = _planes(x)
@@ -101,12 +102,12 @@ def _grad(
     cuda: Any, dy: Any, x: Any, line: Line, residual: Any, activation: str | None, fixed: bool
 ) -> tuple[Any, ...]:
     """The gradients of a norm, through the statistics too unless they are ``fixed``."""
-    xp, dtype, real = cuda.xp, x.dtype, _real(x.dtype)
+    xp, dtype, wide = cuda.xp, x.dtype, real(x.dtype)
     dy, x, residual = (_ready(xp, array, dtype) for array in (dy, x, residual))
-    line = Line(*(_ready(xp, array, real) for array in line))
+    line = Line(*(_ready(xp, array, wide) for array in line))
     kind = ACTIVATIONS[activation]
     images, channels, length, parts = _sizes(x)
-    sums = xp.empty((2, channels, parts), real)
+    sums = xp.empty((2, channels, parts), wide)
     passed = None if residual is None else xp.empty(x.shape, dtype)
     cuda.launch(
         "norm", "norm_grad_sums", dtype, channels * parts, dy, x, *line, residual, kind, passed, sums, images, channels,
@@ -133,11 +134,6 @@ def _sizes(x: Any) -> tuple[int, int, int, int]:
 def _planes(x: Any) -> tuple[int, int, int, int]:
     """(N, C, ...) -> planes, C, values in a plane, and how many threads take one."""
     return x.shape[0] * x.shape[1], x.shape[1], prod(x.shape[2:]), lanes_for(x.shape[2:])
-
-
-def _real(dtype: Any) -> Any:
-    """The dtype of sums, and of what there is once per channel."""
-    return dtype if dtype.itemsize > 2 else np.dtype(np.float32)
 
 
 def _fits(array: Any, dtype: Any) -> bool:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from math import prod
 from typing import Any
 
-import numpy as np
-
 from ..base import Pair, Window
+from .compiler import real
 from .conv import geometry
 from .planes import lanes_for
 
@@ -75,5 +74,5 @@ def _launch(
 
 
 def _ready(cuda: Any, divisor: Any, like: Any) -> Any:
-    """``divisor`` in the type in which the kernels compute with numbers ``like`` these: float32 at least."""
-    return cuda.xp.ascontiguousarray(divisor, np.promote_types(like.dtype, np.float32))
+    """``divisor`` in the dtype in which kernels compute with numbers ``like`` these."""
+    return cuda.xp.ascontiguousarray(divisor, real(like.dtype))

@@ -33,61 +33,76 @@ static __device__ Corners corners(REAL y, REAL x, int height, int width) {
 static __device__ Corners sample_at(
     const REAL* offset, int tap, INDEX l, int height, int width, int out_h, int out_w, WINDOW) {
     const INDEX windows = (INDEX)out_h * out_w;
-    const REAL y = l / out_w * stride_h - pad_h + tap / kernel_w * dilation_h + offset[(INDEX)2 * tap * windows + l];
-    const REAL x = l % out_w * stride_w - pad_w + tap % kernel_w * dilation_w
-                   + offset[((INDEX)2 * tap + 1) * windows + l];
-    return corners(y, x, height, width);
+    const REAL down = offset[(INDEX)2 * tap * windows + l], across = offset[((INDEX)2 * tap + 1) * windows + l];
+    const int p = l / out_w, i = tap / kernel_w, q = l - (INDEX)p * out_w, j = tap - i * kernel_w;
+    return corners(
+        p * stride_h - pad_h + i * dilation_h + down, q * stride_w - pad_w + j * dilation_w + across, height, width);
 }
 
-#define GEOMETRY kernel_h, kernel_w, stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w
-
-// columns (C * K, N * L). mask may be null, for 1.
+// columns (C * K, N * L). One thread takes a sampling position and `together` of the group's channels, in `shares`
+// threads all of them: the four pixels are found once. mask may be null, for 1.
 extern "C" __global__ void deform_im2col(
-    INDEX count, const REAL* x, const REAL* offset, const REAL* mask, REAL* columns, int images, int channels,
-    int groups, int height, int width, int out_h, int out_w, WINDOW) {
-    const INDEX windows = (INDEX)out_h * out_w;
-    const int taps = kernel_h * kernel_w;
-    FOR_EACH(index, count) {  // (C, K, N, L)
-        const INDEX l = index % windows;
-        const int n = index / windows % images;
-        const int tap = index / windows / images % taps;
-        const int c = index / windows / images / taps;
-        const INDEX group = (INDEX)n * groups + c / (channels / groups);
-        const Corners at = sample_at(offset + group * 2 * taps * windows, tap, l, height, width, out_h, out_w, GEOMETRY);
-        const REAL* plane = x + ((INDEX)n * channels + c) * height * width;
-        REAL value = at.missing;
-        for (int corner = 0; corner < 4; corner++)
-            if (at.address[corner] >= 0) value += at.nearness[corner] * plane[at.address[corner]];
-        columns[index] = mask ? value * mask[(group * taps + tap) * windows + l] : value;
+    INDEX count, const STORE* __restrict__ x, const REAL* offset, const REAL* mask, STORE* __restrict__ columns,
+    int images, int channels, int groups, int together, int height, int width, int out_h, int out_w, WINDOW) {
+    const INDEX windows = (INDEX)out_h * out_w, pixels = (INDEX)height * width;
+    const int taps = kernel_h * kernel_w, per_group = channels / groups;
+    FOR_EACH(index, count) {  // (shares, N, G, K, L)
+        const INDEX job = index / windows, l = index - job * windows;
+        const INDEX all_groups = job / taps;
+        const int tap = job - all_groups * taps;
+        const int share = all_groups / (images * groups), group = all_groups % (images * groups);
+        const int n = group / groups, g = group - n * groups;
+        const int first = share * together, last = min(first + together, per_group);
+        const Corners at = sample_at(
+            offset + (INDEX)group * 2 * taps * windows, tap, l, height, width, out_h, out_w, PASS_WINDOW);
+        const REAL modulation = mask ? mask[((INDEX)group * taps + tap) * windows + l] : (REAL)1;
+        const STORE* plane = x + ((INDEX)n * channels + g * per_group + first) * pixels;
+        STORE* target = columns + ((((INDEX)g * per_group + first) * taps + tap) * images + n) * windows + l;
+#pragma unroll 4
+        for (int c = first; c < last; c++) {
+            REAL value = at.missing;
+            for (int corner = 0; corner < 4; corner++)
+                if (at.address[corner] >= 0) value += at.nearness[corner] * (REAL)plane[at.address[corner]];
+            *target = value * modulation;
+            plane += pixels;
+            target += taps * images * windows;
+        }
     }
 }
 
 // One thread per sampling position: it alone sums the gradients of that offset and mask over the group's
 // channels, and shares only d_x, which starts at zero. mask and d_mask may be null.
 extern "C" __global__ void deform_im2col_grad(
-    INDEX count, const REAL* d_columns, const REAL* x, const REAL* offset, const REAL* mask, REAL* d_x, REAL* d_offset,
-    REAL* d_mask, int images, int channels, int groups, int height, int width, int out_h, int out_w, WINDOW) {
-    const INDEX windows = (INDEX)out_h * out_w;
+    INDEX count, const STORE* __restrict__ d_columns, const STORE* __restrict__ x, const REAL* offset,
+    const REAL* mask, REAL* d_x, REAL* d_offset, REAL* d_mask, int images, int channels, int groups, int height,
+    int width, int out_h, int out_w, WINDOW) {
+    const INDEX windows = (INDEX)out_h * out_w, pixels = (INDEX)height * width;
     const int taps = kernel_h * kernel_w, per_group = channels / groups;
     FOR_EACH(index, count) {  // (N, G, K, L)
-        const INDEX l = index % windows;
-        const int tap = index / windows % taps;
-        const INDEX group = index / windows / taps;
-        const int n = group / groups, first = group % groups * per_group;
-        const Corners at = sample_at(offset + group * 2 * taps * windows, tap, l, height, width, out_h, out_w, GEOMETRY);
+        const INDEX job = index / windows, l = index - job * windows, group = job / taps;
+        const int tap = job - group * taps, n = group / groups, first = (group - (INDEX)n * groups) * per_group;
+        const Corners at = sample_at(
+            offset + group * 2 * taps * windows, tap, l, height, width, out_h, out_w, PASS_WINDOW);
         const REAL modulation = mask ? mask[index] : (REAL)1;
         REAL d_y = 0, d_xx = 0, d_modulation = 0;
-        for (int c = first; c < first + per_group; c++) {
-            const REAL cotangent = d_columns[(((INDEX)c * taps + tap) * images + n) * windows + l];
-            const INDEX plane = ((INDEX)n * channels + c) * height * width;
+        const STORE* cotangents = d_columns + (((INDEX)first * taps + tap) * images + n) * windows + l;
+        INDEX plane = ((INDEX)n * channels + first) * pixels;
+        for (int c = 0; c < per_group; c++) {
+            const REAL cotangent = *cotangents, modulated = cotangent * modulation;
+            REAL value = 0, along_y = 0, along_x = 0;
             for (int corner = 0; corner < 4; corner++) {
                 if (at.address[corner] < 0) continue;
                 const REAL pixel = x[plane + at.address[corner]];
-                d_modulation += cotangent * at.nearness[corner] * pixel;
-                d_y += cotangent * modulation * at.slope_y[corner] * pixel;
-                d_xx += cotangent * modulation * at.slope_x[corner] * pixel;
-                atomicAdd(d_x + plane + at.address[corner], cotangent * modulation * at.nearness[corner]);
+                value += at.nearness[corner] * pixel;
+                along_y += at.slope_y[corner] * pixel;
+                along_x += at.slope_x[corner] * pixel;
+                atomicAdd(d_x + plane + at.address[corner], modulated * at.nearness[corner]);
             }
+            d_modulation += cotangent * value;
+            d_y += modulated * along_y;
+            d_xx += modulated * along_x;
+            cotangents += taps * images * windows;
+            plane += pixels;
         }
         d_offset[((group * taps + tap) * 2) * windows + l] = d_y;
         d_offset[((group * taps + tap) * 2 + 1) * windows + l] = d_xx;

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+from unittest.mock import patch
+
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from minicnn.backend.base import Window
-from tests.library.support.cuda.agreement import DTYPES, compare, windows
+from minicnn.backend.cuda import deformable
+from tests.library.support.cuda.agreement import (
+    DTYPES,
+    SIXTEEN_BITS,
+    compare,
+    compare_sixteen_bits,
+    sixteen_bits,
+    windows,
+)
 from tests.library.support.strategies import SEEDS, normal
 
 
@@ -23,8 +34,21 @@ def test_deformable_sampling(cuda, data):
         offset = np.round(offset)  # on the grid's lines, the image's border among them
     mask = normal((n, groups * taps, *out), seed + 2).astype(dtype) if data.draw(st.booleans()) else None
     columns = normal((groups * per_group * taps, n * out[0] * out[1]), seed + 3).astype(dtype)
-    compare(cuda, "deform_im2col", x, offset, mask, window, groups)
+    with patch.object(deformable, "TOGETHER", data.draw(st.integers(1, 3))):
+        compare(cuda, "deform_im2col", x, offset, mask, window, groups)
     compare(cuda, "deform_im2col_grad", columns, x, offset, mask, window, groups)
+
+
+@pytest.mark.parametrize("dtype", SIXTEEN_BITS)
+@pytest.mark.parametrize("masked", [False, True])
+def test_images_of_16_bits(cuda, dtype, masked):
+    """Samples are rounded once; where they lie is computed in float32."""
+    dtype, window = sixteen_bits(dtype), Window((3, 3), padding=((1, 1), (1, 1)))
+    x, offset = normal((2, 4, 6, 5), 0), normal((2, 36, 6, 5), 1).astype(dtype).astype("float64")
+    mask = normal((2, 18, 6, 5), 2) if masked else None
+    compare_sixteen_bits(cuda, dtype, "deform_im2col", x, offset, mask, window, 2)
+    columns = normal((36, 60), 3)
+    compare_sixteen_bits(cuda, dtype, "deform_im2col_grad", columns, x, offset, mask, window, 2)
 
 
 def test_an_offset_beyond_the_image_samples_nothing_and_one_that_is_no_number_nan(cuda):

@@ -37,6 +37,7 @@ def test_threads_of_a_block_work_together(cuda, four_threads, monkeypatch, parts
     window = Window((3, 2), stride=(2, 1), padding=((1, 1), (0, 0)))
     compare(cuda, "conv2d_weight_grad", normal((3, 4, 2, 4), 4), x, (4, 1, 3, 2), window, 2)
     compare(cuda, "deform_im2col_grad", normal((2, 60), 5), x, np.zeros((3, 2, 4, 5)), None, Window((1, 1)), 1)
+    compare(cuda, "deform_im2col", x, np.zeros((3, 2, 4, 5)), None, Window((1, 1)), 1)
     same = Window((3, 3), padding=((1, 1), (1, 1)))
     compare(cuda, "max_pool2d", x, same, (4, 5))
     compare(cuda, "avg_pool2d", x, same, np.full((4, 5), 9))

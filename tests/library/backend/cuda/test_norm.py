@@ -15,7 +15,15 @@ from minicnn import nn
 from minicnn.backend.cuda import norm
 from minicnn.backend.reference.fused import Line
 from minicnn.ops.normalization import Running
-from tests.library.support.cuda.agreement import DTYPES, REFERENCE, compare_batch_norm, compare_fused
+from tests.library.support.cuda.agreement import (
+    DTYPES,
+    REFERENCE,
+    SIXTEEN_BITS,
+    compare_batch_norm,
+    compare_fused,
+    compare_sixteen_bits,
+    sixteen_bits,
+)
 from tests.library.support.cuda.fakeraw import RawKernel
 from tests.library.support.strategies import SEEDS, normal
 
@@ -68,6 +76,24 @@ def test_the_variance_is_precise_far_from_zero_and_behind_an_outlier(cuda, monke
 def test_nothing_has_no_statistics(cuda):
     y, *statistics = map(cuda.to_host, cuda.batch_norm(cuda.xp.empty((0, 3, 2)), None, None, 0.0))
     assert y.shape == (0, 3, 2) and np.isnan(statistics).all() and np.shape(statistics) == (3, 3)
+
+
+@pytest.mark.parametrize("dtype", SIXTEEN_BITS)
+@pytest.mark.parametrize("activation", [None, "relu", "silu"])
+@pytest.mark.parametrize("added", [False, True])
+def test_images_of_16_bits(cuda, dtype, activation, added):
+    dtype = sixteen_bits(dtype)
+    x, dy, other = (normal((6, 3, 5, 4), k).astype(dtype).astype("float64") for k in range(3))
+    weight, bias, residual = normal((3,), 3), normal((3,), 4), other if added else None
+    mean, var = x.mean(axis=(0, 2, 3)), x.var(axis=(0, 2, 3))
+    line = Line(mean, 1 / np.sqrt(var + 1e-5), weight, bias)
+    before = REFERENCE.fused["fixed_norm"](x, line, residual)
+    dy = np.where(np.abs(before) < 1e-3, 0, dy)  # away from the ReLU's kink
+    compare_sixteen_bits(cuda, dtype, "norm", x, weight, bias, 1e-5, residual, activation)
+    compare_sixteen_bits(cuda, dtype, "fixed_norm", x, line, residual, activation)
+    roundings = 3 if added else 1  # the gradient at the residual is rounded before that at x
+    compare_sixteen_bits(cuda, dtype, "norm_grad", dy, x, line, residual, activation, roundings=roundings)
+    compare_sixteen_bits(cuda, dtype, "fixed_norm_grad", dy, x, line, residual, activation, roundings=roundings)
 
 
 # ---- statistics that are kept, or given ------------------------------------------------------------------------------

@@ -8,7 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minicnn.backend.base import Window
-from tests.library.support.cuda.agreement import DTYPES, REFERENCE, compare, windows
+from tests.library.support.cuda.agreement import (
+    DTYPES,
+    REFERENCE,
+    SIXTEEN_BITS,
+    compare,
+    compare_sixteen_bits,
+    sixteen_bits,
+    windows,
+)
 from tests.library.support.cuda.fakeraw import RawKernel
 from tests.library.support.strategies import SEEDS, normal
 
@@ -61,6 +69,21 @@ def test_adaptive_pooling(cuda, sizes, dtype, seed):
     shape, out = (2, 3, *sizes[:2]), sizes[2:]
     compare(cuda, "adaptive_avg_pool2d", normal(shape, seed).astype(dtype), out)
     compare(cuda, "adaptive_avg_pool2d_grad", normal((2, 3, *out), seed).astype(dtype), shape)
+
+
+@pytest.mark.parametrize("dtype", SIXTEEN_BITS)
+def test_images_of_16_bits(cuda, dtype):
+    dtype, window, out = sixteen_bits(dtype), Window((3, 2), (2, 2), ((1, 1), (1, 1))), (4, 5)
+    x, dy = normal((2, 3, 7, 8), 0).astype(dtype).astype("float64"), normal((2, 3, *out), 1)
+    _, indices = REFERENCE.max_pool2d(x, window, out)
+    compare_sixteen_bits(cuda, dtype, "max_pool2d", x, window, out)
+    compare_sixteen_bits(cuda, dtype, "max_pool2d_grad", dy, indices, x.shape, window)
+    divisor = np.full(out, 6)
+    compare_sixteen_bits(cuda, dtype, "avg_pool2d", x, window, divisor)
+    compare_sixteen_bits(cuda, dtype, "avg_pool2d_grad", dy, x.shape, window, divisor)
+    for cells in ((1, 1), (2, 3)):
+        compare_sixteen_bits(cuda, dtype, "adaptive_avg_pool2d", normal((2, 3, 9, 8), 2), cells)
+        compare_sixteen_bits(cuda, dtype, "adaptive_avg_pool2d_grad", normal((2, 3, *cells), 2), x.shape)
 
 
 @pytest.mark.parametrize("threads", [1, 4])

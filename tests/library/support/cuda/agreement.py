@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import strategies as st
 
 from minicnn.backend.base import Window
@@ -48,6 +49,36 @@ def agree(cuda: Any, compute: Callable[..., Any], reference: Callable[..., Any],
         np.testing.assert_allclose(got, want, rtol, atol * np.abs(want).max(initial=1, where=np.isfinite(want)))
 
 
+def compare_sixteen_bits(cuda: Any, dtype: Any, primitive: str, *args: Any, roundings: int = 1) -> None:
+    """Images of 16 bits: as in float64 and then rounded, or rounded several times. What there is per channel stays
+    float32.
+    """
+
+    def changed(change: Callable[[Any], Any], args: Any) -> list[Any]:
+        return [
+            Line(*changed(change, a)) if isinstance(a, Line) else change(a) if isinstance(a, np.ndarray) else a
+            for a in args
+        ]
+
+    def narrow(a: Any) -> Any:
+        return a if a.dtype.kind == "i" else a.astype(dtype if a.ndim > 1 else np.float32)
+
+    def compute(backend: Any, args: Any) -> tuple[Any, ...]:
+        found = (backend.fused.get(primitive) or getattr(backend, primitive))(*args)
+        return found if isinstance(found, tuple) else (found,)
+
+    given = changed(narrow, args)
+    expected = compute(REFERENCE, changed(lambda a: a if a.dtype.kind == "i" else a.astype("float64"), given))
+    for got, want in zip(compute(cuda, changed(cuda.to_device, given)), expected, strict=True):
+        if want is None:
+            assert got is None
+            continue
+        got = cuda.to_host(got)
+        assert got.dtype == narrow(want).dtype
+        once = roundings * (2.0 ** -(11 if dtype == np.float16 else 8) if got.dtype == dtype else 1e-5)
+        np.testing.assert_allclose(got.astype(want.dtype), want, once, once * abs(want).max())
+
+
 def compare_batch_norm(cuda: Any, x: Any, dy: Any, weight: Any = None, bias: Any = None) -> None:
     """All of batch norm: by itself, and with and without a residual and an activation, there and back."""
     compare(cuda, "batch_norm", x, weight, bias, 1e-5)
@@ -66,6 +97,14 @@ def compare_batch_norm(cuda: Any, x: Any, dy: Any, weight: Any = None, bias: Any
 
 
 DTYPES = st.sampled_from(["float32", "float64"])
+
+SIXTEEN_BITS = ["float16", "bfloat16"]
+
+
+def sixteen_bits(name: str) -> Any:
+    """The dtype of that name."""
+    return np.dtype(name if name == "float16" else pytest.importorskip("ml_dtypes").bfloat16)
+
 
 PAIRS = st.tuples(st.integers(1, 3), st.integers(1, 3))
 
