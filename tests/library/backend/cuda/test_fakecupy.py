@@ -65,6 +65,8 @@ def test_the_standin_behaves_like_a_gpu():
     assert np.isnan(cp.empty((2, 2)).get()).all() and np.isnan(cp.empty_like(X).get()).all()
     assert X[cp.asarray([2])].get().tolist() == [[0, 1, 2]]  # row 2 of 2 wraps around
     assert X[0].base is X and X[0].T.base is X
+    out = cp.empty_like(X)
+    assert cp.add(X, X, out) is out and (out == X * 2).all() and cp.array(X) is not X
     for wait in (float, bool, int):
         before = syncs.count
         wait(X[0, 1])

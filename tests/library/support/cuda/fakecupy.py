@@ -26,9 +26,8 @@ from tests.library.support.cuda.fakeraw import RawModule
 from tests.library.support.cuda.machine import CUDARuntimeError, cuda_namespace
 from tests.library.support.cuda.memory import POOL, MemoryPool, current, empty_pinned
 from tests.library.support.cuda.streams import syncs
-from tests.library.support.cuda.surface import SURFACE, check_call
+from tests.library.support.cuda.surface import SURFACE, check_call, operands
 
-FROM_HOST = {"asarray", "array", "asanyarray"}
 CUBLAS = {"dot", "tensordot", "einsum", "inner", "vdot"}
 AT = {"add", "subtract", "maximum", "minimum"}
 ATOMIC = ("i4", "i8", "u4", "u8", "f2", "f4", "f8")
@@ -39,12 +38,15 @@ class FakeUfunc:
 
     def __init__(self, name: str) -> None:
         self.name, self.numpy = name, ROUNDED.get(name) or getattr(np, name)
+        self.nin, _ = operands(name)
 
     @on_device
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         check_call("ufuncs", self.name, args, kwargs)
         out = kwargs.pop("out", None)
-        result = self.numpy(*unwrap(args), **kwargs)
+        inputs, given = args[: self.nin], args[self.nin :]
+        out = given[0] if given else out
+        result = self.numpy(*unwrap(inputs), **kwargs)
         if out is None:
             return wrap(result)
         unwrap(out)[...] = result
@@ -100,6 +102,11 @@ class FakeCupy(ModuleType):
 
     asanyarray = asarray
 
+    def array(self, obj: Any, dtype: Any = None) -> FakeArray:
+        """The same, always with memory of its own."""
+        found = self.asarray(obj, dtype)
+        return found.copy() if found is obj else found
+
     def from_dlpack(self, array: Any) -> FakeArray:
         """On the memory in the capsule, which here is an array of the stand-in."""
         owner = array.__dlpack__()
@@ -141,11 +148,7 @@ def _function_called(name: str) -> Any:
             syncs.note(name)
         if name in CUBLAS:
             refuse_cublas()
-        if name in FROM_HOST:
-            refuse_host(args[0])
-        else:
-            plain = unwrap(args), {key: unwrap(value) for key, value in kwargs.items()}
-        result = function(*plain[0], **plain[1])
+        result = function(*unwrap(args), **{key: unwrap(value) for key, value in kwargs.items()})
         return wrap(result, *args, view=name in VIEWS)
 
     return call

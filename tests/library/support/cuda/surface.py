@@ -19,13 +19,19 @@ def signature_of(parameters: str) -> inspect.Signature:
     return inspect.signature(eval(f"lambda {parameters}: None"))
 
 
+def operands(ufunc: str) -> tuple[int, int]:
+    """How many inputs and outputs it has: "ff->f bb->b" has two and one."""
+    inputs, outputs = SURFACE["ufuncs"][ufunc].split()[0].split("->")
+    return len(inputs), len(outputs)
+
+
 @cache
 def _signature(kind: str, name: str) -> inspect.Signature:
     if kind == "methods":
         return signature_of(f"self, {SURFACE[kind][name]}")
     if kind == "functions":
         return signature_of(SURFACE[kind][name])
-    inputs, outputs = (len(part) for part in SURFACE["ufuncs"][name].split()[0].split("->"))
+    inputs, outputs = operands(name)
     given = [f"x{i}" for i in range(inputs)] + [f"out{i}=None" for i in range(outputs)]
     return signature_of(", ".join([*given, "/, *, out=None, casting=None, dtype=None"]))
 
