@@ -83,10 +83,10 @@ def fixed_norm(cuda: Any, x: Any, line: Line | Given, residual: Any = None, acti
     mean, spread, weight, bias = (_ready(xp, array, wide) for array in (mean, spread, weight, bias))
     given = (spread, line.eps, None) if isinstance(line, Given) else (None, 0, spread)
     y, kind = xp.empty(x.shape, dtype), ACTIVATIONS[activation]
-    planes, channels, length, lanes = _planes(x)
+    jobs, channels, length, pieces, lanes = _pieces(x)
     cuda.launch(
-        "norm", "norm_apply", dtype, planes, x, mean, *given, weight, bias, residual, kind, y, channels, length, lanes,
-        lanes=lanes,
+        "norm", "norm_apply", dtype, jobs, x, mean, *given, weight, bias, residual, kind, y, channels, length, pieces,
+        lanes, lanes=lanes,
     )  # fmt: skip
     return y
 
@@ -116,10 +116,10 @@ def _grad(
     totals = sums.sum(axis=2) if parts > 1 else sums.reshape(2, channels)
     dy, kind = (dy, kind) if passed is None else (passed, 0)  # the gradient at the activation's input has been computed
     dx = xp.empty(x.shape, dtype)
-    planes, _, _, lanes = _planes(x)
+    jobs, _, _, pieces, lanes = _pieces(x)
     cuda.launch(
-        "norm", "norm_grad_apply", dtype, planes, dy, x, *line, kind, None if fixed else totals, dx, channels, length,
-        images * length, lanes, lanes=lanes,
+        "norm", "norm_grad_apply", dtype, jobs, dy, x, *line, kind, None if fixed else totals, dx, channels, length,
+        images * length, pieces, lanes, lanes=lanes,
     )  # fmt: skip
     return dx, totals[1], totals[0], passed
 
@@ -127,13 +127,19 @@ def _grad(
 def _sizes(x: Any) -> tuple[int, int, int, int]:
     """(N, C, ...) -> N, C, values per channel of one image, and the number of parts into which a channel is cut."""
     images, channels, length = x.shape[0], x.shape[1], prod(x.shape[2:])
-    parts = min(JOBS // max(channels, 1), images * length // PART_VALUES)
-    return images, channels, length, max(1, parts)
+    return images, channels, length, _cuts(channels, images * length)
 
 
-def _planes(x: Any) -> tuple[int, int, int, int]:
-    """(N, C, ...) -> planes, C, values in a plane, and how many threads take one."""
-    return x.shape[0] * x.shape[1], x.shape[1], prod(x.shape[2:]), lanes_for(x.shape[2:])
+def _pieces(x: Any) -> tuple[int, int, int, int, int]:
+    """(N, C, ...) -> pieces of planes, C, values in a plane, pieces in a plane, and how many threads take a piece."""
+    planes, length = x.shape[0] * x.shape[1], prod(x.shape[2:])
+    pieces = _cuts(planes, length)
+    return planes * pieces, x.shape[1], length, pieces, lanes_for(x.shape[2:])
+
+
+def _cuts(jobs: int, values: int) -> int:
+    """Into how many each of the jobs is cut, of so many values."""
+    return max(1, min(JOBS // max(jobs, 1), values // PART_VALUES))
 
 
 def _fits(array: Any, dtype: Any) -> bool:

@@ -58,9 +58,13 @@ extern "C" __global__ void batch_norm_moments(
             sum += distance;
             squares += distance * distance;
         }
-        const REAL mean = number ? sum / number : (REAL)0, around_mean = squares - sum * mean;
-        const REAL offset = first - (REAL)x[job / parts * length];
-        partial[threadIdx.x] = Moments{offset + mean, around_mean < 0 ? (REAL)0 : around_mean, (REAL)number};
+        Moments own = {0, 0, (REAL)number};
+        if (number) {
+            const REAL mean = sum / number, around_mean = squares - sum * mean;
+            own.mean = first - (REAL)x[job / parts * length] + mean;
+            own.squares = around_mean < 0 ? (REAL)0 : around_mean;
+        }
+        partial[threadIdx.x] = own;
         __syncthreads();
         for (int half = blockDim.x / 2; half > 0; half /= 2) {
             if ((int)threadIdx.x < half)
@@ -128,17 +132,20 @@ static __device__ REAL activation_grad(REAL dy, REAL value, int activation) {
     return dy;
 }
 
-// y = activation(line of x [+ residual]), a group of threads per plane; residual may be null.
+// y = activation(line of x [+ residual]); residual may be null. A group of threads takes a plane, or one of the pieces
+// into which a large one is cut where there are few.
 extern "C" __global__ void norm_apply(
     INDEX count, const STORE* __restrict__ x, const REAL* mean, const REAL* variance, REAL eps, const REAL* inv_std,
     const REAL* weight, const REAL* bias, const STORE* __restrict__ residual, int activation, STORE* __restrict__ y,
-    int channels, INDEX length, int lanes) {
+    int channels, INDEX length, int pieces, int lanes) {
     lanes = min(lanes, (int)blockDim.x);
-    FOR_EACH_GROUP(plane, count, lanes) {
+    const INDEX piece_length = (length + pieces - 1) / pieces;
+    FOR_EACH_GROUP(job, count, lanes) {  // (N, C, pieces)
+        const INDEX plane = job / pieces, start = plane * length + job % pieces * piece_length;
+        const INDEX end = min(start + piece_length, (plane + 1) * length);
         const Line line(plane % channels, mean, variance, eps, inv_std, weight, bias);
-        const INDEX start = plane * length;
 #pragma unroll 4
-        for (INDEX i = start + threadIdx.x % lanes; i < start + length; i += lanes) {
+        for (INDEX i = start + threadIdx.x % lanes; i < end; i += lanes) {
             REAL value = line.of(x[i]);
             if (residual) value += (REAL)residual[i];
             y[i] = activate(value, activation);
@@ -148,11 +155,11 @@ extern "C" __global__ void norm_apply(
 
 // sums (2, C, parts): of g, and of g * x_hat, where g is the gradient at the activation's input. g is written to
 // passed, unless null; residual, too, may be null.
-extern "C" __global__ void norm_grad_sums(
+template <int ACTIVATION>
+static __device__ void grad_sums(
     INDEX count, const STORE* __restrict__ dy, const STORE* __restrict__ x, const REAL* mean, const REAL* inv_std,
-    const REAL* weight, const REAL* bias, const STORE* __restrict__ residual, int activation,
-    STORE* __restrict__ passed, REAL* sums, int images, int channels, INDEX length, int parts) {
-    __shared__ REAL partial[BLOCK];
+    const REAL* weight, const REAL* bias, const STORE* __restrict__ residual,
+    STORE* __restrict__ passed, REAL* sums, REAL* partial, int images, int channels, INDEX length, int parts) {
     const INDEX values = images * length, part_length = (values + parts - 1) / parts;
     for (INDEX job = blockIdx.x; job < count; job += gridDim.x) {  // (C, parts)
         const int c = job / parts;
@@ -163,10 +170,10 @@ extern "C" __global__ void norm_grad_sums(
         for (ChannelWalk at(start, min(values, start + part_length), c, channels, length); at.inside(); at.step()) {
             REAL g = dy[at.place];
             const REAL pixel = x[at.place];
-            if (activation) {
+            if (ACTIVATION) {
                 REAL value = line.of(pixel);
                 if (residual) value += (REAL)residual[at.place];
-                g = activation_grad(g, value, activation);
+                g = activation_grad(g, value, ACTIVATION);
             }
             if (passed) passed[at.place] = g;
             plain += g;
@@ -181,21 +188,38 @@ extern "C" __global__ void norm_grad_sums(
     }
 }
 
+extern "C" __global__ void norm_grad_sums(
+    INDEX count, const STORE* __restrict__ dy, const STORE* __restrict__ x, const REAL* mean, const REAL* inv_std,
+    const REAL* weight, const REAL* bias, const STORE* __restrict__ residual, int activation,
+    STORE* __restrict__ passed, REAL* sums, int images, int channels, INDEX length, int parts) {
+    __shared__ REAL partial[BLOCK];
+#define ARGUMENTS                                                                                                      \
+    count, dy, x, mean, inv_std, weight, bias, residual, passed, sums, partial, images, channels, length, parts
+    if (activation == RELU)
+        grad_sums<RELU>(ARGUMENTS);
+    else if (activation == SILU)
+        grad_sums<SILU>(ARGUMENTS);
+    else
+        grad_sums<0>(ARGUMENTS);
+}
+
 // dx = weight * inv_std * (g - E[g] - x_hat * E[g * x_hat]). totals (2, C) are the sums of g and of g * x_hat, and null
 // if the statistics do not depend on x: then there are no such terms. g is as in norm_grad_sums, without a residual.
 extern "C" __global__ void norm_grad_apply(
     INDEX count, const STORE* __restrict__ dy, const STORE* __restrict__ x, const REAL* mean, const REAL* inv_std,
     const REAL* weight, const REAL* bias, int activation, const REAL* totals, STORE* __restrict__ dx, int channels,
-    INDEX length, REAL values, int lanes) {
+    INDEX length, REAL values, int pieces, int lanes) {
     lanes = min(lanes, (int)blockDim.x);
-    FOR_EACH_GROUP(plane, count, lanes) {
+    const INDEX piece_length = (length + pieces - 1) / pieces;
+    FOR_EACH_GROUP(job, count, lanes) {  // (N, C, pieces)
+        const INDEX plane = job / pieces, start = plane * length + job % pieces * piece_length;
+        const INDEX end = min(start + piece_length, (plane + 1) * length);
         const int c = plane % channels;
         const Line line(c, mean, nullptr, 0, inv_std, weight, bias);
         const REAL average = totals ? totals[c] / values : (REAL)0;
         const REAL slope = totals ? totals[channels + c] / values * line.inv_std : (REAL)0;
-        const INDEX start = plane * length;
 #pragma unroll 4
-        for (INDEX i = start + threadIdx.x % lanes; i < start + length; i += lanes) {
+        for (INDEX i = start + threadIdx.x % lanes; i < end; i += lanes) {
             const REAL pixel = x[i], g = activation_grad(dy[i], line.of(pixel), activation);
             dx[i] = (g - average - (pixel - line.mean) * slope) * line.scale;
         }
