@@ -182,7 +182,7 @@ class Trainer:
         if place.type != "cuda":
             return ((images.to(place), targets.to(place)) for images, targets in loader)
         hosted = ((images.numpy(), targets.numpy()) for images, targets in loader)
-        arrived = prefetch(backend.get(place), hosted, place.index)
+        arrived = prefetch(backend.get(place), hosted, place.index or 0)
         return ((Tensor.wrap(images, place), Tensor.wrap(targets, place)) for images, targets in arrived)
 
     def forward(self, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:

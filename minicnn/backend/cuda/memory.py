@@ -13,7 +13,7 @@ def peak_counter(cupy: Any) -> Any:
     is in use now. The sizes are those of the pool, multiples of 512 bytes.
     """
 
-    class PeakCounter(cupy.cuda.MemoryHook):  # type: ignore[misc]
+    class PeakCounter(cupy.cuda.MemoryHook):
         name = "minicnn.cuda.max_memory_allocated"
 
         def __init__(self) -> None:

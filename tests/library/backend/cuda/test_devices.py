@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -11,13 +12,14 @@ import numpy as np
 import pytest
 
 import minicnn
-from minicnn import backend, cuda
+from minicnn import backend, cli, cuda
 from minicnn.errors import DeviceError
 from minicnn.models import create_model
 from minicnn.nn.functional import cross_entropy, dropout
 from minicnn.optim import SGD, AdamW
 from tests.library.backend.cuda.test_step import trainer
-from tests.library.support.cuda import fakecupy, fakeraw
+from tests.library.support.cuda import fakecudnn, fakecupy, fakeraw
+from tests.library.support.tiny_training import register_tinynet
 
 
 @pytest.fixture(autouse=True)
@@ -96,7 +98,10 @@ def test_cuda_without_a_number_is_the_current_gpu_of_the_thread():
         cuda.synchronize("cpu")
 
 
-def test_a_training_step_on_the_second_gpu_is_that_on_the_first():
+@pytest.mark.parametrize("way", ["eager", "compiled", "bfloat16", "cudnn"])
+def test_a_training_step_on_the_second_gpu_is_that_on_the_first(monkeypatch, way):
+    monkeypatch.setattr(backend.cuda, "convolution", "cudnn" if way == "cudnn" else "im2col")
+    precision = minicnn.autocast("cuda", dtype="bfloat16", enabled=way == "bfloat16")
     minicnn.manual_seed(0)
     net, found = create_model("resnet20", num_classes=10), []
     for place in ("cuda:0", "cuda:1"):
@@ -105,9 +110,12 @@ def test_a_training_step_on_the_second_gpu_is_that_on_the_first():
         images, labels = (minicnn.tensor(array, device=place) for array in batch())
         optimizers = SGD(model.parameters(), lr=0.1, momentum=0.9), AdamW(model.parameters(), lr=1e-3)
         cuda.set_device(0)
-        loss = cross_entropy(model(dropout(images, 0.2)), labels)
+        run = minicnn.compile(model) if way == "compiled" else model
+        with fakecudnn.installed(), precision:
+            loss = cross_entropy(run(dropout(images, 0.2)), labels)
         minicnn.ones(1, device="cuda:0")  # another GPU is current
-        loss.backward()
+        with fakecudnn.installed():
+            loss.backward()
         minicnn.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         for optimizer in optimizers:
             minicnn.ones(1, device="cuda:0")
@@ -142,6 +150,17 @@ def test_a_trainer_goes_on_from_its_checkpoint_on_the_second_gpu():
     assert {value.array.device.id for value in state["model"].values()} == {1}
     second.load_state_dict(state)
     assert second.fit(2)[-1]["train_loss"] == first.fit(2)[-1]["train_loss"] < first.fit(1)[0]["train_loss"]
+
+
+@pytest.mark.slow(seconds=4)
+def test_the_command_trains_on_the_second_gpu(tmp_path, capsys):
+    register_tinynet()
+    arguments = ["train", "tinynet", "--epochs", "1", "--batch-size", "256", "--quiet", "--out", str(tmp_path / "run")]
+    assert cli.main([*arguments, "--device", "cuda:1"]) == 0
+    assert json.loads((tmp_path / "run/config.json").read_text())["device"] == "cuda:1"
+    capsys.readouterr()
+    assert cli.main([*arguments[:-1], str(tmp_path / "other"), "--device", "cuda:3"]) == 2
+    assert capsys.readouterr().err == "minicnn: error: expected one of cuda:0 ... cuda:1, got cuda:3\n"
 
 
 def test_the_second_gpu_is_named_and_waited_for(gpus):
