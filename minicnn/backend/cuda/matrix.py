@@ -103,6 +103,7 @@ def product(cuda: Any, a: Any, b: Any, out: Any, tf32: bool, add: bool = False) 
     a, b = (cuda.xp.ascontiguousarray(x) if layout.copied else x for x, layout in ((a, plan.a), (b, plan.b)))
     factors, result = _arithmetic(a.dtype), _arithmetic(out.dtype)
     assert factors is not None and result is not None and a.dtype == b.dtype, (a.dtype, b.dtype, out.dtype)
+    tf32 = tf32 and _has_tf32(cuda.xp, cuda.xp.cuda.runtime.getDevice())
     compute, beta = factors.with_tf32 if tf32 else factors.compute, factors.one if add else factors.zero
     handle = cuda.xp.cuda.device.get_cublas_handle()
     start_a, start_b, start_out = a.data.ptr, b.data.ptr, out.data.ptr
@@ -117,6 +118,12 @@ def product(cuda: Any, a: Any, b: Any, out: Any, tf32: bool, add: bool = False) 
             beta, start_out + offset_out, result.type, plan.out.leading, step_out,
             count, compute, DEFAULT_ALGORITHM,
         )  # fmt: skip
+
+
+@cache
+def _has_tf32(cupy: Any, device: int) -> bool:
+    """GPUs have it from Ampere on."""
+    return int(cupy.cuda.Device(device).compute_capability) >= 80
 
 
 @cache

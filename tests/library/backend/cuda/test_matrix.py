@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 import minicnn
 from minicnn.backend.base import Window
+from minicnn.backend.cuda import matrix
 from minicnn.backend.cuda.matrix import product
 from tests.library.support.cuda.agreement import DTYPES
 from tests.library.support.strategies import SEEDS, normal
@@ -139,3 +140,13 @@ def test_products_round_to_tf32_only_where_allowed(cuda, products, monkeypatch):
     monkeypatch.setattr(minicnn.backend.cuda, "allow_tf32_convolutions", False)
     monkeypatch.setattr(minicnn.backend.cuda, "allow_tf32_matmuls", True)
     assert compute_types("float32") == [exact, exact, exact, tf32]
+
+
+def test_gpus_without_tf32_are_not_asked_for_it(cuda, products, monkeypatch):
+    monkeypatch.setattr(matrix, "_has_tf32", matrix._has_tf32.__wrapped__)
+    for generation, compute_type in (("75", 68), ("80", 77), ("120", 77)):
+        monkeypatch.setattr(cuda.xp.cuda.Device, "compute_capability", generation)
+        a = cuda.to_device(normal((2, 2), 0).astype("float32"))
+        products.clear()
+        product(cuda, a, a, cuda.xp.empty((2, 2), "float32"), tf32=True)
+        assert products == [(compute_type, 1)]
