@@ -41,6 +41,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=None,
         help="under mpiexec, normalise the images of all ranks together (eager)",
     )
+    parser.add_argument(
+        "--autocast", choices=("bfloat16", "float16"), help="compute products in 16 bits (on the CPU: round them so)"
+    )
     parser.add_argument("--tensorboard", action="store_true", help="also write event files, into RUN/tensorboard")
     parser.add_argument("--detect-anomaly", action="store_true", help="name the operation of the first NaN (slow)")
     decay = number(LARGEST, zero=True)
@@ -126,7 +129,7 @@ def _telling_how_to_go_on(folder: RunFolder) -> Iterator[None]:
 # The options that belong to a run's configuration.
 SETTINGS = (
     "model", "data", "image_size", "device", "seed", "epochs", "batch_size", "lr", "weight_decay", "optimizer",
-    "sync_batchnorm",
+    "sync_batchnorm", "autocast",
 )  # fmt: skip
 
 

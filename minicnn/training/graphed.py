@@ -22,7 +22,7 @@ class GraphedStep:
     """A trainer's ``forward`` and ``update``, captured together once they have run some times on batches of one shape.
 
     Then ``forward`` does the whole step, and ``update`` nothing. Other batches, and all where a step cannot be captured
-    (without cuDNN, without ``minicnn.compile``, in a process group), run as the trainer does them.
+    (without cuDNN, without ``minicnn.compile``, with a scaled loss, in a process group), run as the trainer does them.
     """
 
     def __init__(self, trainer: Trainer) -> None:
@@ -90,6 +90,7 @@ def _suits(trainer: Trainer) -> bool:
         and cuda.convolution == "cudnn"
         and isinstance(trainer.network, CompiledModel)
         and trainer.optimizer.capturable
+        and not trainer.scaler.is_enabled()  # it reads whether the gradients are finite
         and ranks() == 1
     )
 

@@ -113,7 +113,9 @@ class Job:
         return (
             f"{self.config.title}: {self.num_parameters:,} parameters; {images} images of {size} in "
             f"{self.data.num_classes} classes; epochs: {self.config.epochs}, device: {self.config.device}, "
-            f"seed: {self.config.seed}" + (f", {ranks()} ranks" if ranks() > 1 else "")
+            f"seed: {self.config.seed}"
+            + (f", autocast: {self.config.autocast}" if self.config.autocast else "")
+            + (f", {ranks()} ranks" if ranks() > 1 else "")
         )
 
     def run(self, progress: Progress, anomaly: bool = False) -> dict[str, Any]:
@@ -263,6 +265,7 @@ def open_training(config: Config, compiled: bool) -> tuple[DataSource, Trainer]:
         config.label_smoothing,
         config.device,
         compiled,
+        config.autocast,
     )
     return data, trainer
 

@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 from .. import backend
+from ..amp import GradScaler, autocast
 from ..autograd import no_grad
 from ..backend.cuda.transfer import prefetch
 from ..compiler import compile
@@ -54,6 +55,8 @@ class Trainer:
             the two can be compared, in the validation loss.
         device: where the batches are placed; the model must be there already.
         compiled: run the model by ``minicnn.compile``.
+        autocast: ``"bfloat16"`` or ``"float16"``: compute products of the training so, the loss scaled for the latter.
+            Evaluation computes in float32, as those will who use the weights.
 
     In a process group it trains with all other ranks: the loaders must then be ``ShardedLoader`` objects, that of the
     training with ``drop_last``; else it raises ValueError.
@@ -70,6 +73,7 @@ class Trainer:
         label_smoothing: float = 0.0,
         device: str = "cpu",
         compiled: bool = False,
+        autocast: str | None = None,
     ) -> None:
         self.model = model
         self.network = compile(model) if compiled else model
@@ -83,6 +87,8 @@ class Trainer:
         self.num_classes = num_classes
         self.label_smoothing = label_smoothing
         self.device = device
+        self.autocast = autocast
+        self.scaler = GradScaler(enabled=autocast == "float16")
         self.read_every = READ_EVERY if as_device(device).type == "cuda" else 1
         self.history: list[dict[str, Any]] = []  # one line per epoch
         self.step = GraphedStep(self)
@@ -187,16 +193,19 @@ class Trainer:
 
     def forward(self, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         """The (detached) main logits of a batch, and its loss."""
-        output = self.network(images)
-        logits = output[0] if isinstance(output, tuple) else output
-        loss = auxiliary_loss(output, targets, partial(cross_entropy, label_smoothing=self.label_smoothing))
-        return logits.detach(), loss
+        short = self.autocast is not None and self.model.training
+        with autocast(as_device(self.device).type, self.autocast, enabled=short):
+            output = self.network(images)
+            logits = output[0] if isinstance(output, tuple) else output
+            loss = auxiliary_loss(output, targets, partial(cross_entropy, label_smoothing=self.label_smoothing))
+        return logits.detach().float(), loss
 
     def update(self, loss: Tensor, weight: Any) -> None:
         """Change the weights by the gradient of ``loss``, of which ``weight`` counts (``None`` for all)."""
         self.optimizer.zero_grad()
-        loss.backward(weight)
-        self.optimizer.step()
+        self.scaler.scale(loss).backward(weight)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
 
     def require_finite(self) -> None:
         """Raise TrainingDiverged for a state with NaN or infinity in it, from which no run could be resumed."""
@@ -220,6 +229,7 @@ class Trainer:
             "model": dict(self.model.state_dict()),
             "optimizer": self.optimizer.state_dict(),
             "scheduler": self.scheduler.state_dict(),
+            "scaler": self.scaler.state_dict(),
             "random": default_generator.get_state(),
             "history": self.history,
         }
@@ -231,11 +241,13 @@ class Trainer:
             ValueError: if the state is of another network or optimiser, or has a number that is not finite.
         """
         try:
+            state = {"scaler": {}, **state}  # those of an earlier version have none
             expected = self._like(state)
             check({key: state[key] for key in expected}, expected)
             self.model.load_state_dict(state["model"])
             self.optimizer.load_state_dict(state["optimizer"])
             self.scheduler.load_state_dict(state["scheduler"])
+            self.scaler.load_state_dict(state["scaler"])
             default_generator.set_state(state["random"])
             self.history = list(state["history"])
             self.step.reset()

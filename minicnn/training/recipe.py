@@ -14,6 +14,7 @@ from .declared import check
 
 MOST = 10**9  # of anything that is counted
 LARGEST = 3e38  # in float32, in which the networks compute
+SHORT = ("bfloat16", "float16")  # what ``minicnn.autocast`` has
 
 # The arguments of each optimiser other than ``lr`` and ``weight_decay``.
 OPTIMIZERS: dict[str, tuple[Callable[..., Optimizer], dict[str, Any]]] = {
@@ -67,7 +68,7 @@ ADAPTIVE_DEFAULTS: dict[str, dict[str, float]] = {
 
 
 # Settings that the runs of an earlier version do not name, as these did it.
-LATER = {"sync_batchnorm": False}
+LATER: dict[str, Any] = {"sync_batchnorm": False, "autocast": None}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +77,7 @@ class Config(Recipe):
 
     ``image_size`` is the side to which images are resized; None keeps the data set's own size. ``batch_size`` counts
     the images of a step on all ranks together, and ``sync_batchnorm`` normalises them together: with it a run is the
-    same on any number of ranks.
+    same on any number of ranks. ``autocast``, ``"bfloat16"`` or ``"float16"``, is the dtype of products in training.
     """
 
     model: str
@@ -85,6 +86,7 @@ class Config(Recipe):
     seed: int = 0
     device: str = "cpu"
     sync_batchnorm: bool = False
+    autocast: str | None = None
 
     def __post_init__(self) -> None:
         check(vars(self), get_type_hints(type(self)))
@@ -97,6 +99,7 @@ class Config(Recipe):
             "label_smoothing": (0 <= self.label_smoothing <= 1, "a number from 0 to 1"),
             "optimizer": (self.optimizer in OPTIMIZERS, f"one of {', '.join(OPTIMIZERS)}"),
             "image_size": (self.image_size is None or 1 <= self.image_size <= MOST, f"from 1 to {MOST}"),
+            "autocast": (self.autocast in (None, *SHORT), f"one of {', '.join(SHORT)}"),
             "seed": (0 <= self.seed < 2**64, "from 0 to 2**64 - 1"),
         }
         for name, (holds, expected) in rules.items():

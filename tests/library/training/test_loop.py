@@ -43,6 +43,33 @@ def test_the_loss_falls_and_the_network_learns() -> None:
     assert "train_top5" not in history[0]
 
 
+@pytest.mark.parametrize("autocast", ["float16", "bfloat16"])
+def test_it_trains_in_16_bits_and_evaluates_in_32(autocast: str) -> None:
+    plain, trainer = make_trainer(), make_trainer(autocast=autocast)
+    plain.fit(3)
+    trainer.fit(3)
+    for name in ("train_loss", "validation_loss"):
+        assert trainer.history[-1][name] != plain.history[-1][name]
+        assert trainer.history[-1][name] == pytest.approx(plain.history[-1][name], abs=0.05)
+    trainer.autocast = None
+    assert trainer.evaluate(DataLoader(blobs(20, 2), 16))["loss"] == trainer.history[-1]["validation_loss"]
+    if autocast == "float16":
+        assert trainer.scaler.get_scale() > 1
+
+
+def test_a_step_that_overflows_is_left_out() -> None:
+    trainer = make_trainer(autocast="float16")
+    trainer.scaler = minicnn.amp.GradScaler(init_scale=3e38)
+    before = [parameter.detach().numpy().copy() for parameter in trainer.model.parameters()]
+    images, targets = next(iter(trainer.train_loader))
+    trainer.model.train()
+    with np.errstate(all="ignore"):
+        trainer.update(trainer.forward(images, targets)[1], None)
+    for parameter, old in zip(trainer.model.parameters(), before, strict=True):
+        np.testing.assert_array_equal(parameter.detach().numpy(), old)
+    assert trainer.scaler.get_scale() < 3e38
+
+
 def test_an_epoch_is_what_the_steps_written_out_do() -> None:
     trainer = make_trainer(small_net())
     copy = small_net()
@@ -81,14 +108,19 @@ def test_the_callbacks_see_every_step_and_every_epoch() -> None:
     assert [line["epoch"] for line in lines] == [1, 2]
 
 
-def test_the_first_line_has_the_rate_and_the_last_state_is_taken_up_exactly(tmp_path: Path) -> None:
-    whole = make_trainer()
+@pytest.mark.parametrize("autocast", [None, "float16", "bfloat16"])
+def test_the_first_line_has_the_rate_and_the_last_state_is_taken_up_exactly(
+    tmp_path: Path, autocast: str | None
+) -> None:
+    whole = make_trainer(autocast=autocast)
+    whole.scaler.set_growth_interval(5)
     whole.fit(4)
 
-    stopped = make_trainer()
+    stopped = make_trainer(autocast=autocast)
+    stopped.scaler.set_growth_interval(5)
     stopped.fit(2)
     save_checkpoint(tmp_path / "c.npz", stopped.state_dict())
-    resumed = make_trainer(seed=99)
+    resumed = make_trainer(seed=99, autocast=autocast)
     resumed.train_loader.seed = 0
     resumed.load_state_dict(load_checkpoint(tmp_path / "c.npz"))
     assert resumed.epoch == 2
@@ -98,7 +130,7 @@ def test_the_first_line_has_the_rate_and_the_last_state_is_taken_up_exactly(tmp_
     for key, value in a["model"].items():
         np.testing.assert_array_equal(value.numpy(), b["model"][key].numpy(), err_msg=key)
     assert a["random"] == b["random"]
-    assert a["scheduler"] == b["scheduler"]
+    assert a["scheduler"] == b["scheduler"] and a["scaler"] == b["scaler"]
     for mine, other in zip(a["history"], b["history"], strict=True):
         assert {**mine, "seconds": 0, "images_per_second": 0} == {**other, "seconds": 0, "images_per_second": 0}
 

@@ -136,6 +136,8 @@ POSSIBLE = [
     ("image_size", None),
     ("sync_batchnorm", True),
     ("sync_batchnorm", "missing"),
+    ("autocast", None),
+    ("autocast", "missing"),
     ("test_top5", "missing"),
     ("test_images", "missing"),
 ]
@@ -182,7 +184,8 @@ def test_a_run_of_an_earlier_version_goes_on(run: Path, resume: Resume) -> None:
     config = json.loads((run / "config.json").read_text())
     state = load_checkpoint(run / "checkpoint.npz")
     for older in (config, state["config"]):
-        del older["sync_batchnorm"]
+        del older["sync_batchnorm"], older["autocast"]
+    del state["scaler"]
     (run / "config.json").write_text(json.dumps(config))
     save_checkpoint(run / "checkpoint.npz", state)
     assert resume() == (0, "")
@@ -272,7 +275,7 @@ def test_every_place_of_a_checkpoint_is_checked(change: str, run: Path) -> None:
     seen = list(places(whole))
     assert ("optimizer", "state", 0, "momentum_buffer") in seen and ("history", 1, "train_loss") in seen
     for place in seen:
-        if place == ("config", "image_size") and change == "null":
+        if place in (("config", "image_size"), ("config", "autocast")) and change == "null":
             continue
         save_checkpoint(run / "checkpoint.npz", changed(whole, place, CHANGES[change]))
         with pytest.raises(RunFolderError, match=r"^run/checkpoint\.npz is damaged or not a run's: [^\n]*$"):
