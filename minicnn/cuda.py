@@ -7,7 +7,8 @@ the current one; they raise DeviceError for a GPU that there is not.
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any
 
@@ -123,7 +124,8 @@ def empty_cache() -> None:
         _pool(index).free_all_blocks()
 
 
-def graph(cuda_graph: CUDAGraph) -> AbstractContextManager[None]:
+@contextmanager
+def graph(cuda_graph: CUDAGraph) -> Iterator[None]:
     """Capture the GPU's work of the block in ``cuda_graph``; ``cuda_graph.replay()`` then computes it, in one launch.
 
         g = minicnn.cuda.CUDAGraph()
@@ -143,7 +145,12 @@ def graph(cuda_graph: CUDAGraph) -> AbstractContextManager[None]:
         RuntimeError: for what cannot be captured: reading numbers on the host (``item()``, ``print``), new tensors from
             host memory, and products by cuBLAS, so that convolutions have to be cuDNN's.
     """
-    return capture(backend.get("cuda"), cuda_graph)
+    from .amp.casting import recast
+    from .autograd.modes import SWITCHES
+
+    # A cast that autocast has kept is not in the graph, and would not follow its parameter.
+    with recast(SWITCHES.autocast), capture(backend.get("cuda"), cuda_graph):
+        yield
 
 
 def _enter(device: Place | None) -> int:

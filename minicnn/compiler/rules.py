@@ -19,6 +19,8 @@ from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
 
+import numpy as np
+
 from ..ops.activation import ReLU, SiLU
 from ..ops.arithmetic import Add, Mul
 from ..ops.conv import Conv2d
@@ -64,12 +66,22 @@ def _alike(values: Sequence[Any]) -> bool:
     return len({value.dtype for value in values if isinstance(value, Value)}) == 1 and values[0].dtype in FLOATS
 
 
+def _short(images: Sequence[Any], channels: Sequence[Any], backend: Any) -> bool:
+    """Whether the images have 16 bits and what there is once per channel has 32, as GPUs' kernels take them."""
+    names = {value.dtype.name for value in images if isinstance(value, Value)}
+    return (
+        backend.device_type == "cuda"
+        and len(names) == 1
+        and names <= {"float16", "bfloat16"}
+        and {value.dtype for value in channels if isinstance(value, Value)} <= {np.dtype("float32")}
+    )
+
+
 def _norm(calls: Sequence[Call], backend: Any) -> bool:
-    head = calls[0]
-    x = head.args[0]
+    x, *channels = calls[0].args
     others = [arg for call in calls[1:] for arg in call.args]
     return (
-        _alike([*head.args, *others])
+        (_alike([x, *channels, *others]) or _short([x, *others], channels, backend))
         and len(x.shape) == 4
         and all(isinstance(other, Value) and other.shape == x.shape for other in others)
     )

@@ -208,6 +208,21 @@ def test_writes_of_a_replay_are_noticed(cuda):
     np.testing.assert_allclose(compiled(x).cpu().numpy(), model(x).cpu().numpy(), 1e-5, 1e-6)
 
 
+def test_casts_of_autocast_follow_the_parameters(cuda, monkeypatch):
+    """Although those of the steps before are kept until the block of autocast ends."""
+    with fakecudnn.installed(), minicnn.autocast("cuda", dtype="bfloat16"):
+        monkeypatch.setattr(backend.cuda, "convolution", "cudnn")
+        weight = minicnn.ones(3, 3, device="cuda").requires_grad_()
+        x, g = minicnn.ones(2, 3, device="cuda"), CUDAGraph()
+        F.linear(x, weight)
+        with graph(g):
+            y = F.linear(x, weight)
+        with minicnn.no_grad():
+            weight *= 2
+        g.replay()
+        assert y.float().tolist() == [[6.0] * 3] * 2
+
+
 def test_what_cannot_be_captured_is_named(cuda):
     x = minicnn.ones(3, device="cuda", requires_grad=True)
     square = minicnn.ones(3, 3, device="cuda")

@@ -280,6 +280,9 @@ def test_compiled_models_compute_the_same(cuda, dtype):
             results.append([y.detach().float().cpu().numpy(), *(p.grad.cpu().numpy() for p in model.parameters())])
         for other in results[1:]:
             for got, want in zip(other, results[0], strict=True):
-                np.testing.assert_allclose(got, want, atol=4 * EPSILON[dtype] * np.abs(want).max())
+                np.testing.assert_allclose(
+                    got, want, atol=8 * EPSILON[dtype] * np.abs(want).max()
+                )  # eager sums in dtype
         assert y.dtype == dtype
     assert len(compiled.plans) == 2
+    assert all("BatchNorm + ReLU" in str(plan) or "FixedNorm + ReLU" in str(plan) for plan in compiled.plans.values())
