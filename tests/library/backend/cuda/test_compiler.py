@@ -43,14 +43,17 @@ def test_nvcc_compiles_without_spills(file, variant, tmp_path):
     assert all(registers <= REGISTERS and spills == 0 for registers, spills in found.values()), found
 
 
-@pytest.mark.parametrize("architecture", ["sm_70", pytest.param("sm_90", marks=pytest.mark.slow)])
-def test_nvrtc_compiles_what_cupy_would_give_it(architecture):
+@pytest.mark.parametrize(
+    ("architecture", "variant"),
+    [("sm_70", "float")]
+    + [pytest.param(f"sm_{number}", "wide double", marks=pytest.mark.slow) for number in (70, 75, 80, 90)],
+)
+def test_nvrtc_compiles_what_cupy_would_give_it(architecture, variant):
     library = next((one for one in Nvrtc.installed() if architecture in one.architectures()), None)
     if library is None:
         pytest.skip(f"no NVRTC that compiles for {architecture}: pip install nvidia-cuda-nvrtc-cu12")
     for file in FILES:
-        for options in (VARIANTS["float"], VARIANTS["wide double"]):
-            assert library.compile(compiler.source(file), ("-std=c++17", f"-arch={architecture}", *options))
+        assert library.compile(compiler.source(file), ("-std=c++17", f"-arch={architecture}", *VARIANTS[variant]))
 
 
 def test_nvrtc_refuses_what_is_no_cuda():
