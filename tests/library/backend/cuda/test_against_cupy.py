@@ -79,6 +79,18 @@ def test_ufuncs_give_the_dtypes_that_cupy_gives(cupy):
     assert differing <= OF_THEIR_OWN
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_reductions_give_the_dtypes_that_cupy_gives(cupy, dtype):
+    with cupy.cuda.using_allocator(on_the_host(cupy)):
+        real = cupy.ndarray((1,), dtype)
+    ours = FakeCupy().asarray(np.ones(1, dtype))
+    sums, extremes = cupy._core._routines_math, cupy._core._routines_statistics
+    reductions = {"sum": sums.sum_auto_dtype, "prod": sums.prod_auto_dtype, "max": extremes.amax, "min": extremes.amin}
+    for name, reduction in reductions.items():
+        got = dtypes_of(getattr(ours, name))
+        assert got == dtypes_of(reduction._ops.guess_routine, name, {}, [real], None, None), name
+
+
 def on_the_host(cupy: Any) -> Any:
     """An allocator for arrays that are never computed with."""
 

@@ -88,6 +88,17 @@ def test_of_several_nans_the_last_is_found():
     assert x.argmax(axis=1, keepdims=True).get().tolist() == [[2], [0]]
 
 
+def test_bfloat16_is_added_up_in_float32():
+    ones = cp.ones((2, 1000), pytest.importorskip("ml_dtypes").bfloat16)
+    for found, want in (
+        (ones.sum(), 2000),
+        (cp.sum(ones, axis=1), [1000, 1000]),
+        (ones.mean(axis=0, keepdims=True), 1),
+    ):
+        assert found.dtype == "bfloat16" and (found.get() == np.asarray(want).astype("bfloat16")).all()
+    assert ones.sum(dtype="float32").dtype == np.float32
+
+
 def test_of_several_values_for_one_place_the_first_is_kept():
     x = cp.zeros((2, 3))
     x[cp.asarray([0, 1, 0])] = cp.asarray([[1.0], [2.0], [3.0]])

@@ -203,7 +203,19 @@ def _last_nan(function: Any) -> Any:
     return find
 
 
-LAST_NAN = {"argmax": _last_nan(np.argmax), "argmin": _last_nan(np.argmin)}
+def _in_float(function: Any) -> Any:
+    """Of bfloat16, CuPy adds up and multiplies in float32, NumPy in bfloat16."""
+
+    def reduce(a: np.ndarray, *args: Any, **kwargs: Any) -> Any:
+        if a.dtype.name != "bfloat16" or "dtype" in kwargs:
+            return function(a, *args, **kwargs)
+        return np.asarray(function(a.astype(np.float32), *args, **kwargs)).astype(a.dtype)
+
+    return reduce
+
+
+OTHERWISE = {name: _last_nan(getattr(np, name)) for name in ("argmax", "argmin")}
+OTHERWISE |= {name: _in_float(getattr(np, name)) for name in ("sum", "prod", "mean")}
 
 
 def _method(name: str) -> Any:
@@ -213,7 +225,7 @@ def _method(name: str) -> Any:
         if name in WAITING:
             syncs.note(name)
         host = self.host if name in VIEWS or name == "copy" else unwrap(self)
-        function = partial(LAST_NAN[name], host) if name in LAST_NAN else getattr(host, name)
+        function = partial(OTHERWISE[name], host) if name in OTHERWISE else getattr(host, name)
         result = function(*unwrap(args), **{k: unwrap(v) for k, v in kwargs.items()})
         if name in VIEWS:
             return wrap(result, self, view=True)

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from minicnn import backend
-from tests.library.support.cuda.fakearray import LAST_NAN, ROUNDED, VIEWS, WAITING, FakeArray, unwrap, wrap
+from tests.library.support.cuda.fakearray import OTHERWISE, ROUNDED, VIEWS, WAITING, FakeArray, unwrap, wrap
 from tests.library.support.cuda.fakegraph import on_device, refuse_cublas, refuse_host
 from tests.library.support.cuda.fakeraw import RawModule
 from tests.library.support.cuda.machine import CUDARuntimeError, cuda_namespace
@@ -139,7 +139,7 @@ class FakeCupy(ModuleType):
 
 
 def _function_called(name: str) -> Any:
-    function = LAST_NAN.get(name) or getattr(np, name)
+    function = OTHERWISE.get(name) or getattr(np, name)
 
     @on_device
     def call(*args: Any, **kwargs: Any) -> Any:
