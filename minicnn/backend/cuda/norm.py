@@ -113,15 +113,17 @@ def _grad(
         "norm", "norm_grad_sums", dtype, channels * parts, dy, x, *line, residual, kind, passed, sums, images, channels,
         length, parts, block_each=True,
     )  # fmt: skip
-    totals = sums.sum(axis=2) if parts > 1 else sums.reshape(2, channels)
+    d_bias, d_weight = xp.empty(channels, wide), xp.empty(channels, wide)
+    cuda.launch("norm", "norm_grad_totals", dtype, channels, sums, d_bias, d_weight, parts, block_each=True)
+    totals = (None, None) if fixed else (d_bias, d_weight)
     dy, kind = (dy, kind) if passed is None else (passed, 0)  # the gradient at the activation's input has been computed
     dx = xp.empty(x.shape, dtype)
     jobs, _, _, pieces, lanes = _pieces(x)
     cuda.launch(
-        "norm", "norm_grad_apply", dtype, jobs, dy, x, *line, kind, None if fixed else totals, dx, channels, length,
+        "norm", "norm_grad_apply", dtype, jobs, dy, x, *line, kind, *totals, dx, channels, length,
         images * length, pieces, lanes, lanes=lanes,
     )  # fmt: skip
-    return dx, totals[1], totals[0], passed
+    return dx, d_weight, d_bias, passed
 
 
 def _sizes(x: Any) -> tuple[int, int, int, int]:

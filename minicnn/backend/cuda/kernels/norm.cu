@@ -203,12 +203,32 @@ extern "C" __global__ void norm_grad_sums(
         grad_sums<0>(ARGUMENTS);
 }
 
-// dx = weight * inv_std * (g - E[g] - x_hat * E[g * x_hat]). totals (2, C) are the sums of g and of g * x_hat, and null
+// A block for each channel adds up the parts of its sums. Each result (C,) has memory of its own: it is the gradient of a
+// parameter.
+extern "C" __global__ void norm_grad_totals(
+    INDEX count, const REAL* sums, REAL* total_plain, REAL* total_weighted, int parts) {
+    __shared__ REAL partial[BLOCK];
+    for (INDEX c = blockIdx.x; c < count; c += gridDim.x) {
+        REAL plain = 0, weighted = 0;
+        for (int part = threadIdx.x; part < parts; part += blockDim.x) {
+            plain += sums[c * parts + part];
+            weighted += sums[(count + c) * parts + part];
+        }
+        plain = block_sum(plain, partial);
+        weighted = block_sum(weighted, partial);
+        if (threadIdx.x == 0) {
+            total_plain[c] = plain;
+            total_weighted[c] = weighted;
+        }
+    }
+}
+
+// dx = weight * inv_std * (g - E[g] - x_hat * E[g * x_hat]). The totals (C,) are the sums of g and of g * x_hat, and null
 // if the statistics do not depend on x: then there are no such terms. g is as in norm_grad_sums, without a residual.
 extern "C" __global__ void norm_grad_apply(
     INDEX count, const STORE* __restrict__ dy, const STORE* __restrict__ x, const REAL* mean, const REAL* inv_std,
-    const REAL* weight, const REAL* bias, int activation, const REAL* totals, STORE* __restrict__ dx, int channels,
-    INDEX length, REAL values, int pieces, int lanes) {
+    const REAL* weight, const REAL* bias, int activation, const REAL* total_plain, const REAL* total_weighted,
+    STORE* __restrict__ dx, int channels, INDEX length, REAL values, int pieces, int lanes) {
     lanes = min(lanes, (int)blockDim.x);
     const INDEX piece_length = (length + pieces - 1) / pieces;
     FOR_EACH_GROUP(job, count, lanes) {  // (N, C, pieces)
@@ -216,8 +236,8 @@ extern "C" __global__ void norm_grad_apply(
         const INDEX end = min(start + piece_length, (plane + 1) * length);
         const int c = plane % channels;
         const Line line(c, mean, nullptr, 0, inv_std, weight, bias);
-        const REAL average = totals ? totals[c] / values : (REAL)0;
-        const REAL slope = totals ? totals[channels + c] / values * line.inv_std : (REAL)0;
+        const REAL average = total_plain ? total_plain[c] / values : (REAL)0;
+        const REAL slope = total_weighted ? total_weighted[c] / values * line.inv_std : (REAL)0;
 #pragma unroll 4
         for (INDEX i = start + threadIdx.x % lanes; i < end; i += lanes) {
             const REAL pixel = x[i], g = activation_grad(dy[i], line.of(pixel), activation);

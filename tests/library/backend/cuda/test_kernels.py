@@ -69,7 +69,7 @@ def test_all_files_are_there():
     assert {path.stem for path in compiler.KERNELS.glob("*.cu")} == {
         "conv", "deformable", "loss", "norm", "optimizer", "pointwise", "pooling", "random",
     }  # fmt: skip
-    assert len(kernel_names()) == 33
+    assert len(kernel_names()) == 34
 
 
 @pytest.mark.slow
