@@ -133,7 +133,7 @@ def _product(*_: Any) -> None:
 def _kind_of(name: str) -> Callable[..., str | None]:
     """What a call of the stand-in's function or method ``name`` is counted as."""
 
-    def kind(first: Any = None, *others: Any, **_: Any) -> str | None:
+    def kind(first: Any = None, *others: Any, **options: Any) -> str | None:
         if name in ("matmul", "__matmul__", "dot", "tensordot"):
             factors = [x for x in (first, *others) if isinstance(x, fakecupy.FakeArray)]
             return "lists of products" if any(x.ndim > 2 for x in factors) else "products"
@@ -144,6 +144,8 @@ def _kind_of(name: str) -> Callable[..., str | None]:
             return None if others and others[0].flags.c_contiguous else "others"
         if name == "asarray":
             return None if others and isinstance(others[0], fakecupy.FakeArray) else "others"
+        if name == "astype" and options.get("copy") is False and first.dtype == others[0]:
+            return None
         return None if name in QUIET else "others"
 
     return kind

@@ -37,7 +37,7 @@ def rewrite(target: Tensor, compute: Callable[[Tensor], Tensor]) -> Tensor:
     """``target <- compute(target)`` in target's own memory, recorded where a gradient is wanted.
 
     Where it is recorded, ``compute`` is given a copy with the old values and the old history, so what it saves stays
-    valid.
+    valid. (Of integers nothing is saved: they have no gradient.)
 
     Raises:
         AutogradError: for a leaf that requires grad or a view of one, outside ``no_grad``.
@@ -51,7 +51,7 @@ def rewrite(target: Tensor, compute: Callable[[Tensor], Tensor]) -> Tensor:
             f"in-place write into {what} that requires grad: its gradient would belong to a value that is gone. "
             "Wrap it in `with minicnn.no_grad():`, or compute out of place"
         )
-    result = compute(clone(target) if is_grad_enabled() else target)
+    result = compute(clone(target) if is_grad_enabled() and target.is_floating_point() else target)
     if result.shape != target.shape:
         raise ShapeError(f"in place: a result of shape {result.shape} does not fit into a tensor of {target.shape}")
     if CATEGORY[result.dtype.kind] > CATEGORY[target.dtype.kind]:
