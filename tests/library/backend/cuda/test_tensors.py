@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from minicnn.backend.cuda.tensors import CHUNK, TENSORS, tables
@@ -12,6 +12,7 @@ from minicnn.backend.cuda.tensors import CHUNK, TENSORS, tables
 SIZES = st.lists(st.sampled_from([0, 1, CHUNK, CHUNK + 1, 3 * CHUNK]), min_size=1, max_size=2 * TENSORS + 1)
 
 
+@example([1] * (TENSORS + 1))
 @given(SIZES)
 def test_every_tensor_is_in_a_table_once_with_its_chunks(cuda, sizes):
     params = [cuda.xp.empty(size, "float32") for size in sizes]
