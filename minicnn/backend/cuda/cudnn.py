@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import cached_property
 from itertools import islice
 from math import prod
@@ -187,7 +188,8 @@ class Cudnn:
         graph = operation_graph(self.module, geometry, handle=handle)
         times = {}
         for index in islice(plans(self.module, graph), TIMED_PLANS):
-            times[index] = self._time(Plan(graph, graph.get_workspace_size()), pointers, handle)
+            with suppress(RuntimeError, MemoryError):  # a kernel that fails, or needs more memory than there is
+                times[index] = self._time(Plan(graph, graph.get_workspace_size()), pointers, handle)
         if not times:
             return None
         graph.build_plan_at_index(min(times, key=times.__getitem__))
@@ -211,7 +213,7 @@ def operation_graph(cudnn: Any, geometry: Geometry, **device: Any) -> Any:
 
     Args:
         cudnn: the module.
-        device: ``handle=`` of a GPU; or the ``device_property=``, ``sm_version=`` and ``sm_count=`` of an absent one.
+        device: ``handle=`` of a GPU, or ``device_property=`` of an absent one.
     """
     if geometry.dtype not in DTYPES or not all(0 < prod(shape) < INDEXABLE for shape in geometry[1:4]):
         return None
@@ -252,7 +254,7 @@ def operation_graph(cudnn: Any, geometry: Geometry, **device: Any) -> Any:
 
 def plans(cudnn: Any, graph: Any) -> Iterator[int]:
     """Build one plan after the other, best first, as cuDNN guesses; yields the indices of those that can be built."""
-    for index in range(graph.get_execution_plan_count() if graph else 0):
+    for index in range(graph.get_execution_plan_count() if graph is not None else 0):
         try:
             graph.build_plan_at_index(index)
         except cudnn.cudnnGraphNotSupportedError:

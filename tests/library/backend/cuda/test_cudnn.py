@@ -157,6 +157,7 @@ UNSUPPORTED = {
     "none that can be built": {"A": [Kernel("", 1, builds=False)], "FALLBACK": []},
     "only rounding": {"A": [Kernel("", 1, notes=("TENSOR_CORE",))], "FALLBACK": []},
     "only greedy": {"A": [Kernel("", 1, workspace=2**40)], "FALLBACK": []},
+    "only failing": {"A": [Kernel("", 1, fails=RuntimeError)], "FALLBACK": [Kernel("", 1, fails=MemoryError)]},
 }
 
 

@@ -94,20 +94,18 @@ def geometries(dtype: str, tf32: bool, cases: Iterable[tuple[Any, ...]]) -> list
 
 
 def main() -> dict[str, Any]:
-    """The first plan that can be built for each operation, by precision: its name, and its workspace in bytes."""
+    """The first plan that can be built for each operation, by precision: its name, its workspace in bytes, and how many
+    plans there are. (With the argument ``sm_count`` cuDNN keeps most of them to itself.)
+    """
     load_stand_ins()
     import cudnn
 
-    device = {
-        "device_property": cudnn.create_device_properties(PROPERTIES.read_text()),
-        "sm_version": 900,
-        "sm_count": 132,
-    }
+    properties = cudnn.create_device_properties(PROPERTIES.read_text())
 
-    def first_plan(geometry: Geometry) -> tuple[str, int] | None:
-        graph = operation_graph(cudnn, geometry, **device)
+    def first_plan(geometry: Geometry) -> tuple[str, int, int] | None:
+        graph = operation_graph(cudnn, geometry, device_property=properties)
         for index in plans(cudnn, graph):
-            return graph.get_plan_name_at_index(index), graph.get_workspace_size()
+            return graph.get_plan_name_at_index(index), graph.get_workspace_size(), graph.get_execution_plan_count()
         return None
 
     def is_refused(geometry: Geometry) -> bool:

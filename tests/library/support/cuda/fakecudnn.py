@@ -45,6 +45,7 @@ class Kernel:
     workspace: int = 0
     notes: tuple[str, ...] = ()
     builds: bool = True
+    fails: type[Exception] | None = None  # when it runs
 
 
 class Handle:
@@ -200,6 +201,8 @@ class Graph:
         assert handle.stream == current_stream().ptr, "the handle is on another stream"
         assert set(tensor_dict) == {tensor.uid for tensor in self.tensors.values()}
         arrays = {name: tensor.at(tensor_dict[tensor.uid]) for name, tensor in self.tensors.items()}
+        if kernel.fails:
+            raise kernel.fails("CUDNN_STATUS_EXECUTION_FAILED")
         scratch = [Tensor([kernel.workspace], [1], data_type.UINT8).at(workspace)] if kernel.workspace else []
         self._compute(kernel, arrays, scratch)
         self.cudnn.executed.append(kernel.name)
