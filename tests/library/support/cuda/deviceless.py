@@ -16,6 +16,7 @@ import tempfile
 import time
 from collections.abc import Iterable
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,7 @@ def _loads(name: str) -> bool:
     return False
 
 
+@cache
 def resnet50(images: int = 128) -> dict[tuple[Any, ...], None]:
     """The distinct convolutions of ResNet-50: shapes of image and filters, and the window."""
     found: dict[tuple[Any, ...], None] = {}
