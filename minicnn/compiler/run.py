@@ -27,7 +27,8 @@ class Context:
             "backend": primitives,
             "input_backend": primitives,
             "kernels": primitives.fused,
-            "needs_input_grad": call.needs_input_grad,
+            # Without a tape nothing is wanted, and need not be saved.
+            "needs_input_grad": tuple(wanted and any(call.differentiable) for wanted in call.needs_input_grad),
         }
         return type(base.__name__, (Context, base), members)
 

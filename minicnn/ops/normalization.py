@@ -111,20 +111,18 @@ class FixedNorm(Function):
     @staticmethod
     def forward(ctx: Any, x: Any, weight: Any, bias: Any, mean: Any, variance: Any, eps: float) -> Any:
         given = Given(mean, variance, weight, bias, eps)
-        if ctx.backend.statistics_in_kernels and True not in ctx.needs_input_grad:
-            return ctx.backend.fused["fixed_norm"](x, given)
-        line = given.as_line(ctx.backend.xp)
-        ctx.save_for_backward(x if ctx.needs_input_grad[1] else None, weight, mean, line.inv_std)
+        ctx.save_for_backward(x if ctx.needs_input_grad[1] else None, *given._replace(bias=None))
         if ctx.backend.statistics_in_kernels:
-            return ctx.backend.fused["fixed_norm"](x, line)
-        inv_std = line.inv_std
+            return ctx.backend.fused["fixed_norm"](x, given)
+        inv_std = given.as_line(ctx.backend.xp).inv_std
         scale = inv_std if weight is None else weight * inv_std
         shift = -mean * scale if bias is None else bias - mean * scale
         return ctx.backend.scale_and_shift(x, scale, shift)
 
     @staticmethod
     def backward(ctx: Any, dy: Any) -> Any:
-        x, weight, mean, inv_std = ctx.saved_tensors
+        x, *given = ctx.saved_tensors
+        mean, inv_std, weight, _ = Given(*given).as_line(ctx.backend.xp)
         wants_x, wants_weight, wants_bias = ctx.needs_input_grad[:3]
         lined_up = (-1, *[1] * (dy.ndim - 2))  # (C,) -> (C, 1, 1)
         axes = (0, *range(2, dy.ndim))

@@ -25,7 +25,7 @@ def four_threads(monkeypatch):
     monkeypatch.setattr(RawKernel, "threads", 4)
 
 
-@pytest.mark.parametrize("parts", [1, 3, 8])
+@pytest.mark.parametrize("parts", [1, 3, 10])
 def test_threads_of_a_block_work_together(cuda, four_threads, monkeypatch, parts):
     monkeypatch.setattr(norm, "PART_VALUES", 60 // parts)
     x, dy = normal((3, 2, 4, 5), 0), normal((3, 2, 4, 5), 1)

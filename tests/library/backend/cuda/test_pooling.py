@@ -71,6 +71,15 @@ def test_adaptive_pooling(cuda, sizes, dtype, seed):
     compare(cuda, "adaptive_avg_pool2d_grad", normal((2, 3, *out), seed).astype(dtype), shape)
 
 
+def test_a_window_that_steps_over_the_image_gives_its_cotangent_to_no_pixel(cuda):
+    """Its index, 2, is the place where the image would go on: of another pixel."""
+    window = Window((2, 2), padding=((0, 0), (1, 1)), dilation=(1, 3))
+    y, indices = cuda.max_pool2d(cuda.to_device(np.zeros((1, 1, 2, 2))), window, (1, 1))
+    assert y.item() == -np.inf and indices.item() == 2
+    dx = cuda.max_pool2d_grad(cuda.to_device(np.ones((1, 1, 1, 1))), indices, (1, 1, 2, 2), window)
+    assert not cuda.to_host(dx).any()
+
+
 @pytest.mark.parametrize("dtype", SIXTEEN_BITS)
 def test_images_of_16_bits(cuda, dtype):
     dtype, window, out = sixteen_bits(dtype), Window((3, 2), (2, 2), ((1, 1), (1, 1))), (4, 5)
