@@ -39,6 +39,13 @@ def test_deformable_sampling(cuda, data):
     compare(cuda, "deform_im2col_grad", columns, x, offset, mask, window, groups)
 
 
+@pytest.mark.parametrize("together", [1, 2, 8])
+def test_threads_share_the_channels(cuda, monkeypatch, together):
+    monkeypatch.setattr(deformable, "TOGETHER", together)
+    x, offset, mask = (normal((2, c, 4, 3), c) for c in (10, 4, 2))
+    compare(cuda, "deform_im2col", x, offset, mask, Window((1, 1)), 2)
+
+
 @pytest.mark.parametrize("dtype", SIXTEEN_BITS)
 @pytest.mark.parametrize("masked", [False, True])
 def test_images_of_16_bits(cuda, dtype, masked):
