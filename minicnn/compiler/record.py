@@ -36,7 +36,10 @@ from ..tensors import Tensor
 
 # What may read a tensor's array without reading its numbers: these modules, and functions of others.
 TAPE = frozenset(
-    {"minicnn.tensors", "minicnn.autograd.function", "minicnn.autograd.memory", "minicnn.autograd.methods"}
+    {
+        *("minicnn.tensors", "minicnn.autograd.function", "minicnn.autograd.memory", "minicnn.autograd.methods"),
+        "minicnn.amp.casting",
+    }
 )
 SHAPES = frozenset({"dim", "size", "numel", "is_contiguous", "stride", "__len__"})  # of minicnn.ops.conversion
 

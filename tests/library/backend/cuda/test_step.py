@@ -210,10 +210,11 @@ def assert_same_training(one: Trainer, other: Trainer) -> None:
     assert one.state_dict()["random"] == other.state_dict()["random"]
 
 
-def test_training_is_captured_after_some_steps(cuda, cudnn, monkeypatch):
+@pytest.mark.parametrize("autocast", [None, "bfloat16"])
+def test_training_is_captured_after_some_steps(cuda, cudnn, monkeypatch, autocast):
     """And gives what it gives without; a batch that is not full, and the validation, run normally."""
     launched = launches_of_graphs(monkeypatch)
-    graphed, plain = (trainer("cuda", batches=6, compiled=True) for _ in range(2))
+    graphed, plain = (trainer("cuda", batches=6, compiled=True, autocast=autocast) for _ in range(2))
     for training in (graphed, plain):
         training.train_loader.dataset.tensors = tuple(t[:22] for t in training.train_loader.dataset.tensors)
         training.scheduler.step_size = 2
@@ -260,6 +261,8 @@ def test_what_cannot_be_captured_trains_as_before(cuda, cudnn, monkeypatch, recw
     eager = trainer("cuda", compiled=False)
     eager.fit(1)
     trainer("cuda", compiled=True).fit(1)  # by im2col
+    monkeypatch.setattr(backend.cuda, "convolution", "cudnn")
+    trainer("cuda", compiled=True, autocast="float16").fit(1)  # the scaler reads whether gradients are finite
     assert not launched and not recwarn.list
     for line in reading.history:
         assert line["train_loss"] == pytest.approx(eager.history[0]["train_loss"], rel=1e-4)
