@@ -75,6 +75,7 @@ def resnet50(images: int = 128) -> dict[tuple[Any, ...], None]:
 
 # What may go wrong: (x, weight, window).
 UNUSUAL = {
+    "a linear layer": ((128, 2048, 1, 1), (1000, 2048, 1, 1), Window((1, 1))),
     "one pixel": ((1, 1, 1, 1), (1, 1, 1, 1), Window((1, 1))),
     "groups": ((4, 6, 5, 5), (6, 2, 3, 3), Window((3, 3), (2, 2), ((1, 1), (1, 1)))),
     "depthwise": ((4, 6, 5, 7), (6, 1, 3, 3), Window((3, 3), padding=((1, 1), (1, 1)))),
