@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from ..backend import cuda
 from ..compiler import CompiledModel
 from ..compiler.state import state_of
 from ..cuda import CUDAGraph, graph
+from ..cuda import device as on_gpu
 from ..devices import as_device
 from ..tensors import Tensor
 from .ranks import ranks
@@ -36,7 +38,7 @@ class GraphedStep:
         self.model: tuple[Any, ...] = ()  # what must stay as it was when the step was captured
         self.inputs: tuple[Tensor, Tensor] | None = None
         self.outputs: tuple[Tensor, Tensor] | None = None
-        self.steps = 0
+        self.seen: Counter[Any] = Counter()  # how many batches of each shape
         self.replayed = False
 
     def begin_epoch(self) -> None:
@@ -48,7 +50,7 @@ class GraphedStep:
         """As ``Trainer.forward``."""
         self.replayed = self._captured(images, targets)
         if not self.replayed:
-            self.steps += 1
+            self.seen[images.shape, targets.shape] += 1
             logits, loss = self.trainer.forward(images, targets)
             return logits, loss
         assert self.inputs is not None and self.outputs is not None
@@ -65,13 +67,15 @@ class GraphedStep:
 
     def _captured(self, images: Tensor, targets: Tensor) -> bool:
         """Whether the step on such a batch is captured, now or before."""
-        if self.refused or self.steps < WARM_UP or not _suits(self.trainer):
+        if self.refused or not _suits(self.trainer):
             return False
         if self.inputs is None:
+            if self.seen[images.shape, targets.shape] < WARM_UP:
+                return False
             self.inputs = images.clone(), targets.clone()
             self.model = _identity(self.trainer.model)
             try:
-                with graph(self.graph):
+                with on_gpu(images.device), graph(self.graph):
                     logits, loss = self.trainer.forward(*self.inputs)
                     self.trainer.update(loss, None)
             except (RuntimeError, MemoryError):  # nothing has been computed: the step runs as before

@@ -32,6 +32,7 @@ class CUDAGraph:
     def reset(self) -> None:
         """Forget what was captured and free its memory."""
         self._graph: Any = None
+        self._device: Any = None
         self._pool: Any = None
         self._script = Script()
 
@@ -48,8 +49,9 @@ class CUDAGraph:
         """
         if self._graph is None:
             raise RuntimeError("replay: nothing has been captured in this graph")
-        self._script.play()
-        self._graph.launch()
+        with self._device:
+            self._script.play()
+            self._graph.launch()
 
 
 @contextmanager
@@ -64,7 +66,7 @@ def capture(cuda: Any, target: CUDAGraph) -> Iterator[None]:
         raise RuntimeError("graph: this CUDAGraph has been captured already: call reset() first, or make another")
     gc.collect()
     xp.get_default_memory_pool().free_all_blocks()  # what earlier steps needed, the graph's pool needs once more
-    stream, pool = xp.cuda.Stream(non_blocking=True), xp.cuda.MemoryPool()
+    device, stream, pool = xp.cuda.Device(), xp.cuda.Stream(non_blocking=True), xp.cuda.MemoryPool()
     with xp.cuda.using_allocator(pool.malloc), stream:
         stream.begin_capture()
         try:
@@ -78,7 +80,7 @@ def capture(cuda: Any, target: CUDAGraph) -> Iterator[None]:
             if isinstance(error, Exception) and (reason := _reason(error)):
                 raise RuntimeError(f"graph: {_place(error)} cannot be captured: {reason}") from error
             raise
-    target._pool = pool
+    target._pool, target._device = pool, device
 
 
 def _reason(error: Exception) -> str | None:

@@ -18,7 +18,7 @@ from minicnn.optim import SGD, lr_scheduler
 from minicnn.training import Trainer, TrainingDiverged
 from minicnn.training import graphed as graphing
 from minicnn.training.loop import WALL_CLOCK
-from tests.library.support.cuda import fakecudnn, fakegraph
+from tests.library.support.cuda import fakecudnn, fakecupy, fakegraph, fakeraw
 from tests.library.support.cuda.streams import syncs
 
 TOLERANCE = {"float64": (1e-6, 1e-9), "float32": (2e-3, 2e-4)}  # relative to the largest entry
@@ -273,3 +273,26 @@ def _reading_update(self: Trainer, loss: minicnn.Tensor, weight: Any) -> None:
     self.optimizer.zero_grad()
     loss.backward(weight)
     self.optimizer.step()
+
+
+def test_a_batch_that_is_not_full_is_not_what_is_captured(cuda, cudnn, monkeypatch):
+    """Although it comes when three steps have been taken."""
+    launched = launches_of_graphs(monkeypatch)
+    training = trainer("cuda", batches=4, compiled=True)
+    training.train_loader.dataset.tensors = tuple(t[:14] for t in training.train_loader.dataset.tensors)
+    training.fit(2)
+    assert len(launched) == 3
+
+
+def test_a_second_gpu_captures_its_own_steps(monkeypatch):
+    if fakeraw.COMPILER is None:
+        pytest.skip("g++ compiles the CUDA kernels for the CPU, and there is none")
+    with fakecupy.installed(devices=2), fakecudnn.installed():
+        monkeypatch.setattr(backend.cuda, "convolution", "cudnn")
+        launched = launches_of_graphs(monkeypatch)
+        first, second = (trainer(device, compiled=True) for device in ("cuda:0", "cuda:1"))
+        first.fit(1), second.fit(2), first.fit(2)
+        assert len(launched) == 2 * (2 + 5)
+        assert minicnn.cuda.current_device() == 0
+    for one, other in zip(first.history, second.history, strict=True):
+        assert one["train_loss"] == other["train_loss"]
