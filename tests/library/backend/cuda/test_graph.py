@@ -14,7 +14,7 @@ from minicnn import backend, nn
 from minicnn.cuda import CUDAGraph, graph
 from minicnn.nn import functional as F
 from minicnn.optim import SGD, Adam, AdamW
-from tests.library.support.cuda import fakecudnn
+from tests.library.support.cuda import fakecudnn, fakecupy
 from tests.library.support.strategies import normal
 
 
@@ -146,12 +146,23 @@ def test_a_capture_computes_nothing(cuda):
     with graph(g):
         y += 2 * x
     assert y.tolist() == [0, 0, 0]
+    gc.collect()  # the graph alone has the memory of 2 * x
     g.replay()
     g.replay()
     assert y.tolist() == [4, 4, 4]
     x[...] = 10.0
     g.replay()
     assert y.tolist() == [24, 24, 24]
+
+
+def test_a_graph_is_launched_on_the_gpu_that_it_was_captured_on():
+    with fakecupy.installed(devices=2):
+        g, x = CUDAGraph(), minicnn.ones(3, device="cuda:1")
+        with minicnn.cuda.device(1), graph(g):
+            x += 1
+        minicnn.zeros(3, device="cuda:0")
+        g.replay()
+        assert x.tolist() == [2, 2, 2] and minicnn.cuda.current_device() == 0
 
 
 def test_capturing_leaves_the_host_as_it_was(cuda):
