@@ -24,6 +24,7 @@ from minicnn.errors import DeviceError
 from minicnn.models import create_model
 from minicnn.nn.functional import cross_entropy, dropout
 from minicnn.optim import SGD, AdamW
+from tests.library.support import peers
 from tests.library.support.cases import CASES, examples_of
 from tests.library.support.cases.edges import EDGES
 from tests.library.support.cuda.agreement import windows
@@ -298,3 +299,52 @@ def test_what_a_graph_cannot_have_is_named(cuda):
         with pytest.raises(RuntimeError, match=message), minicnn.cuda.graph(minicnn.cuda.CUDAGraph()):
             function()
         assert (x + 1).sum().item() == 2 * 64 * 64
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_floats_are_divided_as_numpy_does(dtype):
+    values = np.array([*np.arange(-30, 31) / 10, np.inf, -np.inf, np.nan, -0.0], dtype)
+    a, b = (x.ravel().copy() for x in np.meshgrid(values, values))
+    x, y = (minicnn.tensor(array, device="cuda") for array in (a, b))
+    with np.errstate(all="ignore"):
+        for got, want in ((x // y, a // b), (x % y, a % b)):
+            np.testing.assert_array_equal(got.cpu().numpy(), want)
+
+
+def test_memory_is_counted():
+    minicnn.cuda.reset_peak_memory_stats()
+    before = minicnn.cuda.memory_allocated()
+    x = minicnn.zeros(2**20, device="cuda")
+    assert minicnn.cuda.memory_allocated() - before == x.array.nbytes
+    del x
+    assert minicnn.cuda.memory_allocated() == before
+    assert minicnn.cuda.max_memory_allocated() - before == 2**22 <= minicnn.cuda.max_memory_reserved()
+
+
+def test_memory_is_shared_with_pytorch():
+    torch = peers.torch()
+    if not torch.cuda.is_available():
+        pytest.skip("this PyTorch sees no GPU")
+    theirs = torch.arange(6.0, device="cuda").reshape(2, 3)
+    ours = minicnn.from_dlpack(theirs)
+    ours.add_(1)
+    minicnn.cuda.synchronize()
+    assert theirs.tolist() == [[1, 2, 3], [4, 5, 6]] and ours.device == "cuda:0"
+    back = torch.from_dlpack(ours)
+    assert back.data_ptr() == theirs.data_ptr()
+
+
+def test_a_step_on_the_second_gpu_is_that_on_the_first():
+    if minicnn.cuda.device_count() < 2:
+        pytest.skip("there is one GPU")
+    minicnn.manual_seed(0)
+    model, found = create_model("resnet20", num_classes=10).double(), []
+    for place in ("cuda:0", "cuda:1"):
+        net = copy.deepcopy(model).to(place)
+        loss = cross_entropy(net(minicnn.tensor(normal((4, 3, 32, 32), 1), device=place)), minicnn.arange(4).to(place))
+        minicnn.ones(1, device="cuda:0")
+        loss.backward()
+        SGD(net.parameters(), lr=0.1).step()
+        found.append([value.cpu().numpy() for value in net.to("cuda:0").state_dict().values()])
+    for one, other in zip(*found, strict=True):
+        np.testing.assert_allclose(one, other, 1e-9, 1e-12)
