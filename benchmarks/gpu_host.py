@@ -2,7 +2,8 @@
 
 minicnn runs on the tests' stand-in for CuPy, on two small images: a step launches the same whatever the batch, as long
 as its columns fit into one piece. Kernels and products are counted and not computed; a CUDA graph counts as one launch.
-The time is that of the processor in minicnn's own code: the stand-in's is taken off, and CuPy's is not in it.
+The time is that of the processor in minicnn's own code: the stand-in's is taken off (not that of reading shapes and
+dtypes), and CuPy's is not in it. On a busy machine it is twice as long: compare what was measured side by side.
 
 ``PYTHONPATH=../before python benchmarks/gpu.py --host`` counts what another checkout does.
 """
