@@ -27,6 +27,7 @@ from minicnn.optim import SGD, AdamW
 from tests.library.support import peers
 from tests.library.support.cases import CASES, examples_of
 from tests.library.support.cases.edges import EDGES
+from tests.library.support.cuda import short
 from tests.library.support.cuda.agreement import windows
 from tests.library.support.cuda.devices import assert_agrees, train_a_little
 from tests.library.support.strategies import normal
@@ -348,3 +349,25 @@ def test_a_step_on_the_second_gpu_is_that_on_the_first():
         found.append([value.cpu().numpy() for value in net.to("cuda:0").state_dict().values()])
     for one, other in zip(*found, strict=True):
         np.testing.assert_allclose(one, other, 1e-9, 1e-12)
+
+
+@pytest.mark.parametrize("dtype", short.DTYPES)
+@pytest.mark.parametrize("primitive", short.PRIMITIVES)
+def test_numbers_of_16_bits_are_rounded_once(cuda, convolution, primitive, dtype):
+    short.assert_rounds_once(cuda, dtype, primitive, seed=0)
+
+
+@pytest.mark.parametrize("dtype", short.DTYPES)
+@pytest.mark.parametrize("name", short.OPERATIONS)
+def test_operations_on_16_bits_give_16_bits(name, dtype):
+    short.assert_keeps_its_dtype(name, dtype)
+
+
+@pytest.mark.parametrize("dtype", short.DTYPES)
+def test_training_in_16_bits_is_near_that_in_32(cuda, convolution, dtype):
+    losses = []
+    for kind in (None, dtype):
+        minicnn.manual_seed(0)
+        losses.append(short.training(kind, create_model("resnet20").to("cuda")))
+    np.testing.assert_allclose(losses[1], losses[0], atol=0.1)
+    assert losses[1] != losses[0]
