@@ -10,6 +10,7 @@ import minicnn
 from minicnn import nn
 from minicnn.amp.casting import rounded
 from minicnn.backend.base import Window
+from minicnn.dtypes import as_dtype
 from minicnn.nn import functional as F
 from tests.library.support.cuda.agreement import REFERENCE
 from tests.library.support.cuda.streams import syncs
@@ -72,7 +73,7 @@ def _short(cuda: Any, argument: Any, dtype: str) -> Any:
     if not isinstance(argument, np.ndarray):
         return argument
     is_image = argument.dtype == np.float32 and argument.ndim >= 2
-    return cuda.to_device(argument.astype(dtype) if is_image else argument)
+    return cuda.to_device(argument.astype(as_dtype(dtype)) if is_image else argument)
 
 
 OPERATIONS = {
