@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import backend
+from .backend.copies import moved
 from .devices import CPU, Place, as_device
 from .devices import device as Device  # noqa: N812  (the tensor has a property of that name)
-from .dtypes import FLOATS, DType, as_dtype, get_default_dtype
+from .dtypes import DType, as_dtype, get_default_dtype
 from .errors import AutogradError
 from .foreign import is_foreign, shared
+from .short_floats import FLOATS
 
 if TYPE_CHECKING:
     from .ops.methods import Methods
@@ -81,7 +83,7 @@ class Tensor(Methods):
         source = device_of(data if isinstance(data, Tensor) else array)
         place = source if device is None else as_device(device)
         if place != source:
-            array = backend.moved(array, source, place)
+            array = moved(array, source, place)
         self._set(array, place)
         if requires_grad:
             self.requires_grad = True

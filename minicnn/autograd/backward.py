@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from .. import backend
-from ..devices import CPU
+from ..backend.copies import copied
 from ..errors import AutogradError
 from ..tensors import Tensor
 from . import checks
@@ -68,7 +68,7 @@ def grad(
         if gradient is None and not allow_unused:
             raise AutogradError(f"the outputs do not depend on inputs[{index}]: pass allow_unused=True to get None")
     return tuple(
-        None if gradient is None else Tensor.wrap(backend.copied(gradient, tensor._device), tensor._device)
+        None if gradient is None else Tensor.wrap(copied(gradient, tensor._device), tensor._device)
         for tensor, gradient in zip(wanted, captured, strict=True)
     )
 
@@ -97,8 +97,7 @@ def _run(
     captured: dict[Edge, Any] = {}
 
     def run(node: Node, gradients: list[Any]) -> Iterator[tuple[Edge, Any, bool]]:
-        if node.device is not CPU:
-            backend.get(node.device)  # the current GPU from here on
+        backend.get(node.device)  # if it is a GPU, the current one from here on
         changed = _run_hooks(node, gradients)
         for index, gradient in enumerate(gradients):
             if targets is not None and (node, index) in targets:

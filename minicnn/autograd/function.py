@@ -30,7 +30,7 @@ import numpy as np
 
 from .. import backend
 from ..devices import CPU, device
-from ..dtypes import short_results
+from ..short_floats import short_results
 from ..tensors import Tensor
 from . import anomaly, checks, scope
 from .memory import Memory, memory_of, owner, share_memory

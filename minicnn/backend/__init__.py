@@ -90,25 +90,6 @@ def get(place: str | device) -> Backend:
     return found
 
 
-def copied(array: Any, place: device) -> Any:
-    """A copy of an array that lives on ``place``: CuPy copies to the current GPU."""
-    get(place)
-    return array.copy()
-
-
-def moved(array: Any, source: device, target: device) -> Any:
-    """A copy on ``target`` of an array that lives on ``source``, another device.
-
-    Raises:
-        DeviceError: if one of them does not exist here.
-    """
-    if source.type == target.type == "cuda":
-        gpus: Any = get(target)
-        return gpus.copied(array)
-    on_host = get(source).to_host(array)
-    return get(target).to_device(on_host)
-
-
 @contextmanager
 def use(name: str) -> Iterator[Backend]:
     """Compute with the backend ``name`` inside the block, in this thread, on the type of device it serves."""
@@ -121,4 +102,4 @@ def use(name: str) -> Iterator[Backend]:
         setattr(_active, chosen.device_type, before)
 
 
-__all__ = ["Backend", "copied", "get", "load", "moved", "use"]
+__all__ = ["Backend", "get", "load", "use"]

@@ -15,7 +15,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from ..dtypes import FLOATS
+from ..short_floats import FLOATS
 from ..tensors import Tensor
 from .growing import share_beginnings
 from .record import Call, Graph, Input, Leaf, Returned, Value, mapped, stamp
@@ -292,7 +292,7 @@ class BackwardStep:
 
 
 def _as_array(outputs: tuple[Value, ...], xp: Any) -> Callable[[Any], Any]:
-    """What makes an array of a result; in 16 bits where the tape had it so, as ``dtypes.short_results`` says."""
+    """What makes an array of a result; in 16 bits where the tape had it so, as ``short_floats.short_results`` says."""
     short = [v.dtype for v in outputs if v.dtype is not None and v.dtype.itemsize == 2 and v.dtype.kind in FLOATS]
     if not short:
         return cast(Callable[[Any], Any], xp.asanyarray)

@@ -15,11 +15,12 @@ import numpy as np
 
 from ..autograd import scope
 from ..devices import Place
-from ..dtypes import FLOATS, DType
+from ..dtypes import DType
 from ..errors import ShapeError
 from ..hooks import RemovableHandle
 from ..notebook import module_html
 from ..ops.shape import destination
+from ..short_floats import FLOATS
 from ..tensors import Tensor
 from . import state as state_loading
 from .messages import MissingAttributeError, locate, not_initialised, tree_text

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..autograd import Function
-from ..dtypes import FLOATS
+from ..short_floats import FLOATS
 from ..tensors import Tensor
 from . import division
 from .broadcast import Operand, operands, result_type, unbroadcast

@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from ..dtypes import FLOATS, get_default_dtype, int64, promoted
+from ..dtypes import get_default_dtype, int64
 from ..errors import ShapeError
+from ..short_floats import FLOATS, promoted
 from ..tensors import Tensor
 from .integers import CATEGORY, fitted
 

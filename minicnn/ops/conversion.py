@@ -8,6 +8,7 @@ from typing import Any, overload
 import numpy as np
 
 from .. import backend
+from ..backend.copies import copied
 from ..devices import Place
 from ..dtypes import get_default_dtype
 from ..errors import AutogradError
@@ -147,7 +148,7 @@ class Conversions:
             raise AutogradError("only leaf tensors can be deep-copied: use .detach() first")
         out = self.__class__.__new__(self.__class__)
         memo[id(self)] = out
-        out._set(backend.copied(self.array, self._device), self._device)
+        out._set(copied(self.array, self._device), self._device)
         out.requires_grad = self._requires_grad
         if self._grad is not None:
             out._grad = self._grad.detach().clone()

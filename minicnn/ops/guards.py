@@ -13,7 +13,8 @@ from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
 from ..autograd.modes import SWITCHES
-from ..dtypes import FLOATS, float32
+from ..dtypes import float32
+from ..short_floats import FLOATS
 from ..tensors import Tensor
 
 # The kinds of dtype that the first argument may have (NumPy's letters), where PyTorch refuses the others.

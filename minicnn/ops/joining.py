@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from ..autograd import Function
-from ..dtypes import promoted
 from ..errors import ShapeError
+from ..short_floats import promoted
 from ..tensors import Tensor
 from .axes import normal_dim
 from .shape import squeeze, to, unsqueeze

@@ -13,7 +13,6 @@ from typing import Any
 
 from .. import backend
 from ..autograd import Function
-from ..backend.reference.fused import Given
 from ..errors import ShapeError
 from ..tensors import Tensor
 
@@ -110,19 +109,15 @@ class FixedNorm(Function):
 
     @staticmethod
     def forward(ctx: Any, x: Any, weight: Any, bias: Any, mean: Any, variance: Any, eps: float) -> Any:
-        given = Given(mean, variance, weight, bias, eps)
-        ctx.save_for_backward(x if ctx.needs_input_grad[1] else None, *given._replace(bias=None))
-        if ctx.backend.statistics_in_kernels:
-            return ctx.backend.fused["fixed_norm"](x, given)
-        inv_std = given.as_line(ctx.backend.xp).inv_std
+        inv_std = 1 / ctx.backend.xp.sqrt(variance + eps)
+        ctx.save_for_backward(x if ctx.needs_input_grad[1] else None, weight, mean, inv_std)
         scale = inv_std if weight is None else weight * inv_std
         shift = -mean * scale if bias is None else bias - mean * scale
         return ctx.backend.scale_and_shift(x, scale, shift)
 
     @staticmethod
     def backward(ctx: Any, dy: Any) -> Any:
-        x, *given = ctx.saved_tensors
-        mean, inv_std, weight, _ = Given(*given).as_line(ctx.backend.xp)
+        x, weight, mean, inv_std = ctx.saved_tensors
         wants_x, wants_weight, wants_bias = ctx.needs_input_grad[:3]
         lined_up = (-1, *[1] * (dy.ndim - 2))  # (C,) -> (C, 1, 1)
         axes = (0, *range(2, dy.ndim))

@@ -11,6 +11,7 @@ import numpy as np
 from .. import backend
 from ..autograd import Function
 from ..autograd.memory import memory_of, share_memory
+from ..backend.copies import moved
 from ..devices import Place, as_device, device
 from ..dtypes import DType, as_dtype, bfloat16
 from ..errors import ShapeError
@@ -118,11 +119,11 @@ class Move(Function):
     @staticmethod
     def forward(ctx: Any, x: Any, target: device) -> Any:
         ctx.source, ctx.device, ctx.backend = ctx.device, target, backend.get(target)
-        return backend.moved(x, ctx.source, target)
+        return moved(x, ctx.source, target)
 
     @staticmethod
     def backward(ctx: Any, dy: Any) -> Any:
-        return backend.moved(dy, ctx.device, ctx.source), None
+        return moved(dy, ctx.device, ctx.source), None
 
 
 def shape_of(args: tuple[Any, ...]) -> tuple[int, ...]:
