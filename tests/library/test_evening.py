@@ -15,7 +15,9 @@ import minicnn
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "evening.md"
 MOST_LINES = 1500
-KNOWN = {"minicnn/errors.py", "minicnn/devices.py", "minicnn/foreign.py"}  # may be imported besides what is listed
+KNOWN = {  # may be imported besides what is listed
+    f"minicnn/{name}.py" for name in ("errors", "devices", "foreign", "short_floats", "backend/copies")
+}
 
 LINK = re.compile(r"\[`(minicnn/[\w/]+\.py)(?::([\w.]+))?`\]")
 
