@@ -36,6 +36,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--eager", action="store_true", help="run the model's own lines at every step (slower; --mine implies it)"
     )
     parser.add_argument(
+        "--cudnn", action="store_true", help="on a GPU, convolve by cuDNN, and repeat the step as a CUDA graph"
+    )
+    parser.add_argument(
         "--sync-batchnorm",
         action="store_true",
         default=None,
@@ -77,12 +80,14 @@ def run(args: argparse.Namespace) -> int:
     with misuse():
         if args.resume is None:
             config = make_config(**given)
+            _check_cudnn(args.cudnn, config)
             with misuse(f"--data {config.data}", (DataError,)):
                 job = Job.start(config, args.out, compiled)
         else:
             folder = RunFolder(args.resume)
             config = by_leader(folder.read_config)
             _check_agreement(config, folder, given, args.out)
+            _check_cudnn(args.cudnn, config)
             if (result := by_leader(folder.read_result)) is not None:
                 if args.tensorboard:
                     raise UsageError(f"--tensorboard: the run in {folder} is finished, and nothing more is written")
@@ -95,7 +100,7 @@ def run(args: argparse.Namespace) -> int:
         progress.line(_share_of_a_step(config, ranks()))
     if args.tensorboard and leads():
         job.watchers.append(TensorBoard(job.folder))
-    with _telling_how_to_go_on(job.folder):
+    with _telling_how_to_go_on(job.folder), _convolving(by_cudnn=args.cudnn):
         result = job.run(progress, anomaly=args.detect_anomaly)
     progress.result(_tell(result, job.folder))
     return 0
@@ -124,6 +129,29 @@ def _telling_how_to_go_on(folder: RunFolder) -> Iterator[None]:
         if leads() and not folder.config.exists():
             raise RunStopped(f"{describe(error)}; {folder} is no longer a run's folder: start the run again") from error
         raise RunStopped(f"{describe(error)}; when that is repaired, {go_on}") from error
+
+
+def _check_cudnn(wanted: bool, config: Config) -> None:
+    """Raise UsageError for ``--cudnn`` on the CPU, and DeviceError without cuDNN."""
+    from ..backend.cuda.cudnn import open_cudnn
+
+    if wanted and not config.device.startswith("cuda"):
+        raise UsageError(f"--cudnn: expected a GPU, as by --device cuda, got {config.device}")
+    if wanted:
+        open_cudnn()
+
+
+@contextmanager
+def _convolving(by_cudnn: bool) -> Iterator[None]:
+    """Inside the block cuDNN convolves on a GPU, if it is to."""
+    from ..backend import cuda
+
+    before = cuda.convolution
+    cuda.convolution = "cudnn" if by_cudnn else before
+    try:
+        yield
+    finally:
+        cuda.convolution = before
 
 
 # The options that belong to a run's configuration.

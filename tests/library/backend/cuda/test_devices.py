@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import sys
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -13,6 +14,7 @@ import pytest
 
 import minicnn
 from minicnn import backend, cli, cuda
+from minicnn.cuda import CUDAGraph
 from minicnn.errors import DeviceError
 from minicnn.models import create_model
 from minicnn.nn.functional import cross_entropy, dropout
@@ -161,6 +163,35 @@ def test_the_command_trains_on_the_second_gpu(tmp_path, capsys):
     capsys.readouterr()
     assert cli.main([*arguments[:-1], str(tmp_path / "other"), "--device", "cuda:3"]) == 2
     assert capsys.readouterr().err == "minicnn: error: expected one of cuda:0 ... cuda:1, got cuda:3\n"
+
+
+def test_the_command_trains_by_cudnn(tmp_path, capsys, monkeypatch):
+    """And repeats the step as a graph, of which it says nothing: it is the same run."""
+    register_tinynet()
+    arguments = ["train", "tinynet", "--epochs", "1", "--batch-size", "128", "--quiet", "--device", "cuda"]
+    replays: list[int] = []
+    replay = CUDAGraph.replay
+    monkeypatch.setattr(CUDAGraph, "replay", lambda graph: replays.append(1) or replay(graph))
+    with fakecudnn.installed():
+        assert cli.main([*arguments, "--cudnn", "--out", str(tmp_path / "one")]) == 0
+    assert replays and backend.cuda.convolution == "im2col"
+    captured = len(replays)
+    assert cli.main([*arguments, "--out", str(tmp_path / "other")]) == 0
+    assert len(replays) == captured
+    losses = [json.loads((tmp_path / run / "result.json").read_text())["test_loss"] for run in ("one", "other")]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("device", "message"),
+    [("cpu", "minicnn: error: --cudnn: expected a GPU, as by --device cuda, got cpu"), ("cuda", "needs cuDNN")],
+)
+def test_cudnn_that_cannot_be_had_is_told_in_one_line(tmp_path, capsys, monkeypatch, device, message):
+    monkeypatch.setitem(sys.modules, "cudnn", None)
+    register_tinynet()
+    assert cli.main(["train", "tinynet", "--cudnn", "--device", device, "--out", str(tmp_path / "run")]) == 2
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert message in line and not (tmp_path / "run").exists()
 
 
 def test_the_second_gpu_is_named_and_waited_for(gpus):
