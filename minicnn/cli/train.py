@@ -45,7 +45,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="under mpiexec, normalise the images of all ranks together (eager)",
     )
     parser.add_argument(
-        "--autocast", choices=("bfloat16", "float16"), help="compute products in 16 bits (on the CPU: round them so)"
+        "--autocast",
+        choices=("bfloat16", "float16"),
+        metavar="DTYPE",
+        help="compute products in bfloat16 or float16 (the CPU only rounds)",
     )
     parser.add_argument("--tensorboard", action="store_true", help="also write event files, into RUN/tensorboard")
     parser.add_argument("--detect-anomaly", action="store_true", help="name the operation of the first NaN (slow)")

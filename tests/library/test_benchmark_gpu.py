@@ -55,6 +55,7 @@ def lines_of(capsys: Any) -> list[list[str]]:
     return [[cell.strip() for cell in text.split("|")[1:-1]] if text[0] == "|" else [text] for text in lines]
 
 
+@pytest.mark.slow(seconds=8)
 @needs_compiler
 def test_every_setting_is_a_line(gpu: ModuleType, monkeypatch, capsys) -> None:
     """On the stand-in, where there is no cuDNN."""

@@ -53,7 +53,7 @@ layers = st.lists(
 )  # fmt: skip
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(layers, st.integers(0, 99))
 def test_random_dense_networks(layers: list[Layer], seed: int) -> None:
     minicnn.manual_seed(seed)

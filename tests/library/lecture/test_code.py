@@ -192,7 +192,7 @@ def combined(output: Any) -> Any:
         ("resnet", "resnet50", {}),
         ("googlenet", "googlenet", {"init_weights": True, "dropout": 0.0, "dropout_aux": 0.0}),
         ("densenet", "densenet121", {}),
-        ("densenet", "densenet121", {"memory_efficient": True}),
+        pytest.param("densenet", "densenet121", {"memory_efficient": True}, marks=pytest.mark.slow(seconds=6)),
     ],
     ids=["resnet18", "resnet50", "googlenet", "densenet121", "densenet121, checkpointed"],
 )

@@ -192,6 +192,7 @@ def test_the_documents_have_the_numbers_of_the_results(row: str) -> None:
 # ---- the same numbers, computed now --------------------------------------------------------------------------------
 
 
+@pytest.mark.slow(seconds=10)
 def test_counts_are_as_shipped() -> None:
     """What needs no training: operations and parameters of ``cost`` and ``scaling``, layers of ``depth``."""
     costs, _ = found("cost")

@@ -77,7 +77,7 @@ def training(steps: int, captured: bool, name: str, p: float = 0.0, compiled: bo
 
 
 @given(st.sampled_from(list(OPTIMIZERS)), st.sampled_from([0.0, 0.5]), st.booleans(), st.booleans())
-@settings(max_examples=12)
+@settings(max_examples=8)
 def test_replayed_training_is_eager_training(cuda, name, p, compiled, clip):
     """To the bit: losses, weights, averages and their step counts, running statistics, and the random numbers."""
     eager, replayed = (training(5, captured, name, p, compiled, clip) for captured in (False, True))
