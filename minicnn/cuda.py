@@ -126,7 +126,7 @@ def empty_cache() -> None:
 
 @contextmanager
 def graph(cuda_graph: CUDAGraph) -> Iterator[None]:
-    """Capture the GPU's work of the block in ``cuda_graph``; ``cuda_graph.replay()`` then computes it, in one launch.
+    """Capture the GPU's work of the block in ``cuda_graph``; ``cuda_graph.replay()`` then computes it, in one launch::
 
         g = minicnn.cuda.CUDAGraph()
         with minicnn.cuda.graph(g):
