@@ -84,14 +84,20 @@ class CudaBackend:
             runtime.setDevice(index)
 
     def copied(self, array: Any) -> Any:
-        """A copy on the current GPU of an array on another. Their streams wait for each other, the host does not."""
+        """A copy on the current GPU of an array on another. Their streams wait for each other, the host does not.
+
+        CUDA takes the default stream of whichever GPU is current: each is used while its own is.
+        """
         here = self.xp.cuda.get_current_stream()
         with array.device:
             there = self.xp.cuda.get_current_stream()
+            array = self.xp.ascontiguousarray(array)  # else ``copy`` would do it, too late for the event
             computed = there.record()
         here.wait_event(computed)
         copy = array.copy()
-        there.wait_event(here.record())  # before the memory of ``array`` is used again
+        done = here.record()
+        with array.device:
+            there.wait_event(done)  # before the memory of ``array`` is used again
         return copy
 
     def release_memory(self) -> None:

@@ -77,8 +77,8 @@ def norm_grad(
 def fixed_norm(cuda: Any, x: Any, line: Line | Given, residual: Any = None, activation: str | None = None) -> Any:
     """See ``reference.fused.fixed_norm``; the square root of a ``Given`` variance is taken in the kernel."""
     mean, spread, weight, bias = line.mean, line[1], line.weight, line.bias
-    xp, wide = cuda.xp, real(np.result_type(x.dtype, spread.dtype))
-    dtype = x.dtype if x.dtype.itemsize == 2 else wide
+    xp, dtype = cuda.xp, x.dtype if x.dtype.itemsize == 2 else np.result_type(x.dtype, spread.dtype)
+    wide = real(dtype)
     x, residual = _ready(xp, x, dtype), _ready(xp, residual, dtype)
     mean, spread, weight, bias = (_ready(xp, array, wide) for array in (mean, spread, weight, bias))
     given = (spread, line.eps, None) if isinstance(line, Given) else (None, 0, spread)

@@ -31,6 +31,7 @@ def prefetch(cuda: Any, batches: Iterable[tuple[np.ndarray, ...]], device: int =
                 yield _arrived(compute, pending)
             pending = sent
         if pending is not None:
+            cuda.make_current(device)
             yield _arrived(compute, pending)
     finally:
         copy.synchronize()

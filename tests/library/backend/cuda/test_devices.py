@@ -14,13 +14,14 @@ import pytest
 
 import minicnn
 from minicnn import backend, cli, cuda
+from minicnn.backend.cuda import transfer
 from minicnn.cuda import CUDAGraph
 from minicnn.errors import DeviceError
 from minicnn.models import create_model
 from minicnn.nn.functional import cross_entropy, dropout
 from minicnn.optim import SGD, AdamW
 from tests.library.backend.cuda.test_step import trainer
-from tests.library.support.cuda import fakecudnn, fakecupy, fakeraw
+from tests.library.support.cuda import fakearray, fakecudnn, fakecupy, fakeraw, streams
 from tests.library.support.tiny_training import register_tinynet
 
 
@@ -70,6 +71,47 @@ def test_a_copy_between_gpus_comes_after_what_computes_it_and_before_its_memory_
         with gpus.xp.cuda.Device(1):
             copied = gpus.copied(x)
     assert copied.get().tolist() == [0, 1, 2, 3]
+
+
+def test_the_default_streams_of_two_gpus_wait_for_each_other(gpus, monkeypatch):
+    """That of the GPU that is current; and what is copied between GPUs already lies together."""
+    log = []
+
+    def logged(method):
+        original = getattr(streams.Stream, method)
+
+        def run(self, *args):
+            log.append((method, gpus.xp.cuda.runtime.getDevice()))
+            return original(self, *args)
+
+        monkeypatch.setattr(streams.Stream, method, run)
+
+    logged("record")
+    logged("wait_event")
+    copy_array = fakearray.FakeArray.copy
+
+    def copied_together(self, *args):
+        assert self.flags.c_contiguous
+        return copy_array(self, *args)
+
+    monkeypatch.setattr(fakearray.FakeArray, "copy", copied_together)
+    x = minicnn.tensor([[1.0, 2.0], [3.0, 4.0]], device="cuda:0").array.T
+    gpus.make_current(1)
+    assert gpus.copied(x).get().tolist() == [[1, 3], [2, 4]]
+    assert log == [("record", 0), ("wait_event", 1), ("record", 1), ("wait_event", 0)]
+
+
+def test_every_prefetched_batch_is_waited_for_by_the_gpu_that_it_is_for(gpus, monkeypatch):
+    waiting, wait = [], streams.Stream.wait_event
+
+    def logged_wait(self, event):
+        waiting.append(gpus.xp.cuda.runtime.getDevice())
+        wait(self, event)
+
+    monkeypatch.setattr(streams.Stream, "wait_event", logged_wait)
+    for _ in transfer.prefetch(gpus, iter([(np.ones(2, "f4"),)] * 3), device=1):
+        gpus.make_current(0)
+    assert waiting == [1] * 6
 
 
 def test_devices_are_not_mixed():

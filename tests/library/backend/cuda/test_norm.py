@@ -46,6 +46,17 @@ def test_batch_norm(cuda, shape, weighted, shifted, offset, dtype, seed):
     compare_batch_norm(cuda, x, dy, weight, bias)
 
 
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
+def test_statistics_of_another_dtype(cuda, dtype):
+    """Numbers of 16 bits stay so, and are computed with in float32."""
+    x, xp = normal((2, 3, 4), 0).astype(sixteen_bits(dtype) if dtype in SIXTEEN_BITS else dtype), cuda.xp
+    mean, variance = normal((3,), 1), normal((3,), 2) ** 2
+    expected = REFERENCE.fused["fixed_norm"](x.astype("f8"), Given(mean, variance, None, None, 1e-5).as_line())
+    y = cuda.fused["fixed_norm"](xp.asarray(x), Given(xp.asarray(mean), xp.asarray(variance), None, None, 1e-5))
+    assert y.dtype == (x.dtype if x.dtype.itemsize == 2 else "float64")
+    np.testing.assert_allclose(y.get().astype("f8"), expected, 2e-2, 1e-2)
+
+
 @pytest.mark.parametrize("activation", [None, "relu", "silu"])
 def test_the_activation_behind_batch_norm_keeps_nan(cuda, activation):
     x, dy, residual = (normal((2, 3, 4), k) for k in range(3))
