@@ -15,10 +15,9 @@ from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
-import numpy as np
-
 from .. import cuda as switches
 from ..base import Pair, Window
+from .compiler import real
 from .matrix import product
 from .planes import lanes_for
 
@@ -91,7 +90,7 @@ def conv2d_weight_grad(
             block_each=True,
         )  # fmt: skip
         return d_weight
-    filters = xp.empty((groups, k // groups, x.shape[1] // groups * _taps(window)), _sum_dtype(x.dtype))
+    filters = xp.empty((groups, k // groups, x.shape[1] // groups * _taps(window)), real(x.dtype))
     correlate = _image_by_image if _one_product_per_image(filters, out_size, window) else _all_at_once
     for images in _batches(x, window):
         correlate(cuda, dy[images], x[images], window, filters, add=images.start > 0)
@@ -174,11 +173,6 @@ def _one_product_per_image(filters: Any, out_size: Any, window: Window) -> bool:
     groups, k, r = filters.shape
     windows = out_size[0] * out_size[1]
     return k * r <= (k + r * _is_pointwise(window)) * windows
-
-
-def _sum_dtype(dtype: Any) -> Any:
-    """What numbers of a dtype are added up in."""
-    return dtype if dtype.itemsize > 2 else np.dtype(np.float32)
 
 
 def _taps(window: Window) -> int:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .. import cuda as switches
+from .compiler import real
 
 # cudaDataType_t of a dtype, and cublasComputeType_t: the type of sums and of alpha and beta.
 TYPES = {"float32": 0, "float64": 1, "float16": 2, "bfloat16": 14}
@@ -88,9 +89,16 @@ def product(cuda: Any, a: Any, b: Any, out: Any, tf32: bool, add: bool = False) 
         out: its rows are contiguous; of the factors' dtype, or float32 where these have 16 bits.
         tf32: whether float32 factors may be rounded to TensorFloat-32.
         add: add to ``out`` instead.
+
+    Raises:
+        TypeError: for other dtypes.
     """
     from cupy.cuda import cublas
 
+    factors, result = _arithmetic(a.dtype), _arithmetic(out.dtype)
+    fitting = a.dtype == b.dtype and out.dtype in (a.dtype, real(a.dtype))
+    if factors is None or result is None or not fitting:
+        raise TypeError(f"expected factors of one floating dtype, got {a.dtype} and {b.dtype} to {out.dtype}")
     if out.size == 0:
         return
     if a.size == 0:
@@ -101,8 +109,6 @@ def product(cuda: Any, a: Any, b: Any, out: Any, tf32: bool, add: bool = False) 
         (a.shape, a.strides, a.itemsize), (b.shape, b.strides, b.itemsize), (out.shape, out.strides, out.itemsize)
     )
     a, b = (cuda.xp.ascontiguousarray(x) if layout.copied else x for x, layout in ((a, plan.a), (b, plan.b)))
-    factors, result = _arithmetic(a.dtype), _arithmetic(out.dtype)
-    assert factors is not None and result is not None and a.dtype == b.dtype, (a.dtype, b.dtype, out.dtype)
     tf32 = tf32 and _has_tf32(cuda.xp, cuda.xp.cuda.runtime.getDevice())
     compute, beta = factors.with_tf32 if tf32 else factors.compute, factors.one if add else factors.zero
     handle = cuda.xp.cuda.device.get_cublas_handle()

@@ -123,3 +123,21 @@ def test_numbers_of_16_bits_add_up_in_32(cuda, channels, bits):
         once = 2.0**-bits  # the rounding of the result
         atol = (5 * once if primitive == "conv2d_input_grad" else once) * np.abs(want).max()  # whose columns round too
         np.testing.assert_allclose(got.astype(want.dtype), want, once, atol)
+
+
+@pytest.mark.parametrize("kind", ["dense", "pointwise", "depthwise"])
+@pytest.mark.parametrize("other", ["float64", "float16"])
+def test_numbers_of_another_dtype_are_refused(cuda, kind, other):
+    """Kernels and cuBLAS would read them as numbers of the wrong size."""
+    window, groups = POINT if kind == "pointwise" else SAME, 4 if kind == "depthwise" else 1
+    weight = normal((4, 4 // groups, *window.kernel_size), 0)
+    x, weight, dy = (
+        cuda.xp.asarray(a.astype("float32")) for a in (normal((2, 4, 5, 5), 0), weight, normal((2, 4, 5, 5), 1))
+    )
+    for name, args in (
+        ("conv2d", (x, weight.astype(other))),
+        ("conv2d_input_grad", (dy, weight.astype(other), x.shape)),
+        ("conv2d_weight_grad", (dy, x.astype(other), weight.shape)),
+    ):
+        with pytest.raises(TypeError, match=f"expected .*({other}.* got|got .*{other})"):
+            getattr(cuda, name)(*args, window, groups)
