@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,7 @@ class GraphedStep:
 
     Then ``forward`` does the whole step, and ``update`` nothing. Other batches, and all where a step cannot be captured
     (without cuDNN, without ``minicnn.compile``, with a scaled loss, in a process group), run as the trainer does them.
+    If the capture fails, one warning says why.
     """
 
     def __init__(self, trainer: Trainer) -> None:
@@ -78,7 +80,8 @@ class GraphedStep:
                 with on_gpu(images.device), graph(self.graph):
                     logits, loss = self.trainer.forward(*self.inputs)
                     self.trainer.update(loss, None)
-            except (RuntimeError, MemoryError):  # nothing has been computed: the step runs as before
+            except (RuntimeError, MemoryError) as error:  # nothing has been computed
+                warnings.warn(f"the training step is not captured ({error}); it runs as before", stacklevel=4)
                 self.reset()
                 self.refused = True
                 return False
