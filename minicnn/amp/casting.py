@@ -59,8 +59,7 @@ class autocast(Switch):  # noqa: N801  (PyTorch's name)
         self, device_type: str, dtype: DType | None = None, enabled: bool = True, cache_enabled: bool | None = None
     ) -> None:
         super().__init__()
-        if device_type not in DEFAULTS:
-            raise ValueError(f"autocast: expected device_type 'cuda' or 'cpu', got {device_type!r}")
+        _check_device_type("autocast", device_type)
         short = DEFAULTS[device_type] if dtype is None else dtype if isinstance(dtype, str) else np.dtype(dtype).name
         if short not in DEFAULTS.values():
             raise ValueError(f"autocast: expected dtype 'float16' or 'bfloat16', got {dtype!r}")
@@ -100,8 +99,9 @@ class Casting:
         if policy is None or kwargs.get("dtype") is not None:
             return args, kwargs
         cast: Callable[[Tensor], Tensor] = self._kept if policy == "lower" else self._widened
-        taken = {key: cast(value) if isinstance(value, Tensor) else value for key, value in kwargs.items()}
-        return tuple(cast(value) if isinstance(value, Tensor) else value for value in args), taken
+        values = [Tensor(value) if isinstance(value, np.ndarray) else value for value in (*args, *kwargs.values())]
+        taken = [cast(value) if isinstance(value, Tensor) else value for value in values]
+        return tuple(taken[: len(args)]), dict(zip(kwargs, taken[len(args) :], strict=True))
 
     def result(self, name: str, result: Any) -> Any:
         """What the function ``name`` returned; on the CPU a product is rounded only now."""
@@ -166,12 +166,27 @@ class recast(Switch):  # noqa: N801
 
 
 def is_autocast_enabled(device_type: str = "cuda") -> bool:
-    """Whether autocast is in force for ``device_type`` in this thread."""
+    """Whether autocast is in force for ``device_type`` in this thread.
+
+    Raises:
+        ValueError: for another device type than ``autocast`` has.
+    """
+    _check_device_type("is_autocast_enabled", device_type)
     return SWITCHES.autocast is not None and device_type in SWITCHES.autocast.dtypes
 
 
 def get_autocast_dtype(device_type: str) -> np.dtype[Any] | str:
-    """The dtype to which autocast casts on ``device_type``, in force or not."""
+    """The dtype to which autocast casts on ``device_type``, in force or not.
+
+    Raises:
+        ValueError: for another device type than ``autocast`` has.
+    """
+    _check_device_type("get_autocast_dtype", device_type)
     dtypes = {} if SWITCHES.autocast is None else SWITCHES.autocast.dtypes
     name = dtypes.get(device_type, DEFAULTS[device_type])
     return name if name == bfloat16 else as_dtype(name)
+
+
+def _check_device_type(function: str, device_type: Any) -> None:
+    if device_type not in list(DEFAULTS):
+        raise ValueError(f"{function}: expected device_type 'cuda' or 'cpu', got {device_type!r}")

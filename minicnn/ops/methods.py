@@ -44,7 +44,7 @@ def _in_place(function: Callable[[Operand, Operand], Tensor]) -> Callable[[Kind,
 
 
 def _rmatmul(self: Tensor, other: Any) -> Tensor:
-    return matrix.matmul(Tensor(other), self)
+    return Operators.__matmul__(Tensor(other), self)
 
 
 def _where(self: Tensor, condition: Operand, other: Operand) -> Tensor:

@@ -124,6 +124,20 @@ def test_other_devices_and_dtypes_are_refused():
         minicnn.autocast("cuda", dtype=minicnn.float32)
 
 
+def test_questions_about_other_devices_are_refused():
+    for ask in (minicnn.get_autocast_dtype, minicnn.is_autocast_enabled):
+        with pytest.raises(ValueError, match=f"{ask.__name__}: expected device_type 'cuda' or 'cpu', got 'tpu'"):
+            ask("tpu")
+
+
+def test_a_product_with_an_array_on_its_left_is_rounded():
+    x, weight = (normal(shape, 0).astype("float32") for shape in ((2, 3), (3, 4)))
+    with minicnn.autocast("cpu"):
+        left, right = x @ minicnn.tensor(weight), minicnn.tensor(x) @ weight
+    np.testing.assert_array_equal(left.numpy(), right.numpy())
+    assert is_rounded(left)
+
+
 def test_tensors_of_another_device_or_dtype_are_left_alone():
     x = minicnn.randn(4, 4)
     with minicnn.autocast("cuda"):
