@@ -62,7 +62,8 @@ class GradScaler:
         growth_interval: int = 2000,
         enabled: bool = True,
     ) -> None:
-        if enabled and not (growth_factor > 1 and 0 < backoff_factor < 1 and growth_interval >= 1 and init_scale > 0):
+        fits = growth_factor > 1 and 0 < backoff_factor < 1 and growth_interval >= 1
+        if enabled and not (fits and 0 < _float32(init_scale) < math.inf):
             raise ValueError(
                 "GradScaler: expected init_scale > 0, growth_factor > 1, backoff_factor between 0 and 1 and "
                 f"growth_interval >= 1, got {init_scale}, {growth_factor}, {backoff_factor} and {growth_interval}"
@@ -74,12 +75,12 @@ class GradScaler:
         self._progress: dict[int, _Progress] = {}  # by optimiser, since the last update
 
     def scale(self, outputs: Any) -> Any:
-        """A loss, or several in a list or tuple, times the scale."""
+        """A loss, or several in a list or tuple, times the scale; in float32 if it has 16 bits, which are too few."""
         if not self._enabled:
             return outputs
         self._used = True
         if isinstance(outputs, Tensor):
-            return outputs * self._scale
+            return (outputs.float() if outputs.dtype.itemsize == 2 else outputs) * self._scale
         if isinstance(outputs, Iterable):
             scaled = map(self.scale, outputs)
             return type(outputs)(scaled) if isinstance(outputs, (list, tuple)) else scaled

@@ -166,3 +166,15 @@ def test_several_losses_and_a_new_scale():
     scaler.set_growth_interval(7)
     numbers = scaler.get_growth_factor(), scaler.get_backoff_factor(), scaler.get_growth_interval()
     assert numbers == (3.0, 0.1, 7) and math.isfinite(scaler.get_scale())
+
+
+@pytest.mark.parametrize("scale", [0.0, -1.0, math.inf, math.nan, 1e39])
+def test_a_scale_is_a_positive_float32(scale):
+    with pytest.raises(ValueError, match="init_scale > 0"):
+        minicnn.amp.GradScaler(init_scale=scale)
+
+
+def test_a_loss_of_16_bits_is_scaled_in_32():
+    loss = minicnn.tensor(1.5, requires_grad=True).half()
+    scaled = minicnn.amp.GradScaler().scale(loss)
+    assert scaled.dtype == minicnn.float32 and scaled.item() == 1.5 * 2**16
