@@ -69,7 +69,7 @@ def read_npz_metadata(archive: Archive) -> dict[str, str]:
 
 
 def write_npz(arrays: Mapping[str, np.ndarray], path: str, metadata: Mapping[str, str]) -> None:
-    """Write the file. Equal arrays give equal bytes: no time of writing is stored.
+    """Write the file. Equal arrays give equal bytes: no time of writing is stored. bfloat16 is written as float32.
 
     Raises:
         ValueError: for more metadata than a zip comment can hold.
@@ -81,4 +81,5 @@ def write_npz(arrays: Mapping[str, np.ndarray], path: str, metadata: Mapping[str
         archive.comment = comment
         for key, array in arrays.items():
             with archive.open(zipfile.ZipInfo(f"{key}{SUFFIX}"), "w", force_zip64=True) as stream:
-                np.lib.format.write_array(stream, array, allow_pickle=False)
+                known = array.astype("float32") if array.dtype.name == "bfloat16" else array
+                np.lib.format.write_array(stream, known, allow_pickle=False)

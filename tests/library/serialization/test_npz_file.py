@@ -25,6 +25,13 @@ def test_numpy_reads_our_npz_and_we_read_numpys(tmp_path: Path) -> None:
             assert_same_bits(tensor, content[key])
 
 
+def test_bfloat16_becomes_float32(tmp_path: Path) -> None:
+    pytest.importorskip("ml_dtypes")
+    minicnn.save({"a": minicnn.tensor([1.5, -0.25]).bfloat16()}, tmp_path / "short.npz")
+    loaded = minicnn.load(tmp_path / "short.npz")["a"]
+    assert loaded.dtype == minicnn.float32 and loaded.tolist() == [1.5, -0.25]
+
+
 @pytest.mark.parametrize(
     ("array", "message"),
     [
