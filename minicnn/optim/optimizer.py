@@ -138,13 +138,17 @@ class Optimizer:
         if not self.capturable:
             raise RuntimeError(f"a step of {type(self).__name__} cannot be captured in a CUDA graph")
         steps_taken, before = self.steps_taken, {param: dict(entry) for param, entry in self.state.items()}
-        replay.again(partial(self._update, updates))
+        replay.again(partial(self._replay, updates))
         complete = all(before.get(param, {}).keys() == entry.keys() for param, entry in self.state.items())
         self.steps_taken = steps_taken
         self.state.clear()
         self.state.update(before)
         if not complete:
             raise RuntimeError("the optimizer's first step cannot be captured in a CUDA graph: take a step before")
+
+    def _replay(self, updates: list[tuple[list[Tensor], list[Tensor], dict[str, Any]]]) -> None:
+        replay.replays_same([param.device for params, _, _ in updates for param in params])
+        self._update(updates)
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Delete the gradients, or overwrite them with zeros if ``set_to_none`` is false."""

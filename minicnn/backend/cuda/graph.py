@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from ...replay import Script
+from ... import replay
 
 HOST = "the host cannot read or write numbers, nor wait for the GPU"
 CUBLAS = (
@@ -34,7 +34,7 @@ class CUDAGraph:
         self._graph: Any = None
         self._device: Any = None
         self._pool: Any = None
-        self._script = Script()
+        self._script = replay.Script()
 
     @property
     def captured(self) -> bool:
@@ -45,8 +45,11 @@ class CUDAGraph:
         """Compute everything that was captured once more, on the current stream, with the numbers there now.
 
         Raises:
-            RuntimeError: if nothing was captured, or if an optimiser's tensors have been replaced since.
+            RuntimeError: if nothing was captured, if an optimiser's tensors have been replaced since, and while a graph
+                is being captured.
         """
+        if replay.recording():
+            raise RuntimeError("replay: end the block that captures a graph first")
         if self._graph is None:
             raise RuntimeError("replay: nothing has been captured in this graph")
         with self._device:
@@ -59,9 +62,11 @@ def capture(cuda: Any, target: CUDAGraph) -> Iterator[None]:
     """Capture the work of the block in ``target``, which must be empty. Nothing of it is computed.
 
     Raises:
-        RuntimeError: if something in the block cannot be captured; ``target`` stays empty.
+        RuntimeError: if something in the block cannot be captured, another capture for example; ``target`` stays empty.
     """
     xp = cuda.xp
+    if replay.recording():
+        raise RuntimeError("graph: end the block that captures another graph first")
     if target.captured:
         raise RuntimeError("graph: this CUDAGraph has been captured already: call reset() first, or make another")
     gc.collect()

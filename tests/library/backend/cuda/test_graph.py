@@ -283,6 +283,38 @@ def test_a_graph_is_captured_once_and_can_be_reset(cuda):
     assert x.tolist() == [2, 2, 2]
 
 
+def test_captures_do_not_nest(cuda):
+    """What the host does after an inner block would otherwise be missing at the replay of the outer one."""
+    inner, outer, x = CUDAGraph(), CUDAGraph(), minicnn.ones(1000, device="cuda")
+    with graph(inner):
+        x += 1
+    with graph(outer):
+        with pytest.raises(RuntimeError, match="end the block that captures another graph first"), graph(CUDAGraph()):
+            pass
+        with pytest.raises(RuntimeError, match="end the block that captures a graph first"):
+            inner.replay()
+        y = F.dropout(x, 0.5)
+    outer.replay()
+    first = y.tolist()
+    outer.replay()
+    assert y.tolist() != first and x.tolist() == [1] * 1000
+
+
+@pytest.mark.parametrize("name", ["plain", *OPTIMIZERS])
+def test_a_model_that_was_moved_is_noticed(cuda, name):
+    model = Net().to("cuda")
+    for parameter in model.parameters():
+        parameter.grad = minicnn.ones_like(parameter)
+    optimizer, g = {"plain": lambda p: SGD(p, lr=0.1), **OPTIMIZERS}[name](model.parameters()), CUDAGraph()
+    optimizer.step()
+    with graph(g):
+        optimizer.step()
+    before = model.to("cpu").conv.bias.tolist()
+    with pytest.raises(RuntimeError, match="replaced since the capture"):
+        g.replay()
+    assert model.conv.bias.tolist() == before
+
+
 def test_replaced_averages_are_noticed(cuda):
     x = minicnn.ones(3, device="cuda", requires_grad=True)
     x.grad = minicnn.ones(3, device="cuda")
