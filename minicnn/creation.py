@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from . import backend, random
+from .autograd.checks import common_device
 from .devices import Place, as_device
 from .dtypes import DType, get_default_dtype, int64
 from .foreign import is_foreign, shared
@@ -241,7 +242,7 @@ def allclose(input: Tensor, other: Tensor, rtol: float = 1e-5, atol: float = 1e-
 @guard
 def isclose(input: Tensor, other: Tensor, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> Tensor:
     """Where ``|input - other| <= atol + rtol * |other|``."""
-    xp = backend.get(input.device).xp
+    xp = backend.get(common_device("isclose", [input, other])).xp
     return Tensor.wrap(xp.asarray(xp.isclose(input.array, other.array, rtol, atol, equal_nan)), input.device)
 
 

@@ -15,7 +15,7 @@ class device:  # noqa: N801  (PyTorch's name)
     A number alone is a GPU's. Whether a device exists is checked only when a tensor is placed on it.
 
     Raises:
-        ValueError: for a name that is not ``cpu``, ``cuda`` or ``cuda:N``.
+        ValueError: for a name that is not ``cpu``, ``cuda`` or ``cuda:N``, and an index that is no natural number.
     """
 
     __slots__ = ("index", "type")
@@ -28,6 +28,8 @@ class device:  # noqa: N801  (PyTorch's name)
         if isinstance(type, device):
             type = str(type) if index is None else type.type
         match = re.fullmatch(r"([a-z]+)(?::(\d+))?", type) if isinstance(type, str) else None
+        if index is not None and (isinstance(index, bool) or not hasattr(index, "__index__") or index < 0):
+            raise ValueError(f"expected the number of a device, 0 or more, got {index!r}")
         if match is None or match[1] not in DEVICE_TYPES or (match[2] and index is not None):
             raise ValueError(f"expected a device like 'cpu', 'cuda' or 'cuda:0' (there are no others), got {type!r}")
         self.type = match[1]

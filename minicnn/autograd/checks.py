@@ -130,9 +130,9 @@ def seed_cotangents(roots: list[Tensor], cotangents: list[Any]) -> list[Any]:
         if cotangent is None:
             if root.numel() != 1:
                 raise no_cotangent(root.shape)
-            seeds.append(backend.get(root._device).xp.ones(root.shape, root.dtype))
-            continue
+            cotangent = backend.get(root._device).xp.ones(root.shape, root.dtype)
         seed = cotangent if isinstance(cotangent, Tensor) else Tensor(cotangent, device=root._device)
+        common_device("backward", [root, seed])
         if seed.shape != root.shape:
             raise AutogradError(f"expected a cotangent of shape {root.shape}, got {seed.shape}")
         seeds.append(seed.array if seed.dtype == root.dtype else seed.array.astype(root.dtype))

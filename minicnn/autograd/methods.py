@@ -57,6 +57,7 @@ class Methods:
                 raise TypeError(f".grad must be a Tensor or None, got {type(value).__name__}")
             if value.shape != self.shape:
                 raise ValueError(f".grad must have the tensor's shape {self.shape}, got {value.shape}")
+            checks.common_device(".grad", [self, value])
         self._grad = value
 
     @property

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..autograd import Function, is_grad_enabled
+from ..autograd.checks import common_device
 from ..dtypes import int32, int64, uint8
 from ..errors import ShapeError
 from ..tensors import Tensor
@@ -85,18 +86,27 @@ class Gather(Function):
         return dx, None, None
 
 
-def plain_index(index: Any) -> Any:
-    """``index`` as NumPy wants it, tensors turned into arrays; basic indices give a view even of one element."""
+def plain_index(input: Tensor, index: Any) -> Any:
+    """``index`` as NumPy wants it, tensors turned into arrays; basic indices give a view even of one element.
+
+    Raises:
+        DeviceError: for a tensor on another GPU than ``input``. One in host memory is copied to it.
+    """
     parts = index if isinstance(index, tuple) else (index,)
-    parts = tuple(_plain_part(part) for part in parts)
+    parts = tuple(_plain_part(input, part) for part in parts)
     return (*parts, Ellipsis) if is_basic(parts) and not any(part is Ellipsis for part in parts) else parts
 
 
-def _plain_part(part: Any) -> Any:
+def _plain_part(input: Tensor, part: Any) -> Any:
     if isinstance(part, Tensor):
         if part.ndim and part.dtype == uint8:
             raise TypeError("index: a uint8 tensor could mean a mask or positions: convert with .bool() or .long()")
-        return int(part) if part.ndim == 0 and part.dtype.kind in "iu" else part.array
+        if part.ndim == 0 and part.dtype.kind in "iu":
+            return int(part)
+        if not part.is_cuda:
+            return part.to(input.device).array
+        common_device("index", [input, part])
+        return part.array
     return part
 
 
@@ -113,7 +123,7 @@ def is_basic(index: tuple[Any, ...]) -> bool:
 
 def getitem(input: Tensor, index: Any) -> Tensor:
     """``input[index]``: a view for integers and slices, a copy for integer arrays and masks."""
-    return Index.apply(input, plain_index(index))
+    return Index.apply(input, plain_index(input, index))
 
 
 def setitem(input: Tensor, index: Any, value: Any) -> None:
@@ -122,7 +132,7 @@ def setitem(input: Tensor, index: Any, value: Any) -> None:
     Raises:
         AutogradError: for a leaf that requires grad, outside ``no_grad``.
     """
-    place = plain_index(index)
+    place = plain_index(input, index)
     if isinstance(value, Tensor):
         value = value.to(input.device, input.dtype)
     elif input.is_cuda and not isinstance(value, (bool, int, float)):
@@ -140,9 +150,11 @@ def gather(input: Tensor, dim: int, index: Tensor) -> Tensor:
         ShapeError: unless ``index`` has as many dimensions as ``input``, and outside ``dim`` is nowhere longer.
         TypeError: for an ``index`` that is not int32 or int64.
         IndexError: for a ``dim`` or a position that ``input`` does not have.
+        DeviceError: for an ``index`` on another device.
     """
     axis = normal_dim(input, dim)
     _check_positions("gather", index)
+    common_device("gather", [input, index])
     if input.ndim == 0 or index.ndim != input.ndim:
         raise ShapeError(f"gather: expected an index with {input.ndim} dimensions, got shape {index.shape}")
     if any(a != axis and n > m for a, (n, m) in enumerate(zip(index.shape, input.shape, strict=True))):

@@ -124,6 +124,41 @@ def test_devices_are_not_mixed():
         minicnn.ones(2, device="cuda:1")
 
 
+@pytest.mark.parametrize("index", [-1, 1.5, True, "1"])
+def test_a_device_has_a_natural_number(index):
+    with pytest.raises(ValueError, match="expected the number of a device, 0 or more"):
+        minicnn.device("cuda", index)
+    assert minicnn.device("cuda", np.int64(1)) == "cuda:1"
+
+
+def test_gradients_and_comparisons_stay_on_their_device():
+    x, y = minicnn.ones(2, device="cuda:1", requires_grad=True), minicnn.ones(2, device="cuda:0")
+    for other in (y, y.cpu()):
+        with pytest.raises(DeviceError, match="backward: expected all tensors on one device"):
+            (x * 2).backward(other)
+        with pytest.raises(DeviceError, match="grad: expected all tensors on one device"):
+            x.grad = other
+        with pytest.raises(DeviceError, match="isclose: expected all tensors on one device"):
+            minicnn.allclose(x, other)
+
+
+def test_indices_may_come_from_the_host():
+    x = minicnn.tensor([[1.0, 2.0], [3.0, 4.0]], device="cuda:1", requires_grad=True)
+    rows, mask = minicnn.tensor([1, 0, 1]), minicnn.tensor([True, False])
+    assert x[rows].tolist() == [[3, 4], [1, 2], [3, 4]] and x[mask].tolist() == [[1, 2]]
+    assert minicnn.index_select(x, 1, rows).device == "cuda:1"
+    x[rows].sum().backward()
+    assert x.grad.tolist() == [[1, 1], [2, 2]]
+    with minicnn.no_grad():
+        x[mask] = 0
+    assert x.tolist() == [[0, 0], [3, 4]]
+    for data, index in ((x, rows.to("cuda:0")), (x.cpu(), rows.to("cuda:1"))):
+        with pytest.raises(DeviceError, match="index: expected all tensors on one device"):
+            data[index]
+    with pytest.raises(DeviceError, match="gather: expected all tensors on one device"):
+        x.gather(0, minicnn.tensor([[0, 0]]))
+
+
 def test_cuda_without_a_number_is_the_current_gpu_of_the_thread():
     cuda.set_device("cuda:1")
     assert cuda.current_device() == 1 and minicnn.ones(1, device="cuda").device == "cuda:1"
