@@ -97,7 +97,9 @@ def replays_same(value: Any) -> bool:
     if script is None or script.action is None:
         return False
     if script.action.place(lambda: value) != value:
-        raise RuntimeError("replay: the optimizer's tensors have been replaced since the capture: capture again")
+        raise RuntimeError(
+            "replay: the optimizer's tensors or options have been replaced since the capture: capture again"
+        )
     return not script.recording
 
 

@@ -80,13 +80,12 @@ class CompiledModel:
             state = self._state = state_of(self.model)
         if options:
             self._say("is not compiled for arguments by name", stacklevel=3)
-            return self.model(*inputs, **options)
-        if state.hooked or not _compilable(inputs):
-            return self.model(*inputs)
+        if options or state.hooked or not _compilable(inputs):
+            return self._eager(*inputs, **options)
         key = _key(inputs, state)
         for rest in (self._rests.get(key), self._rests.get(key[:-1])):
             if rest is not None and rest.goes_on():
-                return self.model(*inputs)
+                return self._eager(*inputs)
         plan = self._plans.get(key)
         if plan is None or not plan.holds():
             return self._prepare(key, inputs, state)
@@ -94,6 +93,14 @@ class CompiledModel:
 
     def __repr__(self) -> str:
         return f"compile({self.model!r})"
+
+    def _eager(self, *inputs: Tensor, **options: Any) -> Any:
+        if replay.recording():
+            raise RuntimeError(
+                "a compiled model that runs eagerly cannot be captured in a CUDA graph: what forward does in Python "
+                "would not be done again"
+            )
+        return self.model(*inputs, **options)
 
     def _prepare(self, key: Key, inputs: tuple[Tensor, ...], state: State) -> Any:
         """Record the model for inputs like these, and return its result for ``inputs``."""

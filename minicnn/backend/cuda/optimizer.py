@@ -73,7 +73,9 @@ def _update(cuda: Any, kernel: str, columns: Sequence[Sequence[Any]], numbers: S
         return
     dtype = params[0].dtype
     on_device = cuda.numbers(numbers, dtype)
-    if replay.replays_same([array.data.ptr for column in columns for array in column if array is not None]):
+    if replay.replays_same(
+        [*options, *(array.data.ptr for column in columns for array in column if array is not None)]
+    ):
         return  # the graph computes
     contiguous = cuda.xp.ascontiguousarray
     used = [[None if array is None else contiguous(array, dtype) for array in column] for column in columns]

@@ -315,6 +315,30 @@ def test_a_model_that_was_moved_is_noticed(cuda, name):
     assert model.conv.bias.tolist() == before
 
 
+def test_a_compiled_model_that_runs_eagerly_is_not_captured(cuda):
+    """What forward does in Python would be done once, at the capture."""
+    model = nn.ReLU()
+    model.register_forward_hook(lambda module, inputs, output: None)
+    compiled, x = minicnn.compile(model), minicnn.ones(3, device="cuda")
+    compiled(x)
+    with pytest.raises(RuntimeError, match="runs eagerly cannot be captured"), graph(CUDAGraph()):
+        compiled(x)
+    with graph(CUDAGraph()):
+        model(x)
+
+
+def test_options_that_a_graph_does_not_follow_are_noticed(cuda):
+    x = minicnn.ones(3, device="cuda", requires_grad=True)
+    x.grad = minicnn.ones(3, device="cuda")
+    optimizer, g = SGD([x], lr=0.1, momentum=0.9), CUDAGraph()
+    optimizer.step()
+    with graph(g):
+        optimizer.step()
+    optimizer.param_groups[0]["nesterov"] = True
+    with pytest.raises(RuntimeError, match="options have been replaced since the capture"):
+        g.replay()
+
+
 def test_replaced_averages_are_noticed(cuda):
     x = minicnn.ones(3, device="cuda", requires_grad=True)
     x.grad = minicnn.ones(3, device="cuda")
