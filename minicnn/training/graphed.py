@@ -6,12 +6,14 @@ import warnings
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+from ..autograd import gradient_edge
 from ..backend import cuda
 from ..compiler import CompiledModel
 from ..compiler.state import state_of
 from ..cuda import CUDAGraph, graph
 from ..cuda import device as on_gpu
 from ..devices import as_device
+from ..nn import Module
 from ..tensors import Tensor
 from .ranks import ranks
 
@@ -35,17 +37,17 @@ class GraphedStep:
         self.reset()
 
     def reset(self) -> None:
-        """Capture again, after other steps: tensors of the model or the optimiser have been replaced."""
+        """Capture again, after other steps: something has changed that the graph does not follow."""
         self.graph = CUDAGraph()
-        self.model: tuple[Any, ...] = ()  # what must stay as it was when the step was captured
+        self.before: tuple[list[Any], list[Any]] = [], []  # what must stay as it was when the step was captured
         self.inputs: tuple[Tensor, Tensor] | None = None
         self.outputs: tuple[Tensor, Tensor] | None = None
         self.seen: Counter[Any] = Counter()  # how many batches of each shape
         self.replayed = False
 
     def begin_epoch(self) -> None:
-        """Look whether the model is still the one that was captured."""
-        if self.graph.captured and not _same(self.model, _identity(self.trainer.model)):
+        """Look whether the step is still the one that was captured."""
+        if self.graph.captured and not _same(self.before, _identity(self.trainer)):
             self.reset()
 
     def forward(self, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
@@ -72,10 +74,10 @@ class GraphedStep:
         if self.refused or not _suits(self.trainer):
             return False
         if self.inputs is None:
-            if self.seen[images.shape, targets.shape] < WARM_UP:
+            if self.seen[images.shape, targets.shape] < WARM_UP or _hooked(self.trainer.model):
                 return False
             self.inputs = images.clone(), targets.clone()
-            self.model = _identity(self.trainer.model)
+            self.before = _identity(self.trainer)
             try:
                 with on_gpu(images.device), graph(self.graph):
                     logits, loss = self.trainer.forward(*self.inputs)
@@ -102,12 +104,28 @@ def _suits(trainer: Trainer) -> bool:
     )
 
 
-def _identity(model: Any) -> tuple[Any, ...]:
-    """The settings of a model and the arrays of its tensors."""
-    state = state_of(model)
-    return state.key, [tensor.array for tensor in state.tensors]
+def _hooked(model: Module) -> bool:
+    """Whether there are hooks on gradients, which a graph would not call."""
+    return any(
+        parameter.post_accumulate_hooks or (parameter.requires_grad and gradient_edge(parameter)[0].hooks)
+        for parameter in model.parameters()
+    )
 
 
-def _same(before: tuple[Any, ...], now: tuple[Any, ...]) -> bool:
-    (settings, arrays), (settings_now, arrays_now) = before, now
-    return settings == settings_now and all(a is b for a, b in zip(arrays, arrays_now, strict=True))
+def _identity(trainer: Trainer) -> tuple[list[Any], list[Any]]:
+    """The settings of a step, to be compared by their values, and the objects that it uses."""
+    state, optimizer = state_of(trainer.model), trainer.optimizer
+    options = [value for group in optimizer.param_groups for value in group.values() if isinstance(value, bool)]
+    arithmetic = cuda.allow_tf32_convolutions, cuda.allow_tf32_matmuls, trainer.autocast
+    settings = [state.key, options, arithmetic, trainer.label_smoothing, _hooked(trainer.model)]
+    averages = [value for entry in optimizer.state.values() for value in entry.values() if isinstance(value, Tensor)]
+    return settings, [optimizer, *(tensor.array for tensor in (*state.tensors, *averages))]
+
+
+def _same(before: tuple[list[Any], list[Any]], now: tuple[list[Any], list[Any]]) -> bool:
+    (settings, objects), (settings_now, objects_now) = before, now
+    return (
+        settings == settings_now
+        and len(objects) == len(objects_now)
+        and all(a is b for a, b in zip(objects, objects_now, strict=True))
+    )

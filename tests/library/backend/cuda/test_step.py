@@ -251,6 +251,50 @@ def test_a_changed_model_is_captured_again(cuda, cudnn, monkeypatch):
     np.testing.assert_array_equal(next(training.model.parameters()).cpu().numpy(), frozen)
 
 
+def _replace_averages(training: Trainer) -> None:
+    training.optimizer.load_state_dict(copy.deepcopy(training.optimizer.state_dict()))
+
+
+def _replace_optimizer(training: Trainer) -> None:
+    training.optimizer = SGD(training.model.parameters(), lr=0.01)
+
+
+def _hook_gradient(training: Trainer) -> None:
+    next(training.model.parameters()).register_hook(lambda gradient: gradient * 0)
+
+
+def _hook_forward(training: Trainer) -> None:
+    training.model[0].register_forward_hook(lambda module, inputs, output: output * 2)
+
+
+CHANGES = {
+    "autocast": lambda training: setattr(training, "autocast", "bfloat16"),
+    "label smoothing": lambda training: setattr(training, "label_smoothing", 0.3),
+    "option": lambda training: training.optimizer.param_groups[0].update(nesterov=True),
+    "rounding": lambda training: setattr(backend.cuda, "allow_tf32_convolutions", False),
+    "averages": _replace_averages,
+    "optimizer": _replace_optimizer,
+    "hook on a gradient": _hook_gradient,
+    "hook on a layer": _hook_forward,
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.filterwarnings("ignore:the training step is not captured")
+def test_a_changed_step_is_captured_again_or_not_at_all(cuda, cudnn, monkeypatch, change):
+    """A graph would go on with the step of before."""
+    monkeypatch.setattr(backend.cuda, "allow_tf32_convolutions", True)
+    launched = launches_of_graphs(monkeypatch)
+    graphed, plain = trainer("cuda", compiled=True), trainer("cuda", compiled=True)
+    plain.step.refused = True
+    graphed.fit(1), plain.fit(1)
+    for training in (graphed, plain):
+        CHANGES[change](training)
+    graphed.fit(2), plain.fit(2)
+    assert len(launched) == (2 if "hook" in change else 2 + 2)
+    assert_same_training(graphed, plain)
+
+
 def test_what_cannot_be_captured_trains_as_before(cuda, cudnn, monkeypatch, recwarn):
     launched = launches_of_graphs(monkeypatch)
     monkeypatch.setattr(Trainer, "update", _reading_update)
