@@ -31,7 +31,7 @@ class Numbers:
         if script is not None:
             if script.action is None:
                 return replay.again(partial(self, values, dtype))
-            place = script.action.place(lambda: _Place(self.cupy.empty(len(values), dtype)))
+            place = script.action.place(lambda: _Place(self.cupy, len(values), dtype))
             if not script.recording:
                 place.fill(self.cupy, values)
             return place.array
@@ -47,10 +47,15 @@ class Numbers:
 
 
 class _Place:
-    """Where a graph reads its numbers."""
+    """Where a graph reads its numbers.
 
-    def __init__(self, array: Any) -> None:
-        self.array = array
+    It is not in the memory of the graph, which is used again and again during one replay: the numbers are written there
+    before the replay, and other kernels of it would write over them.
+    """
+
+    def __init__(self, cupy: Any, length: int, dtype: Any) -> None:
+        with cupy.cuda.using_allocator(cupy.get_default_memory_pool().malloc):
+            self.array = cupy.empty(length, dtype)
         self.values: tuple[float, ...] | None = None
 
     def fill(self, cupy: Any, values: Sequence[float]) -> None:

@@ -2,7 +2,7 @@
 
 A block belongs to a device and to the stream on which it was allocated. What is freed is overwritten when that stream
 comes to it, and is then given to the next who asks: whoever still has its address, or still copies from it, sees
-wrong numbers at once instead of some day.
+wrong numbers at once instead of some day. While the stream is captured the next may have it at once.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ class MemoryPool:
             self.bytes_used[device] -= nbytes
             self.bytes_free[device] += nbytes
             block.stream.do(lambda: block.bytes.fill(WRONG))
-            block.free_from = block.stream.asked
+            block.free_from = block.stream.done if block.stream.capture else block.stream.asked
             if sum(self.bytes_free.values()) > KEPT:
                 self.free.clear()
                 self.bytes_free.clear()

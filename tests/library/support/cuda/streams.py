@@ -74,7 +74,10 @@ class Stream:
 
     def do(self, work: Callable[[], None]) -> None:
         """Queue some work."""
-        if self is DEFAULT:
+        if self.capture is not None:
+            work()
+            self.capture.work.append(work)
+        elif self is DEFAULT:
             work()
             self.done += 1
         else:
