@@ -54,8 +54,15 @@ class NCCLCommunicator:
         self.nccl.stop()
 
     def _start(self, operation: Any, *args: Any) -> Work:
-        """Run ``operation`` after what has been computed so far; the arrays may be used after ``wait()``."""
+        """Run ``operation`` after what has been computed so far; the arrays may be used after ``wait()``.
+
+        The ``Work`` keeps them: CuPy knows of the other stream as little as of NCCL, and would give their memory away.
+        """
         self.stream.wait_event(self.cupy.cuda.get_current_stream().record())
         operation(*args, stream=self.stream)
         arrived = self.stream.record()
-        return Work(lambda: True, lambda: self.cupy.cuda.get_current_stream().wait_event(arrived))
+
+        def wait(_kept: Any = args) -> None:
+            self.cupy.cuda.get_current_stream().wait_event(arrived)
+
+        return Work(lambda: True, wait)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from minicnn.distributed.group import own_gpu
-from tests.library.support.cuda import fakecupy, fakeraw
+from tests.library.support.cuda import fakecupy, fakegraph, fakeraw
 
 
 class FakeNCCL:
@@ -31,7 +31,8 @@ class FakeNCCL:
 
     def all_gather(self, in_array: Any, out_array: Any, count: int, stream: Any = None) -> None:
         assert count == in_array.size
-        stream.do(lambda: out_array.__setitem__(..., in_array))
+        sent = fakegraph.held(in_array)  # nobody else sees to it that the memory is still there
+        stream.do(lambda: out_array.__setitem__(..., sent))
 
     def stop(self) -> None:
         self.stopped = True
@@ -72,6 +73,13 @@ def test_broadcast_gather_and_close(communicator: Any) -> None:
     assert array.get().tolist() == [[11.0, 11.0]] * 2
     nccl.close()
     assert nccl.nccl.stopped
+
+
+def test_what_is_sent_is_kept_until_it_has_been(communicator: Any) -> None:
+    xp, nccl = communicator
+    gathered, work = nccl.all_gather(xp.ones(3, "float32") + 1)
+    work.wait()
+    assert gathered.get().tolist() == [[2.0] * 3] * 2
 
 
 def test_each_rank_of_a_machine_takes_its_own_gpu() -> None:
