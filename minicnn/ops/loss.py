@@ -10,6 +10,7 @@ import numpy as np
 
 from .. import backend
 from ..autograd import Function
+from ..autograd.checks import common_device
 from ..errors import ShapeError
 from ..tensors import Tensor
 from .elementwise import where
@@ -53,6 +54,7 @@ def cross_entropy(
         ShapeError: if the shapes do not fit.
         TypeError: for labels that are no integers.
         IndexError: for a label outside 0 .. C - 1. (On a GPU the loss is NaN.)
+        DeviceError: if the tensors are not all on one device.
         ValueError: for another reduction, a smoothing outside [0, 1], or an ``ignore_index`` beside probabilities.
 
     Where the weights of the counted examples add up to 0 the mean is 0 / 0 = NaN, and so are their gradients.
@@ -60,7 +62,7 @@ def cross_entropy(
     _check_reduction(reduction)
     if not 0 <= label_smoothing <= 1:
         raise ValueError(f"label_smoothing: expected a number between 0 and 1, got {label_smoothing}")
-    channel, class_weight = _classes("cross_entropy", input, weight)
+    channel, class_weight = _classes("cross_entropy", input, target, weight)
     classes = input.shape[channel]
     outer = (*input.shape[:channel], *input.shape[channel + 1 :])
     xp = backend.get(input.device).xp
@@ -101,7 +103,7 @@ def nll_loss(
         as ``cross_entropy``.
     """
     _check_reduction(reduction)
-    channel, class_weight = _classes("nll_loss", input, weight)
+    channel, class_weight = _classes("nll_loss", input, target, weight)
     outer = (*input.shape[:channel], *input.shape[channel + 1 :])
     labels, counted, example_weight = _labels("nll_loss", input, target, outer, class_weight, ignore_index)
     xp = backend.get(input.device).xp
@@ -113,13 +115,14 @@ def nll_loss(
     return _reduce(losses.reshape(outer), reduction, counted, example_weight.array.sum())
 
 
-def _classes(name: str, input: Tensor, weight: Tensor | None) -> tuple[int, Any]:
+def _classes(name: str, input: Tensor, target: Tensor, weight: Tensor | None) -> tuple[int, Any]:
     """Which axis of ``input`` the classes are, and their weights (C,)."""
+    place = common_device(name, [x for x in (input, target, weight) if x is not None])
     channel = 0 if input.ndim == 1 else 1
     if input.ndim == 0 or input.shape[channel] == 0:
         raise ShapeError(f"{name}: expected scores (N, C) or (C,) of at least one class, got shape {input.shape}")
     classes = input.shape[channel]
-    xp = backend.get(input.device).xp
+    xp = backend.get(place).xp
     class_weight = xp.ones(classes, input.dtype) if weight is None else weight.array.astype(input.dtype)
     if class_weight.shape != (classes,):
         raise ShapeError(f"{name}: expected a weight of shape ({classes},), got {class_weight.shape}")

@@ -18,6 +18,7 @@ from minicnn.backend.cuda import transfer
 from minicnn.cuda import CUDAGraph
 from minicnn.errors import DeviceError
 from minicnn.models import create_model
+from minicnn.nn import functional as F
 from minicnn.nn.functional import cross_entropy, dropout
 from minicnn.optim import SGD, AdamW
 from tests.library.backend.cuda.test_step import trainer
@@ -140,6 +141,15 @@ def test_gradients_and_comparisons_stay_on_their_device():
             x.grad = other
         with pytest.raises(DeviceError, match="isclose: expected all tensors on one device"):
             minicnn.allclose(x, other)
+
+
+@pytest.mark.parametrize("name", ["cross_entropy", "nll_loss"])
+def test_labels_that_were_left_on_the_host_are_named(name):
+    x, labels, weight = minicnn.ones(2, 3, device="cuda:1"), minicnn.tensor([0, 1]), minicnn.ones(3)
+    with pytest.raises(DeviceError, match=f"{name}: expected all tensors on one device, got cuda:1 and cpu"):
+        getattr(F, name)(x, labels)
+    with pytest.raises(DeviceError, match=f"{name}: expected all tensors on one device, got cuda:1 and cpu"):
+        getattr(F, name)(x, labels.to("cuda:1"), weight)
 
 
 def test_indices_may_come_from_the_host():
