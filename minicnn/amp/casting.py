@@ -156,7 +156,10 @@ def rounded(x: np.ndarray, dtype: str) -> np.ndarray:
 
 
 class recast(Switch):  # noqa: N801
-    """Put ``casting``, which autocast had put in force elsewhere, in force again, without the casts that it keeps."""
+    """Put ``casting``, which autocast had put in force elsewhere, in force again, without the casts that it keeps.
+
+    ``None`` switches autocast off.
+    """
 
     name = "autocast"
 

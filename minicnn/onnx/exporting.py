@@ -42,7 +42,8 @@ def export(
 ) -> Any:
     """Write ``model`` as ONNX, after ``torch.onnx.export``; needs the library ``onnx``.
 
-    The forward is recorded as it runs in evaluation, without dropout and with running statistics. What it does must not
+    The forward is recorded as it runs in evaluation, without dropout, with running statistics and outside of
+    ``autocast``. What it does must not
     depend on the numbers (``if x.mean() > 0``). Heights and widths are fixed to those of ``args``.
 
     Args:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from .. import backend
+from ..amp.casting import recast
 from ..autograd import no_grad
 from ..backend.shapes import shape_array
 from ..compiler.record import Call, Graph, Leaf, Value, Write, record
@@ -98,7 +99,7 @@ def trace(model: Module, args: Sequence[Tensor], free: Sequence[bool]) -> Trace:
 def _recorded(model: Module, shapes: Sequence[tuple[int, ...]], args: Sequence[Tensor]) -> Graph:
     own = [*model.parameters(), *model.buffers()]
     with ExitStack() as stack:
-        for context in (evaluating(model), backend.use("shapes"), no_grad()):
+        for context in (evaluating(model), backend.use("shapes"), no_grad(), recast(None)):
             stack.enter_context(context)
         inputs = [Tensor.wrap(shape_array(shape, x.dtype)) for shape, x in zip(shapes, args, strict=True)]
         _, graph, reason = record(lambda: model(*inputs), inputs, own)

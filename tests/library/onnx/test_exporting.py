@@ -186,6 +186,13 @@ def test_a_compiled_model_is_the_model() -> None:
     assert error(Runtime(exported)(x)[0], ours(model, x)[0]) < 1e-5
 
 
+def test_autocast_around_it_changes_nothing() -> None:
+    model = Block()
+    with minicnn.autocast("cpu"):
+        inside = minicnn.onnx.export(model, IMAGES)
+    assert inside == minicnn.onnx.export(model, IMAGES)
+
+
 def test_float64_and_integers() -> None:
     model = create_model("resnet20").double()
     x = np.random.default_rng(0).standard_normal((2, 3, 32, 32))
