@@ -28,7 +28,7 @@ class Bucket:
         ends = np.cumsum([0, *(prod(parameter.shape) for parameter in parameters)])
         self.slices = [slice(start, stop) for start, stop in zip(ends[:-1], ends[1:], strict=True)]
         first = self.parameters[0]
-        dtype = np.float32 if first.dtype == np.float16 else first.dtype  # MPI does not know float16
+        dtype = np.float32 if first.dtype.itemsize == 2 else first.dtype  # MPI knows no floats of 16 bits
         self.xp = backends.get(first.device).xp
         self.flat = self.xp.zeros(ends[-1] + len(parameters), dtype)
         self.counts = self.flat[ends[-1] :]

@@ -16,6 +16,7 @@ import numpy as np
 
 from .. import backend as backends
 from ..devices import device
+from ..short_floats import FLOATS
 from ..tensors import Tensor
 from .mpi import MPICommunicator, Work
 from .nccl import NCCLCommunicator
@@ -260,7 +261,7 @@ def _buffer(tensor: Tensor) -> tuple[Any, Any]:
     """A contiguous array with the tensor's numbers, and a function that puts a result into the tensor."""
     array = tensor.array
     buffer = array if array.flags.c_contiguous else array.copy(order="C")
-    if array.dtype == np.float16:  # MPI does not know it
+    if array.dtype.kind in FLOATS and array.dtype.itemsize == 2:  # MPI does not know it
         buffer = buffer.astype(np.float32)
 
     def return_to(result: Any) -> None:

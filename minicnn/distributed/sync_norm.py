@@ -106,8 +106,8 @@ class _Normalise(Function):
 
 
 def _wide(x: Any) -> Any:
-    """The dtype of sums: those of squares are beyond float16."""
-    return np.float32 if x.dtype == np.float16 else x.dtype
+    """The dtype of sums: those of squares are beyond float16, and MPI knows no floats of 16 bits."""
+    return np.float32 if x.dtype.itemsize == 2 else x.dtype
 
 
 def _gathered(own: Any, ctx: Any) -> Any:

@@ -59,16 +59,19 @@ def test_missing_gradients_count_as_zero_and_those_of_no_rank_stay_missing(monke
     assert not any(bucket.filled)
 
 
-def test_float16_travels_as_float32(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("name", ["float16", "bfloat16"])
+def test_numbers_of_16_bits_travel_as_float32(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setattr(group, "get_world_size", lambda: 2)
-    parameter = minicnn.ones(3).to(minicnn.float16)
+    if name == "bfloat16":
+        pytest.importorskip("ml_dtypes")
+    parameter, gradient = minicnn.ones(3).to(name), minicnn.full((3,), 40192.0).to(name)
     bucket = buckets.Bucket([parameter], TwoAlike())
-    bucket.fill(0, np.full(3, 40000, np.float16))  # twice this is beyond float16
+    bucket.fill(0, gradient.array)  # twice this is beyond float16
     bucket.send()
     bucket.receive()
-    assert bucket.flat.dtype == np.float32
+    assert bucket.flat.dtype == group._buffer(parameter)[0].dtype == np.float32
     assert parameter.grad is not None
-    assert parameter.grad.dtype == np.float16 and parameter.grad.tolist() == [40000.0] * 3
+    assert parameter.grad.dtype == gradient.dtype and parameter.grad.float().tolist() == [40192.0] * 3
 
 
 def test_without_a_group_every_function_says_so() -> None:
