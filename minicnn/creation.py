@@ -10,7 +10,7 @@ import numpy as np
 from . import backend, random
 from .autograd.checks import common_device
 from .devices import Place, as_device
-from .dtypes import DType, get_default_dtype, int64
+from .dtypes import DType, as_dtype, get_default_dtype, int64
 from .foreign import is_foreign, shared
 from .ops.arithmetic import eq
 from .ops.broadcast import Operand
@@ -52,6 +52,10 @@ def from_numpy(array: np.ndarray) -> Tensor:
     return Tensor(array)
 
 
+def _wanted(dtype: DType | None) -> np.dtype[Any]:
+    return get_default_dtype() if dtype is None else as_dtype(dtype)
+
+
 def _place(array: Any, dtype: DType | None, device: Place | None, requires_grad: bool) -> Tensor:
     return Tensor(array, dtype=dtype, requires_grad=requires_grad, device=device)
 
@@ -65,23 +69,23 @@ def full(
     requires_grad: bool = False,
 ) -> Tensor:
     """A tensor of shape ``size`` filled with one value."""
-    dtype = as_array(fill_value).dtype if dtype is None else dtype
+    dtype = as_array(fill_value).dtype if dtype is None else as_dtype(dtype)
     return _place(np.full(shape_of((size,)), fill_value, dtype), None, device, requires_grad)
 
 
 def zeros(*size: Size, dtype: DType | None = None, device: Place | None = None, requires_grad: bool = False) -> Tensor:
     """Zeros of shape ``size``."""
-    return _place(np.zeros(shape_of(size), dtype or get_default_dtype()), None, device, requires_grad)
+    return _place(np.zeros(shape_of(size), _wanted(dtype)), None, device, requires_grad)
 
 
 def ones(*size: Size, dtype: DType | None = None, device: Place | None = None, requires_grad: bool = False) -> Tensor:
     """Ones of shape ``size``."""
-    return _place(np.ones(shape_of(size), dtype or get_default_dtype()), None, device, requires_grad)
+    return _place(np.ones(shape_of(size), _wanted(dtype)), None, device, requires_grad)
 
 
 def empty(*size: Size, dtype: DType | None = None, device: Place | None = None, requires_grad: bool = False) -> Tensor:
     """A tensor of shape ``size`` whose values are not set: whatever is in memory."""
-    return _place(np.empty(shape_of(size), dtype or get_default_dtype()), None, device, requires_grad)
+    return _place(np.empty(shape_of(size), _wanted(dtype)), None, device, requires_grad)
 
 
 def eye(
@@ -93,16 +97,16 @@ def eye(
     requires_grad: bool = False,
 ) -> Tensor:
     """The identity matrix."""
-    return _place(np.eye(n, m, dtype=dtype or get_default_dtype()), None, device, requires_grad)
+    return _place(np.eye(n, m, dtype=_wanted(dtype)), None, device, requires_grad)
 
 
 def arange(
     *args: float, dtype: DType | None = None, device: Place | None = None, requires_grad: bool = False
 ) -> Tensor:
     """``arange(end)``, ``arange(start, end)``, ``arange(start, end, step)``: evenly spaced, the end left out."""
-    if dtype is None:
-        dtype = get_default_dtype() if any(isinstance(a, float) for a in args) else int64
-    return _place(np.arange(*args, dtype=dtype), None, device, requires_grad)
+    if dtype is None and not any(isinstance(a, float) for a in args):
+        dtype = int64
+    return _place(np.arange(*args, dtype=_wanted(dtype)), None, device, requires_grad)
 
 
 def linspace(
@@ -115,7 +119,7 @@ def linspace(
     requires_grad: bool = False,
 ) -> Tensor:
     """``steps`` evenly spaced numbers from ``start`` to ``end``, both included."""
-    values = np.linspace(start, end, steps, dtype=dtype or get_default_dtype())
+    values = np.linspace(start, end, steps, dtype=_wanted(dtype))
     return _place(values, None, device, requires_grad)
 
 
@@ -140,7 +144,7 @@ def _sampler(draw: Callable[..., Any], doc: str) -> Sampler:
         device: Place | None = None,
         requires_grad: bool = False,
     ) -> Tensor:
-        dtype = np.dtype(dtype or get_default_dtype())
+        dtype = _wanted(dtype)
         values = draw(random.resolve(generator), shape_of(size), np.float32 if dtype.itemsize < 4 else dtype)
         return _place(np.asarray(values), dtype, device, requires_grad)
 

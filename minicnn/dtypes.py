@@ -22,12 +22,12 @@ def set_default_dtype(dtype: DType) -> None:
     """Set the dtype that Python floats become: ``float32`` at the start, ``float64`` for exact work.
 
     Raises:
-        TypeError: for a dtype that is not floating point.
+        TypeError: for a dtype that is not floating point, and for bfloat16.
     """
     global _default_dtype
-    wanted = np.dtype(dtype)
+    wanted = as_dtype(dtype)
     if wanted.kind != "f":
-        raise TypeError(f"the default dtype must be floating point, got {wanted}")
+        raise TypeError(f"the default dtype must be floating point, and of NumPy, got {wanted}")
     _default_dtype = wanted
 
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import itertools
+import os
+import subprocess
 import sys
 
 import numpy as np
 import pytest
 
+import minicnn
 from minicnn.dtypes import as_dtype
 from minicnn.short_floats import promoted, short_results
 from tests.library.support import peers
@@ -39,3 +42,37 @@ def test_without_ml_dtypes_there_is_no_bfloat16(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setitem(sys.modules, "ml_dtypes", None)
     with pytest.raises(TypeError, match="NumPy has no such dtype, and ml_dtypes is not installed"):
         as_dtype("bfloat16")
+
+
+MAKING = """
+import os
+import minicnn
+from minicnn import nn
+
+for make in (
+    lambda dtype: minicnn.zeros(2, dtype=dtype),
+    lambda dtype: minicnn.ones(2, dtype=dtype),
+    lambda dtype: minicnn.empty(2, dtype=dtype),
+    lambda dtype: minicnn.full((2,), 3, dtype=dtype),
+    lambda dtype: minicnn.eye(2, dtype=dtype),
+    lambda dtype: minicnn.arange(2, dtype=dtype),
+    lambda dtype: minicnn.linspace(0, 1, 3, dtype=dtype),
+    lambda dtype: minicnn.rand(2, dtype=dtype),
+    lambda dtype: minicnn.ones_like(minicnn.tensor([1.0]), dtype=dtype),
+    lambda dtype: nn.Linear(2, 2, dtype=dtype).weight,
+):
+    child = os.fork()
+    if child == 0:
+        os._exit(make(minicnn.bfloat16).dtype.name != "bfloat16")
+    assert os.waitpid(child, 0)[1] == 0
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="each function is the first in its process")
+def test_its_name_is_known_wherever_it_is_used_first() -> None:
+    subprocess.run([sys.executable, "-c", MAKING], check=True)
+
+
+def test_it_is_no_default() -> None:
+    with pytest.raises(TypeError, match="floating point, and of NumPy, got bfloat16"):
+        minicnn.set_default_dtype(minicnn.bfloat16)
