@@ -89,12 +89,14 @@ def max_memory_allocated(device: Place | None = None) -> int:
     """The most bytes in use since ``reset_peak_memory_stats``, of what the thread that called it allocated.
 
     That call begins to count, because counting takes some microseconds for every array; before it the answer is that
-    of ``max_memory_reserved``, which is never less.
+    of ``max_memory_reserved``, which is never less. It is at least what is in use now.
     """
     if not is_available():
         return 0
     index = _enter(device)
-    return _counter.peak[index] if _counter and index in _counter.peak else max_memory_reserved(device)
+    if not _counter or index not in _counter.peak:
+        return max_memory_reserved(device)
+    return max(_counter.peak[index], memory_allocated(device))
 
 
 def max_memory_reserved(device: Place | None = None) -> int:

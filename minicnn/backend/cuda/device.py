@@ -75,12 +75,15 @@ class CudaBackend:
 
         Raises:
             DeviceError: if there is none.
+            RuntimeError: for another one while a graph is captured.
         """
         if not index < self.device_count:
             last = f" ... cuda:{self.device_count - 1}" if self.device_count > 1 else ", the only GPU"
             raise DeviceError(f"expected {'one of ' * (self.device_count > 1)}cuda:0{last}, got cuda:{index}")
         runtime = self.xp.cuda.runtime
         if self.device_count > 1 and runtime.getDevice() != index:
+            if replay.recording():
+                raise RuntimeError(f"a graph is of one GPU: put minicnn.cuda.device({index}) around its block")
             runtime.setDevice(index)
 
     def copied(self, array: Any) -> Any:

@@ -281,6 +281,25 @@ def test_cudnn_that_cannot_be_had_is_told_in_one_line(tmp_path, capsys, monkeypa
     assert message in line and not (tmp_path / "run").exists()
 
 
+def test_a_graph_is_of_one_gpu():
+    x, g = minicnn.ones(3, device="cuda:1"), cuda.CUDAGraph()
+    advice = r"a graph is of one GPU: put minicnn.cuda.device\(1\) around its block"
+    with pytest.raises(RuntimeError, match=advice), cuda.graph(g):
+        x * 2
+    with cuda.device(1), cuda.graph(g):
+        y = x * 2
+    g.replay()
+    assert y.tolist() == [2, 2, 2]
+
+
+def test_the_most_memory_is_no_less_than_what_is_in_use():
+    cuda.reset_peak_memory_stats(1)
+    kept = []
+    thread = threading.Thread(target=lambda: kept.append(minicnn.zeros(100_000, device="cuda:1")))
+    thread.start(), thread.join()
+    assert cuda.max_memory_allocated(1) >= cuda.memory_allocated(1) >= 400_000
+
+
 def test_the_second_gpu_is_named_and_waited_for(gpus):
     assert cuda.is_available() and cuda.device_count() == 2
     assert cuda.get_device_name(1) == cuda.get_device_name() == "the stand-in"
