@@ -99,9 +99,9 @@ def moving(ctx: Any, running: Running, norm: Callable[..., Any], *args: Any) -> 
     ctx.mark_dirty(running.mean, running.var)
     if ctx.backend.statistics_in_kernels:
         return norm(*args, running=running)
-    found = norm(*args)
-    running.move(found[1], found[2])
-    return found
+    y, mean, variance, inv_std = norm(*args)
+    running.move(mean, variance)
+    return y, mean, variance, inv_std
 
 
 class FixedNorm(Function):

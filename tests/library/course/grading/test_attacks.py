@@ -96,6 +96,7 @@ class Stage:
         self.memory = ctypes.create_string_buffer(SECRET.format("memory").encode(), 64)
         self.line = socket.create_server(("127.0.0.1", 0))
         self.before = self._there()
+        self.others = set(psutil.Process().children(recursive=True))  # left by tests before: a pool's tracker, say
 
     def _there(self) -> dict[str, object]:
         return {name: (path.read_text(), path.stat().st_mode) for name, path in self.files.items()}
@@ -140,14 +141,15 @@ class Stage:
         self.line.settimeout(0)
         with pytest.raises(BlockingIOError):
             self.line.accept()
-        assert running() == []
+        assert running(self.others) == []
 
 
-def running() -> list[str]:
+def running(others: set[psutil.Process]) -> list[str]:
     """What runs below the grader, and what an attack may have hidden from it; what ends has a moment to do so."""
     deadline = time.monotonic() + 5
     while True:
-        below = [each for each in psutil.Process().children(recursive=True) if each.status() != psutil.STATUS_ZOMBIE]
+        below = [each for each in psutil.Process().children(recursive=True) if each not in others]
+        below = [each for each in below if each.status() != psutil.STATUS_ZOMBIE]
         named = [each for each in psutil.process_iter(["name"]) if each.info["name"] == NAME]
         if not (below or named) or time.monotonic() > deadline:
             return [str(each) for each in (*below, *named)]
