@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from ...short_floats import FLOATS
 from ..base import Pair, Window
 from .conv import taps
 
@@ -26,7 +25,7 @@ def max_pool2d(x: np.ndarray, window: Window, out_size: Pair) -> tuple[np.ndarra
         maxima (N, C, oH, oW), dtype of x, and their positions ``row * W + column`` in the input plane (int64).
     """
     width = x.shape[3]
-    lowest = -np.inf if x.dtype.kind in FLOATS else np.iinfo(x.dtype).min
+    lowest = -np.inf if x.dtype.kind == "f" else np.iinfo(x.dtype).min
     padded = _pad_to_fit(x, window, out_size, lowest)
     rows, columns = (_window_starts(window, out_size, axis) for axis in (0, 1))
     best = np.full((*x.shape[:2], *out_size), lowest, x.dtype)
@@ -34,7 +33,7 @@ def max_pool2d(x: np.ndarray, window: Window, out_size: Pair) -> tuple[np.ndarra
     indices = np.broadcast_to(inside[0][:, None] * width + inside[1], best.shape)
     for i, j, seen in taps(window, out_size):
         pixel = padded[:, :, *seen]
-        wins = (pixel > best) | np.isnan(pixel) if x.dtype.kind in FLOATS else pixel > best
+        wins = (pixel > best) | np.isnan(pixel) if x.dtype.kind == "f" else pixel > best
         position = (rows[:, None] + i * window.dilation[0]) * width + columns + j * window.dilation[1]
         best = np.where(wins, pixel, best)
         indices = np.where(wins, position, indices)

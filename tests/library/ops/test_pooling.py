@@ -122,14 +122,6 @@ def test_batches_of_none_one_and_no_batch(pool):
     assert empty.grad.shape == (0, 3, 4, 4)
 
 
-def test_bfloat16_can_be_pooled():
-    pytest.importorskip("ml_dtypes")
-    x = minicnn.tensor([[[[1.0, -2.0], [float("nan"), 3.0]], [[-4.0, -3.0], [-2.0, -1.0]]]])
-    short, indices = F.max_pool2d(x.bfloat16(), 2, return_indices=True)
-    assert short.dtype == minicnn.bfloat16 and indices.reshape(-1).tolist() == [2, 3]
-    assert np.array_equal(short.float().numpy(), F.max_pool2d(x, 2).numpy(), equal_nan=True)
-
-
 def test_integers_can_be_pooled():
     x = minicnn.tensor(np.arange(-8, 8).reshape(1, 1, 4, 4))
     got = F.max_pool2d(x, 3, 2, 1)
