@@ -136,12 +136,13 @@ def _telling_how_to_go_on(folder: RunFolder) -> Iterator[None]:
 
 def _check_cudnn(wanted: bool, config: Config) -> None:
     """Raise UsageError for ``--cudnn`` on the CPU, and DeviceError without cuDNN."""
+    if not wanted:
+        return
+    if not config.device.startswith("cuda"):
+        raise UsageError(f"--cudnn: expected a GPU, as by --device cuda, got {config.device}")
     from ..backend.cuda.cudnn import open_cudnn
 
-    if wanted and not config.device.startswith("cuda"):
-        raise UsageError(f"--cudnn: expected a GPU, as by --device cuda, got {config.device}")
-    if wanted:
-        open_cudnn()
+    open_cudnn()
 
 
 @contextmanager

@@ -33,7 +33,7 @@ NULL = np.uint64(0)
 def source(file: str) -> str:
     """The text of ``kernels/<file>.cu`` with its includes."""
     text = (KERNELS / f"{file}.cu").read_text()
-    return text.replace('#include "common.cuh"', (KERNELS / "common.cuh").read_text())
+    return re.sub(r'#include "(\w+\.cuh)"', lambda include: (KERNELS / include[1]).read_text(), text)
 
 
 @cache

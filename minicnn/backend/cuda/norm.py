@@ -13,11 +13,10 @@ import numpy as np
 
 from ..reference.fused import Given, Line
 from .compiler import real
-from .planes import lanes_for
+from .planes import JOBS, lanes_for
+from .pointwise import ACTIVATIONS
 
-JOBS = 1024  # blocks to keep a large GPU busy
 PART_VALUES = 2048  # fewer values are not worth a separate block
-ACTIVATIONS = {None: 0, "relu": 1, "silu": 2}  # as in kernels/norm.cu
 
 
 def batch_norm(cuda: Any, x: Any, weight: Any, bias: Any, eps: float, *, running: Any = None) -> tuple[Any, ...]:

@@ -7,6 +7,7 @@ from math import prod
 
 from .compiler import BLOCK
 
+JOBS = 1024  # blocks to keep a large GPU busy: where there are fewer, each job is cut
 PIXELS = 8  # of each thread, about: fewer are not worth the way to the plane
 TOGETHER = 8  # threads whose neighbouring numbers come from memory in one access
 

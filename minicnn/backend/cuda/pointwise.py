@@ -8,15 +8,14 @@ kernels that read them.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
 from math import prod
 from typing import Any
 
 from ..base import Window
-from .compiler import BLOCK, VARIANTS
+from .compiler import real
+from .planes import JOBS, lanes_for
 
-ACTIVATIONS = {None: 0, "relu": 1, "silu": 2}  # as in kernels/pointwise.cu
-JOBS = 1024  # blocks to keep a large GPU busy
+ACTIVATIONS = {None: 0, "relu": 1, "silu": 2}  # as in kernels/activation.cuh
 
 
 def conv2d(
@@ -112,21 +111,15 @@ def _add_and_activate(cuda: Any, y: Any, bias: Any, residual: Any, activation: s
     if bias is None and residual is None and activation is None:
         return y
     contiguous = cuda.xp.ascontiguousarray
-    bias = None if bias is None else contiguous(bias, VARIANTS[y.dtype.name][1])
+    bias = None if bias is None else contiguous(bias, real(y.dtype))
     residual = None if residual is None else contiguous(residual, y.dtype)
     (images, channels), length = y.shape[:2], prod(y.shape[2:])
-    lanes = _lanes(length)
+    lanes = lanes_for((length,))
     cuda.launch(
         "pointwise", "add_and_activate", y.dtype, images * channels, y, bias, residual, channels, length, lanes,
         ACTIVATIONS[activation], lanes=lanes,
     )  # fmt: skip
     return y
-
-
-@cache
-def _lanes(length: int) -> int:
-    """How many threads share a plane: enough for some eight numbers each, and a power of two."""
-    return min(1 << (length // 8).bit_length(), BLOCK)
 
 
 def _channel_sums(cuda: Any, dy: Any, y: Any, dx: Any) -> Any:
@@ -137,7 +130,7 @@ def _channel_sums(cuda: Any, dy: Any, y: Any, dx: Any) -> Any:
     if dy.size == 0:
         return cuda.xp.zeros(channels, dy.dtype)
     parts = max(1, min(JOBS // channels, images))
-    sums = cuda.xp.empty((channels, parts), VARIANTS[dy.dtype.name][1])
+    sums = cuda.xp.empty((channels, parts), real(dy.dtype))
     cuda.launch(
         "pointwise", "channel_sums", dy.dtype, sums.size, dy, y, dx, sums, images, channels, length, parts,
         block_each=True,

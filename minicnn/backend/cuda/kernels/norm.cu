@@ -1,6 +1,7 @@
 // Batch normalisation of (N, C, L), statistics over N and L. To keep a large GPU busy with few channels, each
 // channel's values are cut into `parts`; a block summarises one part, and one thread per channel joins the parts.
 #include "common.cuh"
+#include "activation.cuh"
 
 // The values start to end (left out) of channel c, counted along n and l, that one thread of a block visits: each a
 // block's width after the last. `place` is where they are in (N, C, L).
@@ -112,25 +113,6 @@ struct Line {
 
     __device__ REAL of(REAL x) const { return (x - mean) * scale + shift; }
 };
-
-// Activations: 0 for none. NaN stays NaN.
-enum { RELU = 1, SILU = 2 };
-
-static __device__ REAL activate(REAL value, int activation) {
-    if (activation == RELU) return value <= 0 ? (REAL)0 : value;
-    if (activation == SILU) return value / (1 + exp(-value));
-    return value;
-}
-
-// The gradient at the activation's input, which was `value`, from that at its output.
-static __device__ REAL activation_grad(REAL dy, REAL value, int activation) {
-    if (activation == RELU) return value <= 0 ? (REAL)0 : dy;
-    if (activation == SILU) {
-        const REAL sigmoid = 1 / (1 + exp(-value));
-        return dy * sigmoid * (1 + value * (1 - sigmoid));
-    }
-    return dy;
-}
 
 // y = activation(line of x [+ residual]); residual may be null. A group of threads takes a plane, or one of the pieces
 // into which a large one is cut where there are few.

@@ -1,11 +1,7 @@
 // What is done to every number of an image by itself, and sums over planes and channels: joined, so that each number is
 // read and written once. backend/reference/fused.py and fused_conv.py say what is computed.
 #include "common.cuh"
-
-// Activations, as in backend/cuda/pointwise.py; 0 for none.
-enum { RELU = 1, SILU = 2 };
-
-static __device__ REAL sigmoid(REAL x) { return 1 / (1 + exp(-x)); }
+#include "activation.cuh"
 
 // y = activation(y + bias + residual) for planes (N, C) of `length` numbers, in place; bias (C,) and residual may be
 // null, for 0.
@@ -20,9 +16,7 @@ extern "C" __global__ void add_and_activate(
             REAL value = y[at];
             value += shift;
             if (residual) value += (REAL)residual[at];
-            if (activation == RELU && value <= 0) value = 0;  // NaN stays NaN
-            if (activation == SILU) value *= sigmoid(value);
-            y[at] = value;
+            y[at] = activate(value, activation);
         }
     }
 }
@@ -51,25 +45,16 @@ extern "C" __global__ void channel_sums(
 
 // dx = dy where y, the result of the ReLU, is positive, else 0.
 extern "C" __global__ void relu_grad(INDEX count, const STORE* dy, const STORE* y, STORE* dx) {
-    FOR_EACH(i, count) {
-        const REAL value = y[i];
-        dx[i] = value <= 0 ? (STORE)(REAL)0 : dy[i];
-    }
+    FOR_EACH(i, count) dx[i] = activation_grad(dy[i], y[i], RELU);
 }
 
 // y = x * sigmoid(x)
 extern "C" __global__ void silu(INDEX count, const STORE* x, STORE* y) {
-    FOR_EACH(i, count) {
-        const REAL value = x[i];
-        y[i] = value * sigmoid(value);
-    }
+    FOR_EACH(i, count) y[i] = activate(x[i], SILU);
 }
 
 extern "C" __global__ void silu_grad(INDEX count, const STORE* dy, const STORE* x, STORE* dx) {
-    FOR_EACH(i, count) {
-        const REAL value = x[i], s = sigmoid(value), slope = dy[i];
-        dx[i] = slope * s * (1 + value * (1 - s));
-    }
+    FOR_EACH(i, count) dx[i] = activation_grad(dy[i], x[i], SILU);
 }
 
 // A block for each plane. dx = dy * gate, dgate = the sum of dy * x over the plane.

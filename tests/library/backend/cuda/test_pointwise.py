@@ -107,7 +107,3 @@ def test_linear(cuda, rows, inner, columns, dtype, seed, activation, with_bias):
     x, weight = normal((rows, inner), seed).astype(dtype), normal((columns, inner), seed + 1).astype(dtype)
     bias = normal((columns,), seed + 2).astype(dtype) if with_bias else None
     agree(cuda, cuda.fused["linear"], fused_conv.linear, x, weight, bias, activation)
-
-
-def test_a_group_of_threads_for_each_plane():
-    assert [pointwise._lanes(length) for length in (1, 7, 8, 49, 3136)] == [1, 1, 2, 8, 256]
